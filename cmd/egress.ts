@@ -1,0 +1,25 @@
+import { startupSnapshot } from 'node:v8';
+import { runAsOperator } from './operator.ts';
+import { runAsPlugin } from './plugin.ts';
+import { version } from './version.ts';
+
+/**
+ * The one binary: a runtime calls it with CNI_COMMAND in the environment, a person with words on the command line.
+ *
+ * The build runs this file once and keeps the heap (V8 start-up snapshot); the binary begins in `main`. So nothing may
+ * read the environment, the arguments or a file descriptor outside of it.
+ */
+async function main(): Promise<never> {
+  // Said, not waited for: a socket that was left open would keep a runtime waiting for ever.
+  process.exit(await run(process.argv.slice(2)));
+}
+
+async function run(words: readonly string[]): Promise<number> {
+  if (words.length > 0) return await runAsOperator(words);
+  if (process.env.CNI_COMMAND !== undefined) return await runAsPlugin();
+  process.stderr.write(`CNI egress plugin v${version}: called by a container runtime. For people: egress --help\n`);
+  return 0;
+}
+
+if (startupSnapshot.isBuildingSnapshot()) startupSnapshot.setDeserializeMainFunction(main);
+else void main();

@@ -1,0 +1,29 @@
+import type { Log, Machine } from '../src/cni/machine.ts';
+import type { MachineOptions } from '../src/cni/plugin.ts';
+import { LinuxHost } from '../src/kernel/linux-host.ts';
+import { lockFile } from '../src/kernel/netlink/libc.ts';
+import { Store } from '../src/store/store.ts';
+
+const silent: Log = { debug: () => {}, info: () => {}, warn: () => {} };
+
+/** The real kernel, the real files, and a log file if one is wanted. */
+export async function openMachine(options: MachineOptions): Promise<Machine & Disposable> {
+  const log = options.logFile === undefined ? silent : await openLog(options.logFile, options.logLevel ?? 'info');
+  const host = new LinuxHost();
+  const warn = (message: string) => {
+    log.warn({}, message);
+    process.stderr.write(`egress: ${message}\n`);
+  };
+  const store = new Store(options.dataDir, { lockFile, warn });
+  return { host, store, log, [Symbol.dispose]: () => host[Symbol.dispose]() };
+}
+
+/** Loaded only when a log is wanted: pino costs more start-up time than everything else together. */
+async function openLog(file: string, level: string): Promise<Log> {
+  const { pino } = await import('pino');
+  const log: Log = pino(
+    { level, base: { pid: process.pid } },
+    pino.destination({ dest: file, sync: true, mkdir: true }),
+  );
+  return { debug: log.debug.bind(log), info: log.info.bind(log), warn: log.warn.bind(log) };
+}

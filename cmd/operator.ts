@@ -1,0 +1,28 @@
+import { writeSync } from 'node:fs';
+import { asEgressError, errorTable } from '../src/base/errors.ts';
+import { openMachine } from './machine.ts';
+import { version } from './version.ts';
+
+/** A person calls: words in, text on stdout, errors on stderr. Exit codes: 0 fine, 1 something is wrong, 2 called wrongly. */
+export async function runAsOperator(words: readonly string[]): Promise<number> {
+  // Loaded only now: a runtime does not need the parser of command lines.
+  const { commandLine } = await import('../src/cli/program.ts');
+  let exitCode = 0;
+  const program = commandLine({
+    version,
+    write: (text) => writeSync(1, text),
+    setExitCode: (code) => {
+      exitCode = code;
+    },
+    colors: process.stdout.isTTY === true && !process.env.NO_COLOR,
+    openMachine,
+  });
+  try {
+    await program.parseAsync([...words], { from: 'user' });
+  } catch (error) {
+    const { code, message } = asEgressError(error);
+    process.stderr.write(`egress: ${errorTable[code].title}: ${message}\n${errorTable[code].remedy}.\n`);
+    return 1;
+  }
+  return exitCode;
+}

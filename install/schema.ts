@@ -1,0 +1,71 @@
+/**
+ * Writes what is published of the configuration's schema: one JSON Schema for each document, which editors use, and the
+ * table of options in conf/README.md. Run it after a change of src/config/schema.ts: `npm run schema`.
+ */
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import * as z from 'zod/mini';
+import { chainEntrySchema, policyDocumentSchema } from '../src/config/schema.ts';
+
+interface JsonSchema {
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly required?: readonly string[];
+  readonly items?: JsonSchema;
+}
+
+const schemaOf = (schema: z.ZodMiniType) => z.toJSONSchema(schema, { io: 'input' }) as JsonSchema;
+
+const inConf = (file: string): string => fileURLToPath(new URL(`../conf/${file}`, import.meta.url));
+
+/** The content of every published file, by its path. */
+export function publishedFiles(): Map<string, string> {
+  const files = {
+    'policy.schema.json': JSON.stringify(schemaOf(policyDocumentSchema)),
+    'chain-entry.schema.json': JSON.stringify(schemaOf(chainEntrySchema)),
+    'README.md': withOptionTable(readFileSync(inConf('README.md'), 'utf8')),
+  };
+  return new Map(Object.entries(files).map(([file, content]) => [inConf(file), formatted(inConf(file), content)]));
+}
+
+/** As `biome check` wants it, so that what is written here is also what the check accepts. */
+function formatted(path: string, content: string): string {
+  const biome = fileURLToPath(new URL('../node_modules/@biomejs/biome/bin/biome', import.meta.url));
+  return execFileSync(process.execPath, [biome, 'format', `--stdin-file-path=${path}`], {
+    input: content,
+    encoding: 'utf8',
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+}
+
+const beforeTable = '<!-- The table is written by `npm run schema`. -->\n\n';
+
+const withOptionTable = (readme: string): string =>
+  readme.replace(new RegExp(`(?<=${beforeTable})(\\|.*\n)+`), () => optionTable());
+
+function optionTable(): string {
+  const file = optionRows(schemaOf(policyDocumentSchema));
+  const entry = optionRows(schemaOf(chainEntrySchema));
+  return [
+    '| option | default | meaning | where |\n|---|---|---|---|\n',
+    ...file.map((row) => `${row} ${entry.includes(row) ? 'both' : 'file'} |\n`),
+    ...entry.filter((row) => !file.includes(row)).map((row) => `${row} entry |\n`),
+  ].join('');
+}
+
+/** `| option | default | meaning |` of each option, lists within lists as `exits[].name`. */
+function optionRows({ properties = {}, required = [] }: JsonSchema, prefix = ''): string[] {
+  return Object.entries(properties).flatMap(([key, option]) => [
+    `| \`${prefix}${key}\` | ${required.includes(key) ? 'required' : shownDefault(option)} | ${option.description} |`,
+    ...(option.items ? optionRows(option.items, `${prefix}${key}[].`) : []),
+  ]);
+}
+
+const shownDefault = (option: JsonSchema): string =>
+  'default' in option ? `\`${JSON.stringify(option.default)}\`` : '–';
+
+if (import.meta.main) {
+  for (const [path, content] of publishedFiles()) writeFileSync(path, content);
+}

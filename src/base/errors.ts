@@ -1,0 +1,108 @@
+/**
+ * Every error that this program answers with: one row for each code. The CNI specification keeps 0…99 for itself
+ * (SPEC.md, "Error"), so ours begin at 100; never renumber a row, people look these numbers up.
+ */
+export const errorTable = {
+  'incompatible-version': {
+    number: 1,
+    title: 'Incompatible CNI version',
+    remedy: 'Use one of the versions that VERSION lists',
+  },
+  'unsupported-field': { number: 2, title: 'Unsupported field in network configuration', remedy: 'Remove the field' },
+  'unknown-container': {
+    number: 3,
+    title: 'Container unknown or does not exist',
+    remedy: 'Give the container ID of the attachment',
+  },
+  'invalid-environment': {
+    number: 4,
+    title: 'Invalid environment variables',
+    remedy: 'Set the CNI_* variables as the CNI specification says',
+  },
+  'io-failure': { number: 5, title: 'I/O failure', remedy: 'See the details for the file and the reason' },
+  'decoding-failure': { number: 6, title: 'Failed to decode content', remedy: 'Send one JSON document' },
+  'invalid-configuration': {
+    number: 7,
+    title: 'Invalid network configuration',
+    remedy: 'Mend the place that the details name',
+  },
+  'try-again': {
+    number: 11,
+    title: 'Try again later',
+    remedy: 'Nothing was changed; repeat the call when the details no longer hold',
+  },
+  unavailable: { number: 50, title: 'The plugin is not available', remedy: 'Give the node what the details name' },
+  'no-prev-result': {
+    number: 100,
+    title: 'No prevResult',
+    remedy: 'Put egress after a plugin that makes the interface (bridge, ptp, …)',
+  },
+  'no-address': {
+    number: 101,
+    title: 'No IP address in prevResult',
+    remedy: 'Give the plugin before egress an IPAM section',
+  },
+  'not-routed': {
+    number: 102,
+    title: 'The pod is not routed through this host',
+    remedy: 'Use a plugin that routes pods through the host: bridge with isGateway, or ptp',
+  },
+  'exit-interface': {
+    number: 103,
+    title: 'The interface of an exit is not usable on this node',
+    remedy: 'Bring the interface up, or name another one in the exit',
+  },
+  'exit-address': {
+    number: 104,
+    title: 'An exit has no address to leave with',
+    remedy: 'Give the exit addresses, or its interface an address',
+  },
+  'mark-conflict': { number: 105, title: 'The mark is used by somebody else', remedy: 'Choose a free bit with fwmark' },
+  'record-newer': {
+    number: 106,
+    title: 'A record was written by a newer egress',
+    remedy: 'Use the binary that wrote it, or a newer one',
+  },
+  'check-failed': {
+    number: 107,
+    title: 'The attachment is not as it was set up',
+    remedy: 'Repeat ADD, or recreate the pod',
+  },
+  'kernel-refused': {
+    number: 108,
+    title: 'The kernel refused a change',
+    remedy: 'The details give the operation and the reason in the kernel’s own words',
+  },
+  'partly-done': {
+    number: 109,
+    title: 'Not everything could be removed',
+    remedy: 'Mend what the details name, and repeat the call',
+  },
+  internal: { number: 999, title: 'Internal error', remedy: 'Please report it with the details' },
+} as const satisfies Record<string, { number: number; title: string; remedy: string }>;
+
+/** The name of a row of {@link errorTable}. */
+export type ErrorCode = keyof typeof errorTable;
+
+/** An error that a person or a runtime is meant to read: what went wrong, where, and what to do. */
+export class EgressError extends Error {
+  readonly code: ErrorCode;
+
+  /**
+   * @param code the row of {@link errorTable}
+   * @param details what was being done, on what, and expected against found: a sentence without a final full stop
+   */
+  constructor(code: ErrorCode, details: string, options?: { cause?: unknown }) {
+    super(details, options);
+    this.name = 'EgressError';
+    this.code = code;
+  }
+}
+
+/** The error as an {@link EgressError}: itself, or wrapped as `internal` with its stack as details for a report. */
+export function asEgressError(error: unknown): EgressError {
+  if (error instanceof EgressError) return error;
+  if (error instanceof Error && 'syscall' in error)
+    return new EgressError('io-failure', error.message, { cause: error });
+  return new EgressError('internal', error instanceof Error ? error.message : String(error), { cause: error });
+}

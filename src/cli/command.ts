@@ -1,0 +1,17 @@
+import type { Machine } from '../cni/machine.ts';
+
+/** What the commands have around them. */
+export interface CliSurroundings {
+  readonly version: string;
+  /** Text for the person, on stdout. */
+  write(text: string): void;
+  /** The exit code when the command ends: 0 success, 1 something is wrong with what was looked at. */
+  setExitCode(code: number): void;
+  /** Colours are wanted on stdout. */
+  readonly colors: boolean;
+  openMachine(options: { readonly dataDir: string }): Promise<Machine & Disposable>;
+}
+
+/** JSON for programs; counters are kernel numbers of 64 bits, and fit a double for a few years of traffic. */
+export const toJson = (value: unknown): string =>
+  `${JSON.stringify(value, (_key, part: unknown) => (typeof part === 'bigint' ? Number(part) : part), 2)}\n`;

@@ -1,0 +1,169 @@
+import { contains } from '../base/address.ts';
+import { type Attachment, markOf } from '../base/attachment.ts';
+import { canonicalJson } from '../base/canonical.ts';
+import { EgressError } from '../base/errors.ts';
+import type { Configuration } from '../config/configuration.ts';
+import type { ResolvedExit } from '../datapath/exit.ts';
+import { addressHex } from '../datapath/layout.ts';
+import type { Link } from '../datapath/objects.ts';
+import { builtInExits, type Pod, type Program } from '../policy/match.ts';
+import { programFor, programName } from '../policy/program.ts';
+import { resolveExit } from '../policy/resolve-exit.ts';
+import { type AttachmentRecord, type NodeRecord, recordVersion } from '../store/record.ts';
+import type { Machine } from './machine.ts';
+import { markConflict } from './mark-conflict.ts';
+import type { PrevResult } from './prev-result.ts';
+import { setUp } from './set-up.ts';
+import { release, tearDown } from './tear-down.ts';
+
+/** What ADD is about. */
+export interface AddRequest {
+  readonly attachment: Attachment;
+  readonly pod: Pod;
+  readonly configuration: Configuration;
+  readonly prevResult: PrevResult;
+}
+
+/**
+ * ADD (CNI specification, "Add container to network"): gives the attachment the exits that its policies name. When it
+ * returns, the pod's first packet is steered; when it throws, nothing that this call made is left.
+ */
+export async function add(machine: Machine, request: AddRequest): Promise<void> {
+  const program = programFor(request.configuration.policies, request.pod);
+  if (program.length === 0) return passThrough(machine, request);
+  const record = await newRecord(machine, request, program);
+  using _lock = machine.store.lock();
+  const previous = machine.store.load(request.attachment);
+  const node = await nextNode(machine, request.configuration, program);
+  machine.store.saveNode(node);
+  machine.store.save(record);
+  try {
+    await setUp(machine, node, record, previous !== undefined);
+    if (previous !== undefined) await releasePrevious(machine, previous, record);
+  } catch (error) {
+    await undo(machine, request.attachment, previous, error);
+    throw error;
+  }
+}
+
+/**
+ * A pod without a policy leaves as if we were not there. What an earlier attachment left on its addresses, or an
+ * earlier ADD of its own, would steer it all the same: that goes.
+ */
+async function passThrough(machine: Machine, { attachment, prevResult }: AddRequest): Promise<void> {
+  const { host, store } = machine;
+  if (store.load(attachment) === undefined && !(await host.hasTable())) return;
+  const stale = await host.findElements('', prevResult.addresses);
+  if (stale.length === 0 && store.load(attachment) === undefined) return;
+  using _lock = store.lock();
+  await tearDown(machine, attachment, { addresses: prevResult.addresses, keepLinks: true });
+  for (const { comment = '' } of stale) await release(machine, comment, prevResult.addresses, () => true);
+  for (const address of prevResult.addresses) await host.deleteFlows(address);
+}
+
+async function newRecord({ host }: Machine, request: AddRequest, program: Program): Promise<AttachmentRecord> {
+  const { attachment, pod, prevResult } = request;
+  if (prevResult.addresses.length === 0) {
+    throw new EgressError('no-address', `prevResult has no IP address for ${attachment.ifname}`);
+  }
+  const links = await hostLinks(request, host);
+  for (const address of prevResult.addresses) {
+    if (await host.isOnLink(address)) continue;
+    throw new EgressError(
+      'not-routed',
+      `The node reaches the pod's address ${address} through another host, not by an interface of its own`,
+    );
+  }
+  const { clusterCIDRs } = request.configuration;
+  const subnets = prevResult.subnets.filter((subnet) => !clusterCIDRs.some((cidr) => contains(cidr, subnet)));
+  return {
+    version: recordVersion,
+    ...attachment,
+    pod,
+    addresses: prevResult.addresses,
+    subnets,
+    links: links.filter(({ type }) => type === 'veth').map(({ name, index }) => ({ name, index })),
+    program: programName(program, subnets),
+    matches: program,
+  };
+}
+
+/** Packets of a macvlan, ipvlan or moved device never pass the host's routing: there is nothing on the host's side. */
+async function hostLinks({ prevResult }: AddRequest, host: Machine['host']): Promise<Link[]> {
+  const links: Link[] = [];
+  for (const name of prevResult.hostInterfaces) {
+    const link = await host.readLink(name);
+    if (link !== undefined) links.push(link);
+  }
+  if (links.length > 0) return links;
+  const named = prevResult.hostInterfaces.map((name) => `"${name}"`).join(', ') || 'none';
+  throw new EgressError('not-routed', `prevResult names no interface on the host's side that exists here (${named})`);
+}
+
+/** The node's record with the exits of the program as they are now. */
+async function nextNode({ host, store }: Machine, configuration: Configuration, program: Program): Promise<NodeRecord> {
+  const previous = store.loadNode();
+  const numbers = {
+    fwmark: configuration.fwmark,
+    routeTable: configuration.routeTable,
+    rulePriority: configuration.rulePriority,
+  };
+  if (previous !== undefined && (await host.hasTable())) requireSameNumbers(previous, numbers);
+  const conflict = markConflict(configuration.fwmark, await host.listForeignRules());
+  if (conflict !== undefined) throw new EgressError('mark-conflict', conflict);
+  const exits = await resolveExits(host, configuration, program);
+  const kept = (previous?.exits ?? []).filter(
+    ({ id, name }) => !exits.some((exit) => exit.id === id || exit.name === name),
+  );
+  return {
+    version: recordVersion,
+    ...numbers,
+    clusterCIDRs: configuration.clusterCIDRs,
+    exits: [...kept, ...exits].sort((a, b) => a.id - b.id),
+    sysctls: previous?.sysctls ?? {},
+  };
+}
+
+/** Attachments that are set up with other numbers would be steered wrong, or not at all. */
+function requireSameNumbers(
+  previous: NodeRecord,
+  numbers: Pick<NodeRecord, 'fwmark' | 'routeTable' | 'rulePriority'>,
+): void {
+  for (const key of ['fwmark', 'routeTable', 'rulePriority'] as const) {
+    if (previous[key] === numbers[key]) continue;
+    throw new EgressError(
+      'invalid-configuration',
+      `#/${key}: pods on this node are set up with ${previous[key]}, got ${numbers[key]}; change it when they are gone`,
+    );
+  }
+}
+
+async function resolveExits(
+  host: Machine['host'],
+  { exits }: Configuration,
+  program: Program,
+): Promise<ResolvedExit[]> {
+  const names = new Set(
+    program.map(({ exit }) => exit).filter((name) => !builtInExits.some((builtIn) => builtIn === name)),
+  );
+  const resolved: ResolvedExit[] = [];
+  for (const exit of exits.filter(({ name }) => names.has(name))) {
+    const link = await host.readLink(exit.interface);
+    resolved.push(resolveExit(exit, { ...(link && { link }), addresses: link ? await host.listAddresses(link) : [] }));
+  }
+  return resolved;
+}
+
+/** After an ADD that was repeated with another outcome: what only the earlier one needed. */
+async function releasePrevious(machine: Machine, previous: AttachmentRecord, record: AttachmentRecord): Promise<void> {
+  if (canonicalJson(previous) === canonicalJson(record)) return;
+  const keys = new Set(record.addresses.map(addressHex));
+  await release(machine, markOf(record), previous.addresses, ({ key }) => !keys.has(key));
+}
+
+/** A repeated ADD that failed leaves the attachment as the earlier one made it. */
+async function undo(machine: Machine, attachment: Attachment, previous: AttachmentRecord | undefined, cause: unknown) {
+  machine.log.warn({ attachment, cause }, 'ADD failed, undoing');
+  if (previous !== undefined) return machine.store.save(previous);
+  await tearDown(machine, attachment, { keepLinks: true });
+}

@@ -1,0 +1,31 @@
+import { EgressError } from '../base/errors.ts';
+import type { Change } from '../datapath/difference.ts';
+import type { Observed } from '../datapath/host.ts';
+import type { Machine } from './machine.ts';
+
+/** Other programs change the ruleset now and then, not all the time. */
+const tries = 100;
+
+/** What was seen, and what is to be done about it. */
+export interface Decision<T> {
+  readonly seen: T;
+  readonly changes: readonly Change[];
+}
+
+/**
+ * Looks, decides and changes; when somebody else changed the ruleset between the look and the change, all over again.
+ * Returns the decision that was carried out. Needs the store's lock.
+ */
+export async function change<T>(
+  { host, log }: Machine,
+  look: () => Promise<Observed<T>>,
+  decide: (seen: T) => readonly Change[],
+): Promise<Decision<T>> {
+  for (let tried = 1; tried <= tries; tried++) {
+    const { state: seen, generation } = await look();
+    const changes = decide(seen);
+    if (await host.apply(changes, generation)) return { seen, changes };
+    log.debug({ tried }, 'The ruleset changed meanwhile, deciding again');
+  }
+  throw new EgressError('try-again', `The nftables ruleset was changed by somebody else ${tries} times in a row`);
+}

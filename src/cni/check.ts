@@ -1,0 +1,29 @@
+import { type Attachment, markOf } from '../base/attachment.ts';
+import { EgressError } from '../base/errors.ts';
+import { describe } from '../datapath/describe.ts';
+import type { AttachmentRecord } from '../store/record.ts';
+import type { Machine } from './machine.ts';
+import { differenceNow, steeredOf } from './set-up.ts';
+
+/**
+ * CHECK (CNI specification, "Check container's networking is as expected"): throws `check-failed` that names each thing
+ * that is missing or different. An attachment without a record was passed through, when no policy is for it.
+ */
+export async function check(machine: Machine, attachment: Attachment, hasPolicy: boolean): Promise<void> {
+  const record = machine.store.load(attachment);
+  if (record === undefined) {
+    if (!hasPolicy) return;
+    throw new EgressError('check-failed', `There is no record of ${markOf(attachment)}, but a policy is for it`);
+  }
+  const problems = await problemsOf(machine, record);
+  if (problems.length > 0) throw new EgressError('check-failed', problems.join('; '));
+}
+
+/** What is missing or different of all that an attachment needs, one sentence each. */
+export async function problemsOf(machine: Machine, record: AttachmentRecord): Promise<string[]> {
+  const node = machine.store.loadNode();
+  if (node === undefined) return ['The node’s record is missing'];
+  const attachment = steeredOf(record);
+  const { state } = await machine.host.observe(node, attachment, { contents: true });
+  return differenceNow(machine, node, attachment, state).flatMap(describe);
+}

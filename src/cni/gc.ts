@@ -1,0 +1,72 @@
+import { type Attachment, markOf, networkMark } from '../base/attachment.ts';
+import { asEgressError, EgressError } from '../base/errors.ts';
+import type { Machine } from './machine.ts';
+import { release, tearDown } from './tear-down.ts';
+
+/** A member of `cni.dev/valid-attachments`. */
+interface Valid {
+  readonly containerID?: unknown;
+  readonly ifname?: unknown;
+}
+
+/** The key of the specification, and the one that libcni sends as well for plugins written before it. */
+const keys = ['cni.dev/valid-attachments', 'cni.dev/attachments'] as const;
+
+/**
+ * Marks of the attachments that GC shall keep. Undefined when the runtime did not say: then nothing may go. `null` and
+ * an empty list say that none is valid. Throws `invalid-configuration` when the list is none.
+ */
+export function validMarks(
+  document: Readonly<Record<string, unknown>>,
+  network: string,
+): ReadonlySet<string> | undefined {
+  const key = keys.find((key) => document[key] !== undefined);
+  if (key === undefined) return undefined;
+  const list = document[key] ?? [];
+  const isValid = (entry: Valid | null) => typeof entry?.containerID === 'string' && typeof entry.ifname === 'string';
+  if (!Array.isArray(list) || !list.every(isValid)) {
+    throw new EgressError(
+      'invalid-configuration',
+      `network configuration#/${key.replace('/', '~1')}: expected a list of containerID and ifname`,
+    );
+  }
+  return new Set(list.map(({ containerID, ifname }) => markOf({ network, containerId: containerID, ifname })));
+}
+
+/**
+ * GC (CNI specification, "Garbage collection"): takes down what belongs to attachments of the network that are not
+ * valid, from the records and from the marks in the kernel. Goes on after an error, and throws `partly-done` at the end.
+ */
+export async function gc(machine: Machine, network: string, valid: ReadonlySet<string>): Promise<void> {
+  const { host, store } = machine;
+  if (store.list().length === 0 && !(await host.hasTable())) return;
+  using _lock = store.lock();
+  const dead = store.list().filter((record) => record.network === network && !valid.has(markOf(record)));
+  const failures: string[] = [];
+  const attempt = async (mark: string, action: () => Promise<unknown>) => {
+    await action().catch((error) => failures.push(`${mark}: ${asEgressError(error).message}`));
+  };
+  for (const record of dead) await attempt(markOf(record), () => tearDown(machine, record));
+  for (const mark of await strayMarks(machine, network, valid)) {
+    await attempt(mark, () => release(machine, mark, undefined, () => true));
+  }
+  if (failures.length > 0) throw new EgressError('partly-done', failures.join('; '));
+}
+
+/** Marks in the kernel without a record, and not valid either. */
+async function strayMarks({ host }: Machine, network: string, valid: ReadonlySet<string>): Promise<Set<string>> {
+  const elements = await host.findElements(networkMark(network));
+  return new Set(elements.flatMap(({ comment = '' }) => (valid.has(comment) ? [] : [comment])));
+}
+
+/** Attachments whose interface is gone from the host: nobody will send a DEL for some of them. */
+export async function findDead({ host, store }: Machine): Promise<Attachment[]> {
+  const dead: Attachment[] = [];
+  for (const record of store.list()) {
+    const links = await Promise.all(
+      record.links.map(async ({ name, index }) => (await host.readLink(name))?.index === index),
+    );
+    if (!links.includes(true)) dead.push(record);
+  }
+  return dead;
+}

@@ -1,0 +1,16 @@
+import type { Host } from '../datapath/host.ts';
+import type { Store } from '../store/store.ts';
+
+/** Lines for people and their programs; never on stdout, which belongs to the result. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+/** What a verb works with. */
+export interface Machine {
+  readonly host: Host;
+  readonly store: Store;
+  readonly log: Log;
+}

@@ -1,0 +1,154 @@
+import { asEgressError, EgressError } from '../base/errors.ts';
+import { type ReadFile, readChainEntry, readConfiguration } from '../config/read.ts';
+import { defaults } from '../config/schema.ts';
+import { programFor } from '../policy/program.ts';
+import { add } from './add.ts';
+import { check } from './check.ts';
+import { del } from './del.ts';
+import { attachmentOf, type Command, type Environment, readEnvironment } from './environment.ts';
+import { gc, validMarks } from './gc.ts';
+import type { Machine } from './machine.ts';
+import { type PrevResult, readPrevResult } from './prev-result.ts';
+import { failure, failureOfDel, nothing, type Reply, success, versionReply } from './reply.ts';
+import { type NetworkConfiguration, parseStdin, rawMember } from './stdin.ts';
+import { isAtLeast, supportedVersions } from './versions.ts';
+
+/** How a machine is opened: what the chain entry says about its files. */
+export interface MachineOptions {
+  readonly dataDir: string;
+  readonly logFile?: string;
+  readonly logLevel?: string;
+}
+
+/** What a plugin process has around it. */
+export interface Surroundings {
+  readonly variables: Readonly<Record<string, string | undefined>>;
+  /** All of standard input. */
+  readStdin(): string;
+  readonly readFile: ReadFile;
+  openMachine(options: MachineOptions): Promise<Machine & Disposable>;
+}
+
+/** A call that passed the checks which all verbs share. */
+interface Call {
+  readonly environment: Environment;
+  readonly configuration: NetworkConfiguration;
+  readonly stdin: string;
+  readonly surroundings: Surroundings;
+}
+
+/** Answers one call of a runtime. Never throws. */
+export async function runPlugin(surroundings: Surroundings): Promise<Reply> {
+  const { variables } = surroundings;
+  let cniVersion: string | undefined;
+  try {
+    const environment = readEnvironment(variables);
+    const stdin = readStdin(surroundings, environment.command);
+    cniVersion = versionIn(stdin);
+    if (environment.command === 'VERSION') return versionReply(cniVersion);
+    const configuration = parseStdin(stdin);
+    return await verbs[environment.command]({ environment, configuration, stdin, surroundings });
+  } catch (error) {
+    return (variables.CNI_COMMAND === 'DEL' ? failureOfDel : failure)(asEgressError(error), cniVersion);
+  }
+}
+
+function readStdin({ readStdin }: Surroundings, command: Command): string {
+  try {
+    return readStdin();
+  } catch (error) {
+    if (command === 'VERSION') return '';
+    throw new EgressError('io-failure', `Standard input cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** The version that the answer shall have: the configuration's, if it has one that we speak. */
+function versionIn(stdin: string): string | undefined {
+  try {
+    const { cniVersion } = JSON.parse(stdin) as { cniVersion?: unknown };
+    return supportedVersions.find((version) => version === cniVersion);
+  } catch {
+    return undefined;
+  }
+}
+
+const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>> = {
+  ADD: async (call) => {
+    const { entry, configuration } = readAll(call);
+    const { environment, stdin } = call;
+    const prevResult = readPrevResult(call.configuration.document, environment.ifname);
+    using machine = await call.surroundings.openMachine(optionsOf(entry));
+    const attachment = attachmentOf(environment, call.configuration.name);
+    await add(machine, { attachment, pod: environment.pod, configuration, prevResult });
+    return success(rawMember(stdin, 'prevResult') ?? '');
+  },
+
+  CHECK: async (call) => {
+    requireVersion(call, '0.4.0');
+    const { entry, configuration } = readAll(call);
+    readPrevResult(call.configuration.document, call.environment.ifname);
+    using machine = await call.surroundings.openMachine(optionsOf(entry));
+    const hasPolicy = programFor(configuration.policies, call.environment.pod).length > 0;
+    await check(machine, attachmentOf(call.environment, call.configuration.name), hasPolicy);
+    return nothing;
+  },
+
+  // From here on what policies say does not matter: a broken policy file must not keep pods from going.
+  DEL: async (call) => {
+    using machine = await call.surroundings.openMachine(lenientOptions(call));
+    await del(machine, attachmentOf(call.environment, call.configuration.name), hintsOf(call));
+    return nothing;
+  },
+
+  GC: async (call) => {
+    requireVersion(call, '1.1.0');
+    const valid = validMarks(call.configuration.document, call.configuration.name);
+    if (valid === undefined) return nothing;
+    using machine = await call.surroundings.openMachine(lenientOptions(call));
+    await gc(machine, call.configuration.name, valid);
+    return nothing;
+  },
+
+  // An error here makes the whole node NotReady: only what makes every ADD fail counts.
+  STATUS: async (call) => {
+    requireVersion(call, '1.1.0');
+    using machine = await call.surroundings.openMachine(lenientOptions(call));
+    await machine.host.hasTable();
+    return nothing;
+  },
+};
+
+function readAll({ configuration: { document }, surroundings }: Call) {
+  const entry = readChainEntry(document);
+  return { entry, configuration: readConfiguration(entry, surroundings.readFile) };
+}
+
+const optionsOf = ({ dataDir, logFile, logLevel }: ReturnType<typeof readChainEntry>): MachineOptions => ({
+  dataDir: dataDir ?? defaults.dataDir,
+  ...(logFile && { logFile }),
+  ...(logLevel && { logLevel }),
+});
+
+/** Where the state is, of a chain entry that may be wrong in everything else. */
+function lenientOptions({ configuration: { document } }: Call): MachineOptions {
+  const text = (key: string) => (typeof document[key] === 'string' ? document[key] : undefined);
+  const [logFile, logLevel] = [text('logFile'), text('logLevel')];
+  return { dataDir: text('dataDir') ?? defaults.dataDir, ...(logFile && { logFile }), ...(logLevel && { logLevel }) };
+}
+
+function requireVersion({ environment, configuration }: Call, minimum: '0.4.0' | '1.1.0'): void {
+  if (isAtLeast(configuration.cniVersion, minimum)) return;
+  throw new EgressError(
+    'incompatible-version',
+    `${environment.command} came with ${minimum}, the configuration's cniVersion is ${configuration.cniVersion}`,
+  );
+}
+
+/** Addresses of prevResult, where there is one that can be read. */
+function hintsOf({ configuration: { document }, environment }: Call): PrevResult['addresses'] {
+  try {
+    return readPrevResult(document, environment.ifname).addresses;
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,40 @@
+import { type EgressError, errorTable } from '../base/errors.ts';
+import { newestVersion, supportedVersions } from './versions.ts';
+
+/** What a plugin process gives back: at most one JSON document on stdout, and its exit code. */
+export interface Reply {
+  readonly stdout: string;
+  readonly exitCode: 0 | 1;
+}
+
+export const nothing: Reply = { stdout: '', exitCode: 0 };
+
+export const success = (stdout: string): Reply => ({ stdout, exitCode: 0 });
+
+/** The answer to VERSION: every version literally, CRI-O compares nothing else. */
+export const versionReply = (cniVersion: string | undefined): Reply =>
+  success(JSON.stringify({ cniVersion: cniVersion ?? newestVersion, supportedVersions }));
+
+/** An error as the CNI specification wants it: on stdout, with a non-zero exit code. */
+export function failure(error: EgressError, cniVersion: string | undefined): Reply {
+  const { number, title, remedy } = errorTable[error.code];
+  const document = {
+    cniVersion: cniVersion ?? newestVersion,
+    code: number,
+    msg: title,
+    details: `${error.message}. ${remedy}.`,
+  };
+  return { stdout: JSON.stringify(document), exitCode: 1 };
+}
+
+/**
+ * The same for DEL: containerd takes a DEL whose text speaks of something "not found" for a success, and then never
+ * calls the plugins that come after us, so that an address is lost.
+ */
+export function failureOfDel(error: EgressError, cniVersion: string | undefined): Reply {
+  const { stdout, exitCode } = failure(error, cniVersion);
+  return {
+    stdout: stdout.replace(/not found/gi, 'missing').replace(/no such file or directory/gi, 'missing'),
+    exitCode,
+  };
+}

@@ -1,0 +1,115 @@
+import type { Address } from '../base/address.ts';
+import { type Attachment, markOf } from '../base/attachment.ts';
+import { canonicalJson } from '../base/canonical.ts';
+import type { Change } from '../datapath/difference.ts';
+import type { Observed } from '../datapath/host.ts';
+import { addressHex, exitIdOfChain } from '../datapath/layout.ts';
+import { type OurState, released } from '../datapath/release.ts';
+import type { Element } from '../nftables/object.ts';
+import type { NodeRecord } from '../store/record.ts';
+import { change } from './change.ts';
+import type { Machine } from './machine.ts';
+
+/**
+ * Takes down what the attachment alone needs: by its record, and without one by its marks in the kernel, looked for at
+ * `addresses` if some are given. Forgets the record last, so that a call that was killed is finished by the next. Needs
+ * the store's lock.
+ */
+export async function tearDown(
+  machine: Machine,
+  attachment: Attachment,
+  options: { readonly addresses?: readonly Address[]; readonly keepLinks?: true } = {},
+): Promise<void> {
+  const { host, store } = machine;
+  const record = store.load(attachment);
+  // A pod that is still running must not go on by the node's way while its own is taken down.
+  if (!options.keepLinks) await host.setDown(record?.links ?? []);
+  const addresses = record?.addresses ?? options.addresses;
+  await release(machine, markOf(attachment), addresses, () => true);
+  await forgetFlows(machine, addresses ?? []);
+  store.forget(attachment);
+}
+
+/**
+ * Removes elements that carry the mark and are `stale`, and all that nobody needs without them. With `addresses` it
+ * looks only there.
+ */
+export async function release(
+  machine: Machine,
+  mark: string,
+  addresses: readonly Address[] | undefined,
+  stale: (element: Element) => boolean,
+): Promise<void> {
+  const node = machine.store.loadNode();
+  const { seen, changes } = await change(
+    machine,
+    () =>
+      observeForRelease(machine, node, async () => {
+        const marked = await machine.host.findElements(mark, addresses);
+        return marked.filter((element) => element.comment === mark && stale(element));
+      }),
+    (state) => removals(machine, state, node),
+  );
+  forgetUnused(machine, node, seen, changes);
+}
+
+/** The changes that taking down the attachments with the marks would make. Changes nothing. */
+export async function planRelease(machine: Machine, marks: ReadonlySet<string>): Promise<Change[]> {
+  const node = machine.store.loadNode();
+  const { state } = await observeForRelease(machine, node, async () => {
+    const all = await machine.host.findElements('');
+    return all.filter(({ comment = '' }) => marks.has(comment));
+  });
+  return removals(machine, state, node);
+}
+
+type ReleaseState = OurState & { readonly elements: readonly Element[] };
+
+async function observeForRelease(
+  { host }: Machine,
+  node: NodeRecord | undefined,
+  findElements: () => Promise<readonly Element[]>,
+): Promise<Observed<ReleaseState>> {
+  const { state, generation } = await host.observeOurs(tablesOf(node));
+  const elements = state.chains.length === 0 ? [] : await findElements();
+  return { state: { ...state, elements }, generation };
+}
+
+/** Where routes of exits may be that have no rule: an ADD that was killed between the two. */
+const tablesOf = (node: NodeRecord | undefined): number[] =>
+  (node?.exits ?? []).map(({ id }) => (node?.routeTable ?? 0) + id);
+
+/** The changes that take down what nobody needs without the elements. */
+function removals({ host }: Machine, state: ReleaseState, node: NodeRecord | undefined): Change[] {
+  const gone = released(state, state.elements, node ?? { exits: [], sysctls: {} });
+  // A parameter that somebody set since is theirs.
+  const ours = gone.filter((object) => object.kind !== 'sysctl' || host.readSysctl(object.name) === '2');
+  return ours.map((object) => ({ verb: 'remove', object }));
+}
+
+/** Takes out of the node's record what is not set up any more. */
+function forgetUnused(
+  { store }: Machine,
+  node: NodeRecord | undefined,
+  seen: OurState,
+  changes: readonly Change[],
+): void {
+  const gone = new Set(changes.flatMap(({ object }) => (object.kind === 'chain' ? [object.name] : [])));
+  const everything = seen.chains.length === 0 || changes.some(({ object }) => object.kind === 'table');
+  if (everything) store.forgetNode();
+  if (everything || node === undefined) return;
+  const left = new Set(seen.chains.filter(({ name }) => !gone.has(name)).map(({ name }) => exitIdOfChain(name)));
+  const restored = new Set(changes.flatMap(({ object }) => (object.kind === 'sysctl' ? [object.name] : [])));
+  const next: NodeRecord = {
+    ...node,
+    exits: node.exits.filter(({ id }) => left.has(id)),
+    sysctls: Object.fromEntries(Object.entries(node.sysctls).filter(([name]) => !restored.has(name))),
+  };
+  if (canonicalJson(next) !== canonicalJson(node)) store.saveNode(next);
+}
+
+/** The connections of the addresses, unless another attachment has the address by now. */
+async function forgetFlows({ host }: Machine, addresses: readonly Address[]): Promise<void> {
+  const taken = new Set((await host.findElements('', addresses)).map(({ key }) => key));
+  for (const address of addresses) if (!taken.has(addressHex(address))) await host.deleteFlows(address);
+}

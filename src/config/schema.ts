@@ -1,0 +1,205 @@
+// Not 'zod': the full package loads far more, and every start of the plugin would pay for it.
+import * as z from 'zod/mini';
+import { type Address, familyOf } from '../base/address.ts';
+import { highestExitId } from '../policy/exit-id.ts';
+import { builtInExits } from '../policy/match.ts';
+import { absolutePath, address, filled, flag, integer, interfaceName, name, namespaceGlob, prefix } from './value.ts';
+
+/** What an option is when nobody gives it. */
+export const defaults = {
+  policyFile: '/etc/cni/egress/policy.json',
+  dataDir: '/var/lib/cni/egress',
+  logLevel: 'info',
+  fwmark: '0x00100000',
+  routeTable: 500000,
+  rulePriority: 700,
+  destinations: ['0.0.0.0/0', '::/0'],
+  priority: 0,
+} as const;
+
+/** A key that must be there. The description is what editors show, and a row of the table in conf/README.md. */
+const required = <T extends z.ZodMiniType>(schema: T, description: string): T => schema.check(z.describe(description));
+
+/** A key that may be absent. `byDefault` is for people and editors; {@link defaults} are filled in later. */
+const optional = <T extends z.ZodMiniType>(schema: T, description: string, byDefault?: unknown) =>
+  z.optional(schema).check(z.meta({ description, ...(byDefault !== undefined && { default: byDefault }) }));
+
+const atMostOneOfEach = z.refine<Address[]>(
+  (addresses) => new Set(addresses.map(familyOf)).size === addresses.length,
+  'at most one address of each family',
+);
+
+const addressPerFamily = filled(address, 'a list of IP addresses').check(atMostOneOfEach);
+
+/** What is not given is taken from the interface, so only what is given on both sides must agree. */
+function familiesAgree(exit: {
+  nextHop?: Address | Address[] | undefined;
+  addresses?: Address[] | undefined;
+}): boolean {
+  if (exit.nextHop === undefined || exit.addresses === undefined) return true;
+  const familiesOf = (addresses: readonly Address[]) => addresses.map(familyOf).sort().join();
+  return familiesOf([exit.nextHop].flat()) === familiesOf(exit.addresses);
+}
+
+const isBuiltIn = (exit: string): boolean => builtInExits.some((builtIn) => builtIn === exit);
+
+const exit = z
+  .strictObject(
+    {
+      name: required(
+        name.check(
+          z.refine((text) => !isBuiltIn(text), 'another name than those of the built-in exits "node" and "drop"'),
+        ),
+        'What policies call the exit. `node` (leave as if egress were not there) and `drop` (do not leave) are built in.',
+      ),
+      id: optional(
+        integer(1, highestExitId),
+        'Number of the exit in packet marks and routing tables. Made from the name, the same on every node; only needed when two names make one number by chance.',
+      ),
+      interface: required(interfaceName, 'Interface of the node that packets leave by.'),
+      nextHop: optional(
+        z.union([address, addressPerFamily], 'an IP address or a list of IP addresses'),
+        'Router behind the interface: one address, or a list with one of each family. Without it, destinations are neighbours on the interface.',
+      ),
+      addresses: optional(
+        addressPerFamily,
+        'Source addresses of packets that leave, at most one of each family; a family without one is dropped, never leaked. Without this, the interface’s own addresses.',
+      ),
+    },
+    'an object',
+  )
+  .check(z.refine(familiesAgree, { error: 'next hops of the same families as in addresses', path: ['nextHop'] }));
+
+const policy = z.strictObject(
+  {
+    name: required(name, 'Name of the policy.'),
+    namespaces: required(
+      filled(namespaceGlob, 'a list of namespaces'),
+      'Namespaces of the pods; `*` stands for any characters, `?` for one. `["*"]` also fits pods of runtimes that know no namespaces.',
+    ),
+    destinations: optional(
+      filled(prefix, 'a list of address ranges'),
+      'Where the packets go to. The ranges of the cluster are never steered, even if they lie inside.',
+      defaults.destinations,
+    ),
+    except: optional(
+      z.array(prefix, 'a list of address ranges'),
+      'Ranges inside the destinations that the policy leaves alone.',
+      [],
+    ),
+    exit: required(z.string('the name of an exit'), 'Name of an exit, `node` or `drop`.'),
+    priority: optional(
+      integer(-1_000_000, 1_000_000),
+      'The higher one decides; then the longer destination prefix; then the name that sorts first.',
+      defaults.priority,
+    ),
+  },
+  'an object',
+);
+
+const node = z.strictObject(
+  {
+    address: required(address, 'Address of the node.'),
+    podCIDRs: optional(
+      z.array(prefix, 'a list of address ranges'),
+      'Ranges that the node’s pods get their addresses from.',
+      [],
+    ),
+  },
+  'an object',
+);
+
+/** The highest table of an exit must be a number of 32 bits, the lowest must lie behind main (254) and local (255). */
+const routeTable = integer(256, 0xffffffff - highestExitId);
+
+/** Behind the rule for local addresses (0), and the last of three before the one for table main (32766). */
+const rulePriority = integer(1, 32763);
+
+/** What may stand in the policy file, and in the chain entry as well. */
+const policyOptions = {
+  clusterCIDRs: optional(
+    z.array(prefix, 'a list of address ranges'),
+    'Ranges inside the cluster (pods, services), which are never steered. Link-local ranges and `nodes` always count as such.',
+    [],
+  ),
+  nodes: optional(z.array(node, 'a list of nodes'), 'Nodes of the cluster.', []),
+  fwmark: optional(
+    flag,
+    'The bit of the packet mark that says that egress steers the packet: a number, or a text in hexadecimal. kube-proxy uses 0x4000 and 0x8000.',
+    defaults.fwmark,
+  ),
+  routeTable: optional(
+    routeTable,
+    'The routing table of an exit is this number plus the exit’s id.',
+    defaults.routeTable,
+  ),
+  rulePriority: optional(
+    rulePriority,
+    'The first of three consecutive priorities of policy rules (`ip rule`).',
+    defaults.rulePriority,
+  ),
+  exits: optional(z.array(exit, 'a list of exits'), 'Ways out of the cluster.', []),
+  policies: optional(
+    z.array(policy, 'a list of policies'),
+    'Which pods, towards which destinations, use which exit.',
+    [],
+  ),
+};
+
+export const policyDocumentSchema = z
+  .strictObject(
+    { $schema: optional(z.string('a text'), 'Where an editor finds the JSON Schema of the file.'), ...policyOptions },
+    'an object',
+  )
+  .check(z.meta({ title: 'Policy file of cni-egress' }));
+
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+/** How keys begin that the CNI specification keeps for itself (SPEC.md, "Plugin configuration objects"): not ours to judge. */
+export const reservedPrefix = 'cni.dev/';
+
+export const chainEntrySchema = z
+  .strictObject(
+    {
+      type: required(z.string('a text'), 'Name of the binary: `egress`.'),
+      name: optional(z.string('a text'), 'Name of the network; the runtime sets it.'),
+      cniVersion: optional(z.string('a text'), 'Version of the CNI specification; the runtime sets it.'),
+      capabilities: optional(
+        z.record(z.string(), z.boolean('true or false'), 'an object'),
+        'What the runtime shall pass in `runtimeConfig`.',
+      ),
+      runtimeConfig: optional(z.unknown(), 'What the runtime knows about the pod; the runtime sets it.'),
+      args: optional(z.unknown(), 'Further arguments of the runtime; the runtime sets it.'),
+      prevResult: optional(z.unknown(), 'Result of the plugins before; the runtime sets it.'),
+      policyFile: optional(
+        absolutePath,
+        'The policy file. Without one at the default place there are no policies; one that is named here must exist.',
+        defaults.policyFile,
+      ),
+      dataDir: optional(absolutePath, 'Where egress keeps its state.', defaults.dataDir),
+      logFile: optional(absolutePath, 'Where to write the log; without it there is none.'),
+      logLevel: optional(
+        z.enum(logLevels, `one of ${logLevels.map((level) => `"${level}"`).join(', ')}`),
+        'From which severity on to log.',
+        defaults.logLevel,
+      ),
+      node: optional(
+        address,
+        'Address of this node among the nodes; without it, that of the default route’s interface.',
+      ),
+      ...policyOptions,
+    },
+    'an object',
+  )
+  .check(
+    z.meta({
+      title: 'cni-egress in a CNI network configuration list',
+      patternProperties: { [`^${reservedPrefix}`]: {} },
+    }),
+  );
+
+/** The policy file, valid in itself. Addresses and ranges are canonical. */
+export type PolicyDocument = z.infer<typeof policyDocumentSchema>;
+
+/** The network configuration that the runtime gives, valid in itself, without the keys that begin with `cni.dev/`. */
+export type ChainEntry = z.infer<typeof chainEntrySchema>;

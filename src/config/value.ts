@@ -1,0 +1,72 @@
+import * as z from 'zod/mini';
+import { type Address, contains, parseAddress, parsePrefix } from '../base/address.ts';
+
+// The message of every check here completes the sentence "expected …, got …".
+
+/** A text that `parse` understands, in the canonical form that it gives back. */
+function parsed(expected: string, parse: (text: string) => string | undefined) {
+  return z.string(expected).check((payload) => {
+    const canonical = parse(payload.value);
+    if (canonical !== undefined) payload.value = canonical;
+    else payload.issues.push({ code: 'custom', message: expected, input: payload.value });
+  });
+}
+
+/** A text that fits a pattern, which the JSON Schema shows, too. */
+const matching = (expected: string, pattern: RegExp) =>
+  z.string(expected).check(z.regex(pattern, { error: expected, abort: true }));
+
+/** A whole number within bounds. */
+export const integer = (minimum: number, maximum: number) => {
+  const expected = `a whole number from ${minimum} to ${maximum}`;
+  return z.int(expected).check(z.minimum(minimum, expected), z.maximum(maximum, expected));
+};
+
+/** A list with something in it. */
+export const filled = <T extends z.ZodMiniType>(item: T, expected: string) =>
+  z.array(item, expected).check(z.minLength(1, `${expected} with at least one in it`));
+
+/** "This network", loopback, multicast with all that is reserved behind it; unspecified and loopback; multicast. */
+const neverUnicast = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3', '::/127', 'ff00::/8'];
+
+const isUnicast = (address: Address): boolean => !neverUnicast.some((range) => contains(range, address));
+
+export const address = parsed('an IP address', parseAddress).check(z.refine(isUnicast, 'a unicast IP address'));
+
+export const prefix = parsed('an IP address range like "10.0.0.0/8"', parsePrefix);
+
+/** Names stand in comments of nftables (at most 127 bytes) and in lists with commas between them. */
+export const name = matching(
+  'a name of at most 63 letters, digits, ".", "_" and "-" that begins with a letter or digit',
+  /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
+);
+
+export const namespaceGlob = matching(
+  'a namespace of lower-case letters, digits and "-", with "*" and "?" as wildcards',
+  /^[a-z0-9*?-]{1,63}$/,
+);
+
+export const absolutePath = matching('an absolute path', /^\/\P{Cc}*$/u);
+
+/** What the kernel takes (dev_valid_name in net/core/dev.c). */
+export const interfaceName = parsed(
+  'an interface name of at most 15 bytes without "/", ":" and white space',
+  (text) => {
+    const isValid = /^[^\s/:\p{Cc}]+$/u.test(text) && !['.', '..'].includes(text) && Buffer.byteLength(text) <= 15;
+    return isValid ? text : undefined;
+  },
+);
+
+const isOneHighBit = (flag: number): boolean =>
+  flag >= 0x4000 && flag <= 0x80000000 && Number.isInteger(Math.log2(flag));
+
+const flagExpected = 'a number with exactly one bit set, from 0x4000 to 0x80000000';
+
+/** One bit of the packet mark above those of the exit's id. JSON has no hexadecimal numbers, hence also a text. */
+export const flag = z.union(
+  [
+    z.int(flagExpected).check(z.refine(isOneHighBit, flagExpected)),
+    matching(flagExpected, /^0x[0-9a-fA-F]{1,8}$/).check(z.refine((text) => isOneHighBit(Number(text)), flagExpected)),
+  ],
+  flagExpected,
+);

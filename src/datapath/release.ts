@@ -1,0 +1,100 @@
+import { families } from '../base/address.ts';
+import type { Chain, Element, NftSet } from '../nftables/object.ts';
+import type { ResolvedExit } from './exit.ts';
+import * as layout from './layout.ts';
+import type { HostObject, PolicyRule, Route, Sysctl } from './objects.ts';
+import { reversePathName } from './reverse-path.ts';
+
+/** A chain as the kernel has it, and how many rules and elements elsewhere lead to it. */
+export interface UsedChain extends Chain {
+  readonly references: number;
+}
+
+/** What of ours is on the node, as the kernel tells it. */
+export interface OurState {
+  readonly chains: readonly UsedChain[];
+  readonly sets: readonly NftSet[];
+  /** Elements of the maps and sets of exits (snat, lanes). */
+  readonly exitElements: readonly Element[];
+  readonly rules: readonly PolicyRule[];
+  readonly routes: readonly Route[];
+}
+
+/** What only the node's record knows. */
+export interface Remembered {
+  /** Absent without a record: then the rules tell. */
+  readonly routeTable?: number;
+  readonly exits: readonly ResolvedExit[];
+  /** Values to put back into kernel parameters, by name. */
+  readonly sysctls: Readonly<Record<string, string>>;
+}
+
+/**
+ * What may go when the elements go: their programs, when no other pod has them; exits, when no program leads to them;
+ * all of ours, when no program is left. Decided by what the kernel counts, not by a list of ours that could be lost.
+ * Also takes what a failed ADD left of an exit that never got its chain.
+ */
+export function released(state: OurState, elements: readonly Element[], remembered: Remembered): HostObject[] {
+  const goneChains = unusedChains(state.chains, elements);
+  const goneNames = new Set(goneChains.map(({ name }) => name));
+  const left = state.chains.filter(({ name }) => !goneNames.has(name));
+  const exitIds = new Set(left.map(({ name }) => layout.exitIdOfChain(name)));
+  const exitObjects = objectsOfOtherExits(state, exitIds, remembered);
+  if (!left.some(({ name }) => layout.isProgramChain(name)))
+    return [...state.rules, ...exitObjects.host, { kind: 'table' }];
+  const goneSets = state.sets.filter((set) => goneChains.some((chain) => set.name.startsWith(`${chain.name}-`)));
+  return [...exitObjects.host, ...elements, ...exitObjects.nft, ...goneChains, ...goneSets];
+}
+
+/** Programs that only the elements lead to, then exits that only those programs lead to. */
+function unusedChains(chains: readonly UsedChain[], elements: readonly Element[]): UsedChain[] {
+  const leading = (name: string) =>
+    elements.filter(({ verdict }) => verdict && 'chain' in verdict && verdict.chain === name).length;
+  const programs = chains.filter(({ name, references }) => layout.isProgramChain(name) && references <= leading(name));
+  const gotos = (name: string) => programs.flatMap(chainsLedTo).filter((target) => target === name).length;
+  const exits = chains.filter(
+    ({ name, references }) => layout.exitIdOfChain(name) !== undefined && references <= gotos(name),
+  );
+  return [...programs, ...exits];
+}
+
+/** The chains that the rules of a chain lead to, one entry for each rule. */
+function chainsLedTo(chain: Chain): string[] {
+  const expressions = chain.rules.flatMap((rule) => rule.statements.flatMap((statement) => statement.expressions));
+  return expressions.flatMap((expression) =>
+    expression.name === 'immediate' && 'chain' in expression.verdict ? [expression.verdict.chain] : [],
+  );
+}
+
+/** What belongs to exits that are not in use, and the rules that a family without exits does not need. */
+function objectsOfOtherExits(state: OurState, used: ReadonlySet<number | undefined>, remembered: Remembered) {
+  const routeTable = remembered.routeTable ?? tableBase(state.rules);
+  const isUsedTable = (table: number | undefined) => table !== undefined && used.has(table - routeTable);
+  const idle = new Set(
+    families.filter((family) => !state.rules.some((rule) => rule.family === family && isUsedTable(lookup(rule)))),
+  );
+  const goneRules = state.rules.filter(
+    (rule) => idle.has(rule.family) || (lookup(rule) !== undefined && !isUsedTable(lookup(rule))),
+  );
+  return {
+    host: [...goneRules, ...state.routes.filter(({ table }) => !isUsedTable(table)), ...putBack(used, remembered)],
+    nft: state.exitElements.filter((element) => !used.has(layout.exitIdOfKey(element.key))),
+  };
+}
+
+/** The table that a rule leads to; the others jump or land. */
+const lookup = ({ action }: PolicyRule): number | undefined =>
+  typeof action === 'object' && 'lookup' in action ? action.lookup : undefined;
+
+/** The number that tables of exits begin at, as any rule of an exit tells; without one no table is in use. */
+function tableBase(rules: readonly PolicyRule[]): number {
+  const rule = rules.find((rule) => lookup(rule) !== undefined);
+  return ((rule && lookup(rule)) ?? 0) - ((rule?.fwmark?.value ?? 0) & layout.exitIdMask);
+}
+
+/** Kernel parameters of interfaces that no exit in use leaves by, with the values that they had before us. */
+function putBack(used: ReadonlySet<number | undefined>, { exits, sysctls }: Remembered): Sysctl[] {
+  const needed = new Set(exits.filter(({ id }) => used.has(id)).map(({ device }) => reversePathName(device)));
+  const unneeded = Object.entries(sysctls).filter(([name]) => !needed.has(name));
+  return unneeded.map(([name, value]) => ({ kind: 'sysctl', name, value }));
+}

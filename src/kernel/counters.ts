@@ -1,0 +1,38 @@
+import { families } from '../base/address.ts';
+import type { Counters } from '../datapath/host.ts';
+import * as layout from '../datapath/layout.ts';
+import type { Counter } from '../nftables/observed.ts';
+import type { NetlinkSocket } from './netlink/socket.ts';
+import { listElements, listRules } from './nftables/read.ts';
+
+const none: Counter = { packets: 0n, bytes: 0n };
+
+const add = (a: Counter, b: Counter): Counter => ({ packets: a.packets + b.packets, bytes: a.bytes + b.bytes });
+
+/** What our rules and elements have counted. */
+export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
+  const [steered, left, pods] = [new Map<number, Counter>(), new Map<number, Counter>(), new Map<string, Counter>()];
+  const ofChain = new Map<string, Counter>();
+  for (const { chain, counter = none } of await listRules(socket))
+    ofChain.set(chain, add(ofChain.get(chain) ?? none, counter));
+  for (const [chain, counter] of ofChain) {
+    const id = layout.exitIdOfChain(chain);
+    if (id !== undefined) steered.set(id, counter);
+  }
+  for (const family of families) {
+    for (const { key, counter = none } of await listElements(socket, layout.lanesSet(family))) {
+      const id = layout.exitIdOfKey(key);
+      left.set(id, add(left.get(id) ?? none, counter));
+    }
+    for (const { comment = '', counter = none } of await listElements(socket, layout.podsMap(family))) {
+      pods.set(comment, add(pods.get(comment) ?? none, counter));
+    }
+  }
+  return {
+    steered,
+    left,
+    pods,
+    dropped: ofChain.get(layout.chainNames.drop) ?? none,
+    guarded: ofChain.get(layout.chainNames.guard) ?? none,
+  };
+}

@@ -1,0 +1,85 @@
+import { type Address, addressBytes, addressFromBytes } from '../../base/address.ts';
+import type { Hex } from '../../nftables/expression.ts';
+import { decode, encode, encodeAttribute, type Table, type Values, walk } from './wire.ts';
+
+/**
+ * How the payload of one attribute is written and read. Integers are in the order of the host, which Node runs on
+ * little-endian machines only, unless the name says `be` (network order, as nf_tables and ctnetlink want it).
+ */
+export interface Field<T> {
+  encode(value: T): Buffer;
+  decode(bytes: Buffer): T;
+}
+
+/** An integer of `length` bytes, read and written by the named methods of Buffer; a shorter payload is a RangeError. */
+function integer(
+  length: number,
+  write: 'writeUInt8' | 'writeUInt16LE' | 'writeUInt16BE' | 'writeUInt32LE' | 'writeUInt32BE' | 'writeInt32BE',
+) {
+  const read = write.replace('write', 'read') as 'readUInt8';
+  return {
+    encode: (value: number) => {
+      const bytes = Buffer.alloc(length);
+      bytes[write](value);
+      return bytes;
+    },
+    decode: (bytes: Buffer) => bytes[read](),
+  } satisfies Field<number>;
+}
+
+export const u8 = integer(1, 'writeUInt8');
+export const u16 = integer(2, 'writeUInt16LE');
+export const u32 = integer(4, 'writeUInt32LE');
+export const be16 = integer(2, 'writeUInt16BE');
+export const be32 = integer(4, 'writeUInt32BE');
+/** Signed, in network order: the priority of a base chain. */
+export const be32Signed = integer(4, 'writeInt32BE');
+
+/** 64 bits in network order. */
+export const be64: Field<bigint> = {
+  encode: (value) => {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigUInt64BE(value);
+    return bytes;
+  },
+  decode: (bytes) => bytes.readBigUInt64BE(),
+};
+
+/** A string that ends with a NUL (NLA_NUL_STRING); what follows the first NUL is not read. */
+export const cString: Field<string> = {
+  encode: (value) => Buffer.from(`${value}\0`),
+  decode: (bytes) => {
+    const end = bytes.indexOf(0);
+    return bytes.toString('utf8', 0, end === -1 ? bytes.length : end);
+  },
+};
+
+/** Bytes as lower-case hexadecimal. */
+export const hex: Field<Hex> = {
+  encode: (value) => Buffer.from(value, 'hex'),
+  decode: (bytes) => bytes.toString('hex'),
+};
+
+/** An IPv4 or IPv6 address in network order. */
+export const address: Field<Address> = {
+  encode: (value) => Buffer.from(addressBytes(value)),
+  decode: (bytes) => addressFromBytes(bytes),
+};
+
+/** An attribute whose presence says it all (NLA_FLAG). */
+export const flag: Field<true> = { encode: () => Buffer.alloc(0), decode: () => true };
+
+/** Attributes inside an attribute, by a table of their own. */
+export const nested = <T extends Table>(table: T): Field<Values<T>> & { readonly nested: true } => ({
+  nested: true,
+  encode: (values) => encode(table, values),
+  decode: (bytes) => decode(table, bytes),
+});
+
+/** A list: the same attribute again and again inside an attribute (NFTA_LIST_ELEM and its like). */
+export const listOf = <T>(type: number, field: Field<T>): Field<readonly T[]> & { readonly nested: true } => ({
+  nested: true,
+  encode: (values) => Buffer.concat(values.map((value) => encodeAttribute(type, field, value))),
+  decode: (bytes) =>
+    [...walk(bytes)].filter((attribute) => attribute.type === type).map(({ payload }) => field.decode(payload)),
+});

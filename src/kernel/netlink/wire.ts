@@ -1,0 +1,78 @@
+import type { Field } from './field.ts';
+
+/**
+ * The attributes of one kind of kernel object: a row for each, `name: [number, field]`. From it come the encoding, the
+ * decoding and the TypeScript type ({@link Values}), so that the three cannot disagree. Attributes are written in the
+ * order of the table.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: each row has a type of its own, Values takes it out again
+export type Table = Readonly<Record<string, readonly [number, Field<any>]>>;
+
+/** The values of a {@link Table}: each attribute may be absent. */
+export type Values<T extends Table> = {
+  readonly [K in keyof T]?: (T[K][1] extends Field<infer V> ? V : never) | undefined;
+};
+
+/** One attribute as it lies in a message (linux/netlink.h, struct nlattr). */
+export interface Attribute {
+  readonly type: number;
+  readonly payload: Buffer;
+}
+
+const headerLength = 4;
+/** NLA_F_NESTED: the payload is attributes again. nf_tables wants the bit, rtnetlink takes it. */
+const nestedFlag = 0x8000;
+/** Without NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
+const typeMask = 0x3fff;
+const aligned = (length: number) => (length + 3) & ~3;
+
+/** One attribute with its header and padding. A payload of more than 65531 bytes is a RangeError. */
+export function encodeAttribute<T>(type: number, field: Field<T>, value: T): Buffer {
+  const payload = field.encode(value);
+  const bytes = Buffer.alloc(aligned(headerLength + payload.length));
+  bytes.writeUInt16LE(headerLength + payload.length, 0);
+  bytes.writeUInt16LE('nested' in field ? type | nestedFlag : type, 2);
+  payload.copy(bytes, headerLength);
+  return bytes;
+}
+
+/** The attributes that `values` has, in the order of the table. */
+export function encode<T extends Table>(table: T, values: Values<T>): Buffer {
+  const present = Object.entries(table).filter(([name]) => values[name] !== undefined);
+  return Buffer.concat(present.map(([name, [type, field]]) => encodeAttribute(type, field, values[name])));
+}
+
+/** The attributes of `bytes`, one by one. One that claims more than there is, or less than its header, is a RangeError. */
+export function* walk(bytes: Buffer): Generator<Attribute> {
+  for (let offset = 0; offset + headerLength <= bytes.length; ) {
+    const length = bytes.readUInt16LE(offset);
+    const type = bytes.readUInt16LE(offset + 2) & typeMask;
+    if (length < headerLength || offset + length > bytes.length) {
+      throw new RangeError(`Attribute ${type} claims ${length} bytes at ${offset} of ${bytes.length}`);
+    }
+    yield { type, payload: bytes.subarray(offset + headerLength, offset + length) };
+    offset += aligned(length);
+  }
+}
+
+/** The attributes of `bytes` that the table knows; those of a newer kernel are passed over. */
+export function decode<T extends Table>(table: T, bytes: Buffer): Values<T> {
+  const rows = rowsByType(table);
+  const values: Record<string, unknown> = {};
+  for (const { type, payload } of walk(bytes)) {
+    const row = rows.get(type);
+    if (row !== undefined) values[row.name] = row.field.decode(payload);
+  }
+  return values as Values<T>;
+}
+
+const indexes = new WeakMap<Table, Map<number, { name: string; field: Field<unknown> }>>();
+
+function rowsByType(table: Table) {
+  let rows = indexes.get(table);
+  if (rows === undefined) {
+    rows = new Map(Object.entries(table).map(([name, [type, field]]) => [type, { name, field }]));
+    indexes.set(table, rows);
+  }
+  return rows;
+}

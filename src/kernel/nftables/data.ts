@@ -1,0 +1,67 @@
+import type { Hex, Verdict } from '../../nftables/expression.ts';
+import { be32, be32Signed, cString, type Field, hex } from '../netlink/field.ts';
+import { decode, encode, type Table } from '../netlink/wire.ts';
+
+/** A field that holds attributes. */
+export type Nested<T> = Field<T> & { readonly nested: true };
+
+/** Bytes as they are. */
+export const raw: Field<Buffer> = { encode: (bytes) => bytes, decode: (bytes) => bytes };
+
+/** Attributes whose meaning hangs on something outside of them, as bytes. */
+export const rawNested: Nested<Buffer> = { ...raw, nested: true };
+
+/**
+ * A number that has a name with us. Any other number reads as absent, and what lacks an attribute is not taken for one
+ * of ours.
+ */
+export function choice<const K>(
+  rows: readonly (readonly [K, number])[],
+  field: Field<number> = be32,
+): Field<K | undefined> {
+  const numbers = new Map<K | undefined, number>(rows);
+  const names = new Map(rows.map(([name, number]) => [number, name]));
+  return {
+    encode: (name) => field.encode(numbers.get(name) as number),
+    decode: (bytes) => names.get(field.decode(bytes)),
+  };
+}
+
+/** NFTA_VERDICT_* */
+const verdictAttributes = {
+  code: [
+    1,
+    choice(
+      [
+        ['drop', 0],
+        ['accept', 1],
+        ['jump', -3],
+        ['goto', -4],
+        ['return', -5],
+      ],
+      be32Signed,
+    ),
+  ],
+  chain: [2, cString],
+} as const satisfies Table;
+
+/** A verdict; `continue`, `break` and those of the future read as absent. */
+const verdict: Nested<Verdict | undefined> = {
+  nested: true,
+  encode: (value) => encode(verdictAttributes, value ?? {}),
+  decode: (bytes) => {
+    const { code, chain } = decode(verdictAttributes, bytes);
+    if (code === 'jump' || code === 'goto') return chain === undefined ? undefined : { code, chain };
+    return code && { code };
+  },
+};
+
+/** NFTA_DATA_*: bytes, or a verdict. */
+export const dataAttributes = { value: [1, hex], verdict: [2, verdict] } as const satisfies Table;
+
+/** Bytes in NFTA_DATA_VALUE. */
+export const data: Nested<Hex | undefined> = {
+  nested: true,
+  encode: (value) => encode(dataAttributes, { value }),
+  decode: (bytes) => decode(dataAttributes, bytes).value,
+};

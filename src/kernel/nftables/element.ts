@@ -1,0 +1,31 @@
+import type { Element } from '../../nftables/object.ts';
+import type { ObservedElement } from '../../nftables/observed.ts';
+import { decode, encode } from '../netlink/wire.ts';
+import { elementAttributes } from './attributes.ts';
+import { counterIn } from './expression.ts';
+import { decodeComment, encodeComment } from './userdata.ts';
+
+/** An element as it is added. */
+export function encodeElement({ key, value, verdict, comment }: Element): Buffer {
+  const data = value === undefined && verdict === undefined ? undefined : { value, verdict };
+  return encode(elementAttributes, { key, data, userdata: comment === undefined ? undefined : encodeComment(comment) });
+}
+
+/** What names an element that is deleted or asked for. */
+export const encodeKey = (key: Element['key']): Buffer => encode(elementAttributes, { key });
+
+/** An element of a set as the kernel lists it. */
+export function decodeElement(set: string, bytes: Buffer): ObservedElement {
+  const { key = '', data = {}, userdata, expression } = decode(elementAttributes, bytes);
+  const comment = userdata && decodeComment(userdata);
+  const counter = expression && counterIn([expression]);
+  return {
+    kind: 'element',
+    set,
+    key,
+    ...(data.value !== undefined && { value: data.value }),
+    ...(data.verdict !== undefined && { verdict: data.verdict }),
+    ...(comment !== undefined && { comment }),
+    ...(counter !== undefined && { counter }),
+  };
+}

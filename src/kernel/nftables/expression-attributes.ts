@@ -1,0 +1,104 @@
+import { be32, cString, nested } from '../netlink/field.ts';
+import type { Table } from '../netlink/wire.ts';
+import { choice, data, dataAttributes } from './data.ts';
+
+// The attributes of each expression (linux/netfilter/nf_tables.h) in the order in which nft 1.0.6 writes them. What we
+// never write but the kernel may list has a row too: it must be seen to be told from what is ours.
+
+/** NFTA_META_* */
+export const metaAttributes = {
+  key: [
+    2,
+    choice([
+      ['mark', 3],
+      ['iifname', 6],
+      ['oifname', 7],
+      ['nfproto', 15],
+      ['l4proto', 16],
+    ]),
+  ],
+  dreg: [1, be32],
+  sreg: [3, be32],
+} as const satisfies Table;
+
+/** NFTA_PAYLOAD_* */
+export const payloadAttributes = {
+  dreg: [1, be32],
+  base: [
+    2,
+    choice([
+      ['network', 1],
+      ['transport', 2],
+    ]),
+  ],
+  offset: [3, be32],
+  length: [4, be32],
+} as const satisfies Table;
+
+/** NFTA_CT_* */
+export const ctAttributes = { key: [2, choice([['direction', 1]])], dreg: [1, be32] } as const satisfies Table;
+
+/** NFTA_FIB_*; the flags say which address is looked up, and nothing more. */
+export const fibAttributes = {
+  field: [
+    3,
+    choice([
+      ['saddr', 1],
+      ['daddr', 2],
+    ]),
+  ],
+  result: [2, choice([['type', 3]])],
+  dreg: [1, be32],
+} as const satisfies Table;
+
+/** NFTA_BITWISE_* */
+export const bitwiseAttributes = {
+  sreg: [1, be32],
+  dreg: [2, be32],
+  operation: [6, choice([['mask-xor', 0]])],
+  length: [3, be32],
+  mask: [4, data],
+  xor: [5, data],
+} as const satisfies Table;
+
+/** NFTA_CMP_* */
+export const cmpAttributes = {
+  sreg: [1, be32],
+  op: [
+    2,
+    choice([
+      ['eq', 0],
+      ['neq', 1],
+    ]),
+  ],
+  data: [3, data],
+} as const satisfies Table;
+
+/** NFTA_LOOKUP_* */
+export const lookupAttributes = {
+  sreg: [2, be32],
+  dreg: [3, be32],
+  set: [1, cString],
+  setId: [4, be32],
+  flags: [5, be32],
+} as const satisfies Table;
+
+/** NFTA_IMMEDIATE_* */
+export const immediateAttributes = { dreg: [1, be32], data: [2, nested(dataAttributes)] } as const satisfies Table;
+
+/** NFTA_NAT_* */
+export const natAttributes = {
+  type: [1, choice([['snat', 0]])],
+  family: [
+    2,
+    choice([
+      [4, 2],
+      [6, 10],
+    ]),
+  ],
+  addressRegister: [3, be32],
+  lastAddressRegister: [4, be32],
+  portRegister: [5, be32],
+  lastPortRegister: [6, be32],
+  flags: [7, be32],
+} as const satisfies Table;

@@ -1,0 +1,122 @@
+import type { Expression } from '../../nftables/expression.ts';
+import type { Counter, Unknown } from '../../nftables/observed.ts';
+import { hex } from '../netlink/field.ts';
+import { decode, encode, type Table, type Values } from '../netlink/wire.ts';
+import { counterAttributes, type expressionAttributes } from './attributes.ts';
+import {
+  bitwiseAttributes,
+  cmpAttributes,
+  ctAttributes,
+  fibAttributes,
+  immediateAttributes,
+  lookupAttributes,
+  metaAttributes,
+  natAttributes,
+  payloadAttributes,
+} from './expression-attributes.ts';
+
+/** The number of a set within a batch. The kernel looks sets up by name first; nft writes the number too. */
+export type SetId = (name: string) => number;
+
+type Named<N extends Expression['name']> = Extract<Expression, { readonly name: N }>;
+
+/** How the expressions of one name lie in NFTA_EXPR_DATA. What `decode` does not know in full it does not return. */
+interface Codec<E extends Expression> {
+  encode(expression: E, setId: SetId): Buffer;
+  decode(bytes: Buffer): E | undefined;
+}
+
+const verdictRegister = 0;
+/** NFT_LOOKUP_F_INV */
+const invertFlag = 1;
+/** NF_NAT_RANGE_MAP_IPS: the kernel adds it where there is an address. */
+const mapAddresses = 1;
+
+const codecs: { readonly [N in Expression['name']]: Codec<Named<N>> } = {
+  meta: {
+    encode: (expression) => encode(metaAttributes, expression),
+    decode: (bytes) => {
+      const { key, dreg, sreg } = decode(metaAttributes, bytes);
+      if (key !== undefined && dreg !== undefined) return { name: 'meta', key, dreg };
+      return key !== undefined && sreg !== undefined ? { name: 'meta', key, sreg } : undefined;
+    },
+  },
+  payload: plain('payload', payloadAttributes),
+  ct: plain('ct', ctAttributes),
+  fib: plain('fib', fibAttributes),
+  cmp: plain('cmp', cmpAttributes),
+  bitwise: plain('bitwise', bitwiseAttributes, { operation: 'mask-xor' }),
+  lookup: {
+    encode: ({ invert, ...expression }, setId) =>
+      encode(lookupAttributes, { ...expression, setId: setId(expression.set), flags: invert && invertFlag }),
+    decode: (bytes) => {
+      const { set, sreg, dreg, flags = 0 } = decode(lookupAttributes, bytes);
+      if (set === undefined || sreg === undefined || (flags & ~invertFlag) !== 0) return undefined;
+      return {
+        name: 'lookup',
+        set,
+        sreg,
+        ...(dreg !== undefined && { dreg }),
+        ...(flags === invertFlag && { invert: true }),
+      };
+    },
+  },
+  immediate: {
+    encode: ({ verdict }) => encode(immediateAttributes, { dreg: verdictRegister, data: { verdict } }),
+    decode: (bytes) => {
+      const { dreg, data } = decode(immediateAttributes, bytes);
+      return dreg === verdictRegister && data?.verdict !== undefined
+        ? { name: 'immediate', verdict: data.verdict }
+        : undefined;
+    },
+  },
+  nat: {
+    encode: (expression) => encode(natAttributes, expression),
+    decode: (bytes) => {
+      const { type, family, addressRegister, lastAddressRegister, flags = 0, ...ports } = decode(natAttributes, bytes);
+      if (type === undefined || family === undefined || addressRegister === undefined) return undefined;
+      const isOneAddress = lastAddressRegister === undefined || lastAddressRegister === addressRegister;
+      const isPlain = (flags & ~mapAddresses) === 0 && Object.values(ports).every((register) => register === undefined);
+      return isOneAddress && isPlain ? { name: 'nat', type, family, addressRegister } : undefined;
+    },
+  },
+  counter: { encode: () => Buffer.alloc(0), decode: () => ({ name: 'counter' }) },
+};
+
+/** An expression whose properties are its attributes, one for one and never absent, beside some that are `fixed`. */
+function plain<N extends Expression['name']>(name: N, table: Table, fixed: Values<Table> = {}): Codec<Named<N>> {
+  return {
+    encode: (expression) => encode(table, { ...expression, ...fixed }),
+    decode: (bytes) => {
+      const values = decode(table, bytes);
+      const isOurs = Object.keys(table).every(
+        (row) => values[row] !== undefined && values[row] === (fixed[row] ?? values[row]),
+      );
+      const own = Object.entries(values).filter(([row]) => !(row in fixed));
+      return isOurs ? ({ name, ...Object.fromEntries(own) } as Named<N>) : undefined;
+    },
+  };
+}
+
+/** An expression as the value of an attribute NFTA_LIST_ELEM or NFTA_SET_EXPR. */
+export const encodeExpression = (expression: Expression, setId: SetId): Values<typeof expressionAttributes> => ({
+  name: expression.name,
+  data: (codecs[expression.name] as Codec<Expression>).encode(expression, setId),
+});
+
+/** The expression in an attribute; never throws for one that is not ours. */
+export function decodeExpression({
+  name = '',
+  data = Buffer.alloc(0),
+}: Values<typeof expressionAttributes>): Expression | Unknown {
+  const codec = Object.hasOwn(codecs, name) ? codecs[name as Expression['name']] : undefined;
+  return codec?.decode(data) ?? { name: 'unknown', expression: name, data: hex.decode(data) };
+}
+
+/** What the first counter among the expressions has counted. */
+export function counterIn(expressions: readonly Values<typeof expressionAttributes>[]): Counter | undefined {
+  const counter = expressions.find(({ name }) => name === 'counter');
+  if (counter?.data === undefined) return undefined;
+  const { packets = 0n, bytes = 0n } = decode(counterAttributes, counter.data);
+  return { packets, bytes };
+}

@@ -1,0 +1,69 @@
+import { type DataType, dataTypes, type NftSet } from '../../nftables/object.ts';
+import type { Values } from '../netlink/wire.ts';
+import { type setAttributes, setFlags } from './attributes.ts';
+import { encodeExpression, type SetId } from './expression.ts';
+import { ourTable } from './message.ts';
+import { encodeSetUserdata } from './userdata.ts';
+
+/** NFT_DATA_VERDICT */
+const verdictType = 0xffffff00;
+/** nft's TYPE_BITS: a concatenation has the numbers of its parts in one number, the first part in the highest bits. */
+const bitsOfType = 6;
+
+/** A set as the kernel takes it. */
+export function encodeSet(set: NftSet, setId: SetId): Values<typeof setAttributes> {
+  const { name, key, value, counter, intervals } = set;
+  return {
+    ...ourTable,
+    name,
+    flags: (intervals ? setFlags.interval : 0) | (value ? setFlags.map : 0),
+    keyType: key.reduce((number, type) => (number << bitsOfType) | dataTypes[type].number, 0),
+    keyLength: key.reduce((length, type) => length + padded(dataTypes[type].length), 0),
+    ...(value && encodeValueType(value)),
+    id: setId(name),
+    userdata: encodeSetUserdata(set),
+    expression: counter && encodeExpression({ name: 'counter' }, setId),
+  };
+}
+
+/** The parts of a key lie in registers of 4 bytes. */
+const padded = (length: number) => (length + 3) & ~3;
+
+const encodeValueType = (value: DataType | 'verdict') =>
+  value === 'verdict'
+    ? { dataType: verdictType, dataLength: 0 }
+    : { dataType: dataTypes[value].number, dataLength: dataTypes[value].length };
+
+/**
+ * A set as the kernel lists it, without its content: an interval set has empty `intervals`. A set that we would not
+ * have written has an empty key, which no set of ours has.
+ */
+export function decodeSet({
+  name = '',
+  flags = 0,
+  keyType = 0,
+  dataType,
+  expression,
+}: Values<typeof setAttributes>): NftSet {
+  const isMap = (flags & setFlags.map) !== 0;
+  const value = dataType === verdictType ? 'verdict' : typeOf(dataType);
+  const isOurs = (flags & ~(setFlags.map | setFlags.interval)) === 0 && isMap === (value !== undefined);
+  return {
+    kind: 'set',
+    name,
+    key: isOurs && (expression?.name ?? 'counter') === 'counter' ? decodeKey(keyType) : [],
+    ...(isMap && value && { value }),
+    ...(expression?.name === 'counter' && { counter: true }),
+    ...((flags & setFlags.interval) !== 0 && { intervals: [] }),
+  };
+}
+
+/** The parts of a key, or none when one is of a type that is not ours. */
+function decodeKey(number: number): readonly DataType[] {
+  const parts: (DataType | undefined)[] = [];
+  for (let rest = number; rest !== 0; rest >>>= bitsOfType) parts.unshift(typeOf(rest & ((1 << bitsOfType) - 1)));
+  return parts.every((part) => part !== undefined) ? parts : [];
+}
+
+const typeOf = (number: number | undefined): DataType | undefined =>
+  (Object.keys(dataTypes) as DataType[]).find((name) => dataTypes[name].number === number);

@@ -1,0 +1,92 @@
+import { EgressError } from '../../base/errors.ts';
+import type { NftSet, Operation } from '../../nftables/object.ts';
+import { printOperation } from '../../nftables/script.ts';
+import { flags, KernelError, type NetlinkSocket, type Request } from '../netlink/socket.ts';
+import { encode } from '../netlink/wire.ts';
+import { batchAttributes, generationAttributes } from './attributes.ts';
+import type { SetId } from './expression.ts';
+import { attributesOf, genericHeader, message, subsystem } from './message.ts';
+import { encodeOperation } from './operation.ts';
+
+/** linux/netfilter/nfnetlink.h, NFNL_MSG_BATCH_* */
+const batchBegin = 16;
+const batchEnd = 17;
+const unspecifiedFamily = 0;
+/** A set with thousands of prefixes is a long line; nobody reads it in an error. */
+const longestCommand = 300;
+
+/** The number of the ruleset in this namespace: the kernel adds one with each transaction of whomever. */
+export async function readGeneration(socket: NetlinkSocket): Promise<number> {
+  const [reply] = await socket.request(message('getGeneration', 0, {}, {}));
+  const { id } = reply === undefined ? {} : attributesOf(generationAttributes, reply);
+  if (id === undefined)
+    throw new EgressError('internal', 'The kernel answered without a generation of the nftables ruleset');
+  return id;
+}
+
+/**
+ * Runs the operations in order, all or nothing.
+ *
+ * @param generation what {@link readGeneration} said before that was read on which the operations rest. When somebody
+ *   has changed the ruleset since, nothing is done and a KernelError with the code ERESTART is thrown: decide again
+ * @param sets those whose elements are named in `operations`, for the text of an error
+ * @throws EgressError `kernel-refused`, naming the operation
+ */
+export async function runTransaction(
+  socket: NetlinkSocket,
+  operations: readonly Operation[],
+  generation?: number,
+  sets: readonly NftSet[] = [],
+): Promise<void> {
+  if (operations.length === 0) return;
+  const setId = numberSets();
+  const groups = operations.map((operation) => encodeOperation(operation, setId));
+  try {
+    await socket.batch(encodeBatch(groups.flat(), generation));
+  } catch (error) {
+    if (!(error instanceof KernelError) || error.code === 'ERESTART') throw error;
+    const refused =
+      findCommand(operations, groups, error.index, sets) ?? `A transaction of ${operations.length} operations`;
+    throw new EgressError('kernel-refused', `${refused}: ${error.message}`, { cause: error });
+  }
+}
+
+/** A batch that the kernel carries out as a whole and acknowledges with its last message. */
+export function encodeBatch(messages: readonly Request[], generation?: number): readonly Request[] {
+  const attributes = encode(batchAttributes, { generation });
+  const limit = (type: number, body: Buffer): Request => ({ type, flags: 0, body });
+  const header = genericHeader(unspecifiedFamily, subsystem);
+  const acknowledged = messages.map((request, i) =>
+    i === messages.length - 1 ? { ...request, flags: request.flags | flags.ack } : request,
+  );
+  return [limit(batchBegin, Buffer.concat([header, attributes])), ...acknowledged, limit(batchEnd, header)];
+}
+
+/** Numbers each set when it is first named, from 1. */
+function numberSets(): SetId {
+  const numbers = new Map<string, number>();
+  return (name) => {
+    const number = numbers.get(name) ?? numbers.size + 1;
+    numbers.set(name, number);
+    return number;
+  };
+}
+
+/**
+ * The nft command that stands for a message of the batch. A chain and its rules have a command for each message; a set
+ * and its elements have one for all of theirs.
+ */
+function findCommand(
+  operations: readonly Operation[],
+  groups: readonly (readonly Request[])[],
+  index: number,
+  sets: readonly NftSet[],
+): string | undefined {
+  const added = operations.map(({ object }) => object).filter((object) => object.kind === 'set');
+  const commands = operations.map((operation) => printOperation(operation, [...sets, ...added]));
+  const commandOfMessage = groups.flatMap((group, i) =>
+    group.map((_, line) => commands[i]?.[line] ?? commands[i]?.[0]),
+  );
+  const command = commandOfMessage[index - 1];
+  return command !== undefined && command.length > longestCommand ? `${command.slice(0, longestCommand)}…` : command;
+}

@@ -1,0 +1,59 @@
+import type { Link } from '../../datapath/objects.ts';
+import { cString, nested, u8, u16, u32 } from '../netlink/field.ts';
+import type { NetlinkSocket } from '../netlink/socket.ts';
+import { message } from './message.ts';
+import { unlessRefused } from './refusal.ts';
+
+/** linux/rtnetlink.h: struct ifinfomsg; linux/if_link.h: IFLA_*. */
+const linkMessage = message(
+  { family: u8, pad: u8, type: u16, index: u32, flags: u32, change: u32 },
+  {
+    filter: [29, u32],
+    name: [3, cString],
+    info: [18, nested({ kind: [1, cString] })],
+  },
+);
+
+const RTM_NEWLINK = 16;
+const RTM_GETLINK = 18;
+/** linux/rtnetlink.h, RTEXT_FILTER_*: counters would be half of the answer. */
+const SKIP_STATS = 8;
+const IFF_UP = 1;
+
+/** The network interface with a name (also an alternative one) or an index; `undefined` when there is none. */
+// ip link show dev eth1
+export async function readLink(socket: NetlinkSocket, nameOrIndex: string | number): Promise<Link | undefined> {
+  const body = encodeLinkQuery(nameOrIndex);
+  const replies = await unlessRefused(socket.request({ type: RTM_GETLINK, flags: 0, body }), 'ENODEV');
+  return replies?.[0] && decodeLink(replies[0].body);
+}
+
+/** Takes an interface down; that it is gone is no error. Throws KernelError. */
+// ip link set dev eth1 down
+export async function setLinkDown(socket: NetlinkSocket, index: number): Promise<void> {
+  await unlessRefused(socket.request({ type: RTM_NEWLINK, flags: 0, body: encodeLinkDown(index) }), 'ENODEV');
+}
+
+/** The body of a question for one interface. */
+export function encodeLinkQuery(nameOrIndex: string | number): Buffer {
+  const byName = typeof nameOrIndex === 'string';
+  return linkMessage.encode(byName ? {} : { index: nameOrIndex }, {
+    filter: SKIP_STATS,
+    name: byName ? nameOrIndex : undefined,
+  });
+}
+
+/** The body of the message that takes an interface down: of all flags, change IFF_UP alone. */
+export const encodeLinkDown = (index: number): Buffer => linkMessage.encode({ index, flags: 0, change: IFF_UP });
+
+/** The interface that an answer holds. */
+export function decodeLink(body: Buffer): Link {
+  const { header, attributes } = linkMessage.decode(body);
+  const type = attributes.info?.kind;
+  return {
+    index: header.index,
+    name: attributes.name ?? '',
+    up: (header.flags & IFF_UP) !== 0,
+    ...(type !== undefined && { type }),
+  };
+}

@@ -1,0 +1,121 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Family } from '../../base/address.ts';
+import type { PolicyRule } from '../../datapath/objects.ts';
+import { u8, u32 } from '../netlink/field.ts';
+import { flags, isKernelError, type NetlinkSocket } from '../netlink/socket.ts';
+import { addressFamily } from './family.ts';
+import { message } from './message.ts';
+import { routeProtocol } from './protocol.ts';
+import { unlessRefused } from './refusal.ts';
+
+/** A rule as the kernel lists it, of whoever made it. A foreign one may select by more than is told here. */
+export interface ObservedPolicyRule extends Omit<PolicyRule, 'action'> {
+  /** `other`: an action that we never use, by its number FR_ACT_* in linux/fib_rules.h (`unreachable`, …). */
+  readonly action: PolicyRule['action'] | { readonly other: number };
+  /** Who made it; ours have {@link routeProtocol}. */
+  readonly protocol: number;
+}
+
+/** linux/fib_rules.h: struct fib_rule_hdr and FRA_*. */
+const ruleMessage = message(
+  {
+    family: u8,
+    destinationLength: u8,
+    sourceLength: u8,
+    tos: u8,
+    table: u8,
+    reserved1: u8,
+    reserved2: u8,
+    action: u8,
+    flags: u32,
+  },
+  {
+    priority: [6, u32],
+    fwmark: [10, u32],
+    fwmask: [16, u32],
+    table: [15, u32],
+    goto: [4, u32],
+    protocol: [21, u8],
+  },
+);
+
+const RTM_NEWRULE = 32;
+const RTM_DELRULE = 33;
+const RTM_GETRULE = 34;
+const FIB_RULE_INVERT = 2;
+const actions = { lookup: 1, goto: 2, nop: 3 } as const;
+
+/** All rules of a family, in the kernel's order, foreign ones too. */
+// ip rule show
+export async function listRules(socket: NetlinkSocket, family: Family): Promise<readonly ObservedPolicyRule[]> {
+  const body = ruleMessage.encode({ family: addressFamily(family) });
+  const replies = await socket.dump({ type: RTM_GETRULE, flags: 0, body });
+  return replies.map((reply) => decodeRule(family, reply.body));
+}
+
+/** Adds a rule; that it is there already is no error. The target of a goto may come later. Throws KernelError. */
+// ip rule add pref 700 not fwmark 0x100000/0x100000 goto 702 protocol 230
+export async function addRule(socket: NetlinkSocket, rule: PolicyRule): Promise<void> {
+  try {
+    await socket.request({ type: RTM_NEWRULE, flags: flags.create | flags.excl, body: encodeRule(rule) });
+  } catch (error) {
+    // EEXIST also for a rule that differs in `not` or in the target of its goto: the kernel compares neither.
+    if (!isKernelError(error, 'EEXIST') || !(await isListed(socket, rule))) throw error;
+  }
+}
+
+/**
+ * Deletes a rule of ours; that it is gone already is no error. Throws KernelError. The kernel compares neither `not` nor
+ * the target of a goto, but it holds no two rules of one protocol that differ in these alone: no other can be hit.
+ */
+// ip rule del pref 700 not fwmark 0x100000/0x100000 goto 702 protocol 230
+export async function deleteRule(socket: NetlinkSocket, rule: PolicyRule): Promise<void> {
+  await unlessRefused(socket.request({ type: RTM_DELRULE, flags: 0, body: encodeRule(rule) }), 'ENOENT');
+}
+
+async function isListed(socket: NetlinkSocket, rule: PolicyRule): Promise<boolean> {
+  const ours: ObservedPolicyRule = { ...rule, protocol: routeProtocol };
+  return (await listRules(socket, rule.family)).some((listed) => isDeepStrictEqual(listed, ours));
+}
+
+/** The body of a message that adds or deletes a rule of ours. */
+export function encodeRule(rule: PolicyRule): Buffer {
+  const { code, ...target } = encodeAction(rule.action);
+  return ruleMessage.encode(
+    { family: addressFamily(rule.family), action: code, flags: rule.invert ? FIB_RULE_INVERT : 0 },
+    {
+      priority: rule.priority,
+      fwmark: rule.fwmark?.value,
+      fwmask: rule.fwmark?.mask,
+      ...target,
+      protocol: routeProtocol,
+    },
+  );
+}
+
+function encodeAction(action: PolicyRule['action']): { code: number; table?: number; goto?: number } {
+  if (action === 'nop') return { code: actions.nop };
+  if ('goto' in action) return { code: actions.goto, goto: action.goto };
+  return { code: actions.lookup, table: action.lookup };
+}
+
+/** The rule that a message of a listing holds. The kernel leaves out what is 0, but for the mask of a mark. */
+export function decodeRule(family: Family, body: Buffer): ObservedPolicyRule {
+  const { header, attributes } = ruleMessage.decode(body);
+  const { priority = 0, fwmark = 0, fwmask = 0, table = 0, goto = 0, protocol = 0 } = attributes;
+  return {
+    kind: 'rule',
+    family,
+    priority,
+    action: decodeAction(header.action, table, goto),
+    ...(fwmask !== 0 && { fwmark: { value: fwmark, mask: fwmask } }),
+    ...(header.flags & FIB_RULE_INVERT && { invert: true }),
+    protocol,
+  };
+}
+
+function decodeAction(code: number, table: number, target: number): ObservedPolicyRule['action'] {
+  if (code === actions.lookup) return { lookup: table };
+  if (code === actions.goto) return { goto: target };
+  return code === actions.nop ? 'nop' : { other: code };
+}

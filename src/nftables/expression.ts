@@ -1,0 +1,48 @@
+/**
+ * One instruction of the virtual machine in the kernel, as plain data in the words of `nft --debug=netlink`
+ * (linux/netfilter/nf_tables.h). Data is lower-case hexadecimal in the order of the bytes in memory, so that an
+ * expression can be compared, stored and printed as it is. Registers have the kernel's numbers: 0 holds the verdict,
+ * 1…4 are 16 bytes wide, 8…23 are their 4-byte parts (8 is the first quarter of 1).
+ */
+export type Expression =
+  | { readonly name: 'meta'; readonly key: MetaKey; readonly dreg: number }
+  | { readonly name: 'meta'; readonly key: MetaKey; readonly sreg: number }
+  | {
+      readonly name: 'payload';
+      readonly base: 'network' | 'transport';
+      readonly offset: number;
+      readonly length: number;
+      readonly dreg: number;
+    }
+  | { readonly name: 'ct'; readonly key: 'direction'; readonly dreg: number }
+  | { readonly name: 'fib'; readonly field: 'saddr' | 'daddr'; readonly result: 'type'; readonly dreg: number }
+  | {
+      readonly name: 'bitwise';
+      readonly sreg: number;
+      readonly dreg: number;
+      readonly length: number;
+      readonly mask: Hex;
+      readonly xor: Hex;
+    }
+  | { readonly name: 'cmp'; readonly op: 'eq' | 'neq'; readonly sreg: number; readonly data: Hex }
+  | {
+      readonly name: 'lookup';
+      readonly set: string;
+      readonly sreg: number;
+      readonly dreg?: number;
+      readonly invert?: true;
+    }
+  | { readonly name: 'immediate'; readonly verdict: Verdict }
+  | { readonly name: 'nat'; readonly type: 'snat'; readonly family: 4 | 6; readonly addressRegister: number }
+  | { readonly name: 'counter' };
+
+/** Bytes as lower-case hexadecimal. */
+export type Hex = string;
+
+/** Keys of `meta`, in nft's words (`enum nft_meta_keys`). */
+export type MetaKey = 'mark' | 'iifname' | 'oifname' | 'nfproto' | 'l4proto';
+
+/** What becomes of a packet; `jump` and `goto` name the chain. */
+export type Verdict =
+  | { readonly code: 'accept' | 'drop' | 'return' }
+  | { readonly code: 'jump' | 'goto'; readonly chain: string };

@@ -1,0 +1,84 @@
+import type { Expression, Hex, Verdict } from './expression.ts';
+
+/** The types of a set's key or a map's value that we use, with nft's numbers (`enum datatypes`) and widths in bytes. */
+export const dataTypes = {
+  ipv4_addr: { number: 7, length: 4, order: 'big' },
+  ipv6_addr: { number: 8, length: 16, order: 'big' },
+  mark: { number: 19, length: 4, order: 'host' },
+  fib_addrtype: { number: 38, length: 4, order: 'host' },
+  ifname: { number: 41, length: 16, order: 'host' },
+} as const;
+
+/** The name of a row of {@link dataTypes}. */
+export type DataType = keyof typeof dataTypes;
+
+/** A part of a rule: the words that nft prints for it, and the instructions that the kernel runs for it. */
+export interface Statement {
+  readonly text: string;
+  readonly expressions: readonly Expression[];
+}
+
+/** A rule, with what people read behind it in `nft list` (at most 127 bytes). */
+export interface Rule {
+  readonly statements: readonly Statement[];
+  readonly comment?: string;
+}
+
+/** Where a base chain is hooked in; a lower priority sees the packet earlier. */
+export interface Hook {
+  readonly type: 'filter' | 'nat';
+  readonly hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
+  readonly priority: number;
+}
+
+/** A chain with all its rules: they are written, compared and removed together. */
+export interface Chain {
+  readonly kind: 'chain';
+  readonly name: string;
+  readonly hook?: Hook;
+  readonly rules: readonly Rule[];
+}
+
+/**
+ * A set, or with `value` a map. `intervals` is the fixed content of an interval set, as canonical prefixes that do not
+ * overlap; other sets get their elements one by one.
+ */
+export interface NftSet {
+  readonly kind: 'set';
+  readonly name: string;
+  readonly key: readonly DataType[];
+  readonly value?: DataType | 'verdict';
+  /** Each element counts the packets that it matched. */
+  readonly counter?: true;
+  readonly intervals?: readonly string[];
+}
+
+/** An element of a set or map that is no interval. */
+export interface Element {
+  readonly kind: 'element';
+  readonly set: string;
+  readonly key: Hex;
+  readonly value?: Hex;
+  readonly verdict?: Verdict;
+  /** Names the owner of the element (at most 127 bytes). */
+  readonly comment?: string;
+}
+
+/** The table itself, {@link tableName}. */
+export interface Table {
+  readonly kind: 'table';
+}
+
+/** Anything in our table. */
+export type NftObject = NftSet | Chain | Element;
+
+/** The table's name; its family is always `inet`. */
+export const tableName = 'cni-egress';
+
+/**
+ * One step of a transaction, on the table {@link tableName}. `flush` empties a set or takes the rules out of a chain;
+ * `add` of an existing set or chain is no error, of an existing element is one.
+ */
+export type Operation =
+  | { readonly verb: 'add' | 'delete'; readonly object: Table | NftObject }
+  | { readonly verb: 'flush'; readonly object: NftSet | Chain };

@@ -1,0 +1,15 @@
+/** Ids of exits are 1…16383: they take the low 14 bits of the packet mark, and 0 means none. */
+export const highestExitId = 0x3fff;
+
+/**
+ * The id of an exit that has none in the configuration: the same on every node, because it comes from the name alone.
+ * Two names can give one id; then one of the exits must have its id set.
+ */
+export const exitIdOf = (name: string): number => 1 + (fnv1a(name) % highestExitId);
+
+/** FNV-1a with 32 bits over the UTF-8 bytes of a text (draft-eastlake-fnv, section 2). */
+export function fnv1a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}

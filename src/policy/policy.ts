@@ -1,0 +1,15 @@
+import type { Prefix } from '../base/address.ts';
+
+/** Which pods, towards which destinations, use which exit: a policy of the configuration with all defaults filled in. */
+export interface Policy {
+  readonly name: string;
+  /** Globs, of which one must fit the pod's namespace. */
+  readonly namespaces: readonly string[];
+  readonly destinations: readonly Prefix[];
+  /** Left alone, as if the policy did not exist. */
+  readonly except: readonly Prefix[];
+  /** Name of a configured exit, or of a built-in one. */
+  readonly exit: string;
+  /** The higher one decides. */
+  readonly priority: number;
+}

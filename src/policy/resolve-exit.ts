@@ -1,0 +1,64 @@
+import { type Address, type Family, families } from '../base/address.ts';
+import { EgressError } from '../base/errors.ts';
+import type { ResolvedExit, Way } from '../datapath/exit.ts';
+import type { Link } from '../datapath/objects.ts';
+import type { AddressByFamily, Exit } from './exit.ts';
+
+/** An address of an interface, in the order in which the kernel lists them. */
+export interface InterfaceAddress {
+  readonly family: Family;
+  readonly address: Address;
+  /** RT_SCOPE_* of linux/rtnetlink.h. */
+  readonly scope: number;
+  /** Whether packets may leave with it, and will for a while: not tentative, deprecated or a duplicate. */
+  readonly usable: boolean;
+}
+
+/** What an exit must know of its interface on this node; no `link` when there is none of that name. */
+export interface InterfaceFacts {
+  readonly link?: Link;
+  readonly addresses: readonly InterfaceAddress[];
+}
+
+/** The exit as it is on this node, now. */
+export function resolveExit(exit: Exit, facts: InterfaceFacts): ResolvedExit {
+  requireUsableLink(exit, facts.link);
+  const addresses = addressesOf(exit, facts.addresses);
+  const ways = families.flatMap((family) => wayOf(family, addresses[family], exit.nextHops[family]));
+  if (ways.length === 0) throw new EgressError('exit-address', noAddress(exit));
+  return { name: exit.name, id: exit.id, device: exit.interface, ways };
+}
+
+function requireUsableLink(exit: Exit, link: Link | undefined): void {
+  const trouble = link === undefined ? 'does not exist on this node' : link.up ? undefined : 'is down';
+  if (trouble === undefined) return;
+  throw new EgressError(
+    'exit-interface',
+    `Exit "${exit.name}" leaves by interface "${exit.interface}", which ${trouble}`,
+  );
+}
+
+const isEmpty = (addresses: AddressByFamily): boolean => families.every((family) => addresses[family] === undefined);
+
+function addressesOf(exit: Exit, own: readonly InterfaceAddress[]): AddressByFamily {
+  if (!isEmpty(exit.addresses)) return exit.addresses;
+  const wanted = families.filter((family) => isEmpty(exit.nextHops) || exit.nextHops[family] !== undefined);
+  const firstOf = (family: Family) => own.find((candidate) => candidate.family === family && isGlobal(candidate));
+  return Object.fromEntries(wanted.map((family) => [family, firstOf(family)?.address]));
+}
+
+/** RT_SCOPE_UNIVERSE, which `ip address` calls global. */
+const globalScope = 0;
+
+const isGlobal = ({ scope, usable }: InterfaceAddress): boolean => usable && scope === globalScope;
+
+function wayOf(family: Family, address: Address | undefined, via: Address | undefined): Way[] {
+  if (address === undefined) return [];
+  return [via === undefined ? { family, address } : { family, address, via }];
+}
+
+function noAddress(exit: Exit): string {
+  const wanted = families.filter((family) => exit.nextHops[family] !== undefined);
+  const kind = wanted.length === 1 ? `IPv${wanted[0]} address` : 'address';
+  return `Exit "${exit.name}" has no addresses, and its interface "${exit.interface}" has no global ${kind} in use`;
+}

@@ -1,0 +1,92 @@
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+
+/** The name of a file that is being written. One for each folder is enough: only the holder of the lock writes. */
+const temporaryName = '.new';
+
+/** Makes a folder, and those above it, for their owner's eyes only. They are there after a power loss, too. */
+export function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  mkdirSync(folder, { recursive: true, mode: 0o700 }); // `recursive`, since somebody else may make it at the same time
+  syncFolder(dirname(folder));
+}
+
+/**
+ * Puts a text into a file: after a kill or a power loss at any point, the file holds the old text or the new one. Only
+ * for the holder of the lock.
+ */
+export function replaceFile(path: string, text: string): void {
+  const temporary = join(dirname(path), temporaryName);
+  const fd = openSync(temporary, 'w', 0o600);
+  try {
+    writeFileSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(temporary, path);
+  syncFolder(dirname(path));
+}
+
+/** Removes a file, and what a writer that was killed left beside it. Only for the holder of the lock. */
+export function removeFile(path: string): void {
+  rmSync(join(dirname(path), temporaryName), { force: true });
+  // No fsync: a power loss may bring the file back, but nothing in the kernel; the next DEL or GC is content with that.
+  rmSync(path, { force: true });
+}
+
+/** The text of a file; `undefined` when there is none. */
+export const readIfThere = (path: string): string | undefined => unlessAbsent(() => readFileSync(path, 'utf8'));
+
+/** The names of the files in a folder, temporary ones left out; none when there is no folder. */
+export function filesIn(folder: string): string[] {
+  const entries = unlessAbsent(() => readdirSync(folder, { withFileTypes: true })) ?? [];
+  return entries.filter((entry) => entry.isFile() && entry.name !== temporaryName).map((entry) => entry.name);
+}
+
+/** Moves a file into a folder, beside those already there: `name.1`, `name.2`, … Returns where it is now. */
+export function moveAside(path: string, folder: string): string {
+  makeFolder(folder);
+  for (let number = 1; ; number++) {
+    const target = join(folder, `${basename(path)}.${number}`);
+    if (existsSync(target)) continue;
+    renameSync(path, target);
+    return target;
+  }
+}
+
+/** Removes a folder unless something is in it. */
+export function removeIfEmpty(folder: string): void {
+  if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+}
+
+function syncFolder(folder: string): void {
+  const fd = openSync(folder, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function unlessAbsent<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,99 @@
+import * as z from 'zod/mini';
+import type { Attachment } from '../base/attachment.ts';
+import type { NodeState, SteeredAttachment } from '../datapath/attachment.ts';
+import type { Pod } from '../policy/match.ts';
+
+/** The version that this program writes, and the newest that it reads. Any change of a record's shape or meaning raises it. */
+export const recordVersion = 1;
+
+/** What was decided and set up for one attachment: enough to undo it after a reboot, with a new binary or a changed policy. */
+export interface AttachmentRecord extends Attachment, Omit<SteeredAttachment, 'mark'> {
+  readonly version: typeof recordVersion;
+  readonly pod: Pod;
+  /** The host ends of the pod's interface. */
+  readonly links: readonly { readonly name: string; readonly index: number }[];
+}
+
+/** What was set up for the node as a whole, as long as any attachment needs it. */
+export interface NodeRecord extends NodeState {
+  readonly version: typeof recordVersion;
+  /** Kernel parameters that we overwrote, with the values to put back: path below /proc/sys → value. */
+  readonly sysctls: Readonly<Record<string, string>>;
+}
+
+// The shape only: we wrote canonical text, and parsing it again would take three quarters of the time of reading.
+const address = z.string().check(z.regex(/^(\d+\.\d+\.\d+\.\d+|[\da-f]*:[\da-f:.]+)$/));
+const prefix = z.string().check(z.regex(/^(\d+\.\d+\.\d+\.\d+|[\da-f]*:[\da-f:.]+)\/\d+$/));
+const family = z.literal([4, 6]);
+const name = z.string().check(z.minLength(1));
+const version = z.literal(recordVersion);
+
+const match = z.object({
+  policy: name,
+  family,
+  destinations: z.array(prefix).check(z.minLength(1)),
+  except: z.array(prefix),
+  exit: name,
+});
+
+const exit = z.object({
+  name,
+  id: z.int().check(z.minimum(1), z.maximum(16383)),
+  device: name,
+  ways: z.array(z.object({ family, address, via: z.exactOptional(address) })),
+});
+
+/** An attachment's record as it is read back. */
+export const attachmentRecord: z.ZodMiniType<AttachmentRecord> = z.object({
+  version,
+  network: name,
+  containerId: name,
+  ifname: name,
+  pod: z.object({
+    namespace: z.exactOptional(z.string()),
+    name: z.exactOptional(z.string()),
+    uid: z.exactOptional(z.string()),
+  }),
+  addresses: z.array(address),
+  subnets: z.array(prefix),
+  links: z.array(z.object({ name, index: z.int() })),
+  program: name,
+  matches: z.array(match),
+});
+
+/** The node's record as it is read back. */
+export const nodeRecord: z.ZodMiniType<NodeRecord> = z.object({
+  version,
+  fwmark: z.uint32(),
+  routeTable: z.uint32(),
+  rulePriority: z.uint32(),
+  clusterCIDRs: z.array(prefix),
+  exits: z.array(exit),
+  sysctls: z.record(z.string(), z.string()),
+});
+
+/** What a text turned out to be. */
+export type Reading<T> =
+  | { readonly kind: 'record'; readonly record: T }
+  | { readonly kind: 'newer'; readonly version: number }
+  | { readonly kind: 'broken'; readonly reason: string };
+
+/** Reads a record from its text: JSON, of our version, and with everything in it. */
+export function readRecord<T>(schema: z.ZodMiniType<T>, text: string): Reading<T> {
+  const value = parseJson(text);
+  if (value === undefined) return { kind: 'broken', reason: 'it is not JSON' };
+  const written = z.safeParse(z.object({ version: z.number().check(z.gt(recordVersion)) }), value);
+  if (written.success) return { kind: 'newer', version: written.data.version };
+  const { data, error } = z.safeParse(schema, value);
+  if (error !== undefined)
+    return { kind: 'broken', reason: `wrong value at /${error.issues[0]?.path.join('/') ?? ''}` };
+  return { kind: 'record', record: data };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,170 @@
+import { closeSync, existsSync, openSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import type * as z from 'zod/mini';
+import { type Attachment, markOf } from '../base/attachment.ts';
+import { EgressError } from '../base/errors.ts';
+import { filesIn, makeFolder, moveAside, readIfThere, removeFile, removeIfEmpty, replaceFile } from './file.ts';
+import {
+  type AttachmentRecord,
+  attachmentRecord,
+  type NodeRecord,
+  nodeRecord,
+  readRecord,
+  recordVersion,
+} from './record.ts';
+
+/** What the store needs from outside. */
+export interface StoreSurroundings {
+  /** Waits until nobody else holds the open file, then holds it until the descriptor is closed: flock(2). */
+  lockFile(fd: number): void;
+  /** Takes a sentence for a person: something is wrong with a file, but the call goes on. */
+  warn(message: string): void;
+}
+
+/** One kind of record: how it is read, and what the name of its file must be. */
+interface Kind<T> {
+  readonly schema: z.ZodMiniType<T>;
+  fileNameOf(record: T): string;
+}
+
+/** No name of a network or container holds a `+` or a `/`: different attachments have different files. */
+const fileNameOf = (attachment: Attachment): string => `${markOf(attachment).replaceAll('/', '+')}.json`;
+
+const attachmentKind: Kind<AttachmentRecord> = { schema: attachmentRecord, fileNameOf };
+const nodeKind: Kind<NodeRecord> = { schema: nodeRecord, fileNameOf: () => 'node.json' };
+
+/**
+ * What this node remembers, as JSON files in a folder of its own:
+ *
+ *     attachments/<network>+<container ID>+<interface>.json   one for each attachment
+ *     node.json                                               what is set up for all of them
+ *     broken/                                                 files that are no records, for a person to look at
+ *     lock                                                    held by whoever changes anything
+ *
+ * Anybody may read at any time; whoever changes something holds the lock from its first look to its last change.
+ */
+export class Store {
+  readonly #attachments: string;
+  readonly #broken: string;
+  readonly #node: string;
+  readonly #lock: string;
+  readonly #surroundings: StoreSurroundings;
+  #locked = false;
+
+  constructor(dataDir: string, surroundings: StoreSurroundings) {
+    this.#attachments = join(dataDir, 'attachments');
+    this.#broken = join(dataDir, 'broken');
+    this.#node = join(dataDir, 'node.json');
+    this.#lock = join(dataDir, 'lock');
+    this.#surroundings = surroundings;
+  }
+
+  /**
+   * Waits for the lock and holds it until it is disposed of; the kernel takes it back from a process that dies. Whoever
+   * holds it already gets an error: waiting for oneself has no end.
+   */
+  lock(): Disposable {
+    if (this.#locked) throw new Error(`${this.#lock} is already held by this process`);
+    makeFolder(dirname(this.#lock));
+    const fd = openSync(this.#lock, 'a', 0o600);
+    this.#surroundings.lockFile(fd);
+    this.#locked = true;
+    return {
+      [Symbol.dispose]: () => {
+        this.#locked = false;
+        closeSync(fd);
+      },
+    };
+  }
+
+  /** Remembers an attachment, in place of what was known of it. Durable when it returns. */
+  save(record: AttachmentRecord): void {
+    this.#replace(this.#pathOf(record), attachmentKind, record);
+  }
+
+  /**
+   * What is known of an attachment. A file that is no record, or that of another attachment, counts as nothing: it is
+   * moved aside, with a warning. Throws `record-newer`.
+   */
+  load(attachment: Attachment): AttachmentRecord | undefined {
+    return this.#read(this.#pathOf(attachment), attachmentKind);
+  }
+
+  /** Whether a file of an attachment is there, whatever is in it. */
+  has(attachment: Attachment): boolean {
+    return existsSync(this.#pathOf(attachment));
+  }
+
+  /** Forgets an attachment, known or not. */
+  forget(attachment: Attachment): void {
+    this.#remove(this.#pathOf(attachment), attachmentKind);
+    removeIfEmpty(this.#attachments);
+  }
+
+  /**
+   * What is known of all attachments, ordered by their marks. Throws `record-newer`: who does not understand one record
+   * must not decide what nobody needs any more.
+   */
+  list(): AttachmentRecord[] {
+    const files = filesIn(this.#attachments).sort();
+    return files.flatMap((file) => this.#read(join(this.#attachments, file), attachmentKind) ?? []);
+  }
+
+  /** Remembers what is set up for the node as a whole. Durable when it returns. */
+  saveNode(record: NodeRecord): void {
+    this.#replace(this.#node, nodeKind, record);
+  }
+
+  /** What is set up for the node as a whole. Throws `record-newer`. */
+  loadNode(): NodeRecord | undefined {
+    return this.#read(this.#node, nodeKind);
+  }
+
+  /** Forgets the node. Of an unused store the lock stays, and `broken/` if something is in it. */
+  forgetNode(): void {
+    this.#remove(this.#node, nodeKind);
+  }
+
+  #pathOf(attachment: Attachment): string {
+    return join(this.#attachments, fileNameOf(attachment));
+  }
+
+  #read<T>(path: string, kind: Kind<T>): T | undefined {
+    const text = readIfThere(path);
+    if (text === undefined) return undefined;
+    const reading = readRecord(kind.schema, text);
+    if (reading.kind === 'newer') {
+      throw new EgressError(
+        'record-newer',
+        `${path} has version ${reading.version}, this egress knows ${recordVersion}`,
+      );
+    }
+    if (reading.kind === 'broken') return this.#putAside(path, reading.reason);
+    if (kind.fileNameOf(reading.record) !== basename(path))
+      return this.#putAside(path, 'it is about another attachment');
+    return reading.record;
+  }
+
+  #replace<T>(path: string, kind: Kind<T>, record: T): void {
+    this.#requireLock();
+    makeFolder(dirname(path));
+    this.#read(path, kind); // refuses what is newer, and moves aside what is broken: neither is overwritten
+    replaceFile(path, `${JSON.stringify(record, undefined, 2)}\n`);
+  }
+
+  #remove<T>(path: string, kind: Kind<T>): void {
+    this.#requireLock();
+    this.#read(path, kind); // as in #replace
+    removeFile(path);
+  }
+
+  #requireLock(): void {
+    if (!this.#locked) throw new Error(`Changing ${dirname(this.#lock)} needs its lock`);
+  }
+
+  /** Only for the holder of the lock: between reading and moving, a writer might put a good record in the place. */
+  #putAside(path: string, reason: string): undefined {
+    const now = this.#locked ? `moved to ${moveAside(path, this.#broken)}` : 'left there, this call changes nothing';
+    this.#surroundings.warn(`${path} is no record of egress (${reason}); ${now}`);
+  }
+}

@@ -1,0 +1,53 @@
+import { type Address, addressFromBytes } from '../../src/base/address.ts';
+
+/** A packet that left a node, as far as tests look into it. Ports are those of TCP and UDP. */
+export interface Packet {
+  /** Seconds since 1970. */
+  readonly time: number;
+  /** The uplink that it left by. */
+  readonly interface: string;
+  readonly source: Address;
+  readonly destination: Address;
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'other';
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+}
+
+const fileHeader = 24;
+const recordHeader = 16;
+const ethernetHeader = 14;
+const protocols: Readonly<Record<number, Packet['protocol']>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmp' };
+
+/** The IP packets of a capture file as tcpdump writes it on this machine (pcap 2.4, host byte order, Ethernet). */
+export function readPcap(file: Buffer, uplink: string): readonly Packet[] {
+  const packets: Packet[] = [];
+  for (let at = fileHeader; at + recordHeader <= file.length; ) {
+    const length = file.readUInt32LE(at + 8);
+    const time = file.readUInt32LE(at) + file.readUInt32LE(at + 4) / 1e6;
+    const frame = file.subarray(at + recordHeader, at + recordHeader + length);
+    packets.push({ time, interface: uplink, ...parsed(frame.subarray(ethernetHeader)) });
+    at += recordHeader + length;
+  }
+  return packets;
+}
+
+type Parsed = Omit<Packet, 'time' | 'interface'>;
+
+function parsed(ip: Buffer): Parsed {
+  const six = ip.readUInt8(0) >> 4 === 6;
+  const [from, to, length] = six ? [8, 24, 16] : [12, 16, 4];
+  const payload = ip.subarray(six ? 40 : (ip.readUInt8(0) & 15) * 4);
+  const protocol = protocols[ip.readUInt8(six ? 6 : 9)] ?? 'other';
+  const [source, destination] = [from, to].map((start) => addressFromBytes(ip.subarray(start, start + length))) as [
+    Address,
+    Address,
+  ];
+  if (protocol !== 'tcp' && protocol !== 'udp') return { source, destination, protocol };
+  return {
+    source,
+    destination,
+    protocol,
+    sourcePort: payload.readUInt16BE(0),
+    destinationPort: payload.readUInt16BE(2),
+  };
+}

@@ -1,0 +1,72 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { Namespace } from './namespace.ts';
+import type { Daemon, Outcome } from './run.ts';
+import { program, tool } from './tools.ts';
+import { serve } from './world.ts';
+
+/** The parts of a CNI result that tests look at. */
+export interface CniResult {
+  readonly cniVersion: string;
+  readonly ips: readonly { readonly address: string; readonly gateway?: string; readonly interface?: number }[];
+  readonly [key: string]: unknown;
+}
+
+/** Protocols that {@link Pod.ask} speaks. */
+export type Protocol = 'tcp' | 'udp' | 'icmp';
+
+/** A pod: a network namespace, and what a kubelet knows about it. */
+export class Pod {
+  readonly network: Namespace;
+  readonly name: string;
+  readonly namespace: string;
+  readonly uid = randomUUID();
+  readonly interface = 'eth0';
+  /** What the last ADD answered, which is `prevResult` of everything after it. */
+  result: CniResult | undefined;
+
+  constructor(network: Namespace, name: string, namespace: string) {
+    this.network = network;
+    this.name = name;
+    this.namespace = namespace;
+  }
+
+  /** As cnitool makes it from the path of the network namespace. */
+  get containerID(): string {
+    return `cnitool-${createHash('sha512').update(this.network.path).digest('hex').slice(0, 20)}`;
+  }
+
+  /** CNI_ARGS as containerd gives them. */
+  get args(): string {
+    return `IgnoreUnknown=1;K8S_POD_NAMESPACE=${this.namespace};K8S_POD_NAME=${this.name};K8S_POD_UID=${this.uid}`;
+  }
+
+  /** The pod's addresses without their lengths, IPv4 first. */
+  get addresses(): readonly string[] {
+    const all = (this.result?.ips ?? []).map((ip) => ip.address.replace(/\/.*/, ''));
+    return all.toSorted((a, b) => Number(a.includes(':')) - Number(b.includes(':')));
+  }
+
+  /**
+   * Asks a service once. The answer is the address that the service saw; for icmp it is `reply`, because nobody tells;
+   * without an answer it is `nothing`.
+   */
+  async ask(protocol: Protocol, address: string, port = 8080): Promise<string> {
+    const { code, stdout } = await this.run('ask.py', protocol, address, String(port));
+    return code === 0 ? (stdout.trim().split(' ')[0] ?? '') : 'nothing';
+  }
+
+  /** Runs one of our programs to its end. */
+  run(name: string, ...args: readonly string[]): Promise<Outcome> {
+    return this.network.run([tool('python3'), program(name), ...args]);
+  }
+
+  /** Starts to send to all addresses, in every protocol, until the daemon is stopped; see programs/send.py. */
+  send(...addresses: readonly string[]): Promise<Daemon> {
+    return this.network.start([tool('python3'), program('send.py'), ...addresses], 'sending');
+  }
+
+  /** Starts a service that others can ask. */
+  serve(): Promise<void> {
+    return serve(this.network);
+  }
+}

@@ -1,0 +1,26 @@
+import type { LabNode } from './node.ts';
+
+/**
+ * What a node's kernel holds that egress could have left something in: one part for each command that shows it, in the
+ * words of the tools that everybody uses. Equal texts mean equal kernels, except for what `volatile` names.
+ */
+const commands: readonly (readonly string[])[] = [
+  // Without the values of counters.
+  ['nft', '-s', 'list', 'ruleset'],
+  ['ip', '-4', '-details', 'rule'],
+  ['ip', '-6', '-details', 'rule'],
+  ['ip', '-4', '-details', 'route', 'show', 'table', 'all'],
+  ['ip', '-6', '-details', 'route', 'show', 'table', 'all'],
+  ['ip', '-details', 'address'],
+  ['sysctl', '-a', '-r', '^net\\.(ipv[46]\\.(conf|ip_forward|route)|netfilter\\.nf_conntrack_tcp)'],
+];
+
+/** Timers of bridges and lifetimes of addresses and routes, which run by themselves. */
+const volatile = /\b(\w+_timer +[\d.]+|(valid_lft|preferred_lft|expires) \w+)/g;
+
+/** The state of a node's kernel as one text. */
+export async function snapshot(node: LabNode): Promise<string> {
+  // sysctl ends with an error for parameters that nobody may read.
+  const outputs = await Promise.all(commands.map((command) => node.machine.run(command)));
+  return outputs.map(({ stdout }, i) => `# ${commands[i]?.join(' ')}\n${stdout.replaceAll(volatile, '')}`).join('\n');
+}

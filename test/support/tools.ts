@@ -1,0 +1,54 @@
+import { accessSync, constants, existsSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+
+const root = resolve(import.meta.dirname, '../..');
+
+/** The built binary; its folder is on CNI_PATH, so `"type": "egress"` finds it. */
+export const egressBinary = join(root, 'dist/egress');
+
+/** Where Debian's package containernetworking-plugins puts bridge, ptp, host-local and the others. */
+export const pluginFolder = '/usr/lib/cni';
+
+/** CNI_PATH of every node. */
+export const cniPath = [pluginFolder, join(root, 'dist')].join(delimiter);
+
+/** The path of a program that the lab runs: our own download first, then PATH, then where Go installs programs. */
+export function tool(name: string): string {
+  const folders = [join(root, '.cache/tools'), ...(process.env.PATH ?? '').split(delimiter), process.env.GOBIN ?? ''];
+  const found = folders.map((folder) => join(folder, name)).find(isProgram);
+  if (found === undefined) throw new Error(`${name} is not on this machine; "npm run setup -- lab" gets it`);
+  return found;
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The path of a Python program of ours that stands for a pod's or an outside host's software. */
+export const program = (name: string): string => join(import.meta.dirname, 'programs', name);
+
+/** Programs of the operating system without which no lab can be made. */
+const programs = ['ip', 'nft', 'iptables', 'tcpdump', 'nsenter', 'python3', 'cnitool'];
+
+/** Why the lab cannot run here, or `undefined` when it can. */
+export function missingForLab(): string | undefined {
+  if (process.getuid?.() !== 0) return 'the lab makes network namespaces: run it as root';
+  if (!existsSync(egressBinary)) return 'dist/egress is not built: run "npm run build"';
+  if (!existsSync(join(pluginFolder, 'bridge')))
+    return `${pluginFolder}/bridge is missing: install containernetworking-plugins`;
+  const absent = programs.filter((name) => !isInstalled(name));
+  return absent.length > 0 ? `not on this machine: ${absent.join(', ')}` : undefined;
+}
+
+function isInstalled(name: string): boolean {
+  try {
+    return tool(name) !== '';
+  } catch {
+    return false;
+  }
+}

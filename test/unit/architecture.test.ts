@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { describe, test } from 'node:test';
+
+interface Row {
+  /** Folders of src/ that it may import from. Each stands in a row above, so there is no way around in circles. */
+  readonly imports: readonly string[];
+  /** Folders that it may take types from, and nothing that is there at run time (`import type`). */
+  readonly types?: readonly string[];
+  /** Packages, and modules of Node. */
+  readonly packages?: readonly string[];
+}
+
+const pure = ['base', 'nftables', 'policy', 'config', 'datapath'];
+
+/** Who may import from whom, from the ground up. cmd/ may import everything, and nobody may import cmd/. */
+const table: Readonly<Record<string, Row>> = {
+  base: { imports: [], packages: ['@noble/hashes', 'ip-address'] },
+  nftables: { imports: ['base'] },
+  // What an exit is on this node is a fact of the data path; which one a pod gets is decided here.
+  policy: { imports: ['base'], types: ['datapath'], packages: ['@noble/hashes'] },
+  config: { imports: ['base', 'policy'], packages: ['zod'] },
+  datapath: { imports: ['base', 'nftables', 'policy'] },
+  kernel: { imports: ['base', 'nftables', 'datapath'], packages: ['koffi', 'netlink', 'node:fs', 'node:util'] },
+  store: { imports: ['base', 'policy', 'datapath'], packages: ['zod', 'node:fs', 'node:path'] },
+  cni: { imports: [...pure, 'store'] },
+  cli: { imports: [...pure, 'store', 'cni'], packages: ['commander', 'cli-table3', 'pino'] },
+};
+
+interface Import {
+  readonly from: string;
+  readonly typeOnly: boolean;
+  readonly line: number;
+}
+
+const root = resolve(import.meta.dirname, '../..');
+const sources = globSync('src/**/*.ts', { cwd: root }).sort();
+const read = (file: string) => withoutComments(readFileSync(join(root, file), 'utf8'));
+
+/** The text with comments blanked, so that the line numbers stay. */
+function withoutComments(text: string): string {
+  const token = /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|\/\*[\s\S]*?\*\/|\/\/[^\n]*/g;
+  return text.replace(token, (part) => (part.startsWith('/') ? part.replace(/[^\n]/g, ' ') : part));
+}
+
+/** Every import, re-export and dynamic import of a text without comments. */
+function importsIn(text: string): Import[] {
+  const statement = /\b(?:import|export)\s+(type\s)?(?:[^'"`;]*?\sfrom\s+)?'([^']+)'|\bimport\(\s*'([^']+)'/g;
+  return [...text.matchAll(statement)].map((match) => ({
+    from: match[2] ?? match[3] ?? '',
+    typeOnly: match[1] !== undefined,
+    line: lineAt(text, match.index + match[0].length),
+  }));
+}
+
+const lineAt = (text: string, index: number) => text.slice(0, index).split('\n').length;
+
+/** The folder of src/ that a file is in; a path that is nowhere in src/ stays as it is. */
+const folderOf = (path: string) => /^src\/([^/]+)\//.exec(path)?.[1] ?? path;
+
+/** `@scope/name` or `name`, with `node:fs` for `node:fs/promises`. */
+const packageOf = (specifier: string) => /^(@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier;
+
+function isAllowed(file: string, { from, typeOnly }: Import): boolean {
+  const folder = folderOf(file);
+  const { imports = [], types = [], packages = [] } = table[folder] ?? {};
+  if (!from.startsWith('.')) return packages.includes(packageOf(from));
+  const target = folderOf(relative(root, resolve(root, dirname(file), from)));
+  return target === folder || imports.includes(target) || (typeOnly && types.includes(target));
+}
+
+describe('the import table', () => {
+  test('has a row for every folder of src/, and src/ holds nothing but folders and a README', () => {
+    const entries = existsSync(join(root, 'src')) ? readdirSync(join(root, 'src')) : [];
+    assert.deepEqual(
+      entries.filter((entry) => entry !== 'README.md' && !(entry in table)),
+      [],
+    );
+  });
+
+  test('lets a folder import only from those above it', () => {
+    const rows = Object.keys(table);
+    for (const [folder, { imports }] of Object.entries(table)) {
+      const above = rows.slice(0, rows.indexOf(folder));
+      assert.deepEqual(
+        imports.filter((name) => !above.includes(name)),
+        [],
+        folder,
+      );
+    }
+  });
+
+  test('is kept by every file', () => {
+    const offences = sources.flatMap((file) =>
+      importsIn(read(file))
+        .filter((found) => !isAllowed(file, found))
+        .map(({ from, typeOnly, line }) => `${file}:${line} imports ${typeOnly ? 'types ' : ''}from '${from}'`),
+    );
+    assert.deepEqual(offences, []);
+  });
+});
+
+test('nothing in src/ touches the process: its arguments, environment, streams and exit code are the business of cmd/', () => {
+  const offences = sources.flatMap((file) => {
+    const text = read(file);
+    return [...text.matchAll(/\bprocess\.[a-z]\w*/g)].map(
+      (match) => `${file}:${lineAt(text, match.index)} ${match[0]}`,
+    );
+  });
+  assert.deepEqual(offences, []);
+});
+
+test('the search for imports finds them in every form, and none in comments', () => {
+  const text = `import a from 'a';
+    import type { B } from './b.ts';
+    import {
+      type C,
+      d,
+    } from '../c.ts';
+    export * from 'e';
+    export type { F } from 'f';
+    import 'g'; // import 'no';
+    /* import 'no' */ const h = await import('h');
+    export const text = 'from';`;
+  assert.deepEqual(
+    importsIn(withoutComments(text)).map(({ from, typeOnly, line }) => [from, typeOnly, line]),
+    [
+      ['a', false, 1],
+      ['./b.ts', true, 2],
+      ['../c.ts', false, 6],
+      ['e', false, 7],
+      ['f', true, 8],
+      ['g', false, 9],
+      ['h', false, 10],
+    ],
+  );
+});

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { publishedFiles } from '../../../install/schema.ts';
+import { EgressError } from '../../../src/base/errors.ts';
+import { readChainEntry, readConfiguration } from '../../../src/config/read.ts';
+import { programFor } from '../../../src/policy/program.ts';
+
+const conf = new URL('../../../conf/', import.meta.url);
+const example = (file: string): string => readFileSync(new URL(file, conf), 'utf8');
+const readExample = (file: string) =>
+  readConfiguration({ type: 'egress', policyFile: `/${file}` }, () => example(file));
+
+describe('what is generated from the schema', () => {
+  for (const [path, content] of publishedFiles()) {
+    test(`${path.slice(path.indexOf('conf/'))} is what "npm run schema" writes`, () => {
+      assert.equal(readFileSync(path, 'utf8'), content);
+    });
+  }
+
+  interface Described {
+    readonly description?: string;
+    readonly properties?: Record<string, Described>;
+    readonly items?: Described;
+  }
+
+  function undescribed({ properties = {} }: Described, place = ''): string[] {
+    return Object.entries(properties).flatMap(([key, option]) => [
+      ...(option.description ? [] : [`${place}/${key}`]),
+      ...undescribed(option.items ?? option, `${place}/${key}`),
+    ]);
+  }
+
+  for (const file of ['policy.schema.json', 'chain-entry.schema.json']) {
+    test(`${file} describes every option`, () => assert.deepEqual(undescribed(JSON.parse(example(file))), []));
+  }
+
+  test('the table in README.md has a row for every option of both documents', () => {
+    const options = ['policy.schema.json', 'chain-entry.schema.json'].flatMap((file) =>
+      Object.keys((JSON.parse(example(file)) as Described).properties ?? {}),
+    );
+    assert.deepEqual(
+      options.filter((option) => !example('README.md').includes(`\n| \`${option}\` `)),
+      [],
+    );
+  });
+});
+
+describe('the examples', () => {
+  test('are all tested here', () => {
+    const files = readdirSync(conf).filter((file) => !/\.schema\.json$|README/.test(file));
+    assert.deepEqual(files.sort(), ['10-bridge-egress.conflist', 'policy.json']);
+  });
+
+  test('10-bridge-egress.conflist puts egress behind a plugin that routes pods through the host', () => {
+    const { cniVersion, name, plugins } = JSON.parse(example('10-bridge-egress.conflist'));
+    const [bridge, egress] = plugins;
+    assert.deepEqual([bridge.type, bridge.isGateway, bridge.ipMasq, plugins.length], ['bridge', true, true, 2]);
+    // What the runtime makes of an entry (CNI specification, "Deriving execution configuration from plugin configuration").
+    const entry = readChainEntry({ ...egress, cniVersion, name, prevResult: {}, runtimeConfig: {} });
+    assert.doesNotThrow(() => readConfiguration(entry, () => example('policy.json')));
+  });
+
+  test('policy.json does what README.md says of it', () => {
+    const { policies, exits } = readExample('policy.json');
+    const programOf = (namespace: string) =>
+      programFor(policies, { namespace }).map(({ policy, family }) => `${policy} ${family}`);
+    assert.deepEqual(
+      exits.map(({ nextHops, addresses }) => [nextHops, addresses]),
+      [
+        [{ 4: '192.168.0.1' }, { 4: '192.168.0.245' }],
+        [{}, { 4: '192.168.0.245' }],
+      ],
+    );
+    assert.deepEqual(programOf('partner-x'), ['partner-lan 4', 'intranet 4', 'partner-apps 4', 'partner-apps 6']);
+    assert.deepEqual(programOf('default'), ['partner-lan 4']);
+    assert.deepEqual(programOf('sandbox'), ['sealed 4', 'sealed 6']);
+  });
+
+  test('README.md shows mistakes as they are really told', () => {
+    const policy = { exits: [{ name: 'partners', interface: 'eth1', nextHop: '192.168.0', adresses: [] }] };
+    assert.throws(
+      () => readConfiguration({ type: 'egress' }, () => JSON.stringify(policy)),
+      (error) => error instanceof EgressError && example('README.md').includes(`\n${error.message}\n`),
+    );
+  });
+});

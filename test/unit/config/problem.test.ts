@@ -1,0 +1,269 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { EgressError } from '../../../src/base/errors.ts';
+import { readChainEntry } from '../../../src/config/read.ts';
+import { chainEntrySchema } from '../../../src/config/schema.ts';
+import { exit, policy, read, readFileOf, refusalOf } from './samples.ts';
+
+const nameExpected = 'a name of at most 63 letters, digits, ".", "_" and "-" that begins with a letter or digit';
+const rangeExpected = 'an IP address range like "10.0.0.0/8"';
+const flagExpected = 'a number with exactly one bit set, from 0x4000 to 0x80000000';
+const interfaceExpected = 'an interface name of at most 15 bytes without "/", ":" and white space';
+const globExpected = 'a namespace of lower-case letters, digits and "-", with "*" and "?" as wildcards';
+
+/** What stands in the policy file → the lines of the answer, without the name of the file. */
+const badDocuments: [document: unknown, ...lines: string[]][] = [
+  [null, '#: expected an object, got null'],
+  [[], '#: expected an object, got []'],
+  [{ $schema: 1 }, '#/$schema: expected a text, got 1'],
+  [{ polices: [] }, '#/polices: unknown key, did you mean "policies"?'],
+  [
+    { 'a/b': 1 },
+    '#/a~1b: unknown key, expected one of "$schema", "clusterCIDRs", "nodes", "fwmark", "routeTable", "rulePriority", "exits", "policies"',
+  ],
+  [{ clusterCIDRs: '10.0.0.0/8' }, '#/clusterCIDRs: expected a list of address ranges, got "10.0.0.0/8"'],
+  [
+    { clusterCIDRs: ['10.0.0.0/33', 'x'] },
+    `#/clusterCIDRs/0: expected ${rangeExpected}, got "10.0.0.0/33"`,
+    `#/clusterCIDRs/1: expected ${rangeExpected}, got "x"`,
+  ],
+  [{ nodes: {} }, '#/nodes: expected a list of nodes, got {}'],
+  [
+    { nodes: [{ podCIDRs: ['::1/129'] }] },
+    '#/nodes/0/address: expected an IP address, got nothing',
+    `#/nodes/0/podCIDRs/0: expected ${rangeExpected}, got "::1/129"`,
+  ],
+  [
+    { nodes: [{ address: '127.0.0.1', ip: '' }] },
+    '#/nodes/0/address: expected a unicast IP address, got "127.0.0.1"',
+    '#/nodes/0/ip: unknown key, expected one of "address", "podCIDRs"',
+  ],
+  [{ nodes: [{ address: '::2' }, { address: '0::2' }] }, '#/nodes/1: node ::2 is already at /p.json#/nodes/0'],
+  ...[0, 0x2000, 0x3000000, 0x100000000, 16384.5, -0x80000000, '0x3', '16384', '0x100000000', null].map(
+    (fwmark): [unknown, string] => [{ fwmark }, `#/fwmark: expected ${flagExpected}, got ${JSON.stringify(fwmark)}`],
+  ),
+  [{ routeTable: 255 }, '#/routeTable: expected a whole number from 256 to 4294950912, got 255'],
+  [{ routeTable: '500000' }, '#/routeTable: expected a whole number from 256 to 4294950912, got "500000"'],
+  [{ rulePriority: 32764 }, '#/rulePriority: expected a whole number from 1 to 32763, got 32764'],
+  [{ exits: exit }, '#/exits: expected a list of exits, got {"name":"partners","interface":"eth1"}'],
+  [
+    { exits: [{}] },
+    `#/exits/0/name: expected ${nameExpected}, got nothing`,
+    `#/exits/0/interface: expected ${interfaceExpected}, got nothing`,
+  ],
+  [{ exits: [{ ...exit, name: 'a,b' }] }, `#/exits/0/name: expected ${nameExpected}, got "a,b"`],
+  ...['node', 'drop'].map((name): [unknown, string] => [
+    { exits: [{ ...exit, name }] },
+    `#/exits/0/name: expected another name than those of the built-in exits "node" and "drop", got "${name}"`,
+  ]),
+  ...[0, 16384, 1.5].map((id): [unknown, string] => [
+    { exits: [{ ...exit, id }] },
+    `#/exits/0/id: expected a whole number from 1 to 16383, got ${id}`,
+  ]),
+  ...['', '.', '..', 'eth0:1', 'a/b', 'a b', 'a\u0000b', 'sixteen-letters-', 'äöüäöüäö'].map(
+    (name): [unknown, string] => [
+      { exits: [{ ...exit, interface: name }] },
+      `#/exits/0/interface: expected ${interfaceExpected}, got ${JSON.stringify(name)}`,
+    ],
+  ),
+  [{ exits: [{ ...exit, nextHop: '192.168.0' }] }, '#/exits/0/nextHop: expected an IP address, got "192.168.0"'],
+  [
+    { exits: [{ ...exit, nextHop: '192.168.0.1/24' }] },
+    '#/exits/0/nextHop: expected an IP address, got "192.168.0.1/24"',
+  ],
+  [{ exits: [{ ...exit, nextHop: 7 }] }, '#/exits/0/nextHop: expected an IP address or a list of IP addresses, got 7'],
+  [{ exits: [{ ...exit, nextHop: ['fe80::1', 'x'] }] }, '#/exits/0/nextHop/1: expected an IP address, got "x"'],
+  [
+    { exits: [{ ...exit, nextHop: [] }] },
+    '#/exits/0/nextHop: expected a list of IP addresses with at least one in it, got []',
+  ],
+  [
+    { exits: [{ ...exit, nextHop: ['1.1.1.1', '1.1.1.2'] }] },
+    '#/exits/0/nextHop: expected at most one address of each family, got ["1.1.1.1","1.1.1.2"]',
+  ],
+  [
+    { exits: [{ ...exit, addresses: '1.1.1.1' }] },
+    '#/exits/0/addresses: expected a list of IP addresses, got "1.1.1.1"',
+  ],
+  [
+    { exits: [{ ...exit, addresses: [] }] },
+    '#/exits/0/addresses: expected a list of IP addresses with at least one in it, got []',
+  ],
+  ...['0.0.0.0', '127.0.0.1', '224.0.0.1', '255.255.255.255', '::', '::1', 'ff02::1'].map(
+    (address): [unknown, string] => [
+      { exits: [{ ...exit, addresses: [address] }] },
+      `#/exits/0/addresses/0: expected a unicast IP address, got "${address}"`,
+    ],
+  ),
+  [
+    { exits: [{ ...exit, addresses: ['::2', '::3'] }] },
+    '#/exits/0/addresses: expected at most one address of each family, got ["::2","::3"]',
+  ],
+  [
+    { exits: [{ ...exit, nextHop: '1.1.1.1', addresses: ['1.1.1.2', '::2'] }] },
+    '#/exits/0/nextHop: expected next hops of the same families as in addresses, got "1.1.1.1"',
+  ],
+  [
+    { exits: [{ ...exit, nextHop: ['1.1.1.1', '::1:1'], addresses: ['1.1.1.2'] }] },
+    '#/exits/0/nextHop: expected next hops of the same families as in addresses, got ["1.1.1.1","::1:1"]',
+  ],
+  [{ exits: [{ ...exit, nexthop: '1.1.1.1' }] }, '#/exits/0/nexthop: unknown key, did you mean "nextHop"?'],
+  [{ exits: [exit, { ...exit, interface: 'eth2' }] }, '#/exits/1: exit "partners" is already at /p.json#/exits/0'],
+  [
+    { exits: [exit, { name: 'other', interface: 'eth2', id: 14454 }] },
+    '#/exits/1/id: exits "partners" and "other" both have the id 14454: set "id" of one to another number',
+  ],
+  [
+    {
+      exits: [
+        { name: 'e620', interface: 'a' },
+        { name: 'e954', interface: 'b' },
+      ],
+    },
+    '#/exits/1: exits "e620" and "e954" both have the id 16330: set "id" of one to another number',
+  ],
+  [{ policies: [3] }, '#/policies/0: expected an object, got 3'],
+  [
+    { policies: [{}] },
+    `#/policies/0/name: expected ${nameExpected}, got nothing`,
+    '#/policies/0/namespaces: expected a list of namespaces, got nothing',
+    '#/policies/0/exit: expected the name of an exit, got nothing',
+  ],
+  [
+    { policies: [{ ...policy, exit: 'node', namespaces: [] }] },
+    '#/policies/0/namespaces: expected a list of namespaces with at least one in it, got []',
+  ],
+  ...['', 'Default', 'a.b', 'a b', '[a]', 'a'.repeat(64)].map((glob): [unknown, string] => [
+    { policies: [{ ...policy, exit: 'node', namespaces: ['*', glob] }] },
+    `#/policies/0/namespaces/1: expected ${globExpected}, got ${glob.length < 59 ? `"${glob}"` : `"${glob.slice(0, 59)}…`}`,
+  ]),
+  [
+    { policies: [{ ...policy, exit: 'node', destinations: [] }] },
+    '#/policies/0/destinations: expected a list of address ranges with at least one in it, got []',
+  ],
+  [
+    { policies: [{ ...policy, exit: 'node', except: ['all'] }] },
+    `#/policies/0/except/0: expected ${rangeExpected}, got "all"`,
+  ],
+  [
+    { policies: [{ ...policy, exit: 'node', priority: '1' }] },
+    '#/policies/0/priority: expected a whole number from -1000000 to 1000000, got "1"',
+  ],
+  [
+    { policies: [{ ...policy, exit: 'node', ports: ['tcp:25'] }] },
+    '#/policies/0/ports: unknown key, expected one of "name", "namespaces", "destinations", "except", "exit", "priority"',
+  ],
+  [
+    {
+      policies: [
+        { ...policy, exit: 'node' },
+        { ...policy, exit: 'drop' },
+      ],
+    },
+    '#/policies/1: policy "p" is already at /p.json#/policies/0',
+  ],
+  [
+    { exits: [exit], policies: [{ ...policy, exit: 'partner' }] },
+    '#/policies/0/exit: unknown exit "partner", did you mean "partners"?',
+  ],
+  [
+    { exits: [exit], policies: [{ ...policy, exit: 'vpn' }] },
+    '#/policies/0/exit: unknown exit "vpn", expected one of "partners", "node", "drop"',
+  ],
+];
+
+describe('a policy file with a mistake', () => {
+  for (const [document, ...lines] of badDocuments) {
+    test(`${JSON.stringify(document)} is refused`, () => {
+      const refusal = refusalOf(() => readFileOf(JSON.stringify(document)));
+      assert.deepEqual(refusal, ['invalid-configuration', ...lines.map((line) => `/p.json${line}`)]);
+    });
+  }
+});
+
+/** Options of the chain entry → the line of the answer, without the name of the source. */
+const badEntries: [entry: object, line: string][] = [
+  [{ type: 1 }, '#/type: expected a text, got 1'],
+  [{ name: 1 }, '#/name: expected a text, got 1'],
+  [{ cniVersion: 1 }, '#/cniVersion: expected a text, got 1'],
+  [{ capabilities: [] }, '#/capabilities: expected an object, got []'],
+  [{ capabilities: { portMappings: 1 } }, '#/capabilities/portMappings: expected true or false, got 1'],
+  [{ policyFile: 'policy.json' }, '#/policyFile: expected an absolute path, got "policy.json"'],
+  [{ dataDir: '' }, '#/dataDir: expected an absolute path, got ""'],
+  [{ logFile: '/var/log/\n' }, '#/logFile: expected an absolute path, got "/var/log/\\n"'],
+  [
+    { logLevel: 'verbose' },
+    '#/logLevel: expected one of "trace", "debug", "info", "warn", "error", "fatal", "silent", got "verbose"',
+  ],
+  [{ node: 'node-1' }, '#/node: expected an IP address, got "node-1"'],
+  [{ exits: [{ ...exit, id: 0 }] }, '#/exits/0/id: expected a whole number from 1 to 16383, got 0'],
+  [{ policyfile: '/p' }, '#/policyfile: unknown key, did you mean "policyFile"?'],
+];
+
+describe('a chain entry with a mistake', () => {
+  for (const [entry, line] of badEntries) {
+    test(`${JSON.stringify(entry)} is refused`, () => {
+      assert.deepEqual(
+        refusalOf(() => read(entry)),
+        ['invalid-configuration', `network configuration${line}`],
+      );
+    });
+  }
+
+  test('that is no object at all is refused', () => {
+    for (const stdin of [undefined, null, 'egress', []]) {
+      const got = stdin === undefined ? 'nothing' : JSON.stringify(stdin);
+      const lines = ['invalid-configuration', `network configuration#: expected an object, got ${got}`];
+      assert.deepEqual(
+        refusalOf(() => readChainEntry(stdin)),
+        lines,
+      );
+    }
+  });
+});
+
+test('every option that has a form of its own has a mistake in the tables above', () => {
+  const anything = ['runtimeConfig', 'args', 'prevResult'];
+  const options = Object.keys(chainEntrySchema.def.shape).filter((option) => !anything.includes(option));
+  const pointers = [...badDocuments, ...badEntries].flatMap(([, ...lines]) =>
+    lines.map((line) => line.split(/[/:]/)[1]),
+  );
+  assert.deepEqual(
+    options.filter((option) => !pointers.includes(option)),
+    [],
+  );
+});
+
+describe('whatever the policy file holds', () => {
+  const answer = (document: unknown): string => {
+    try {
+      return readFileOf(JSON.stringify(document)) && 'taken';
+    } catch (error) {
+      assert.ok(error instanceof EgressError, String(error));
+      assert.match(error.message, /^(\/p\.json#(\/.*)?: .+\n?)+$/);
+      return error.code;
+    }
+  };
+  const documented = fc.record(
+    {
+      clusterCIDRs: fc.jsonValue(),
+      nodes: fc.array(fc.record({ address: fc.jsonValue(), podCIDRs: fc.jsonValue() }, { requiredKeys: [] })),
+      fwmark: fc.jsonValue(),
+      exits: fc.array(
+        fc.record({ name: fc.jsonValue(), nextHop: fc.jsonValue(), addresses: fc.jsonValue() }, { requiredKeys: [] }),
+      ),
+      policies: fc.array(fc.jsonValue()),
+    },
+    { requiredKeys: [] },
+  );
+
+  test('it is taken or refused with places, and nothing else', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.jsonValue(), documented), (document) => {
+        assert.match(answer(document), /^(taken|invalid-configuration)$/);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});

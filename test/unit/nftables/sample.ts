@@ -1,0 +1,162 @@
+import type { Chain, Element, NftSet, Operation, Rule, Statement } from '../../../src/nftables/object.ts';
+import {
+  counter,
+  destinationIn,
+  destinationTypeIn,
+  family,
+  isReply,
+  markDeviceSourceIn,
+  markWithout,
+  setMark,
+  snatByMark,
+  sourceIsLocal,
+  sourceVerdict,
+  verdict,
+} from '../../../src/nftables/statement.ts';
+
+/** A table with every kind of object that we can write, for tests of the text, of the bytes and of the kernel. */
+
+const flag = 0x00100000;
+const idMask = 0x3fff;
+
+const tcpPort443: Statement = {
+  text: 'tcp dport 443',
+  expressions: [
+    { name: 'meta', key: 'l4proto', dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: '06' },
+    { name: 'payload', base: 'transport', offset: 2, length: 2, dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: '01bb' },
+  ],
+};
+
+const notFromTunnel: Statement = {
+  text: 'iifname != "egress0"',
+  expressions: [
+    { name: 'meta', key: 'iifname', dreg: 1 },
+    { name: 'cmp', op: 'neq', sreg: 1, data: '65677265737330000000000000000000' },
+  ],
+};
+
+export const sets = {
+  pods4: { kind: 'set', name: 'pods4', key: ['ipv4_addr'], value: 'verdict', counter: true },
+  pods6: { kind: 'set', name: 'pods6', key: ['ipv6_addr'], value: 'verdict', counter: true },
+  snat4: { kind: 'set', name: 'snat4', key: ['mark'], value: 'ipv4_addr' },
+  snat6: { kind: 'set', name: 'snat6', key: ['mark'], value: 'ipv6_addr' },
+  lanes4: { kind: 'set', name: 'lanes4', key: ['mark', 'ifname', 'ipv4_addr'], counter: true },
+  lanes6: { kind: 'set', name: 'lanes6', key: ['mark', 'ifname', 'ipv6_addr'], counter: true },
+  local: { kind: 'set', name: 'local', key: ['fib_addrtype'] },
+  cluster4: {
+    kind: 'set',
+    name: 'cluster4',
+    key: ['ipv4_addr'],
+    intervals: ['10.0.0.0/16', '10.1.0.0/24', '10.96.0.0/12', '192.0.2.7/32'],
+  },
+  cluster6: { kind: 'set', name: 'cluster6', key: ['ipv6_addr'], intervals: ['fd00::/64', 'ff00::/8'] },
+  everything4: { kind: 'set', name: 'everything4', key: ['ipv4_addr'], intervals: ['0.0.0.0/0'] },
+} as const satisfies Record<string, NftSet>;
+
+const rule = (statements: readonly Statement[], comment?: string): Rule => ({
+  statements,
+  ...(comment !== undefined && { comment }),
+});
+const returns = verdict({ code: 'return' });
+
+export const chains = {
+  exit: {
+    kind: 'chain',
+    name: 'exit-7',
+    rules: [rule([counter, setMark(flag | idMask, flag | 7)], 'internet'), rule([counter, verdict({ code: 'drop' })])],
+  },
+  program: {
+    kind: 'chain',
+    name: 'program-a',
+    rules: [
+      rule([destinationIn(4, 'cluster4', { first: true }), returns]),
+      rule([
+        destinationIn(4, 'everything4', { first: true }),
+        destinationIn(4, 'cluster4', { first: false, not: true }),
+        tcpPort443,
+        verdict({ code: 'goto', chain: 'exit-7' }),
+      ]),
+      rule([destinationIn(6, 'cluster6', { first: true }), verdict({ code: 'jump', chain: 'exit-7' })]),
+      rule([notFromTunnel, verdict({ code: 'accept' })]),
+    ],
+  },
+  classify: {
+    kind: 'chain',
+    name: 'classify',
+    hook: { type: 'filter', hook: 'prerouting', priority: -90 },
+    rules: [
+      rule([isReply, returns]),
+      rule([destinationTypeIn('local'), returns]),
+      rule([sourceVerdict(4, 'pods4')]),
+      rule([sourceVerdict(6, 'pods6')]),
+    ],
+  },
+  nat: {
+    kind: 'chain',
+    name: 'nat',
+    hook: { type: 'nat', hook: 'postrouting', priority: 95 },
+    rules: [
+      rule([markWithout(flag), returns]),
+      rule([snatByMark(4, idMask, 'snat4')]),
+      rule([snatByMark(6, idMask, 'snat6')]),
+    ],
+  },
+  guard: {
+    kind: 'chain',
+    name: 'guard',
+    hook: { type: 'filter', hook: 'postrouting', priority: 101 },
+    rules: [
+      rule([markDeviceSourceIn(4, idMask, 'lanes4'), sourceIsLocal, returns]),
+      rule([markDeviceSourceIn(6, idMask, 'lanes6'), sourceIsLocal, returns]),
+      rule([family(4), counter, verdict({ code: 'drop' })]),
+    ],
+  },
+} as const satisfies Record<string, Chain>;
+
+export const elements = {
+  pod4: {
+    kind: 'element',
+    set: 'pods4',
+    key: '0a0000ae',
+    verdict: { code: 'goto', chain: 'program-a' },
+    comment: 'net/abc/eth0',
+  },
+  drop4: { kind: 'element', set: 'pods4', key: '0a0000af', verdict: { code: 'drop' } },
+  pod6: {
+    kind: 'element',
+    set: 'pods6',
+    key: 'fd0000000000000000000000000000ae',
+    verdict: { code: 'goto', chain: 'program-a' },
+    comment: 'net/abc/eth0',
+  },
+  snat4: { kind: 'element', set: 'snat4', key: '07000000', value: 'ac120021' },
+  snat6: { kind: 'element', set: 'snat6', key: '07000000', value: 'fd000000000000000000000000000033' },
+  lane4: { kind: 'element', set: 'lanes4', key: '0700000065746831000000000000000000000000ac120021' },
+  lane6: {
+    kind: 'element',
+    set: 'lanes6',
+    key: '0700000065746831000000000000000000000000fd000000000000000000000000000033',
+  },
+  local: { kind: 'element', set: 'local', key: '02000000' },
+  multicast: { kind: 'element', set: 'local', key: '05000000' },
+} as const satisfies Record<string, Element>;
+
+/** The whole table, in an order that the kernel takes: what is named comes before what names it. */
+export const everything: readonly Operation[] = [
+  { verb: 'add', object: { kind: 'table' } },
+  ...[...Object.values(sets), ...Object.values(chains), ...Object.values(elements)].map(
+    (object): Operation => ({ verb: 'add', object }),
+  ),
+];
+
+/** Takes away what {@link everything} made, piece by piece. */
+export const removal: readonly Operation[] = [
+  { verb: 'flush', object: chains.guard },
+  { verb: 'delete', object: elements.pod4 },
+  { verb: 'delete', object: elements.lane6 },
+  { verb: 'delete', object: chains.guard },
+  { verb: 'delete', object: sets.lanes4 },
+  { verb: 'delete', object: { kind: 'table' } },
+];

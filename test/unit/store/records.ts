@@ -1,0 +1,93 @@
+import fc from 'fast-check';
+import { parseAddress, parsePrefix } from '../../../src/base/address.ts';
+import type { AttachmentRecord, NodeRecord } from '../../../src/store/record.ts';
+
+/** A record as a bridge network on Kubernetes gives it. */
+export const sample = (changes: Partial<AttachmentRecord> = {}): AttachmentRecord => ({
+  version: 1,
+  network: 'pods',
+  containerId: '5f1c0d',
+  ifname: 'eth0',
+  pod: { namespace: 'default', name: 'web-0', uid: '0b1c' },
+  addresses: ['10.0.0.174', 'fd00::ae'],
+  subnets: ['10.0.0.0/24', 'fd00::/64'],
+  links: [{ name: 'veth5f1c', index: 7 }],
+  program: 'program-5f1c',
+  matches: [
+    { policy: 'partners', family: 4, destinations: ['203.0.113.0/24'], except: ['203.0.113.9/32'], exit: 'partners' },
+  ],
+  ...changes,
+});
+
+export const sampleNode: NodeRecord = {
+  version: 1,
+  fwmark: 0x100000,
+  routeTable: 14000,
+  rulePriority: 1000,
+  clusterCIDRs: ['10.0.0.0/16'],
+  exits: [
+    { name: 'partners', id: 7, device: 'eth1', ways: [{ family: 4, address: '192.168.0.245', via: '192.168.0.1' }] },
+  ],
+  sysctls: { 'net/ipv4/conf/eth1/rp_filter': '1' },
+};
+
+/** As JSON.parse makes objects, not without a prototype. */
+const plain = { noNullPrototype: true };
+
+const name = fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}$/);
+const address = fc.oneof(fc.ipV4(), fc.ipV6()).map((text) => parseAddress(text) ?? '');
+const prefix = fc.tuple(address, fc.nat(32)).map(([text, length]) => parsePrefix(`${text}/${length}`) ?? '');
+const family = fc.constantFrom(4 as const, 6 as const);
+const version = fc.constant(1 as const);
+
+const match = fc.record(
+  {
+    policy: name,
+    family,
+    destinations: fc.array(prefix, { minLength: 1 }),
+    except: fc.array(prefix),
+    exit: name,
+  },
+  plain,
+);
+
+const exit = fc.record(
+  {
+    name,
+    id: fc.integer({ min: 1, max: 16383 }),
+    device: name,
+    ways: fc.array(fc.record({ family, address, via: address }, { requiredKeys: ['family', 'address'], ...plain })),
+  },
+  plain,
+);
+
+/** Any record of an attachment that can be. */
+export const anyRecord: fc.Arbitrary<AttachmentRecord> = fc.record(
+  {
+    version,
+    network: name,
+    containerId: name,
+    ifname: fc.stringMatching(/^[!-.0-9;-~]{1,15}$/),
+    pod: fc.record({ namespace: fc.string(), name: fc.string(), uid: fc.string() }, { requiredKeys: [], ...plain }),
+    addresses: fc.array(address),
+    subnets: fc.array(prefix),
+    links: fc.array(fc.record({ name, index: fc.nat() }, plain)),
+    program: name,
+    matches: fc.array(match),
+  },
+  plain,
+);
+
+/** Any record of a node that can be. */
+export const anyNodeRecord: fc.Arbitrary<NodeRecord> = fc.record(
+  {
+    version,
+    fwmark: fc.nat(0xffffffff),
+    routeTable: fc.nat(0xffffffff),
+    rulePriority: fc.nat(0xffffffff),
+    clusterCIDRs: fc.array(prefix),
+    exits: fc.array(exit),
+    sysctls: fc.dictionary(name, fc.string(), plain),
+  },
+  plain,
+);

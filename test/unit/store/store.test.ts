@@ -1,0 +1,294 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import fc from 'fast-check';
+import { markOf } from '../../../src/base/attachment.ts';
+import { EgressError } from '../../../src/base/errors.ts';
+import { Store } from '../../../src/store/store.ts';
+import { anyNodeRecord, anyRecord, sample, sampleNode } from './records.ts';
+
+/** A store in a folder of its own, with its lock held, and what it warned of. */
+function newStore(t: TestContext) {
+  const folder = fs.mkdtempSync(join(tmpdir(), 'egress-store-'));
+  const [dataDir, warnings] = [join(folder, 'state'), [] as string[]];
+  const store = new Store(dataDir, { lockFile: () => undefined, warn: (message) => warnings.push(message) });
+  const lock = store.lock();
+  t.after(() => fs.rmSync(folder, { recursive: true }));
+  return { store, dataDir, warnings, lock };
+}
+
+const sampleFile = 'attachments/pods+5f1c0d+eth0.json';
+
+/** The files below a folder, sorted. */
+const filesBelow = (folder: string) =>
+  fs
+    .readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .sort();
+
+describe('the store', () => {
+  test('gives back every attachment as it was saved, and forgets it', (t) => {
+    const { store, warnings } = newStore(t);
+    fc.assert(
+      fc.property(anyRecord, (record) => {
+        store.save(record);
+        assert.deepEqual(store.load(record), record);
+        assert.deepEqual(store.list(), [record]);
+        store.forget(record);
+        assert.equal(store.load(record), undefined);
+      }),
+      { numRuns: 50 },
+    );
+    assert.deepEqual(warnings, []);
+  });
+
+  test('gives back every node record as it was saved, and forgets it', (t) => {
+    const { store, warnings } = newStore(t);
+    fc.assert(
+      fc.property(anyNodeRecord, (record) => {
+        store.saveNode(record);
+        assert.deepEqual(store.loadNode(), record);
+        store.forgetNode();
+        assert.equal(store.loadNode(), undefined);
+      }),
+      { numRuns: 50 },
+    );
+    assert.deepEqual(warnings, []);
+  });
+
+  test('lists all attachments, keeping apart those that differ in one name', (t) => {
+    const { store } = newStore(t);
+    const records = [
+      sample({ network: 'n'.repeat(200) }),
+      sample({ network: 'other' }),
+      sample(),
+      sample({ ifname: 'net1' }),
+      sample({ containerId: 'c'.repeat(200) }),
+    ];
+    for (const record of records) store.save(record);
+    assert.deepEqual(new Set(store.list().map(markOf)), new Set(records.map(markOf)));
+    for (const record of records) assert.deepEqual(store.load(record), record);
+  });
+
+  test('replaces what was known of an attachment', (t) => {
+    const { store } = newStore(t);
+    store.save(sample());
+    store.save(sample({ addresses: ['10.0.0.9'] }));
+    assert.deepEqual(store.list(), [sample({ addresses: ['10.0.0.9'] })]);
+  });
+
+  test('is empty, and makes nothing, where nothing was saved', () => {
+    const dataDir = join(tmpdir(), `egress-store-absent-${process.pid}`);
+    const store = new Store(dataDir, { lockFile: () => undefined, warn: assert.fail });
+    assert.deepEqual([store.list(), store.load(sample()), store.loadNode()], [[], undefined, undefined]);
+    assert.ok(!fs.existsSync(dataDir));
+  });
+
+  test('knows whether it has a file of an attachment, even one that is no record', (t) => {
+    const { store, dataDir, warnings } = newStore(t);
+    assert.equal(store.has(sample()), false);
+    store.save(sample());
+    fs.writeFileSync(join(dataDir, sampleFile), 'hello');
+    assert.deepEqual([store.has(sample()), store.has(sample({ ifname: 'net1' }))], [true, false]);
+    assert.deepEqual(warnings, []);
+  });
+
+  test('forgets an attachment that it does not know', (t) => {
+    const { store } = newStore(t);
+    store.forget(sample());
+    store.forgetNode();
+    assert.deepEqual(store.list(), []);
+  });
+
+  test('leaves nothing but its lock when everything is forgotten', (t) => {
+    const { store, dataDir } = newStore(t);
+    store.save(sample());
+    store.saveNode(sampleNode);
+    store.forget(sample());
+    store.forgetNode();
+    assert.deepEqual(fs.readdirSync(dataDir), ['lock']);
+  });
+
+  test('keeps the attachments when it forgets the node', (t) => {
+    const { store } = newStore(t);
+    store.save(sample());
+    store.forgetNode();
+    assert.deepEqual(store.list(), [sample()]);
+  });
+
+  test('names files so that a person sees whose they are, whatever the length of the names', (t) => {
+    const { store, dataDir } = newStore(t);
+    store.save(sample());
+    store.save(sample({ network: 'n'.repeat(300), containerId: 'c'.repeat(300) }));
+    const files = fs.readdirSync(join(dataDir, 'attachments'));
+    assert.ok(files.includes('pods+5f1c0d+eth0.json'), files.join());
+    assert.ok(
+      files.every((file) => /^[\w.+~-]{1,255}$/.test(file)),
+      files.join(),
+    );
+  });
+
+  test('is readable for nobody but its owner, whatever the umask', (t) => {
+    const umask = process.umask(0);
+    t.after(() => process.umask(umask));
+    const { store, dataDir } = newStore(t);
+    store.save(sample());
+    store.saveNode(sampleNode);
+    fs.writeFileSync(join(dataDir, 'attachments/nonsense.json'), '');
+    store.list();
+    for (const entry of ['.', 'attachments', 'broken']) assert.equal(mode(join(dataDir, entry)), 0o700, entry);
+    for (const entry of ['lock', 'node.json', sampleFile]) assert.equal(mode(join(dataDir, entry)), 0o600, entry);
+  });
+
+  test('changes nothing without its lock', (t) => {
+    const { store, lock, dataDir } = newStore(t);
+    store.save(sample());
+    lock[Symbol.dispose]();
+    for (const change of [
+      () => store.save(sample({ addresses: [] })),
+      () => store.forget(sample()),
+      () => store.saveNode(sampleNode),
+      () => store.forgetNode(),
+    ]) {
+      assert.throws(change, /needs its lock/);
+    }
+    assert.deepEqual(store.list(), [sample()]);
+    assert.deepEqual(filesBelow(dataDir), [sampleFile, 'lock']);
+  });
+
+  test('puts a record on the disk before it takes its place, and its place on the disk before it returns', (t) => {
+    const { store, dataDir } = newStore(t);
+    const steps: string[] = [];
+    const { fsyncSync, renameSync } = fs;
+    store.save(sample({ ifname: 'net1' }));
+    t.mock.method(fs, 'fsyncSync', (fd: number) => {
+      steps.push(`sync ${relative(dataDir, fs.readlinkSync(`/proc/self/fd/${fd}`))}`);
+      fsyncSync(fd);
+    });
+    t.mock.method(fs, 'renameSync', (from: string, to: string) => {
+      steps.push(`rename to ${relative(dataDir, to)}`);
+      renameSync(from, to);
+    });
+    syncBuiltinESMExports();
+    store.save(sample());
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+    assert.deepEqual(steps, ['sync attachments/.new', `rename to ${sampleFile}`, 'sync attachments']);
+  });
+
+  test('passes over a file that vanishes while it reads', (t) => {
+    const { store, dataDir } = newStore(t);
+    store.save(sample());
+    store.save(sample({ ifname: 'net1' }));
+    const original = fs.readdirSync;
+    t.mock.method(fs, 'readdirSync', (...args: Parameters<typeof original>) => {
+      const entries = original(...args);
+      fs.rmSync(join(dataDir, sampleFile));
+      return entries;
+    });
+    syncBuiltinESMExports();
+    const records = store.list();
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+    assert.deepEqual(records, [sample({ ifname: 'net1' })]);
+  });
+});
+
+const mode = (path: string) => fs.statSync(path).mode & 0o7777;
+
+describe('a file that is no record', () => {
+  const good = JSON.stringify(sample());
+  const bad: readonly [situation: string, text: string, reason: RegExp][] = [
+    ['is empty', '', /not JSON/],
+    ['is truncated', good.slice(0, -20), /not JSON/],
+    ['is not JSON', 'hello', /not JSON/],
+    ['is not an object', 'null', /wrong value at \//],
+    ['lacks a value', good.replace('"program"', '"programme"'), /wrong value at \/program/],
+    ['lacks its version', good.replace('"version":1,', ''), /wrong value at \/version/],
+    ['has an address that is none', good.replace('10.0.0.174', '10.0.0'), /wrong value at \/addresses\/0/],
+    ['has a prefix without a length', good.replace('fd00::/64', 'fd00::'), /wrong value at \/subnets\/1/],
+    ['is about another container', good.replace('5f1c0d', '5f1c0e'), /another attachment/],
+    ['is about another network', good.replace('"pods"', '"other"'), /another attachment/],
+  ];
+
+  for (const [situation, text, reason] of bad) {
+    test(`because it ${situation} is moved aside with a warning, and the call goes on`, (t) => {
+      const { store, dataDir, warnings } = newStore(t);
+      store.save(sample({ ifname: 'net1' }));
+      for (const read of [() => store.load(sample()), () => store.list()[1]]) {
+        fs.writeFileSync(join(dataDir, sampleFile), text);
+        assert.equal(read(), undefined);
+        const warning = warnings.pop() ?? '';
+        assert.match(warning, reason);
+        assert.ok(warning.includes(join(dataDir, sampleFile)), warning);
+      }
+      const aside = ['broken/pods+5f1c0d+eth0.json.1', 'broken/pods+5f1c0d+eth0.json.2'];
+      assert.deepEqual(
+        filesBelow(join(dataDir, 'broken')),
+        aside.map((path) => path.slice('broken/'.length)),
+      );
+      for (const path of aside) assert.equal(fs.readFileSync(join(dataDir, path), 'utf8'), text);
+      assert.deepEqual(store.list(), [sample({ ifname: 'net1' })]);
+    });
+  }
+
+  test('is not lost when its attachment is saved anew or forgotten', (t) => {
+    const { store, dataDir } = newStore(t);
+    store.save(sample());
+    for (const change of [() => store.save(sample()), () => store.forget(sample())]) {
+      fs.writeFileSync(join(dataDir, sampleFile), 'hello');
+      change();
+    }
+    assert.equal(filesBelow(join(dataDir, 'broken')).length, 2);
+  });
+
+  test('is moved aside also where the node’s record should be', (t) => {
+    const { store, dataDir, warnings } = newStore(t);
+    fs.writeFileSync(join(dataDir, 'node.json'), '{}');
+    assert.equal(store.loadNode(), undefined);
+    assert.equal(warnings.length, 1);
+    assert.deepEqual(filesBelow(dataDir), ['broken/node.json.1', 'lock']);
+  });
+
+  test('is only warned of by a reader that does not hold the lock', (t) => {
+    const { dataDir } = newStore(t);
+    fs.mkdirSync(join(dataDir, 'attachments'));
+    fs.writeFileSync(join(dataDir, sampleFile), 'hello');
+    const warnings: string[] = [];
+    const reader = new Store(dataDir, { lockFile: () => assert.fail(), warn: (message) => warnings.push(message) });
+    assert.equal(reader.load(sample()), undefined);
+    assert.equal(warnings.length, 1);
+    assert.deepEqual(filesBelow(dataDir), [sampleFile, 'lock']);
+  });
+});
+
+describe('a record that a newer version wrote', () => {
+  test('is left alone, and every call that needs it says so and names the file', (t) => {
+    const { store, dataDir, warnings } = newStore(t);
+    const newer = JSON.stringify({ version: 2, network: 'pods' });
+    fs.mkdirSync(join(dataDir, 'attachments'));
+    for (const file of [sampleFile, 'node.json']) fs.writeFileSync(join(dataDir, file), newer);
+    const calls: readonly [() => unknown, file: string][] = [
+      [() => store.load(sample()), sampleFile],
+      [() => store.list(), sampleFile],
+      [() => store.save(sample()), sampleFile],
+      [() => store.forget(sample()), sampleFile],
+      [() => store.loadNode(), 'node.json'],
+      [() => store.saveNode(sampleNode), 'node.json'],
+      [() => store.forgetNode(), 'node.json'],
+    ];
+    for (const [call, file] of calls) {
+      assert.throws(call, (error) => {
+        assert.ok(error instanceof EgressError && error.code === 'record-newer');
+        assert.ok(error.message.includes(join(dataDir, file)), error.message);
+        return true;
+      });
+      assert.equal(fs.readFileSync(join(dataDir, file), 'utf8'), newer);
+    }
+    assert.deepEqual(warnings, []);
+  });
+});
