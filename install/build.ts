@@ -36,6 +36,8 @@ async function bundle(): Promise<string> {
     platform: 'node',
     target: 'node24',
     format: 'cjs',
+    minify: true,
+    keepNames: true,
     define: { EGRESS_VERSION: JSON.stringify(version) },
     alias: {
       'node-gyp-build': join(root, 'install', 'binary', 'netlink-addon.cjs'),

@@ -23,8 +23,7 @@ export function readSysctl(name: string): string | undefined {
 // sysctl -w net/ipv4/conf/eth1/rp_filter=2
 export function writeSysctl(name: string, value: string): boolean {
   try {
-    // Not `w`: to the attempt to make a file in /proc/sys the kernel answers EACCES instead of ENOENT.
-    writeFileSync(fileOf(name), value, { flag: 'r+' });
+    writeFileSync(fileOf(name), value);
     return true;
   } catch (error) {
     if (isMissing(error)) return false;

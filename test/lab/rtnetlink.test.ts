@@ -10,10 +10,12 @@ import { deleteRoute, listRoutes, lookupRoute, replaceRoute } from '../../src/ke
 import { addRule, deleteRule, listRules } from '../../src/kernel/rtnetlink/rule.ts';
 import { readSysctl, writeSysctl } from '../../src/kernel/sysctl.ts';
 
-// The whole file runs in a network namespace of its own, which ends with the process: there is nothing to clean up.
+// The whole file runs in a network namespace of its own, which ends with the process, and the process with us: there is
+// nothing to clean up.
 if (process.env.EGRESS_TEST_NAMESPACE === undefined) {
   const env = { ...process.env, EGRESS_TEST_NAMESPACE: 'own' };
-  const { status } = spawnSync('unshare', ['--net', process.execPath, import.meta.filename], { env, stdio: 'inherit' });
+  const command = ['--pdeathsig', 'KILL', 'unshare', '--net', process.execPath, import.meta.filename];
+  const { status } = spawnSync('setpriv', command, { env, stdio: 'inherit', timeout: 120_000, killSignal: 'SIGKILL' });
   process.exit(status ?? 1);
 }
 

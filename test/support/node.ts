@@ -8,7 +8,7 @@ import { type Call, type CniCommand, callPlugin, type PluginOutcome } from './pl
 import { type CniResult, Pod } from './pod.ts';
 import { Daemon, type Outcome } from './run.ts';
 import { cniPath, egressBinary, tool } from './tools.ts';
-import { type Fabric, world } from './world.ts';
+import { type Fabric, hardwareAddress, world } from './world.ts';
 
 /** What a kubelet and a distribution set on a node. */
 const settings = { 'net.ipv4.ip_forward': 1, 'net.ipv6.conf.all.forwarding': 1 };
@@ -54,7 +54,11 @@ export class LabNode {
       this.addresses('eth1').map((address, i) => `${address}/${i ? 64 : 24}`),
     );
     await this.machine.ip(...world.front.gateway.map((gateway) => `route add default via ${gateway}`));
-    await this.machine.ip(...world.exitAddress.map((address) => `address add ${address} dev eth1`));
+    await this.machine.ip(
+      ...world.exitAddress.map(
+        (address) => `address add ${address} dev eth1 ${address.includes(':') ? 'preferred_lft 0' : ''}`,
+      ),
+    );
     await this.machine.sysctl(settings);
   }
 
@@ -156,7 +160,8 @@ export class LabNode {
 
   /** Starts to record every packet that leaves the node by an uplink. */
   capture(): Promise<Capture> {
-    const port = `node${this.number}`;
+    const hardware = { front: hardwareAddress(this.addresses('eth0')), back: hardwareAddress(this.addresses('eth1')) };
+    const port = { name: `node${this.number}`, hardwareAddress: hardware };
     return Capture.start(this.lab.folder, [this.lab.front, this.lab.back], port);
   }
 }

@@ -1,3 +1,4 @@
+import { addressBytes } from '../../src/base/address.ts';
 import type { Namespace } from './namespace.ts';
 import { program, tool } from './tools.ts';
 
@@ -22,6 +23,12 @@ export const world = {
 
 /** A network outside of the nodes. */
 export type FabricName = 'front' | 'back';
+
+/** The MAC address that {@link Fabric.plug} gives, made from the IPv4 address as in `02:00:ac:12:00:05`. */
+export function hardwareAddress([first = '']: readonly string[]): string {
+  const bytes = addressBytes(first.replace(/\/.*/, ''));
+  return ['02', '00', ...Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0'))].join(':');
+}
 
 /** The outside host is also the router that nodes send to. */
 const hostAddresses = {
@@ -53,7 +60,7 @@ export class Fabric {
 
   /** Plugs a machine in: gives it an interface with addresses, whose other end is the switch's port `port`. */
   async plug(machine: Namespace, port: string, device: string, addresses: readonly string[]): Promise<void> {
-    const peer = `netns ${machine.name}`;
+    const peer = `address ${hardwareAddress(addresses)} netns ${machine.name}`;
     await this.namespace.ip(
       `link add ${port} type veth peer name ${device} ${peer}`,
       `link set ${port} master switch up`,

@@ -59,6 +59,7 @@ export class KernelError extends Error {
 export const isKernelError = (error: unknown, ...codes: string[]): error is KernelError =>
   error instanceof KernelError && codes.includes(error.code);
 
+const EINTR = 4;
 const ERESTART = 85;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
@@ -121,7 +122,8 @@ export class NetlinkSocket {
   async dump(request: Request): Promise<Reply[]> {
     for (let tries = 1; ; tries++) {
       const replies = await this.#exchange([{ ...request, flags: request.flags | flags.dump }]);
-      if (tries === dumpTries || !replies.some((reply) => reply.flags & NLM_F_DUMP_INTR)) return replies;
+      if (!replies.some((reply) => reply.flags & NLM_F_DUMP_INTR)) return replies.slice(0, -1);
+      if (tries === dumpTries) throw new KernelError(EINTR, 0, 'others keep changing what is listed');
     }
   }
 
@@ -172,7 +174,9 @@ export class NetlinkSocket {
   #settle(waiting: Waiting, type: number, flags: number, seq: number, body: Buffer): void {
     const errno = body.length >= 4 ? -body.readInt32LE(0) : 0;
     this.#waiting = undefined;
-    if (errno === 0) waiting.resolve(waiting.replies);
+    // The end of a listing is kept: it may say that the listing was disturbed. Of an acknowledgement nothing is left to say.
+    const end = type === NLMSG_DONE ? [{ type, flags, body }] : [];
+    if (errno === 0) waiting.resolve([...waiting.replies, ...end]);
     else
       waiting.reject(
         new KernelError(errno, seq - waiting.first, flags & NLM_F_ACK_TLVS ? reasonOf(type, flags, body) : ''),

@@ -12,7 +12,7 @@ export interface LinkAddress {
   /** linux/rtnetlink.h, RT_SCOPE_*: 0 global, 253 link, 254 host. */
   readonly scope: number;
   readonly family: Family;
-  /** Whether packets may leave with it: neither in nor failed at duplicate address detection, nor deprecated. */
+  /** Whether packets may leave with it: neither in nor failed at duplicate address detection, nor deprecated, nor temporary. */
   readonly usable: boolean;
 }
 
@@ -31,6 +31,8 @@ const RTM_GETADDR = 22;
 /** linux/if_addr.h, IFA_F_*. */
 const unusable = { dadFailed: 0x08, deprecated: 0x20, tentative: 0x40 } as const;
 const unusableMask = unusable.dadFailed | unusable.deprecated | unusable.tentative;
+/** IFA_F_TEMPORARY: a privacy address that will be another tomorrow. For IPv4 the same bit says SECONDARY. */
+const temporary = 0x01;
 
 /** The addresses of an interface, IPv4 first; none when the interface is gone. Throws KernelError. */
 // ip -4 addr show dev eth1; ip -6 addr show dev eth1
@@ -60,5 +62,6 @@ export const decodeAddress = (family: Family, body: Buffer): LinkAddress =>
 function addressOf(family: Family, { header, attributes }: ReturnType<typeof addressMessage.decode>): LinkAddress {
   const own = attributes.local ?? attributes.address ?? '';
   const { prefixLength, scope } = header;
-  return { address: own, prefixLength, scope, family, usable: ((attributes.flags ?? 0) & unusableMask) === 0 };
+  const mask = family === 6 ? unusableMask | temporary : unusableMask;
+  return { address: own, prefixLength, scope, family, usable: ((attributes.flags ?? 0) & mask) === 0 };
 }

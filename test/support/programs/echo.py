@@ -5,6 +5,9 @@ import selectors
 import socket
 import struct
 
+# Missing in Python: lets answers come from addresses that only a local route, no device, makes ours.
+IPV6_FREEBIND = 78
+
 
 def text(peer):
     return f"{peer[0].removeprefix('::ffff:')} {peer[1]}\n".encode()
@@ -61,6 +64,7 @@ tcp, udp, sink = listener(socket.SOCK_STREAM, 8080), listener(socket.SOCK_DGRAM,
 tcp.listen(128)
 sink.listen(128)
 udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+udp.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
 for server, handler in ((tcp, answer_tcp), (udp, answer_udp), (sink, take_in)):
     events.register(server, selectors.EVENT_READ, handler)
 print("ready", flush=True)

@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { PolicyRule, Route } from '../../../src/datapath/objects.ts';
-import { decodeAddress, encodeAddressListing } from '../../../src/kernel/rtnetlink/address.ts';
+import type { NetlinkSocket, Reply } from '../../../src/kernel/netlink/socket.ts';
+import { decodeAddress, encodeAddressListing, listAddresses } from '../../../src/kernel/rtnetlink/address.ts';
 import { decodeLink, encodeLinkDown, encodeLinkQuery } from '../../../src/kernel/rtnetlink/link.ts';
 import { decodeNeighbour, encodeNeighbourQuery } from '../../../src/kernel/rtnetlink/neighbour.ts';
-import { decodeLookup, encodeLookup, encodeRoute, encodeRouteListing } from '../../../src/kernel/rtnetlink/route.ts';
+import {
+  decodeLookup,
+  encodeLookup,
+  encodeRoute,
+  encodeRouteListing,
+  listRoutes,
+} from '../../../src/kernel/rtnetlink/route.ts';
 import { decodeRule, encodeRule } from '../../../src/kernel/rtnetlink/rule.ts';
 
 // Bytes that `ip` and the kernel exchanged (strace -e trace=sendmsg,recvmsg -e write=3 -e read=3 ip …), without the
@@ -287,5 +294,24 @@ describe('a neighbour', () => {
     assert.deepEqual(decodeNeighbour(permanent), { state: 'permanent' });
     const silent = buffer('02 00 0000 06000000 2000 00 01', '0800 0100 c0a80001');
     assert.deepEqual(decodeNeighbour(silent), { state: 'failed' });
+  });
+});
+
+describe('a kernel without strict checking lists more than it was asked for', () => {
+  const kernel = (...bodies: readonly Buffer[]) => {
+    const dump = async (): Promise<Reply[]> => bodies.map((body) => ({ type: 0, flags: 2, body }));
+    return { dump } as unknown as NetlinkSocket;
+  };
+
+  test('routes of others and of other tables are passed over', async () => {
+    const listed = (protocol: string, table: string) =>
+      buffer(`02 00 00 00 fc ${protocol} 00 07 00000000`, `0800 0f00 ${table}`, '0800 0600 ffffffff');
+    const socket = kernel(listed('03', '27a10700'), listed('e6', '28a10700'), listed('e6', '27a10700'));
+    assert.deepEqual(await listRoutes(socket, 4, 500007), [unreachable]);
+  });
+
+  test('addresses of other links are passed over', async () => {
+    const listed = (index: string) => buffer(`02 18 80 00 ${index}000000`, '0800 0200 c0a80002', '0800 0800 80000000');
+    assert.deepEqual(await listAddresses(kernel(listed('07')), 6), []);
   });
 });

@@ -1,0 +1,37 @@
+import { contains, type Prefix } from '../../src/base/address.ts';
+import type { Packet } from './pcap.ts';
+import { world } from './world.ts';
+
+/** The packets towards a range or an address. */
+export function packetsTo(packets: readonly Packet[], ...prefixes: readonly Prefix[]): readonly Packet[] {
+  return packets.filter(({ destination }) => prefixes.some((prefix) => contains(full(prefix), destination)));
+}
+
+/** The packets from a range or an address. */
+export function packetsFrom(packets: readonly Packet[], ...prefixes: readonly Prefix[]): readonly Packet[] {
+  return packets.filter(({ source }) => prefixes.some((prefix) => contains(full(prefix), source)));
+}
+
+const full = (prefix: string): Prefix =>
+  prefix.includes('/') ? prefix : `${prefix}/${prefix.includes(':') ? 128 : 32}`;
+
+/** A packet in one line, as a failed assertion shows it. */
+export function describePacket({ interface: uplink, protocol, source, destination, destinationPort }: Packet): string {
+  return `${uplink} ${protocol} ${source} > ${destination}${destinationPort === undefined ? '' : ` port ${destinationPort}`}`;
+}
+
+/**
+ * What must never be: packets to the outside that left with another source or by another uplink than the lab's exit
+ * has, and packets that left with an address of the cluster. One line for each kind, with how often it was seen.
+ */
+export function leaks(packets: readonly Packet[]): readonly string[] {
+  const rightly = new Set(packetsFrom(packets, ...world.exitAddress).filter((packet) => packet.interface === 'eth1'));
+  const wrongly = packetsTo(packets, ...world.outside).filter((packet) => !rightly.has(packet));
+  return tally([...new Set([...wrongly, ...packetsFrom(packets, ...world.cluster)])].map(describePacket));
+}
+
+/** Equal lines once each, with their number behind. */
+export function tally(lines: readonly string[]): readonly string[] {
+  const groups = Map.groupBy(lines, (line) => line);
+  return [...groups].map(([line, all]) => `${line} (${all.length} times)`);
+}
