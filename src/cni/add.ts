@@ -35,8 +35,8 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   using _lock = machine.store.lock();
   const previous = machine.store.load(request.attachment);
   const node = await nextNode(machine, request.configuration, program);
+  machine.store.save(record); // first: what has a record, DEL takes down
   machine.store.saveNode(node);
-  machine.store.save(record);
   try {
     await setUp(machine, node, record, previous !== undefined);
     if (previous !== undefined) await releasePrevious(machine, previous, record);

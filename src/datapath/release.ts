@@ -12,6 +12,8 @@ export interface UsedChain extends Chain {
 
 /** What of ours is on the node, as the kernel tells it. */
 export interface OurState {
+  /** Whether our table is there; without it there is nothing in `chains`, `sets` and `exitElements`. */
+  readonly table: boolean;
   readonly chains: readonly UsedChain[];
   readonly sets: readonly NftSet[];
   /** Elements of the maps and sets of exits (snat, lanes). */
@@ -40,8 +42,9 @@ export function released(state: OurState, elements: readonly Element[], remember
   const left = state.chains.filter(({ name }) => !goneNames.has(name));
   const exitIds = new Set(left.map(({ name }) => layout.exitIdOfChain(name)));
   const exitObjects = objectsOfOtherExits(state, exitIds, remembered);
-  if (!left.some(({ name }) => layout.isProgramChain(name)))
-    return [...state.rules, ...exitObjects.host, { kind: 'table' }];
+  if (!left.some(({ name }) => layout.isProgramChain(name))) {
+    return [...exitObjects.host, ...(state.table ? [{ kind: 'table' } as const] : [])];
+  }
   const goneSets = state.sets.filter((set) => goneChains.some((chain) => set.name.startsWith(`${chain.name}-`)));
   return [...exitObjects.host, ...elements, ...exitObjects.nft, ...goneChains, ...goneSets];
 }

@@ -9,7 +9,15 @@ import type { Expression } from '../nftables/expression.ts';
 import type { Chain, Element, Hook, NftSet } from '../nftables/object.ts';
 import type { ObservedChain, ObservedElement, ObservedRule } from '../nftables/observed.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
-import { findElement, listChains, listElements, listRules, listSets, readIntervals } from './nftables/read.ts';
+import {
+  findElement,
+  listChains,
+  listElements,
+  listRules,
+  listSets,
+  readIntervals,
+  tableExists,
+} from './nftables/read.ts';
 import { routeProtocol } from './rtnetlink/protocol.ts';
 import { listRoutes } from './rtnetlink/route.ts';
 import { listRules as listPolicyRules } from './rtnetlink/rule.ts';
@@ -149,6 +157,7 @@ export async function observeOurs(
     typeof action === 'object' && 'lookup' in action ? [action.lookup] : [],
   );
   return {
+    table: await tableExists(netfilter),
     chains: await readChains(netfilter),
     sets: await listSets(netfilter),
     exitElements: await listExitElements(netfilter),

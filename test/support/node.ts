@@ -149,13 +149,11 @@ export class LabNode {
     await this.write(own);
   }
 
-  /** The names of all files that the plugin keeps now. */
+  /** The names of all files that the plugin keeps now. An unused store holds its `lock` alone. */
   async records(): Promise<readonly string[]> {
-    const entries = await readdir(this.state('egress'), { recursive: true, withFileTypes: true }).catch(() => []);
-    return entries
-      .filter((entry) => entry.isFile())
-      .map((entry) => entry.name)
-      .toSorted();
+    const options = { recursive: true, withFileTypes: true } as const;
+    const entries = await readdir(this.state('egress'), options).catch(() => []);
+    return entries.flatMap((entry) => (entry.isFile() ? [entry.name] : [])).toSorted();
   }
 
   /** Starts to record every packet that leaves the node by an uplink. */

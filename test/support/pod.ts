@@ -11,8 +11,20 @@ export interface CniResult {
   readonly [key: string]: unknown;
 }
 
-/** Protocols that {@link Pod.ask} speaks. */
+/** What can be asked with. */
 export type Protocol = 'tcp' | 'udp' | 'icmp';
+
+/** All of {@link Protocol}. */
+export const protocols = ['tcp', 'udp', 'icmp'] as const satisfies readonly Protocol[];
+
+/**
+ * Asks a service once. The answer is the address that the service saw; for icmp it is `reply`, because nobody tells;
+ * without an answer it is `nothing`.
+ */
+export async function ask(from: Namespace, protocol: Protocol, address: string, port = 8080): Promise<string> {
+  const { code, stdout } = await from.run([tool('python3'), program('ask.py'), protocol, address, String(port)]);
+  return code === 0 ? (stdout.trim().split(' ')[0] ?? '') : 'nothing';
+}
 
 /** A pod: a network namespace, and what a kubelet knows about it. */
 export class Pod {
@@ -46,13 +58,9 @@ export class Pod {
     return all.toSorted((a, b) => Number(a.includes(':')) - Number(b.includes(':')));
   }
 
-  /**
-   * Asks a service once. The answer is the address that the service saw; for icmp it is `reply`, because nobody tells;
-   * without an answer it is `nothing`.
-   */
-  async ask(protocol: Protocol, address: string, port = 8080): Promise<string> {
-    const { code, stdout } = await this.run('ask.py', protocol, address, String(port));
-    return code === 0 ? (stdout.trim().split(' ')[0] ?? '') : 'nothing';
+  /** {@link ask} from the pod. */
+  ask(protocol: Protocol, address: string, port?: number): Promise<string> {
+    return ask(this.network, protocol, address, port);
   }
 
   /** Runs one of our programs to its end. */

@@ -15,8 +15,9 @@ const commands: readonly (readonly string[])[] = [
   ['sysctl', '-a', '-r', '^net\\.(ipv[46]\\.(conf|ip_forward|route)|netfilter\\.nf_conntrack_tcp)'],
 ];
 
-/** Timers of bridges and lifetimes of addresses and routes, which run by themselves. */
-const volatile = /\b(\w+_timer +[\d.]+|(valid_lft|preferred_lft|expires) \w+)/g;
+/** What runs by itself: timers, lifetimes, and a while after the last pod the news that a bridge has no carrier. */
+const volatile =
+  /\b(\w+_timer +[\d.]+|(valid_lft|preferred_lft|expires) \w+|state (UP|DOWN)|NO-CARRIER,|,LOWER_UP|linkdown )/g;
 
 /** The state of a node's kernel as one text. */
 export async function snapshot(node: LabNode): Promise<string> {

@@ -18,12 +18,12 @@ const pure = ['base', 'nftables', 'policy', 'config', 'datapath'];
 const table: Readonly<Record<string, Row>> = {
   base: { imports: [], packages: ['@noble/hashes', 'ip-address'] },
   nftables: { imports: ['base'] },
-  // What an exit is on this node is a fact of the data path; which one a pod gets is decided here.
+  // The two speak of each other's results, but neither calls the other.
   policy: { imports: ['base'], types: ['datapath'], packages: ['@noble/hashes'] },
   config: { imports: ['base', 'policy'], packages: ['zod'] },
-  datapath: { imports: ['base', 'nftables', 'policy'] },
+  datapath: { imports: ['base', 'nftables'], types: ['policy'] },
   kernel: { imports: ['base', 'nftables', 'datapath'], packages: ['koffi', 'netlink', 'node:fs', 'node:util'] },
-  store: { imports: ['base', 'policy', 'datapath'], packages: ['zod', 'node:fs', 'node:path'] },
+  store: { imports: ['base'], types: ['policy', 'datapath'], packages: ['zod', 'node:fs', 'node:path'] },
   cni: { imports: [...pure, 'store'] },
   cli: { imports: [...pure, 'store', 'cni'], packages: ['commander', 'cli-table3', 'pino'] },
 };

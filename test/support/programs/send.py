@@ -32,6 +32,8 @@ class Target:
         s = socket.socket(self.family, socket.SOCK_STREAM)
         s.setblocking(False)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Closing ends the connection at once: nothing is sent again after this program has ended.
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if s.connect_ex((self.address, port)) not in (0, errno.EINPROGRESS):
             s.close()
         return s

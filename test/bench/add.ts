@@ -1,0 +1,153 @@
+import { printTable } from '../../src/cli/table.ts';
+import { Lab } from '../support/lab.ts';
+import { BenchNode, type BenchPod } from './node.ts';
+import { egress, fillEgress, fillPortmap, portmap } from './plugins.ts';
+import { type Command, rateOf, timeOf } from './process.ts';
+import { median, medianRatio, percentile, printRatio } from './statistics.ts';
+
+/** How many pods are there already. */
+const levels = [0, 250, 1000];
+const rounds = 30;
+/** Not counted: files come into the cache, chains that stay are made. */
+const warmUps = 2;
+const burst = { pods: 150, atATime: 16, rounds: 2 } as const;
+const verbs = ['ADD', 'DEL'] as const;
+
+type Verb = (typeof verbs)[number];
+
+/** What is measured, each on a node of its own. */
+interface Subject {
+  readonly name: string;
+  readonly node: BenchNode;
+  /** Pods for the calls; they come and go, the present ones are others. */
+  readonly pods: readonly BenchPod[];
+  readonly present: readonly BenchPod[];
+  command(verb: Verb, pod: BenchPod): Command;
+  /** Gives pods what ADD would have given them, as copies of a pod that had one. */
+  fill(model: BenchPod, pods: readonly BenchPod[]): Promise<void>;
+}
+
+/** Durations in ms, by subject. */
+type Times = ReadonlyMap<Subject, Record<Verb, number[]>>;
+
+/** Measures ADD and DEL of egress beside those of portmap and beside an empty Node. Returns tables. */
+export async function measureAdd(): Promise<string> {
+  await using lab = await Lab.create();
+  const [own, theirs] = [await makeNode(lab, 'own'), await makeNode(lab, 'theirs')];
+  const plugins = [portmapOn(theirs), egressOn(own)] as const;
+  const burstTable = await measureBurst(plugins);
+  const byLevel = [];
+  for (const level of levels) {
+    for (const plugin of plugins) await fillTo(plugin, level);
+    byLevel.push(await measureLatency([...plugins, passThroughOn(own), emptyNodeOn(own)]));
+  }
+  return [...verbs.map((verb) => printLatency(verb, byLevel)), burstTable].join('\n');
+}
+
+type Place = Pick<Subject, 'node' | 'pods' | 'present'>;
+
+async function makeNode(lab: Lab, name: string): Promise<Place> {
+  const [node, network] = [await BenchNode.create(lab, name), await lab.namespace(`${name}-pods`)];
+  const present = await node.plug(network, Math.max(...levels));
+  return { node, present, pods: await node.plug(network, burst.pods, present.length + 1) };
+}
+
+const portmapOn = (place: Place): Subject => ({
+  ...place,
+  name: 'portmap',
+  command: portmap,
+  fill: (model, pods) => fillPortmap(place.node, model, pods),
+});
+
+const egressOn = (place: Place): Subject => ({
+  ...place,
+  name: 'egress',
+  command: (verb, pod) => egress(place.node, verb, pod),
+  fill: (model, pods) => fillEgress(place.node, model, pods),
+});
+
+const nothing = async () => {};
+
+const passThroughOn = (place: Place): Subject => ({
+  ...place,
+  pods: place.pods.slice(warmUps + rounds),
+  name: 'egress, pod without a policy',
+  command: (verb, pod) => egress(place.node, verb, pod, 'other'),
+  fill: nothing,
+});
+
+const emptyNodeOn = (place: Place): Subject => ({
+  ...place,
+  name: 'empty Node',
+  command: () => ({ program: process.execPath, args: ['-e', '0'] }),
+  fill: nothing,
+});
+
+const filled = new WeakMap<Subject, number>();
+
+/** Fills a node up to a number of present pods. The first of them gets a real ADD. */
+async function fillTo(subject: Subject, level: number): Promise<void> {
+  const { node, present, command, fill } = subject;
+  const [model] = present;
+  const before = filled.get(subject) ?? 0;
+  if (model === undefined || level === 0) return;
+  if (before === 0) timeOf(node.machine, command('ADD', model));
+  await fill(model, present.slice(Math.max(before, 1), level));
+  filled.set(subject, level);
+}
+
+/** Rounds in which each subject has its turn, so that what disturbs this machine disturbs all. */
+async function measureLatency(subjects: readonly Subject[]): Promise<Times> {
+  const times = new Map(subjects.map((subject) => [subject, { ADD: [] as number[], DEL: [] as number[] }]));
+  for (let round = 0; round < warmUps + rounds; round++) {
+    for (const verb of verbs) {
+      for (const [subject, series] of times) {
+        const ms = timeOf(subject.node.machine, subject.command(verb, podOf(subject, round)));
+        if (round >= warmUps) series[verb].push(ms);
+      }
+    }
+    for (const subject of subjects) await subject.node.raise([podOf(subject, round)]);
+  }
+  return times;
+}
+
+function podOf({ pods }: Subject, round: number): BenchPod {
+  const pod = pods[round];
+  if (pod === undefined) throw new Error(`There is no pod for round ${round}`);
+  return pod;
+}
+
+function printLatency(verb: Verb, byLevel: readonly Times[]): string {
+  const subjects = (times: Times) => [...times.keys()];
+  const series = (times: Times, name: string) => [...times].find(([subject]) => subject.name === name)?.[1][verb] ?? [];
+  const names = subjects(byLevel[0] ?? new Map()).map(({ name }) => name);
+  const rows = names.map((name) => [
+    name,
+    ...byLevel.map((times) => printMs(series(times, name))),
+    ...byLevel.map((times) => printRatio(medianRatio(series(times, name), series(times, 'portmap')))),
+  ]);
+  const head = [
+    `${verb}, ms: p50 / p95`,
+    ...levels.map((level) => `${level} pods`),
+    ...levels.map((level) => `: portmap, ${level}`),
+  ];
+  return printTable(head, rows, false);
+}
+
+const printMs = (times: readonly number[]) => `${percentile(times, 0.5).toFixed(1)} / ${percentile(times, 0.95).toFixed(1)}`;
+
+/** Many pods at once, as after a node's start. */
+async function measureBurst(subjects: readonly Subject[]): Promise<string> {
+  const rates = new Map(subjects.map((subject) => [subject, { ADD: [] as number[], DEL: [] as number[] }]));
+  for (let round = 0; round < burst.rounds; round++) {
+    for (const [{ node, pods, command }, series] of rates) {
+      for (const verb of verbs) {
+        const commands = pods.map((pod) => command(verb, pod));
+        series[verb].push(await rateOf(node.machine, commands, burst.atATime));
+      }
+      await node.raise(pods);
+    }
+  }
+  const rows = [...rates].map(([{ name }, { ADD, DEL }]) => [name, median(ADD).toFixed(0), median(DEL).toFixed(0)]);
+  return printTable([`${burst.pods} pods, ${burst.atATime} at a time`, 'ADD/s', 'DEL/s'], rows, false);
+}

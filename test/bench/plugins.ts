@@ -1,0 +1,112 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { egressBinary, pluginFolder } from '../support/tools.ts';
+import type { BenchNode, BenchPod } from './node.ts';
+import type { Command } from './process.ts';
+
+type Verb = 'ADD' | 'DEL';
+
+const network = 'bench';
+
+/** One call as a runtime makes it: the request on stdin, and an environment of CNI_* and PATH. */
+function call(program: string, verb: Verb, pod: BenchPod, entry: object, namespace: string): Command {
+  const env = {
+    PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+    CNI_COMMAND: verb,
+    CNI_PATH: pluginFolder,
+    CNI_CONTAINERID: pod.containerId,
+    CNI_NETNS: pod.network.path,
+    CNI_IFNAME: pod.interface,
+    CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${pod.containerId}`,
+  };
+  return {
+    program,
+    env,
+    stdin: JSON.stringify({ cniVersion: '1.0.0', name: network, ...entry, prevResult: prevResult(pod) }),
+  };
+}
+
+/** What the plugin `ptp` would have answered. */
+const prevResult = (pod: BenchPod) => ({
+  cniVersion: '1.0.0',
+  interfaces: [
+    { name: pod.hostInterface, mac: '02:00:00:00:00:01' },
+    { name: pod.interface, mac: '02:00:00:00:00:02', sandbox: pod.network.path },
+  ],
+  ips: [{ address: `${pod.address}/24`, gateway: '10.0.255.254', interface: 1 }],
+  routes: [{ dst: '0.0.0.0/0' }],
+  dns: {},
+});
+
+/** Debian's portmap with one port of the node for the pod; its backend is iptables. */
+export const portmap = (verb: Verb, pod: BenchPod): Command =>
+  call(
+    join(pluginFolder, 'portmap'),
+    verb,
+    pod,
+    {
+      type: 'portmap',
+      capabilities: { portMappings: true },
+      runtimeConfig: { portMappings: [{ hostPort: pod.hostPort, containerPort: 80, protocol: 'tcp' }] },
+    },
+    'default',
+  );
+
+/** Our binary with one policy, which is for pods of the Kubernetes namespace `default`. */
+export const egress = ({ dataDir }: BenchNode, verb: Verb, pod: BenchPod, namespace = 'default'): Command =>
+  call(
+    egressBinary,
+    verb,
+    pod,
+    {
+      type: 'egress',
+      dataDir,
+      clusterCIDRs: ['10.0.0.0/16', '10.96.0.0/12'],
+      exits: [{ name: 'partners', interface: 'eth1', nextHop: '192.168.0.1', addresses: ['192.168.0.245'] }],
+      policies: [{ name: 'bench', namespaces: ['default'], destinations: ['203.0.113.0/24'], exit: 'partners' }],
+    },
+    namespace,
+  );
+
+/** Gives pods what ADD of portmap would: the rules of `model`, which had a real one, once more for each. */
+export async function fillPortmap({ machine }: BenchNode, model: BenchPod, pods: readonly BenchPod[]): Promise<void> {
+  const saved = (await machine.must(['iptables-save', '-t', 'nat'])).split('\n');
+  const chain = saved.find((line) => line.includes(model.containerId))?.match(/-j (CNI-DN-\w+)/)?.[1];
+  if (chain === undefined) throw new Error(`portmap made no chain for ${model.containerId}`);
+  const rules = saved.filter((line) => line.includes(chain));
+  const copies = pods.flatMap((pod) =>
+    rules.map((rule) =>
+      rule
+        .replaceAll(chain, `CNI-DN-${pod.hostPort}`)
+        .replaceAll(model.containerId, pod.containerId)
+        .replaceAll(model.address, pod.address)
+        .replaceAll(String(model.hostPort), String(pod.hostPort)),
+    ),
+  );
+  const chains = copies.filter((line) => line.startsWith(':'));
+  const others = copies.filter((line) => !line.startsWith(':'));
+  const stdin = ['*nat', ...chains, ...others, 'COMMIT', ''].join('\n');
+  await machine.must(['iptables-restore', '--noflush'], { stdin });
+}
+
+/** Gives pods what ADD of egress would: the record of `model`, which had a real one, once more for each, and elements. */
+export async function fillEgress(node: BenchNode, model: BenchPod, pods: readonly BenchPod[]): Promise<void> {
+  const folder = join(node.dataDir, 'attachments');
+  const file = readdirSync(folder).find((name) => name.includes(`+${model.containerId}+`)) ?? '';
+  const record = JSON.parse(readFileSync(join(folder, file), 'utf8')) as { program: string };
+  for (const { containerId, interface: ifname, address } of pods) {
+    const own = { containerId, ifname, addresses: [address], links: [] };
+    writeFileSync(join(folder, `${network}+${containerId}+${ifname}.json`), JSON.stringify({ ...record, ...own }));
+  }
+  await fillMap(node, record.program, pods);
+  await node.machine.must([egressBinary, 'check', '--data-dir', node.dataDir]);
+}
+
+/** Puts the pods' addresses into the map, to be sent through a program. */
+export async function fillMap({ machine }: BenchNode, program: string, pods: readonly BenchPod[]): Promise<void> {
+  const elements = pods.map(
+    (pod) => `${pod.address} comment "${network}/${pod.containerId}/${pod.interface}" : goto ${program}`,
+  );
+  const stdin = `add element inet cni-egress pods4 { ${elements.join(', ')} }\n`;
+  await machine.must(['nft', '-f', '-'], { stdin });
+}

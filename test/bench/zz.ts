@@ -1,0 +1,2 @@
+import { measureAdd } from '/work/main/test/bench/add.ts';
+console.time('add'); console.log(await measureAdd()); console.timeEnd('add');

@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Lab, labTest } from '../support/lab.ts';
+import type { LabNode } from '../support/node.ts';
+import type { Pod } from '../support/pod.ts';
+import { snapshot } from '../support/snapshot.ts';
+
+/** Something that an attachment needs, how it gets lost, and how CHECK names it. */
+interface Part {
+  readonly what: string;
+  readonly lose: (node: LabNode, names: Names) => Promise<unknown>;
+  readonly named: (names: Names) => string;
+}
+
+/** Names that depend on the pod and on the exit. */
+interface Names {
+  readonly addresses: readonly string[];
+  readonly program: string;
+  readonly exit: number;
+}
+
+const table = 'inet cni-egress';
+const nft = (node: LabNode, ...commands: readonly string[]) => node.machine.must(['nft', commands.join('; ')]);
+const ip = (node: LabNode, command: string) => node.machine.must(['ip', ...command.split(' ')]);
+
+/** nft names a rule by a handle, which only the list tells. */
+async function deleteRule(node: LabNode, chain: string, words: string): Promise<void> {
+  const list = await node.machine.must(['nft', '-a', 'list', 'chain', 'inet', 'cni-egress', chain]);
+  const line = list.split('\n').find((text) => text.includes(words)) ?? '';
+  await nft(node, `delete rule ${table} ${chain} handle ${/# handle (\d+)/.exec(line)?.[1]}`);
+}
+
+const elements: readonly Part[] = [
+  {
+    what: 'the IPv4 address of the pod in its map',
+    lose: (node, { addresses }) => nft(node, `delete element ${table} pods4 { ${addresses[0]} }`),
+    named: ({ addresses }) => `element ${addresses[0]} of pods4 is missing`,
+  },
+  {
+    what: 'the IPv6 address of the pod in its map',
+    lose: (node, { addresses }) => nft(node, `delete element ${table} pods6 { ${addresses[1]} }`),
+    named: ({ addresses }) => `element ${addresses[1]} of pods6 is missing`,
+  },
+  {
+    what: 'the source address of the exit',
+    lose: (node, { exit }) => nft(node, `delete element ${table} snat4 { ${exit} }`),
+    named: ({ exit }) => `element ${exit} of snat4 is missing`,
+  },
+  {
+    what: 'the interface that the guard lets the exit use',
+    lose: (node, { exit }) => nft(node, `delete element ${table} lanes6 { ${exit} . "eth1" . fd00:168::245 }`),
+    named: ({ exit }) => `element ${exit} . eth1 . fd00:168::245 of lanes6 is missing`,
+  },
+  {
+    what: 'a range of the cluster',
+    lose: (node) => nft(node, `delete element ${table} cluster4 { 10.96.0.0/12 }`),
+    named: () => 'set cluster4 is not as expected',
+  },
+];
+
+const chains: readonly Part[] = [
+  {
+    what: 'the chain of the pod’s program',
+    lose: (node, { addresses: [four, six], program }) =>
+      nft(
+        node,
+        `delete element ${table} pods4 { ${four} }`,
+        `delete element ${table} pods6 { ${six} }`,
+        `delete chain ${table} ${program}`,
+      ),
+    named: ({ program }) => `chain ${program} is missing`,
+  },
+  {
+    what: 'the chain of the exit',
+    lose: (node, { program, exit }) =>
+      nft(node, `flush chain ${table} ${program}`, `delete chain ${table} exit-${exit}`),
+    named: ({ exit }) => `chain exit-${exit} is missing`,
+  },
+  ...(['classify', 'nat', 'guard'] as const).map((chain) => ({
+    what: `the base chain ${chain}`,
+    lose: (node: LabNode) => nft(node, `delete chain ${table} ${chain}`),
+    named: () => `base chain ${chain} is missing`,
+  })),
+  {
+    what: 'the whole table',
+    lose: (node) => nft(node, `delete table ${table}`),
+    named: () => 'table inet cni-egress is missing',
+  },
+];
+
+const rules: readonly Part[] = [
+  {
+    what: 'the rule that looks up pods',
+    lose: (node) => deleteRule(node, 'classify', '@pods4'),
+    named: () => 'rule 2 of base chain classify is missing: ip saddr vmap @pods4',
+  },
+  {
+    what: 'the rule that keeps answers on their way',
+    lose: (node) => deleteRule(node, 'classify', 'ct direction reply'),
+    named: () => 'rule 1 of base chain classify is missing: ct direction reply return',
+  },
+  {
+    what: 'the rule that gives the source address',
+    lose: (node) => deleteRule(node, 'nat', '@snat6'),
+    named: () => 'rule 3 of base chain nat is missing: snat ip6 to',
+  },
+  {
+    what: 'the rule that drops what would leave wrongly',
+    lose: (node) => deleteRule(node, 'guard', 'drop'),
+    named: () => 'rule 4 of base chain guard is missing: counter drop',
+  },
+  {
+    what: 'a rule of the pod’s program',
+    lose: (node, { program }) => deleteRule(node, program, '@cluster6'),
+    named: ({ program }) => `rule 3 of chain ${program} is missing`,
+  },
+  {
+    what: 'a rule in its place, where somebody put one before it',
+    lose: (node) => nft(node, `insert rule ${table} classify accept`),
+    named: () => 'base chain classify is not as expected',
+  },
+];
+
+const routing: readonly Part[] = [
+  ...(['', '-6 '] as const).flatMap((family) => [
+    {
+      what: `the first ip ${family}rule`,
+      lose: (node: LabNode) => ip(node, `${family}rule delete priority 700`),
+      named: () => `ip ${family}rule priority 700 not fwmark 0x100000/0x100000 goto 702 is missing`,
+    },
+    {
+      what: `the ip ${family}rule of the exit`,
+      lose: (node: LabNode) => ip(node, `${family}rule delete priority 701`),
+      named: () => `ip ${family}rule priority 701 fwmark`,
+    },
+    {
+      what: `the ip ${family}rule that the jump ends at`,
+      lose: (node: LabNode) => ip(node, `${family}rule delete priority 702`),
+      named: () => `ip ${family}rule priority 702 nop is missing`,
+    },
+    {
+      what: `the ip ${family}route of the exit`,
+      lose: (node: LabNode, { exit }: Names) =>
+        ip(node, `${family}route delete default table ${500000 + exit} metric 1024`),
+      named: ({ exit }: Names) => `dev eth1 table ${500000 + exit} metric 1024 is missing`,
+    },
+    {
+      what: `the ip ${family}route that closes behind the exit`,
+      lose: (node: LabNode, { exit }: Names) =>
+        ip(node, `${family}route delete unreachable default table ${500000 + exit} metric 4294967295`),
+      named: ({ exit }: Names) =>
+        `ip ${family}route unreachable default table ${500000 + exit} metric 4294967295 is missing`,
+    },
+  ]),
+  {
+    what: 'the loose reverse path filter',
+    lose: (node) => node.machine.sysctl({ 'net.ipv4.conf.eth1.rp_filter': 1 }),
+    named: () => 'sysctl net/ipv4/conf/eth1/rp_filter is 1, expected 2',
+  },
+];
+
+describe('CHECK', labTest, () => {
+  let lab: Lab;
+  let node: LabNode;
+  let pod: Pod;
+  let names: Names;
+  let whole: string;
+
+  before(async () => {
+    lab = await Lab.create();
+    node = await lab.node();
+    pod = await node.started();
+    names = await namesOf(node, pod);
+    whole = await snapshot(node);
+  });
+
+  after(() => lab.remove());
+
+  for (const { what, lose, named } of [...elements, ...chains, ...rules, ...routing]) {
+    test(`fails without ${what}, names it, and passes again after ADD is repeated`, async () => {
+      await lose(node, names);
+      const { code, json } = await node.plugin('CHECK', { pod });
+      assert.notEqual(code, 0);
+      const error = json as { code: number; details: string };
+      assert.equal(error.code, 107);
+      assert.ok(error.details.includes(named(names)), error.details);
+      assert.equal((await node.plugin('ADD', { pod })).code, 0);
+      assert.deepEqual(await node.plugin('CHECK', { pod }), { code: 0, stdout: '', stderr: '', json: undefined });
+      assert.equal(await snapshot(node), whole);
+    });
+  }
+
+  test('through the runtime’s library fails in the same words', async () => {
+    await nft(node, `delete chain ${table} guard`);
+    const { code, stderr } = await node.cnitool('check', pod);
+    assert.equal(code, 1);
+    assert.match(stderr, /base chain guard is missing/);
+    assert.equal((await node.plugin('ADD', { pod })).code, 0);
+    assert.equal((await node.cnitool('check', pod)).code, 0);
+  });
+
+  test('fails when the record is gone', async () => {
+    const { code, json } = await node.plugin('CHECK', { pod, env: { CNI_CONTAINERID: 'another' } });
+    assert.notEqual(code, 0);
+    assert.match((json as { details: string }).details, /no record of cluster\/another\/eth0/);
+  });
+
+  test('of one pod does not fail for what another one lacks', async () => {
+    const other = await node.started();
+    await nft(node, `delete element ${table} pods4 { ${other.addresses[0]} }`);
+    assert.equal((await node.plugin('CHECK', { pod })).code, 0);
+    const { code, stdout } = await node.egress('check');
+    assert.equal(code, 1);
+    assert.match(stdout, new RegExp(`default/${other.name}: element ${other.addresses[0]} of pods4 is missing`));
+    await node.end(other);
+    assert.equal((await node.egress('check')).code, 0);
+  });
+});
+
+async function namesOf(node: LabNode, pod: Pod): Promise<Names> {
+  const list = await node.machine.must(['nft', 'list', 'map', 'inet', 'cni-egress', 'pods4']);
+  const { exits } = JSON.parse((await node.egress('status', '--json')).stdout);
+  return { addresses: pod.addresses, program: /goto (program-\w+)/.exec(list)?.[1] ?? '', exit: exits[0].id };
+}

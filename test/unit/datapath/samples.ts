@@ -1,0 +1,42 @@
+import type { NodeState, SteeredAttachment } from '../../../src/datapath/attachment.ts';
+import type { ResolvedExit } from '../../../src/datapath/exit.ts';
+
+/** Two families, each through a router. */
+export const partners: ResolvedExit = {
+  name: 'partners',
+  id: 7,
+  device: 'eth1',
+  ways: [
+    { family: 4, address: '192.168.0.245', via: '192.168.0.1' },
+    { family: 6, address: 'fd00:168::245', via: 'fd00:168::1' },
+  ],
+};
+
+/** IPv4 alone, to neighbours on the interface. */
+export const backup: ResolvedExit = {
+  name: 'backup',
+  id: 300,
+  device: 'eth2',
+  ways: [{ family: 4, address: '172.19.0.5' }],
+};
+
+export const node: NodeState = {
+  fwmark: 0x100000,
+  routeTable: 500000,
+  rulePriority: 700,
+  clusterCIDRs: ['10.0.0.0/16', '10.96.0.0/12', '169.254.0.0/16', 'fe80::/10'],
+  exits: [partners, backup],
+};
+
+/** A pod of both families with one match for each, by the exit `partners`. */
+export const attachment = (changes: Partial<SteeredAttachment> = {}): SteeredAttachment => ({
+  mark: 'pods/5f1c0d/eth0',
+  addresses: ['10.0.0.174', 'fd00::ae'],
+  subnets: [],
+  program: 'program-5f1c',
+  matches: [
+    { policy: 'p', family: 4, destinations: ['203.0.113.0/24'], except: [], exit: 'partners' },
+    { policy: 'p', family: 6, destinations: ['2001:db8::/32'], except: [], exit: 'partners' },
+  ],
+  ...changes,
+});
