@@ -20,9 +20,14 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
   try {
     await program.parseAsync([...words], { from: 'user' });
   } catch (error) {
+    if (isUsage(error)) return error.exitCode === 0 ? 0 : 2; // the parser has told the person already
     const { code, message } = asEgressError(error);
     process.stderr.write(`egress: ${errorTable[code].title}: ${message}\n${errorTable[code].remedy}.\n`);
     return 1;
   }
   return exitCode;
 }
+
+/** What the parser of the command line throws: for help and versions, with the exit code 0, and for mistakes. */
+const isUsage = (error: unknown): error is { readonly exitCode: number } =>
+  error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number';

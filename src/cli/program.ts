@@ -20,6 +20,7 @@ export function commandLine(surroundings: CliSurroundings): Command {
       'Decides how each pod’s traffic leaves the cluster: a chained CNI plugin, and the commands to look after it',
     )
     .helpCommand(false)
+    .exitOverride() // into an error: how the process ends is decided in one place
     .configureOutput({ writeOut: write });
   const command = (name: string, description: string) => program.command(name).description(description);
   const onNode = (name: string, description: string) =>

@@ -92,8 +92,8 @@ const guard = (fwmark: number): Chain =>
       rule(say.markWithout(fwmark), say.verdict({ code: 'return' })),
       ...families.map((family) =>
         rule(
+          say.sourceIsLocal, // first: the lane counts what passes it
           say.markDeviceSourceIn(family, layout.exitIdMask, layout.setNames.lanes(family)),
-          say.sourceIsLocal,
           say.verdict({ code: 'return' }),
         ),
       ),

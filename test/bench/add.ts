@@ -134,7 +134,8 @@ function printLatency(verb: Verb, byLevel: readonly Times[]): string {
   return printTable(head, rows, false);
 }
 
-const printMs = (times: readonly number[]) => `${percentile(times, 0.5).toFixed(1)} / ${percentile(times, 0.95).toFixed(1)}`;
+const printMs = (times: readonly number[]) =>
+  `${percentile(times, 0.5).toFixed(1)} / ${percentile(times, 0.95).toFixed(1)}`;
 
 /** Many pods at once, as after a node's start. */
 async function measureBurst(subjects: readonly Subject[]): Promise<string> {

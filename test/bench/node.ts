@@ -79,7 +79,8 @@ export class BenchNode {
   }
 }
 
-function podOf(network: Namespace, number: number): BenchPod {
+/** The pod with a number, 1 to 65000; nothing of it is there yet. */
+export function podOf(network: Namespace, number: number): BenchPod {
   return {
     containerId: `container-${number}`,
     address: `10.0.${number >> 8}.${number & 255}`,
@@ -91,7 +92,7 @@ function podOf(network: Namespace, number: number): BenchPod {
 }
 
 /** Gives a pod that has its namespace to itself its address and its way out. */
-export async function address({ network, interface: device, address }: BenchPod): Promise<void> {
+export async function giveAddress({ network, interface: device, address }: BenchPod): Promise<void> {
   await network.ip(
     `address add ${address}/32 dev ${device}`,
     `route add ${gateway} dev ${device}`,

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { egressBinary, pluginFolder } from '../support/tools.ts';
 import type { BenchNode, BenchPod } from './node.ts';
@@ -91,22 +91,27 @@ export async function fillPortmap({ machine }: BenchNode, model: BenchPod, pods:
 
 /** Gives pods what ADD of egress would: the record of `model`, which had a real one, once more for each, and elements. */
 export async function fillEgress(node: BenchNode, model: BenchPod, pods: readonly BenchPod[]): Promise<void> {
-  const folder = join(node.dataDir, 'attachments');
-  const file = readdirSync(folder).find((name) => name.includes(`+${model.containerId}+`)) ?? '';
-  const record = JSON.parse(readFileSync(join(folder, file), 'utf8')) as { program: string };
-  for (const { containerId, interface: ifname, address } of pods) {
-    const own = { containerId, ifname, addresses: [address], links: [] };
-    writeFileSync(join(folder, `${network}+${containerId}+${ifname}.json`), JSON.stringify({ ...record, ...own }));
+  const record = readRecord(node, model);
+  for (const pod of pods) {
+    const own = { containerId: pod.containerId, ifname: pod.interface, addresses: [pod.address], links: [] };
+    writeFileSync(recordFile(node, pod), JSON.stringify({ ...record, ...own }));
   }
-  await fillMap(node, record.program, pods);
+  await fillMap(node, model, pods);
   await node.machine.must([egressBinary, 'check', '--data-dir', node.dataDir]);
 }
 
-/** Puts the pods' addresses into the map, to be sent through a program. */
-export async function fillMap({ machine }: BenchNode, program: string, pods: readonly BenchPod[]): Promise<void> {
+const recordFile = ({ dataDir }: BenchNode, pod: BenchPod): string =>
+  join(dataDir, 'attachments', `${network}+${pod.containerId}+${pod.interface}.json`);
+
+const readRecord = (node: BenchNode, pod: BenchPod) =>
+  JSON.parse(readFileSync(recordFile(node, pod), 'utf8')) as { readonly program: string };
+
+/** Puts the pods' addresses into the map, with the program of `model`, which had a real ADD. */
+export async function fillMap(node: BenchNode, model: BenchPod, pods: readonly BenchPod[]): Promise<void> {
+  const { program } = readRecord(node, model);
   const elements = pods.map(
     (pod) => `${pod.address} comment "${network}/${pod.containerId}/${pod.interface}" : goto ${program}`,
   );
   const stdin = `add element inet cni-egress pods4 { ${elements.join(', ')} }\n`;
-  await machine.must(['nft', '-f', '-'], { stdin });
+  await node.machine.must(['nft', '-f', '-'], { stdin });
 }

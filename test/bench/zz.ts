@@ -1,2 +1,5 @@
-import { measureAdd } from '/work/main/test/bench/add.ts';
-console.time('add'); console.log(await measureAdd()); console.timeEnd('add');
+import { measureThroughput } from './throughput.ts';
+
+console.time('tp');
+console.log(await measureThroughput());
+console.timeEnd('tp');

@@ -6,7 +6,7 @@ import { egressEntry, type Json, policy } from '../support/chain.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import type { Pod } from '../support/pod.ts';
-import { snapshot } from '../support/snapshot.ts';
+import { assertUnchanged, snapshot } from '../support/snapshot.ts';
 import { world } from '../support/world.ts';
 
 /** Chain entries that are about no pod of the namespace `other`, for different reasons. */
@@ -29,7 +29,7 @@ describe('a pod', labTest, () => {
       for (const command of ['ADD', 'CHECK', 'DEL'] as const) {
         const { code, stdout } = await node.plugin(command, { pod });
         assert.deepEqual([command, code, stdout], [command, 0, command === 'ADD' ? JSON.stringify(pod.result) : '']);
-        assert.equal(await snapshot(node), before);
+        assertUnchanged(before, await snapshot(node));
         assert.equal(existsSync(node.state('egress')), false, 'the data folder is made only for a record');
       }
     });
@@ -42,7 +42,7 @@ describe('a pod', labTest, () => {
     const pod = await plainPod(node, 'other');
     const [before, records] = [await snapshot(node), await node.records()];
     assert.equal((await node.plugin('ADD', { pod })).code, 0);
-    assert.equal(await snapshot(node), before);
+    assertUnchanged(before, await snapshot(node));
     assert.deepEqual(await node.records(), records);
     assert.deepEqual(await asked(pod), node.addresses('eth0'));
     assert.deepEqual(await asked(steered), world.exitAddress);

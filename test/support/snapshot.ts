@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { LabNode } from './node.ts';
 
 /**
@@ -24,4 +25,20 @@ export async function snapshot(node: LabNode): Promise<string> {
   // sysctl ends with an error for parameters that nobody may read.
   const outputs = await Promise.all(commands.map((command) => node.machine.run(command)));
   return outputs.map(({ stdout }, i) => `# ${commands[i]?.join(' ')}\n${stdout.replaceAll(volatile, '')}`).join('\n');
+}
+
+/** The lines that only one of two snapshots has: `- ` before those of the first, `+ ` before those of the second. */
+export function changedLines(before: string, after: string): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const line of before.split('\n')) counts.set(line, (counts.get(line) ?? 0) - 1);
+  for (const line of after.split('\n')) counts.set(line, (counts.get(line) ?? 0) + 1);
+  return [...counts].flatMap(([line, count]) =>
+    Array<string>(Math.abs(count)).fill(`${count < 0 ? '-' : '+'} ${line}`),
+  );
+}
+
+/** Fails unless two snapshots are equal byte for byte; the message is no longer than what differs. */
+export function assertUnchanged(before: string, after: string, message = ''): void {
+  assert.deepEqual(changedLines(before, after), [], message);
+  assert.ok(before === after, `the order of lines differs ${message}`);
 }

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { type Address, familyOf, parseAddress } from '../../../src/base/address.ts';
 import type { NodeState, SteeredAttachment } from '../../../src/datapath/attachment.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
-import type { HostObject } from '../../../src/datapath/objects.ts';
+import type { HostObject, PolicyRule } from '../../../src/datapath/objects.ts';
 import type { Rule } from '../../../src/nftables/object.ts';
 import * as say from '../../../src/nftables/statement.ts';
 import type { Match, Program } from '../../../src/policy/match.ts';
@@ -16,9 +16,9 @@ type Members<K> = Omit<Extract<HostObject, { kind: K }>, 'kind'>;
 /** An object of one kind, without the keys whose value is undefined. */
 const object = <K extends HostObject['kind']>(
   kind: K,
-  members: { [M in keyof Members<K>]-?: fc.Arbitrary<Members<K>[M] | undefined> },
+  members: { readonly [M in keyof Members<K>]?: fc.Arbitrary<Members<K>[M] | undefined> },
 ): fc.Arbitrary<HostObject> =>
-  fc.record<Record<string, unknown>>(members).map((values) => {
+  fc.record(members as Record<string, fc.Arbitrary<unknown>>).map((values) => {
     const present = Object.entries(values).filter(([, value]) => value !== undefined);
     return { kind, ...Object.fromEntries(present) } as HostObject;
   });
@@ -68,7 +68,7 @@ export const anyObject: fc.Arbitrary<HostObject> = fc.oneof(
   object('rule', {
     family,
     priority: fc.constantFrom(700, 701),
-    action: fc.constantFrom('nop', { goto: 702 }, { lookup: 500007 }),
+    action: fc.constantFrom<PolicyRule['action']>('nop', { goto: 702 }, { lookup: 500007 }),
     fwmark: fc.constantFrom(undefined, { value: 7, mask: 0x3fff }),
     invert: fc.constantFrom(undefined, true),
   }),

@@ -108,8 +108,8 @@ export const chains = {
     name: 'guard',
     hook: { type: 'filter', hook: 'postrouting', priority: 101 },
     rules: [
-      rule([markDeviceSourceIn(4, idMask, 'lanes4'), sourceIsLocal, returns]),
-      rule([markDeviceSourceIn(6, idMask, 'lanes6'), sourceIsLocal, returns]),
+      rule([sourceIsLocal, markDeviceSourceIn(4, idMask, 'lanes4'), returns]),
+      rule([sourceIsLocal, markDeviceSourceIn(6, idMask, 'lanes6'), returns]),
       rule([family(4), counter, verdict({ code: 'drop' })]),
     ],
   },

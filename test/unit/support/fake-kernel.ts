@@ -167,6 +167,7 @@ function takeAway(objects: Objects, verb: 'delete' | 'flush', object: Table | Nf
     objects.delete(keyOf(object));
     const users = object.kind === 'element' ? [] : usersOf(objects, object.kind, object.name);
     assert.deepEqual(users, [], `${keyOf(object)} is in use`);
+    if (object.kind === 'set') removeElements(objects, object);
   }
 }
 
@@ -196,7 +197,11 @@ function flush(objects: Objects, object: NftObject): void {
   if (object.kind === 'chain') objects.set(keyOf(object), { ...(objects.get(keyOf(object)) as Chain), rules: [] });
   if (object.kind !== 'set') return;
   if (object.intervals !== undefined) objects.set(keyOf(object), { ...object, intervals: [] });
-  for (const [key, other] of objects) if (other.kind === 'element' && other.set === object.name) objects.delete(key);
+  removeElements(objects, object);
+}
+
+function removeElements(objects: Objects, { name }: NftSet): void {
+  for (const [key, other] of objects) if (other.kind === 'element' && other.set === name) objects.delete(key);
 }
 
 /** `chain x` or `set x` for every rule or element that leads to it, and for the set that an element is in. */
@@ -220,7 +225,7 @@ function requireNamed(objects: Objects, object: Table | NftObject): void {
     assert.ok(objects.has(name), `${keyOf(object)} names ${name}, which is not there`);
 }
 
-/** What keeps a chain or set from being deleted. The elements of a set go with it. */
+/** What keeps a chain or set from being deleted. Its own elements do not keep a set. */
 const usersOf = (objects: Objects, kind: 'chain' | 'set', name: string): string[] =>
   [...objects.values()]
     .filter((user) => kind === 'chain' || user.kind === 'chain')

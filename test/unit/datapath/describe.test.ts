@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { describe as suite, test } from 'node:test';
+import { describe, nameOf } from '../../../src/datapath/describe.ts';
+import { desired } from '../../../src/datapath/desired.ts';
+import { difference } from '../../../src/datapath/difference.ts';
+import type { HostObject } from '../../../src/datapath/objects.ts';
+import type { Chain } from '../../../src/nftables/object.ts';
+import { attachment, node } from './samples.ts';
+
+/** One object of each kind, and of each form that has words of its own. */
+const names: readonly (readonly [string, HostObject])[] = [
+  ['table inet cni-egress', { kind: 'table' }],
+  ['set own', { kind: 'set', name: 'own', key: ['fib_addrtype'] }],
+  ['map pods4', { kind: 'set', name: 'pods4', key: ['ipv4_addr'], value: 'verdict' }],
+  ['chain exit-7', { kind: 'chain', name: 'exit-7', rules: [] }],
+  [
+    'base chain nat',
+    { kind: 'chain', name: 'nat', rules: [], hook: { type: 'nat', hook: 'postrouting', priority: 95 } },
+  ],
+  ['element 10.0.0.174 of pods4', { kind: 'element', set: 'pods4', key: '0a0000ae' }],
+  ['element fd00::ae of pods6', { kind: 'element', set: 'pods6', key: 'fd0000000000000000000000000000ae' }],
+  ['element 7 of snat4', { kind: 'element', set: 'snat4', key: '07000000', value: 'ac120021' }],
+  [
+    'element 300 . eth1 . 172.18.0.33 of lanes4',
+    { kind: 'element', set: 'lanes4', key: '2c01000065746831000000000000000000000000ac120021' },
+  ],
+  ['element 02000000 of own', { kind: 'element', set: 'own', key: '02000000' }],
+  [
+    'ip rule priority 700 not fwmark 0x100000/0x100000 goto 702',
+    {
+      kind: 'rule',
+      family: 4,
+      priority: 700,
+      action: { goto: 702 },
+      fwmark: { value: 0x100000, mask: 0x100000 },
+      invert: true,
+    },
+  ],
+  [
+    'ip -6 rule priority 701 fwmark 0x100007/0x103fff lookup 500007',
+    {
+      kind: 'rule',
+      family: 6,
+      priority: 701,
+      action: { lookup: 500007 },
+      fwmark: { value: 0x100007, mask: 0x103fff },
+    },
+  ],
+  ['ip rule priority 702 nop', { kind: 'rule', family: 4, priority: 702, action: 'nop' }],
+  [
+    'ip route default via 192.168.0.1 dev eth1 table 500007 metric 1024',
+    {
+      kind: 'route',
+      family: 4,
+      table: 500007,
+      type: 'unicast',
+      device: 'eth1',
+      via: '192.168.0.1',
+      metric: 1024,
+    },
+  ],
+  [
+    'ip -6 route default dev eth1 table 500007 metric 1024',
+    { kind: 'route', family: 6, table: 500007, type: 'unicast', device: 'eth1', metric: 1024 },
+  ],
+  [
+    'ip route unreachable default table 500007 metric 4294967295',
+    { kind: 'route', family: 4, table: 500007, type: 'unreachable', metric: 4294967295 },
+  ],
+  ['sysctl net/ipv4/conf/eth1.100/rp_filter', { kind: 'sysctl', name: 'net/ipv4/conf/eth1.100/rp_filter', value: '2' }],
+];
+
+suite('an object is named as the tool that shows it names it:', () => {
+  for (const [name, object] of names) test(name, () => assert.equal(nameOf(object), name));
+});
+
+suite('a change says', () => {
+  test('of every kind of object that it is missing, or should not be there', () => {
+    for (const [name, object] of names) {
+      assert.deepEqual(describe({ verb: 'add', object }), [`${name} is missing`]);
+      assert.deepEqual(describe({ verb: 'remove', object }), [`${name} should not be there`]);
+    }
+  });
+
+  test('of a parameter what it is and what it should be', () => {
+    const object = { kind: 'sysctl', name: 'net/x', value: '2' } as const;
+    assert.deepEqual(describe({ verb: 'replace', object, observed: { ...object, value: '1' } }), [
+      'sysctl net/x is 1, expected 2',
+    ]);
+  });
+
+  test('of all else that it is not as expected', () => {
+    const object = { kind: 'element', set: 'pods4', key: '0a0000ae', comment: 'a' } as const;
+    assert.deepEqual(describe({ verb: 'replace', object, observed: { ...object, comment: 'b' } }), [
+      'element 10.0.0.174 of pods4 is not as expected',
+    ]);
+  });
+});
+
+suite('a change of a chain names', () => {
+  const wanted = desired(node, attachment());
+  const program = wanted.find((object): object is Chain => object.kind === 'chain' && object.name === 'program-5f1c');
+  assert.ok(program);
+  const described = (observed: Chain) => difference([program], [observed]).flatMap(describe);
+
+  test('each rule that is missing, by its place and in words', () => {
+    assert.deepEqual(described({ ...program, rules: program.rules.filter((_, i) => i !== 1 && i !== 3) }), [
+      'rule 2 of chain program-5f1c is missing: ip daddr @cluster4 return',
+      'rule 4 of chain program-5f1c is missing: ip daddr @program-5f1c-1 goto exit-7',
+    ]);
+  });
+
+  test('what else may differ when all rules are there', () => {
+    const reason = 'chain program-5f1c is not as expected: its hook, or the order or number of its rules';
+    assert.deepEqual(described({ ...program, rules: program.rules.toReversed() }), [reason]);
+    assert.deepEqual(described({ ...program, rules: [...program.rules, ...program.rules] }), [reason]);
+    assert.deepEqual(described({ ...program, hook: { type: 'filter', hook: 'input', priority: 0 } }), [reason]);
+  });
+});

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import type { NodeState, SteeredAttachment } from '../../../src/datapath/attachment.ts';
+import { desired, exitsOf } from '../../../src/datapath/desired.ts';
+import { type Change, difference, keyOf } from '../../../src/datapath/difference.ts';
+import type { HostObject } from '../../../src/datapath/objects.ts';
+import { type Remembered, released } from '../../../src/datapath/release.ts';
+import { reversePathName } from '../../../src/datapath/reverse-path.ts';
+import { asListed, FakeKernel } from '../support/fake-kernel.ts';
+import { anySituation, type Situation } from './arbitraries.ts';
+import { attachment, backup, node, partners } from './samples.ts';
+
+const remove = (objects: readonly HostObject[]) => objects.map((object): Change => ({ verb: 'remove', object }));
+
+/** A node with what attachments need, the loose filters of their exits' interfaces included. */
+function nodeWith({ node, attachments }: Situation) {
+  const kernel = new FakeKernel();
+  for (const attachment of attachments) {
+    kernel.apply(difference(desired(node, attachment), kernel.observe(node, attachment, true)));
+    for (const { device } of exitsOf(node, attachment)) kernel.sysctls.set(reversePathName(device), '2');
+  }
+  return kernel;
+}
+
+/** What was overwritten on the node: the filters of all interfaces that its attachments leave by were strict. */
+const remembered = ({ node, attachments }: Situation): Remembered => ({
+  routeTable: node.routeTable,
+  exits: node.exits,
+  sysctls: Object.fromEntries(filtersOf(node, attachments).map((name) => [name, '1'])),
+});
+
+const filtersOf = (node: NodeState, attachments: readonly SteeredAttachment[]) =>
+  attachments.flatMap((attachment) => exitsOf(node, attachment)).map(({ device }) => reversePathName(device));
+
+function release(kernel: FakeKernel, { mark }: SteeredAttachment, known: Remembered): HostObject[] {
+  const elements = kernel.podElements().filter(({ comment }) => comment === mark);
+  const objects = released(kernel.ourState([]), elements, known);
+  kernel.apply(remove(objects));
+  return objects;
+}
+
+const byKey = (objects: readonly HostObject[]) => Object.fromEntries(objects.map((object) => [keyOf(object), object]));
+
+function requireExactly(kernel: FakeKernel, node: NodeState, attachments: readonly SteeredAttachment[]): void {
+  const needed = attachments.flatMap((attachment) => desired(node, attachment)).map(asListed);
+  assert.deepEqual(byKey(kernel.contents()), byKey(needed));
+}
+
+const anyOrder = anySituation.chain((situation) =>
+  fc.tuple(
+    fc.constant(situation),
+    fc.shuffledSubarray([...situation.attachments], { minLength: situation.attachments.length }),
+  ),
+);
+
+describe('after each release, in any order,', () => {
+  test('exactly what the attachments that are left need is there, and at last nothing', () => {
+    fc.assert(
+      fc.property(anyOrder, ([situation, order]) => {
+        const kernel = nodeWith(situation);
+        for (const [i, attachment] of order.entries()) {
+          release(kernel, attachment, remembered(situation));
+          requireExactly(kernel, situation.node, order.slice(i + 1));
+        }
+        assert.deepEqual(kernel.contents(), []);
+      }),
+    );
+  });
+
+  test('the same is there when the node’s record is lost', () => {
+    fc.assert(
+      fc.property(anyOrder, ([situation, order]) => {
+        const kernel = nodeWith(situation);
+        for (const [i, attachment] of order.entries()) {
+          release(kernel, attachment, { exits: [], sysctls: {} });
+          requireExactly(kernel, situation.node, order.slice(i + 1));
+        }
+      }),
+    );
+  });
+
+  test('exactly the interfaces that somebody leaves by filter loosely', () => {
+    fc.assert(
+      fc.property(anyOrder, ([situation, order]) => {
+        const kernel = nodeWith(situation);
+        const all = new Set(filtersOf(situation.node, order));
+        for (const [i, attachment] of order.entries()) {
+          release(kernel, attachment, remembered(situation));
+          const needed = filtersOf(situation.node, order.slice(i + 1));
+          for (const name of all) assert.equal(kernel.sysctls.get(name), needed.includes(name) ? '2' : '1', name);
+        }
+      }),
+    );
+  });
+
+  test('several attachments at once leave what the others need', () => {
+    fc.assert(
+      fc.property(anyOrder, fc.nat(6), ([situation, order], count) => {
+        const kernel = nodeWith(situation);
+        const marks = order.slice(0, count).map(({ mark }) => mark);
+        const elements = kernel.podElements().filter(({ comment = '' }) => marks.includes(comment));
+        kernel.apply(remove(released(kernel.ourState([]), elements, remembered(situation))));
+        requireExactly(kernel, situation.node, order.slice(count));
+      }),
+    );
+  });
+});
+
+describe('a release', () => {
+  const own = attachment({ mark: 'pods/own/eth0', addresses: ['10.0.0.9'], program: 'program-own' });
+  const byBackup = attachment({
+    program: 'program-backup',
+    matches: [{ policy: 'b', family: 4, destinations: ['0.0.0.0/0'], except: [], exit: 'backup' }],
+  });
+  const known = (exits: NodeState['exits']): Remembered => ({ routeTable: node.routeTable, exits, sysctls: {} });
+
+  test('of an exit of two families leaves the rules of the family that another exit has', () => {
+    const kernel = nodeWith({ node, attachments: [own, byBackup] });
+    release(kernel, own, known(node.exits));
+    const families = kernel.contents().flatMap((object) => (object.kind === 'rule' ? [object.family] : []));
+    assert.deepEqual(families, [4, 4, 4]);
+  });
+
+  test('takes the routes and rules of an exit that never got its chain', () => {
+    const kernel = nodeWith({ node, attachments: [own] });
+    const halfDone = difference(desired(node, byBackup), kernel.observe(node, byBackup, true))
+      .map(({ object }) => object)
+      .filter((object) => object.kind === 'rule' || object.kind === 'route');
+    kernel.setUpOutside(halfDone);
+    kernel.apply(remove(released(kernel.ourState([]), [], known(node.exits))));
+    requireExactly(kernel, node, [own]);
+  });
+
+  test('takes the routes of an exit that got neither rule nor chain, when it is told their table', () => {
+    const kernel = nodeWith({ node, attachments: [own] });
+    kernel.setUpOutside(desired(node, byBackup).filter((object) => object.kind === 'route'));
+    const tables = node.exits.map(({ id }) => node.routeTable + id);
+    kernel.apply(remove(released(kernel.ourState(tables), [], known(node.exits))));
+    requireExactly(kernel, node, [own]);
+  });
+
+  test('takes a program that no element leads to any more', () => {
+    const kernel = nodeWith({ node, attachments: [own, byBackup] });
+    kernel.transact(
+      kernel.podElements().flatMap((object) => (object.comment === own.mark ? [{ verb: 'delete', object }] : [])),
+    );
+    kernel.apply(remove(released(kernel.ourState([]), [], known(node.exits))));
+    requireExactly(kernel, node, [byBackup]);
+  });
+
+  test('takes rules and routes also when somebody deleted the table', () => {
+    const kernel = nodeWith({ node, attachments: [own, byBackup] });
+    kernel.deleteTable();
+    kernel.apply(remove(released(kernel.ourState([]), [], known(node.exits))));
+    assert.deepEqual(kernel.contents(), []);
+  });
+
+  test('changes nothing where nothing is', () => {
+    const empty = new FakeKernel().ourState([]);
+    assert.deepEqual(released(empty, [], { exits: [], sysctls: {} }), []);
+  });
+
+  test('puts a filter back when the last of two exits by one interface goes', () => {
+    const twin = { ...backup, device: partners.device };
+    const both = { ...node, exits: [partners, twin] };
+    const situation = { node: both, attachments: [own, byBackup] };
+    const kernel = nodeWith(situation);
+    const filter = () => kernel.sysctls.get(reversePathName(partners.device));
+    release(kernel, own, remembered(situation));
+    assert.equal(filter(), '2');
+    release(kernel, byBackup, remembered(situation));
+    assert.equal(filter(), '1');
+  });
+});

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import type { Expression, Hex, Verdict } from '../../../src/nftables/expression.ts';
+import type { Statement } from '../../../src/nftables/object.ts';
+import * as say from '../../../src/nftables/statement.ts';
+
+/** A row for each statement, and for each form that it has; for some with what must stand before it in a rule. */
+const rows: readonly (Statement | readonly Statement[])[] = [
+  say.family(4),
+  say.family(6),
+  say.isReply,
+  say.destinationTypeIn('own'),
+  say.destinationIn(4, 'cluster4', { first: true }),
+  say.destinationIn(6, 'cluster6', { first: true, not: true }),
+  say.sourceVerdict(4, 'pods4'),
+  say.sourceVerdict(6, 'pods6'),
+  say.markWithout(0x100000),
+  say.setMark(0x103fff, 0x100007),
+  say.setMark(0x80003fff, 0x80000007),
+  say.snatByMark(4, 0x3fff, 'snat4'),
+  say.snatByMark(6, 0x3fff, 'snat6'),
+  [say.sourceIsLocal(4), say.markDeviceSourceIn(4, 0x3fff, 'lanes4')],
+  [say.sourceIsLocal(6), say.markDeviceSourceIn(6, 0x3fff, 'lanes6')],
+  say.counter,
+  say.verdict({ code: 'drop' }),
+  say.verdict({ code: 'return' }),
+  say.verdict({ code: 'goto', chain: 'exit-7' }),
+  say.verdict({ code: 'jump', chain: 'exit-7' }),
+];
+
+/** Data of up to 4 bytes as nft shows it: the number that a little-endian host reads there. */
+const number = (data: Hex) =>
+  `0x${Buffer.from(data.padEnd(8, '0'), 'hex').readUInt32LE().toString(16).padStart(8, '0')}`;
+
+const verdictText = (verdict: Verdict) => ('chain' in verdict ? `${verdict.code} -> ${verdict.chain}` : verdict.code);
+
+/** An instruction as `nft --debug=netlink` prints it. */
+function instruction(expression: Expression): string {
+  switch (expression.name) {
+    case 'meta':
+      return 'dreg' in expression
+        ? `meta load ${expression.key} => reg ${expression.dreg}`
+        : `meta set ${expression.key} with reg ${expression.sreg}`;
+    case 'payload':
+      return `payload load ${expression.length}b @ ${expression.base} header + ${expression.offset} => reg ${expression.dreg}`;
+    case 'ct':
+      return `ct load ${expression.key} => reg ${expression.dreg}`;
+    case 'fib':
+      return `fib ${expression.field} ${expression.result} => reg ${expression.dreg}`;
+    case 'bitwise': {
+      const { sreg, dreg, mask, xor } = expression;
+      return `bitwise reg ${dreg} = ( reg ${sreg} & ${number(mask)} ) ^ ${number(xor)}`;
+    }
+    case 'cmp':
+      return `cmp ${expression.op} reg ${expression.sreg} ${number(expression.data)}`;
+    case 'lookup': {
+      const { sreg, set, dreg, invert } = expression;
+      return `lookup reg ${sreg} set ${set}${dreg === undefined ? '' : ` dreg ${dreg}`}${invert ? ' 0x1' : ''}`;
+    }
+    case 'immediate':
+      return `immediate reg 0 ${verdictText(expression.verdict)}`;
+    case 'nat':
+      return `nat ${expression.type} ${expression.family === 4 ? 'ip' : 'ip6'} addr_min reg ${expression.addressRegister}`;
+    case 'counter':
+      return 'counter';
+  }
+}
+
+const instructions = (statements: readonly Statement[]) =>
+  statements.flatMap(({ expressions }) => expressions.map((expression) => `  [ ${instruction(expression)} ]`));
+
+describe('beside nft 1.0.6', () => {
+  const golden = readFileSync(new URL('statements.txt', import.meta.url), 'utf8')
+    .trimEnd()
+    .split('\n\n')
+    .slice(1);
+
+  for (const [i, row] of rows.entries()) {
+    const statements = [row].flat();
+    const words = statements.map(({ text }) => text).join(' ');
+    test(`\`${words}\` stands for the same instructions`, () => {
+      assert.deepEqual([`# ${words}`, ...instructions(statements)], golden[i]?.split('\n'));
+    });
+  }
+
+  test('every rule that it was given is one of ours', () => assert.equal(golden.length, rows.length));
+});
+
+test('a statement that is not the first of its family in a rule does not ask for the family again', () => {
+  const [asked, not = []] = [true, false].map((first) => say.destinationIn(4, 'a', { first }).expressions);
+  assert.deepEqual(asked, [...say.family(4).expressions, ...not]);
+});
+
+describe('setting bits of the mark', () => {
+  const any32 = fc.nat(0xffffffff);
+
+  test('changes those of the mask alone, whatever the mark', () => {
+    fc.assert(
+      fc.property(any32, any32, any32, (mark, mask, bits) => {
+        const value = (bits & mask) >>> 0;
+        const operation = say.setMark(mask, value).expressions.find(({ name }) => name === 'bitwise');
+        assert.ok(operation?.name === 'bitwise');
+        const [kept, flipped] = [operation.mask, operation.xor].map((hex) => Buffer.from(hex, 'hex').readUInt32LE());
+        assert.equal(((mark & (kept ?? 0)) ^ (flipped ?? 0)) >>> 0, ((mark & ~mask) | value) >>> 0);
+      }),
+    );
+  });
+
+  test('has words that mean the same: all bits that may stay, then those that are set', () => {
+    fc.assert(
+      fc.property(any32, any32, any32, (mark, mask, bits) => {
+        const value = (bits & mask) >>> 0;
+        const [, and, or] = /& (\w+) \| (\w+)$/.exec(say.setMark(mask, value).text) ?? [];
+        assert.equal(((mark & Number(and)) | Number(or)) >>> 0, ((mark & ~mask) | value) >>> 0);
+      }),
+    );
+  });
+});
+
+test('a number lies in a register in the order of the host', () => {
+  assert.equal(say.hostHex(0x12345678), '78563412');
+  assert.equal(say.hostHex(0xffffffff), 'ffffffff');
+  assert.throws(() => say.hostHex(-1), RangeError);
+});
