@@ -34,14 +34,14 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   const record = await newRecord(machine, request, program);
   using _lock = machine.store.lock();
   const previous = machine.store.load(request.attachment);
-  const node = await nextNode(machine, request.configuration, program);
+  const [known, node] = await nextNode(machine, request.configuration, program);
   machine.store.save(record); // first: what has a record, DEL takes down
-  machine.store.saveNode(node);
+  if (canonicalJson(known) !== canonicalJson(node)) machine.store.saveNode(node);
   try {
     await setUp(machine, node, record, previous !== undefined);
     if (previous !== undefined) await releasePrevious(machine, previous, record);
   } catch (error) {
-    await undo(machine, request.attachment, previous, error);
+    await undo(machine, request.attachment, previous);
     throw error;
   }
 }
@@ -100,28 +100,33 @@ async function hostLinks({ prevResult }: AddRequest, host: Machine['host']): Pro
   throw new EgressError('not-routed', `prevResult names no interface on the host's side that exists here (${named})`);
 }
 
-/** The node's record with the exits of the program as they are now. */
-async function nextNode({ host, store }: Machine, configuration: Configuration, program: Program): Promise<NodeRecord> {
-  const previous = store.loadNode();
+/** The node's record as it is, and with the exits of the program as they are now. */
+async function nextNode(
+  { host, store }: Machine,
+  configuration: Configuration,
+  program: Program,
+): Promise<[NodeRecord | undefined, NodeRecord]> {
+  const [previous, hasTable] = [store.loadNode(), await host.hasTable()];
   const numbers = {
     fwmark: configuration.fwmark,
     routeTable: configuration.routeTable,
     rulePriority: configuration.rulePriority,
   };
-  if (previous !== undefined && (await host.hasTable())) requireSameNumbers(previous, numbers);
+  if (previous !== undefined && hasTable) requireSameNumbers(previous, numbers);
   const conflict = markConflict(configuration.fwmark, await host.listForeignRules());
   if (conflict !== undefined) throw new EgressError('mark-conflict', conflict);
   const exits = await resolveExits(host, configuration, program);
   const kept = (previous?.exits ?? []).filter(
     ({ id, name }) => !exits.some((exit) => exit.id === id || exit.name === name),
   );
-  return {
+  const next: NodeRecord = {
     version: recordVersion,
     ...numbers,
     clusterCIDRs: configuration.clusterCIDRs,
     exits: [...kept, ...exits].sort((a, b) => a.id - b.id),
     sysctls: previous?.sysctls ?? {},
   };
+  return [previous, next];
 }
 
 /** Attachments that are set up with other numbers would be steered wrong, or not at all. */
@@ -161,9 +166,15 @@ async function releasePrevious(machine: Machine, previous: AttachmentRecord, rec
   await release(machine, markOf(record), previous.addresses, ({ key }) => !keys.has(key));
 }
 
-/** A repeated ADD that failed leaves the attachment as the earlier one made it. */
-async function undo(machine: Machine, attachment: Attachment, previous: AttachmentRecord | undefined, cause: unknown) {
-  machine.log.warn({ attachment, cause }, 'ADD failed, undoing');
+/**
+ * A repeated ADD that failed leaves the attachment as the earlier one made it. What cannot be undone now is left to the
+ * DEL that follows: the runtime shall hear why ADD failed, not why that failed.
+ */
+async function undo(machine: Machine, attachment: Attachment, previous: AttachmentRecord | undefined): Promise<void> {
   if (previous !== undefined) return machine.store.save(previous);
-  await tearDown(machine, attachment, { keepLinks: true });
+  try {
+    await tearDown(machine, attachment, { keepLinks: true });
+  } catch (error) {
+    machine.log.warn({ attachment, error: String(error) }, 'ADD failed, and could not be undone');
+  }
 }

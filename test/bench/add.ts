@@ -36,7 +36,7 @@ export async function measureAdd(): Promise<string> {
   const [own, theirs] = [await makeNode(lab, 'own'), await makeNode(lab, 'theirs')];
   const plugins = [portmapOn(theirs), egressOn(own)] as const;
   const burstTable = await measureBurst(plugins);
-  const byLevel = [];
+  const byLevel: Times[] = [];
   for (const level of levels) {
     for (const plugin of plugins) await fillTo(plugin, level);
     byLevel.push(await measureLatency([...plugins, passThroughOn(own), emptyNodeOn(own)]));

@@ -11,7 +11,7 @@ import struct
 import sys
 import time
 
-PORT = 8080
+PORT = 8090
 # Each in turn, so that no address and port comes back while conntrack still knows it.
 DESTINATIONS = [f"203.0.113.{i}" for i in range(1, 255)]
 # Closing resets: no connection waits for a minute with a port that the next one needs.

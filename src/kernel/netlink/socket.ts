@@ -55,9 +55,9 @@ export class KernelError extends Error {
   }
 }
 
-/** Whether the kernel refused with one of these error names. */
+/** Whether the kernel refused, with one of these error names if some are given. */
 export const isKernelError = (error: unknown, ...codes: string[]): error is KernelError =>
-  error instanceof KernelError && codes.includes(error.code);
+  error instanceof KernelError && (codes.length === 0 || codes.includes(error.code));
 
 const EINTR = 4;
 const ERESTART = 85;

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { egressEntry, partners } from '../support/chain.ts';
+import { Lab, labTest } from '../support/lab.ts';
+import type { LabNode } from '../support/node.ts';
+import { changedLines } from '../support/snapshot.ts';
+import { world } from '../support/world.ts';
+
+/** Has everything in it that a policy can ask for. */
+const rich = egressEntry({
+  exits: [partners, { ...partners, name: 'named-by-id', id: 7 }],
+  policies: [
+    { name: 'a', namespaces: ['default'], destinations: world.outside, except: world.exceptions, exit: 'partners' },
+    { name: 'b', namespaces: ['default'], destinations: ['198.51.100.0/24', '2001:db8:1::/48'], exit: 'named-by-id' },
+    { name: 'c', namespaces: ['default'], destinations: ['192.0.2.1/32'], exit: 'drop' },
+    { name: 'd', namespaces: ['default'], destinations: ['192.0.2.0/24'], exit: 'node' },
+    { name: 'e', namespaces: ['default'], exit: 'partners', priority: -1 },
+  ],
+});
+
+const list = ['nft', '-s', 'list', 'table', 'inet', 'cni-egress'];
+
+describe('nft', labTest, () => {
+  test('reads what the plugin wrote, without a word of complaint', async () => {
+    await using lab = await Lab.create();
+    const node = await nodeWithPods(lab);
+    for (const options of [[], ['-a'], ['-j'], ['-n'], ['-s']]) {
+      const { code, stdout, stderr } = await node.machine.run(['nft', ...options, 'list', 'ruleset']);
+      assert.deepEqual({ code, stderr }, { code: 0, stderr: '' }, `nft ${options} list ruleset`);
+      assert.match(stdout, /cni-egress/);
+    }
+  });
+
+  test('prints text that it reads itself, and that makes the same table in another place', async () => {
+    await using lab = await Lab.create();
+    const node = await nodeWithPods(lab);
+    const written = await node.machine.must(list);
+    const copy = await lab.namespace('copy');
+    await copy.must(['nft', '-f', '-'], { stdin: written });
+    assert.deepEqual(changedLines(written, await copy.must(list)), []);
+  });
+
+  test('shows whose every element is, and what every exit is called', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const pod = await node.started();
+    const text = await node.machine.must(list);
+    for (const address of pod.addresses) {
+      assert.ok(text.includes(`${address} counter comment "cluster/${pod.containerID}/eth0" : goto program-`), text);
+    }
+    assert.match(text, /chain exit-\d+ \{\n.*comment "partners"/);
+  });
+
+  test('takes the longest names of network and container that a runtime can give', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    await node.write({ egress: undefined });
+    const pod = await node.started();
+    await node.write({});
+    const [name, containerID] = ['n'.repeat(200), 'c'.repeat(200)];
+    const call = { pod, config: { name }, env: { CNI_CONTAINERID: containerID } };
+    const { code, stdout } = await node.plugin('ADD', call);
+    assert.equal(code, 0, stdout);
+    assert.equal((await node.machine.run(list)).code, 0);
+    assert.equal(await pod.ask('tcp', world.service[0]), world.exitAddress[0]);
+    assert.equal((await node.plugin('CHECK', call)).code, 0);
+    assert.equal((await node.plugin('DEL', call)).code, 0);
+    assert.deepEqual(await node.records(), ['lock']);
+    assert.equal((await node.machine.run(list)).code, 1, 'the table is gone');
+  });
+});
+
+async function nodeWithPods(lab: Lab): Promise<LabNode> {
+  const node = await lab.node();
+  await node.write({ egress: rich });
+  await node.started();
+  await node.write({});
+  await node.started();
+  return node;
+}

@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { EgressError, errorTable } from '../../../src/base/errors.ts';
+import { commands } from '../../../src/cni/environment.ts';
+import { type MachineOptions, runPlugin, type Surroundings } from '../../../src/cni/plugin.ts';
+import { supportedVersions } from '../../../src/cni/versions.ts';
+
+const reached = 'The machine was reached';
+
+const surroundings = (changes: Partial<Surroundings> = {}): Surroundings => ({
+  variables: {},
+  readStdin: () => '',
+  readFile: () => undefined,
+  openMachine: async () => {
+    throw new EgressError('unavailable', reached);
+  },
+  ...changes,
+});
+
+const environment = { CNI_COMMAND: 'ADD', CNI_CONTAINERID: 'a', CNI_NETNS: '/run/netns/a', CNI_IFNAME: 'eth0' };
+const document = {
+  name: 'pods',
+  cniVersion: '1.0.0',
+  type: 'egress',
+  prevResult: { cniVersion: '1.0.0', interfaces: [{ name: 'veth0' }], ips: [{ address: '10.0.0.5/24' }] },
+};
+
+interface Answer {
+  readonly cniVersion: string;
+  readonly code: number;
+  readonly msg: string;
+  readonly details: string;
+}
+
+/** The answer to a call with other variables and another document. */
+async function answer(variables: object, changes: object, more: Partial<Surroundings> = {}): Promise<Answer> {
+  const { stdout } = await runPlugin(
+    surroundings({
+      variables: { ...environment, ...variables },
+      readStdin: () => JSON.stringify({ ...document, ...changes }),
+      ...more,
+    }),
+  );
+  return JSON.parse(stdout === '' ? '{}' : stdout) as Answer;
+}
+
+/** Members that a configuration has, right and wrong ones. */
+const anyDocument = fc.record(
+  {
+    name: fc.oneof(fc.constant('pods'), fc.jsonValue()),
+    cniVersion: fc.oneof(fc.constantFrom(...supportedVersions), fc.jsonValue()),
+    type: fc.oneof(fc.constant('egress'), fc.jsonValue()),
+    dataDir: fc.oneof(fc.constant('/state'), fc.jsonValue()),
+    logFile: fc.jsonValue(),
+    exits: fc.oneof(fc.constant([{ name: 'a', interface: 'eth1' }]), fc.jsonValue()),
+    policies: fc.oneof(fc.constant([{ name: 'p', namespaces: ['*'], exit: 'drop' }]), fc.jsonValue()),
+    prevResult: fc.oneof(fc.constant(document.prevResult), fc.jsonValue(), fc.object()),
+    'cni.dev/valid-attachments': fc.oneof(fc.constant([{ containerID: 'a', ifname: 'eth0' }]), fc.jsonValue()),
+    junk: fc.jsonValue(),
+  },
+  { requiredKeys: ['name', 'cniVersion'] },
+);
+
+const anyStdin = fc.oneof(
+  fc.string(),
+  fc.json(),
+  anyDocument.map((value) => JSON.stringify(value)),
+  fc.tuple(anyDocument, fc.nat(200)).map(([value, length]) => JSON.stringify(value).slice(0, length)),
+);
+
+const anyVariables = fc.record(
+  {
+    CNI_COMMAND: fc.oneof({ weight: 9, arbitrary: fc.constantFrom(...commands) }, fc.string()),
+    CNI_CONTAINERID: fc.oneof({ weight: 4, arbitrary: fc.constant('5f1c') }, fc.string()),
+    CNI_NETNS: fc.oneof({ weight: 4, arbitrary: fc.constant('/run/netns/a') }, fc.string()),
+    CNI_IFNAME: fc.oneof({ weight: 4, arbitrary: fc.constant('eth0') }, fc.string()),
+    CNI_ARGS: fc.oneof(fc.string(), fc.constantFrom('K8S_POD_NAMESPACE=default', ';;=;')),
+  },
+  { requiredKeys: ['CNI_COMMAND'] },
+);
+
+const anyFile = fc.oneof(fc.constant(undefined), fc.string(), fc.json());
+
+describe('whatever a runtime sends,', () => {
+  const numbers: readonly number[] = Object.values(errorTable).map(({ number }) => number);
+
+  function requireError(stdout: string): void {
+    const { cniVersion, code, msg, details } = JSON.parse(stdout) as Answer;
+    assert.ok(
+      supportedVersions.some((version) => version === cniVersion),
+      cniVersion,
+    );
+    assert.ok(numbers.includes(code) && msg !== '' && details !== '', stdout);
+  }
+
+  test('the answer is one document with a number of the table, or that all is well', async () => {
+    let wentWell = 0;
+    await fc.assert(
+      fc.asyncProperty(anyVariables, anyStdin, anyFile, async (variables, stdin, file) => {
+        const reply = await runPlugin(surroundings({ variables, readStdin: () => stdin, readFile: () => file }));
+        if (reply.exitCode === 1) return requireError(reply.stdout);
+        wentWell++;
+        if (variables.CNI_COMMAND === 'VERSION') assert.ok('supportedVersions' in JSON.parse(reply.stdout));
+        else assert.deepEqual([variables.CNI_COMMAND, reply.stdout], ['GC', '']);
+      }),
+      { numRuns: 2000 },
+    );
+    assert.ok(wentWell > 0, 'no VERSION and no GC among them');
+  });
+});
+
+describe('VERSION', () => {
+  const version = { CNI_COMMAND: 'VERSION' };
+
+  test('is answered without the machine, in the version of the request', async () => {
+    assert.deepEqual(await answer(version, { cniVersion: '0.3.1' }), {
+      cniVersion: '0.3.1',
+      supportedVersions: [...supportedVersions],
+    });
+  });
+
+  test('is answered whatever is on stdin', async () => {
+    for (const readStdin of [
+      () => '',
+      () => 'null',
+      () => '{',
+      () => {
+        throw new Error('EAGAIN');
+      },
+    ]) {
+      const { stdout, exitCode } = await runPlugin(surroundings({ variables: version, readStdin }));
+      assert.deepEqual([exitCode, (JSON.parse(stdout) as Answer).cniVersion], [0, '1.1.0']);
+    }
+  });
+});
+
+describe('a call', () => {
+  test('opens the machine with the files that the chain entry names', async () => {
+    const opened: MachineOptions[] = [];
+    const openMachine = async (options: MachineOptions) => {
+      opened.push(options);
+      throw new EgressError('unavailable', reached);
+    };
+    const files = { dataDir: '/state', logFile: '/log', logLevel: 'debug' };
+    for (const CNI_COMMAND of ['ADD', 'DEL']) {
+      await answer({ CNI_COMMAND }, files, { openMachine });
+      await answer({ CNI_COMMAND }, {}, { openMachine });
+    }
+    const byDefault = { dataDir: '/var/lib/cni/egress' };
+    assert.deepEqual(opened, [files, byDefault, files, byDefault]);
+  });
+
+  test('without stdin fails with the reason', async () => {
+    const readStdin = () => {
+      throw new Error('EBADF: bad file descriptor');
+    };
+    const { code, details } = await answer({}, {}, { readStdin });
+    assert.equal(code, 5);
+    assert.match(details, /EBADF/);
+  });
+
+  /** Command, changes of the document → the number of the error. 50 is that of the machine that was reached. */
+  const rows: readonly (readonly [string, string, object, number | undefined])[] = [
+    ['ADD', 'that is complete', {}, 50],
+    ['ADD', 'without prevResult', { prevResult: undefined }, 100],
+    ['ADD', 'with an unknown key', { polices: [] }, 7],
+    ['ADD', 'with a broken policy', { policies: [{ name: 'p' }] }, 7],
+    ['CHECK', 'that is complete', {}, 50],
+    ['CHECK', 'of a version without it', { cniVersion: '0.3.1' }, 1],
+    ['CHECK', 'without prevResult', { prevResult: undefined }, 100],
+    ['DEL', 'with a broken policy, an unknown key and no prevResult', { policies: 7, x: 1, prevResult: undefined }, 50],
+    ['DEL', 'with a prevResult that is none', { prevResult: { ips: 7 } }, 50],
+    ['GC', 'of a version without it', { cniVersion: '1.0.0' }, 1],
+    ['GC', 'that does not say what is valid', { cniVersion: '1.1.0' }, undefined],
+    ['GC', 'that says what is valid', { cniVersion: '1.1.0', 'cni.dev/valid-attachments': [] }, 50],
+    ['GC', 'with a list that is none', { cniVersion: '1.1.0', 'cni.dev/valid-attachments': 7 }, 7],
+    ['STATUS', 'of a version without it', { cniVersion: '1.0.0' }, 1],
+    ['STATUS', 'that is complete, with a broken policy', { cniVersion: '1.1.0', policies: 7 }, 50],
+  ];
+  for (const [CNI_COMMAND, what, changes, number] of rows) {
+    const outcome =
+      number === 50 ? 'reaches the machine' : number === undefined ? 'is nothing to do' : `is error ${number}`;
+    test(`${CNI_COMMAND} ${what} ${outcome}`, async () => {
+      assert.equal((await answer({ CNI_COMMAND }, changes)).code, number);
+    });
+  }
+
+  test('with a policy file that is missing or half-written is to be tried again', async () => {
+    const policyFile = '/etc/policy.json';
+    assert.equal((await answer({}, { policyFile })).code, 11);
+    assert.equal((await answer({}, { policyFile }, { readFile: () => '{"exits": [' })).code, 11);
+    assert.equal((await answer({ CNI_COMMAND: 'DEL' }, { policyFile })).code, 50);
+  });
+
+  test('of DEL answers a failure in words that containerd does not take for a success', async () => {
+    const openMachine = async () => {
+      throw new EgressError('io-failure', 'ENOENT: no such file or directory; namespace Not Found');
+    };
+    const { details } = await answer({ CNI_COMMAND: 'DEL' }, {}, { openMachine });
+    assert.match(details, /^ENOENT: missing; namespace missing\. /);
+    assert.match((await answer({}, {}, { openMachine })).details, /no such file or directory/);
+  });
+
+  test('answers in the version of the configuration, also with an error', async () => {
+    assert.equal((await answer({}, { cniVersion: '0.4.0' })).cniVersion, '0.4.0');
+    assert.equal((await answer({}, { cniVersion: '9.0.0' })).cniVersion, '1.1.0');
+  });
+});
