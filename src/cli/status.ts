@@ -41,7 +41,10 @@ export async function readStatus({ host, store }: Machine): Promise<Status> {
   for (const exit of store.loadNode()?.exits ?? []) exits.push(await exitStatus(host, exit, counters));
   return {
     exits,
-    pods: store.list().map((record) => podStatus(record, counters)),
+    pods: store
+      .list()
+      .map((record) => podStatus(record, counters))
+      .sort(byName),
     dropped: counters?.dropped ?? none,
     guarded: counters?.guarded ?? none,
   };
@@ -71,6 +74,11 @@ function podStatus(record: AttachmentRecord, counters?: Counters): PodStatus {
   };
 }
 
+const nameOf = ({ pod: { namespace = '', name }, containerId }: PodStatus) =>
+  name === undefined ? containerId.slice(0, 13) : `${namespace}/${name}`;
+
+const byName = (a: PodStatus, b: PodStatus): number => (nameOf(a) < nameOf(b) ? -1 : 1);
+
 /** The status as tables. */
 export function printStatus({ exits, pods, dropped, guarded }: Status, colors: boolean): string {
   if (pods.length === 0) return 'No pod on this node has an egress policy.\n';
@@ -84,11 +92,11 @@ export function printStatus({ exits, pods, dropped, guarded }: Status, colors: b
     String(exit.left.packets),
     String(exit.dropped.packets),
   ]);
-  const podRows = pods.map(({ pod, containerId, addresses, exits, packets }) => [
-    pod.name === undefined ? containerId.slice(0, 13) : `${pod.namespace ?? ''}/${pod.name}`,
-    addresses.join(', '),
-    exits.join(', '),
-    String(packets),
+  const podRows = pods.map((status) => [
+    nameOf(status),
+    status.addresses.join(', '),
+    status.exits.join(', '),
+    String(status.packets),
   ]);
   return [
     printTable(['EXIT', 'ID', 'INTERFACE', 'ADDRESS', 'NEXT HOP', 'STEERED', 'LEFT', 'DROPPED'], exitRows, colors),

@@ -27,8 +27,10 @@ interface Subject {
   fill(model: BenchPod, pods: readonly BenchPod[]): Promise<void>;
 }
 
-/** Durations in ms, by subject. */
-type Times = ReadonlyMap<Subject, Record<Verb, number[]>>;
+/** What one subject took, in ms, in the order of the rounds. */
+interface Times extends Record<Verb, number[]> {
+  readonly name: string;
+}
 
 /** Measures ADD and DEL of egress beside those of portmap and beside an empty Node. Returns tables. */
 export async function measureAdd(): Promise<string> {
@@ -36,7 +38,7 @@ export async function measureAdd(): Promise<string> {
   const [own, theirs] = [await makeNode(lab, 'own'), await makeNode(lab, 'theirs')];
   const plugins = [portmapOn(theirs), egressOn(own)] as const;
   const burstTable = await measureBurst(plugins);
-  const byLevel: Times[] = [];
+  const byLevel: Times[][] = [];
   for (const level of levels) {
     for (const plugin of plugins) await fillTo(plugin, level);
     byLevel.push(await measureLatency([...plugins, passThroughOn(own), emptyNodeOn(own)]));
@@ -97,18 +99,18 @@ async function fillTo(subject: Subject, level: number): Promise<void> {
 }
 
 /** Rounds in which each subject has its turn, so that what disturbs this machine disturbs all. */
-async function measureLatency(subjects: readonly Subject[]): Promise<Times> {
-  const times = new Map(subjects.map((subject) => [subject, { ADD: [] as number[], DEL: [] as number[] }]));
+async function measureLatency(subjects: readonly Subject[]): Promise<Times[]> {
+  const all = subjects.map((subject) => ({ subject, times: { name: subject.name, ADD: [], DEL: [] } as Times }));
   for (let round = 0; round < warmUps + rounds; round++) {
     for (const verb of verbs) {
-      for (const [subject, series] of times) {
+      for (const { subject, times } of all) {
         const ms = timeOf(subject.node.machine, subject.command(verb, podOf(subject, round)));
-        if (round >= warmUps) series[verb].push(ms);
+        if (round >= warmUps) times[verb].push(ms);
       }
     }
     for (const subject of subjects) await subject.node.raise([podOf(subject, round)]);
   }
-  return times;
+  return all.map(({ times }) => times);
 }
 
 function podOf({ pods }: Subject, round: number): BenchPod {
@@ -117,21 +119,16 @@ function podOf({ pods }: Subject, round: number): BenchPod {
   return pod;
 }
 
-function printLatency(verb: Verb, byLevel: readonly Times[]): string {
-  const subjects = (times: Times) => [...times.keys()];
-  const series = (times: Times, name: string) => [...times].find(([subject]) => subject.name === name)?.[1][verb] ?? [];
-  const names = subjects(byLevel[0] ?? new Map()).map(({ name }) => name);
-  const rows = names.map((name) => [
+/** One row for each subject; the ratios are to the first, which is portmap. */
+function printLatency(verb: Verb, byLevel: readonly (readonly Times[])[]): string {
+  const names = (byLevel[0] ?? []).map(({ name }) => name);
+  const rows = names.map((name, i) => [
     name,
-    ...byLevel.map((times) => printMs(series(times, name))),
-    ...byLevel.map((times) => printRatio(medianRatio(series(times, name), series(times, 'portmap')))),
+    ...byLevel.map((times) => printMs(times[i]?.[verb] ?? [])),
+    ...byLevel.map((times) => printRatio(medianRatio(times[i]?.[verb] ?? [], times[0]?.[verb] ?? []))),
   ]);
-  const head = [
-    `${verb}, ms: p50 / p95`,
-    ...levels.map((level) => `${level} pods`),
-    ...levels.map((level) => `: portmap, ${level}`),
-  ];
-  return printTable(head, rows, false);
+  const ratios = levels.map((level) => `: ${names[0]}, ${level}`);
+  return printTable([`${verb}, ms: p50 / p95`, ...levels.map((level) => `${level} pods`), ...ratios], rows, false);
 }
 
 const printMs = (times: readonly number[]) =>
@@ -139,16 +136,20 @@ const printMs = (times: readonly number[]) =>
 
 /** Many pods at once, as after a node's start. */
 async function measureBurst(subjects: readonly Subject[]): Promise<string> {
-  const rates = new Map(subjects.map((subject) => [subject, { ADD: [] as number[], DEL: [] as number[] }]));
+  const all = subjects.map((subject) => ({ subject, rates: { ADD: [] as number[], DEL: [] as number[] } }));
   for (let round = 0; round < burst.rounds; round++) {
-    for (const [{ node, pods, command }, series] of rates) {
+    for (const { subject, rates } of all) {
       for (const verb of verbs) {
-        const commands = pods.map((pod) => command(verb, pod));
-        series[verb].push(await rateOf(node.machine, commands, burst.atATime));
+        const commands = subject.pods.map((pod) => subject.command(verb, pod));
+        rates[verb].push(await rateOf(subject.node.machine, commands, burst.atATime));
       }
-      await node.raise(pods);
+      await subject.node.raise(subject.pods);
     }
   }
-  const rows = [...rates].map(([{ name }, { ADD, DEL }]) => [name, median(ADD).toFixed(0), median(DEL).toFixed(0)]);
-  return printTable([`${burst.pods} pods, ${burst.atATime} at a time`, 'ADD/s', 'DEL/s'], rows, false);
+  const rows = all.map(({ subject, rates }) => [subject.name, ...verbs.map((verb) => median(rates[verb]).toFixed(0))]);
+  return printTable(
+    [`${burst.pods} pods, ${burst.atATime} at a time`, ...verbs.map((verb) => `${verb}/s`)],
+    rows,
+    false,
+  );
 }

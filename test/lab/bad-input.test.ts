@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
-import { egressEntry, type Json, partners, policy } from '../support/chain.ts';
+import { type Json, partners, policy } from '../support/chain.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import type { Call, CniCommand } from '../support/plugin.ts';
@@ -263,9 +263,7 @@ describe('a mistake', labTest, () => {
   before(async () => {
     lab = await Lab.create();
     node = await lab.node();
-    await node.write({ egress: undefined });
-    pod = await node.started();
-    await node.write({ egress: egressEntry() });
+    pod = await node.withoutEgress(() => node.started());
   });
 
   after(() => lab.remove());

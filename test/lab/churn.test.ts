@@ -77,8 +77,7 @@ async function churn(node: LabNode, random: () => number): Promise<ReadonlySet<s
 async function assertSteeredRight(node: LabNode, pod: Pod): Promise<void> {
   const [services, sources] =
     pod.namespace === 'default' ? [world.service, world.exitAddress] : [world.excepted, node.addresses('eth0')];
-  const answers = await Promise.all(services.map((service) => pod.ask('tcp', service)));
-  assert.deepEqual(answers, sources, `${pod.name} of ${pod.namespace} at ${pod.addresses}`);
+  assert.deepEqual(await pod.askEach('tcp', services), sources, `${pod.name} of ${pod.namespace} at ${pod.addresses}`);
 }
 
 /** Numbers from 0 to 1, the same ones for the same seed (mulberry32). */

@@ -61,7 +61,7 @@ for (const primary of primaries) {
         assert.equal(await pod.ask('tcp', world.service[0]), world.exitAddress[0]);
         await happened?.(node, pod);
         await del(node, pod, call);
-        await delPrimary(node, pod);
+        await node.withoutEgress(() => node.end(pod));
         assertUnchanged(before, await snapshot(node));
         const [lock, ...others] = (await node.records()).toReversed();
         assert.equal(lock, 'lock');
@@ -103,7 +103,7 @@ describe('DEL', labTest, () => {
     const [first, second] = [await node.started(), await node.started()];
     await node.end(first);
     assert.equal((await node.plugin('CHECK', { pod: second })).code, 0);
-    assert.deepEqual(await asked(second), world.exitAddress);
+    assert.deepEqual(await second.askEach(), world.exitAddress);
     await node.end(second);
     assertUnchanged(before, await snapshot(node));
   });
@@ -115,11 +115,11 @@ describe('DEL', labTest, () => {
       await node.write({ ranges: ['10.0.0.50', 'fd00:10::50'].map(oneAddress) });
       const before = await snapshot(node);
       const first = await node.started();
-      await delPrimary(node, first);
+      await node.withoutEgress(() => node.end(first));
       const second = await node.started(namespace);
       assert.deepEqual(second.addresses, first.addresses);
       await del(node, first);
-      assert.deepEqual(await asked(second), namespace === 'default' ? world.exitAddress : node.addresses('eth0'));
+      assert.deepEqual(await second.askEach(), namespace === 'default' ? world.exitAddress : node.addresses('eth0'));
       assert.equal((await node.plugin('CHECK', { pod: second })).code, 0);
       await node.end(second);
       assertUnchanged(before, await snapshot(node));
@@ -131,7 +131,7 @@ describe('DEL', labTest, () => {
     await using lab = await Lab.create();
     const node = await lab.node();
     const [first, second] = [await node.started(), await node.started()];
-    await Promise.all([first, second].map(asked));
+    await Promise.all([first, second].map((pod) => pod.askEach()));
     assert.equal(await connections(node, first), 2);
     await del(node, first);
     assert.equal(await connections(node, first), 0);
@@ -161,14 +161,6 @@ async function del(node: LabNode, pod: Pod, call?: Call): Promise<void> {
   assert.deepEqual({ code, stdout }, { code: 0, stdout: '' });
 }
 
-/** DEL of the chain without egress: the address is free again, egress does not know. */
-async function delPrimary(node: LabNode, pod: Pod): Promise<void> {
-  const network = node.network('cluster');
-  await node.write({ ...network, egress: undefined });
-  await node.end(pod);
-  await node.write(network);
-}
-
 /** What is left of our objects after the machine was started again. */
 async function reboot({ machine }: LabNode): Promise<void> {
   await machine.must(['nft', 'delete table inet cni-egress']);
@@ -193,8 +185,6 @@ const oneAddress = (address: string) => {
   const subnet = address.includes(':') ? 'fd00:10::/64' : '10.0.0.0/24';
   return { subnet, rangeStart: address, rangeEnd: address };
 };
-
-const asked = (pod: Pod) => Promise.all(world.service.map((service) => pod.ask('tcp', service)));
 
 /** How many connections of the pod the node knows. */
 async function connections({ machine }: LabNode, { addresses }: Pod): Promise<number> {

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
+import { cniVersions } from '../support/chain.ts';
 import { Lab, labTest } from '../support/lab.ts';
-import type { LabNode } from '../support/node.ts';
 import type { Call } from '../support/plugin.ts';
-import type { Pod } from '../support/pod.ts';
 import { must } from '../support/run.ts';
 import { egressBinary, tool } from '../support/tools.ts';
 import { world } from '../support/world.ts';
@@ -12,11 +11,11 @@ import { world } from '../support/world.ts';
 /** Runs a script with everything read-only that the node does not have for itself, then the plugin. */
 const readOnly = (...mounts: readonly string[]) => [
   ...[tool('unshare'), '--mount', '--propagation', 'private', tool('sh'), '-ec'],
-  [...mounts, 'exec "$0"'].join('; '),
+  [...mounts, 'if touch /tmp/probe 2>/dev/null; then exit 99; fi', 'exec "$0"'].join('; '),
 ];
 
-const remount = '/usr/bin/mount -o remount,bind,ro /';
-const noexec = ['/tmp', '/dev/shm', '/run'].map((path) => `/usr/bin/mount -t tmpfs -o noexec,nosuid none ${path}`);
+const remount = 'mount -o remount,bind,ro /';
+const noexec = ['/tmp', '/dev/shm', '/run'].map((path) => `mount -t tmpfs -o noexec,ro none ${path}`);
 
 /** Surroundings of a runtime, some strange, in which the plugin has to work all the same. */
 const surroundings: Readonly<Record<string, Call>> = {
@@ -48,7 +47,7 @@ describe('the plugin works', labTest, () => {
     test(what, async () => {
       await using lab = await Lab.create();
       const node = await lab.node();
-      const pod = await plainPod(node);
+      const pod = await node.withoutEgress(() => node.started());
       const { code, stdout, stderr } = await node.plugin('ADD', { pod, ...call });
       assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: JSON.stringify(pod.result), stderr: '' });
       assert.equal(await pod.ask('tcp', world.service[0]), world.exitAddress[0]);
@@ -65,13 +64,13 @@ describe('the plugin works', labTest, () => {
     const copy = `${node.folder}/other-name`;
     await copyFile(egressBinary, copy);
     const { json } = await node.plugin('VERSION', { through: [tool('sh'), '-c', `exec ${copy}`] });
-    assert.equal((json as { cniVersion: string }).cniVersion, '1.1.0');
+    assert.deepEqual((json as { supportedVersions: unknown }).supportedVersions, cniVersions);
   });
 
   test('with a result that is longer than a pipe', async () => {
     await using lab = await Lab.create();
     const node = await lab.node();
-    const pod = await plainPod(node);
+    const pod = await node.withoutEgress(() => node.started());
     const routes = Array.from({ length: 5000 }, (_, i) => ({ dst: `203.0.${i % 256}.0/24`, gw: '10.0.0.1' }));
     const prevResult = { ...pod.result, routes };
     const { code, stdout } = await node.plugin('ADD', { pod, config: { prevResult } });
@@ -92,7 +91,7 @@ describe('the plugin starts no other program', labTest, () => {
   test('in ADD, CHECK and DEL', async () => {
     await using lab = await Lab.create();
     const node = await lab.node();
-    const pod = await plainPod(node);
+    const pod = await node.withoutEgress(() => node.started());
     for (const command of ['ADD', 'CHECK', 'DEL'] as const) {
       const log = `${node.folder}/${command}.strace`;
       const through = [tool('strace'), '-f', '-qq', '-e', 'trace=execve', '-o', log];
@@ -117,7 +116,7 @@ describe('what the plugin keeps', labTest, () => {
     const node = await lab.node();
     await mkdir(node.state('elsewhere'));
     await writeFile(node.state('elsewhere/foreign'), '');
-    const pod = await plainPod(node);
+    const pod = await node.withoutEgress(() => node.started());
     const call = { pod, config: { dataDir: '/var/lib/cni/elsewhere' } };
     assert.equal((await node.plugin('ADD', call)).code, 0);
     assert.deepEqual(await node.records(), []);
@@ -127,11 +126,3 @@ describe('what the plugin keeps', labTest, () => {
     assert.equal(await must(['ls', node.state('elsewhere')]), 'foreign\nlock\n');
   });
 });
-
-async function plainPod(node: LabNode): Promise<Pod> {
-  const network = node.network('cluster');
-  await node.write({ ...network, egress: undefined });
-  const pod = await node.started();
-  await node.write(network);
-  return pod;
-}

@@ -87,8 +87,7 @@ describe('an address of the exit', labTest, () => {
     const exits = [{ name: 'partners', interface: 'eth1', nextHop: world.back.gateway }];
     await node.write({ egress: egressEntry({ exits }) });
     const pod = await node.started();
-    const answers = await Promise.all(world.service.map((service) => pod.ask('tcp', service)));
-    assert.deepEqual(answers, node.addresses('eth1'));
+    assert.deepEqual(await pod.askEach(), node.addresses('eth1'));
   });
 });
 

@@ -4,8 +4,6 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { egressEntry, type Json, policy } from '../support/chain.ts';
 import { Lab, labTest } from '../support/lab.ts';
-import type { LabNode } from '../support/node.ts';
-import type { Pod } from '../support/pod.ts';
 import { assertUnchanged, snapshot } from '../support/snapshot.ts';
 import { world } from '../support/world.ts';
 
@@ -23,7 +21,7 @@ describe('a pod', labTest, () => {
     test(`${what} passes through: the output is prevResult, and nothing is made or remembered`, async () => {
       await using lab = await Lab.create();
       const node = await lab.node();
-      const pod = await plainPod(node, 'other');
+      const pod = await node.withoutEgress(() => node.started('other'));
       await node.write({ egress });
       const before = await snapshot(node);
       for (const command of ['ADD', 'CHECK', 'DEL'] as const) {
@@ -39,13 +37,13 @@ describe('a pod', labTest, () => {
     await using lab = await Lab.create();
     const node = await lab.node();
     const steered = await node.started();
-    const pod = await plainPod(node, 'other');
+    const pod = await node.withoutEgress(() => node.started('other'));
     const [before, records] = [await snapshot(node), await node.records()];
     assert.equal((await node.plugin('ADD', { pod })).code, 0);
     assertUnchanged(before, await snapshot(node));
     assert.deepEqual(await node.records(), records);
-    assert.deepEqual(await asked(pod), node.addresses('eth0'));
-    assert.deepEqual(await asked(steered), world.exitAddress);
+    assert.deepEqual(await pod.askEach(), node.addresses('eth0'));
+    assert.deepEqual(await steered.askEach(), world.exitAddress);
   });
 
   test('without a policy is not steered by what a vanished pod left on its address', async () => {
@@ -53,10 +51,7 @@ describe('a pod', labTest, () => {
     const node = await lab.node();
     await node.write({ ranges: [{ subnet: '10.0.0.0/24', rangeStart: '10.0.0.9', rangeEnd: '10.0.0.9' }] });
     const vanished = await node.started();
-    const { egress } = node.network('cluster');
-    await node.write({ ...node.network('cluster'), egress: undefined });
-    await node.end(vanished); // as if the runtime never called egress
-    await node.write({ ...node.network('cluster'), egress });
+    await node.withoutEgress(() => node.end(vanished));
     const pod = await node.started('other');
     assert.deepEqual(pod.addresses, vanished.addresses);
     assert.equal(await pod.ask('tcp', world.service[0]), node.addresses('eth0')[0]);
@@ -68,7 +63,7 @@ describe('the output of ADD', labTest, () => {
     test(`is prevResult to the byte, with numbers, spaces and unknown keys as they were, in namespace ${namespace}`, async () => {
       await using lab = await Lab.create();
       const node = await lab.node();
-      const pod = await plainPod(node, namespace);
+      const pod = await node.withoutEgress(() => node.started(namespace));
       const prevResult = `{ "x": 1.50e3, "deep": [ {"ips":[]} , "\\u00e9\\"}" ],${JSON.stringify(pod.result).slice(1)}`;
       const entry = JSON.stringify({ ...egressEntry(), name: 'cluster', cniVersion: '1.0.0' });
       const stdin = `${entry.slice(0, -1)}, "prevResult" : ${prevResult} }`;
@@ -94,19 +89,8 @@ describe('policies', labTest, () => {
     for (const [egress, sources] of cases) {
       await node.write({ egress });
       const pod = await node.started();
-      assert.deepEqual(await asked(pod), sources, JSON.stringify(egress));
+      assert.deepEqual(await pod.askEach(), sources, JSON.stringify(egress));
       await node.end(pod);
     }
   });
 });
-
-const asked = (pod: Pod) => Promise.all(world.service.map((service) => pod.ask('tcp', service)));
-
-/** A pod on the primary plugin alone, for calling egress by hand; the conflist is afterwards as it was. */
-async function plainPod(node: LabNode, namespace: string): Promise<Pod> {
-  const own = node.network('cluster');
-  await node.write({ ...own, egress: undefined });
-  const pod = await node.started(namespace);
-  await node.write(own);
-  return pod;
-}

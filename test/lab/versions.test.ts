@@ -68,15 +68,14 @@ describe('VERSION', labTest, () => {
   }
 });
 
-/** A pod that the primary plugin made, whose network is then called with egress in `version`. */
+/** A pod that the primary plugin made, on a network whose chain is then in `version`. */
 async function plainPod(node: LabNode, version: string): Promise<Pod> {
-  const { egress } = node.network('cluster');
-  await node.write({ egress: undefined, cniVersion: version <= newestOfPrimary ? version : newestOfPrimary });
-  const pod = await node.started();
-  await node.write({ egress, cniVersion: version });
+  await node.write({ cniVersion: version <= newestOfPrimary ? version : newestOfPrimary });
+  const pod = await node.withoutEgress(() => node.started());
+  await node.write({ cniVersion: version });
   return pod;
 }
 
 async function assertSteered(pod: Pod): Promise<void> {
-  assert.deepEqual(await Promise.all(world.service.map((service) => pod.ask('tcp', service))), world.exitAddress);
+  assert.deepEqual(await pod.askEach(), world.exitAddress);
 }

@@ -50,7 +50,7 @@ export class Lab implements AsyncDisposable {
     return Fabric.create(name, await this.namespace(name), await this.namespace(`${name}-host`));
   }
 
-  /** A new namespace of this lab; two of one role differ by a number. */
+  /** A new namespace of this lab; its role is its name. */
   namespace(role: string): Promise<Namespace> {
     return Namespace.create(`${this.#prefix}${role}`);
   }

@@ -138,15 +138,23 @@ export class LabNode {
     return this.machine.run([egressBinary, ...args]);
   }
 
+  /** Does something while the chain of the network is without egress, which is how egress misses an ADD or a DEL. */
+  async withoutEgress<T>(action: () => Promise<T>, network = 'cluster'): Promise<T> {
+    const own = this.network(network);
+    await this.write({ ...own, egress: undefined });
+    try {
+      return await action();
+    } finally {
+      await this.write(own);
+    }
+  }
+
   /**
    * Lets the primary plugin make what it never removes (its bridge, the empty chains of iptables), by a pod on a chain
    * without egress. A snapshot made after this differs later only by what egress did.
    */
-  async settle(network = 'cluster'): Promise<void> {
-    const own = this.network(network);
-    await this.write({ ...own, egress: undefined });
-    await this.end(await this.started('default', network), network);
-    await this.write(own);
+  settle(network = 'cluster'): Promise<void> {
+    return this.withoutEgress(async () => this.end(await this.started('default', network), network), network);
   }
 
   /** The names of all files that the plugin keeps now. An unused store holds its `lock` alone. */

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { Namespace } from './namespace.ts';
 import type { Daemon, Outcome } from './run.ts';
 import { program, tool } from './tools.ts';
-import { serve } from './world.ts';
+import { serve, world } from './world.ts';
 
 /** The parts of a CNI result that tests look at. */
 export interface CniResult {
@@ -61,6 +61,11 @@ export class Pod {
   /** {@link ask} from the pod. */
   ask(protocol: Protocol, address: string, port?: number): Promise<string> {
     return ask(this.network, protocol, address, port);
+  }
+
+  /** {@link ask} each of several services, those of {@link world} if none are given. */
+  askEach(protocol: Protocol = 'tcp', addresses: readonly string[] = world.service): Promise<readonly string[]> {
+    return Promise.all(addresses.map((address) => this.ask(protocol, address)));
   }
 
   /** Runs one of our programs to its end. */

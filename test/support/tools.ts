@@ -12,9 +12,15 @@ export const pluginFolder = '/usr/lib/cni';
 /** CNI_PATH of every node. */
 export const cniPath = [pluginFolder, join(root, 'dist')].join(delimiter);
 
-/** The path of a program that the lab runs: our own download first, then PATH, then where Go installs programs. */
+/** Our own downloads first; then the system's folders before the rest of PATH, where version managers put slow wrappers. */
+const folders = [
+  ...[join(root, '.cache/tools'), '/usr/sbin', '/usr/bin'],
+  ...(process.env.PATH ?? '').split(delimiter),
+  process.env.GOBIN ?? '',
+];
+
+/** The path of a program that the lab runs. */
 export function tool(name: string): string {
-  const folders = [join(root, '.cache/tools'), ...(process.env.PATH ?? '').split(delimiter), process.env.GOBIN ?? ''];
   const found = folders.map((folder) => join(folder, name)).find(isProgram);
   if (found === undefined) throw new Error(`${name} is not on this machine; "npm run setup -- lab" gets it`);
   return found;
@@ -33,7 +39,10 @@ function isProgram(path: string): boolean {
 export const program = (name: string): string => join(import.meta.dirname, 'programs', name);
 
 /** Programs of the operating system without which no lab can be made. */
-const programs = ['ip', 'nft', 'iptables', 'tcpdump', 'nsenter', 'python3', 'cnitool'];
+const programs = [
+  ...['ip', 'sysctl', 'nft', 'iptables', 'conntrack', 'tcpdump', 'strace'],
+  ...['nsenter', 'unshare', 'setpriv', 'python3', 'cnitool'],
+];
 
 /** Why the lab cannot run here, or `undefined` when it can. */
 export function missingForLab(): string | undefined {

@@ -128,7 +128,10 @@ const anyAddresses: fc.Arbitrary<Address[]> = fc
   .map((texts) => texts.flatMap((text) => (text && parseAddress(text)) ?? []))
   .filter(([four, six]) => four !== undefined && (six === undefined || familyOf(six) === 6));
 
-/** One to six attachments that have one of three programs each, which lead to some of four exits. */
+/**
+ * One to six attachments that have one of three programs each, which lead to some of four exits. Exits and programs all
+ * have IPv4: an exit that a program names, but cannot lead to for want of the family, would not stay for its sake.
+ */
 export const anySituation: fc.Arbitrary<Situation> = fc
   .tuple(...[1, 2, 3, 4].map(anyExit))
   .chain((exits) => {

@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { toJson } from '../../../src/cli/command.ts';
+import { printStatus, readStatus, type Status } from '../../../src/cli/status.ts';
+import { added, newMachine, policyTo } from '../support/fake-machine.ts';
+
+const counter = (packets: number, bytes = 100 * packets) => ({ packets: BigInt(packets), bytes: BigInt(bytes) });
+
+const status: Status = {
+  exits: [
+    {
+      name: 'partners',
+      id: 7,
+      device: 'eth1',
+      ways: [
+        { family: 4, address: '192.168.0.245', via: '192.168.0.1', neighbour: 'reachable' },
+        { family: 6, address: 'fd00:168::245', via: 'fd00:168::1' },
+      ],
+      steered: counter(1200),
+      left: counter(1198),
+      dropped: { packets: 2n },
+    },
+    {
+      name: 'backup',
+      id: 300,
+      device: 'eth2',
+      ways: [{ family: 4, address: '172.19.0.5' }],
+      steered: counter(0),
+      left: counter(0),
+      dropped: { packets: 0n },
+    },
+  ],
+  pods: [
+    {
+      network: 'pods',
+      containerId: '5f1c0d',
+      ifname: 'eth0',
+      pod: { namespace: 'default', name: 'web-0' },
+      addresses: ['10.0.0.174', 'fd00::ae'],
+      exits: ['partners', 'drop'],
+      packets: 1300n,
+    },
+    {
+      network: 'pods',
+      containerId: '0123456789abcdef',
+      ifname: 'eth0',
+      pod: {},
+      addresses: ['10.0.0.9'],
+      exits: ['backup'],
+      packets: 0n,
+    },
+  ],
+  dropped: counter(100),
+  guarded: counter(3),
+};
+
+describe('the status', () => {
+  test('is two tables and a sum for a person', () => {
+    assert.equal(
+      printStatus(status, false),
+      `EXIT      ID   INTERFACE  ADDRESS                       NEXT HOP                              STEERED  LEFT  DROPPED
+partners  7    eth1       192.168.0.245, fd00:168::245  192.168.0.1 (reachable), fd00:168::1  1200     1198  2
+backup    300  eth2       172.19.0.5                    on link                               0        0     0
+
+POD            ADDRESS               EXITS           PACKETS
+default/web-0  10.0.0.174, fd00::ae  partners, drop  1300
+0123456789abc  10.0.0.9              backup          0
+
+Dropped by policy: 100 packets. Kept from leaving wrongly: 3 packets.
+`,
+    );
+  });
+
+  test('has bold heads where colours are wanted, and otherwise the same words', () => {
+    const styled = printStatus(status, true);
+    assert.ok(styled.startsWith('\x1b[1mEXIT'), styled);
+    const words = styled.replaceAll('\x1b[1m', '').replaceAll('\x1b[22m', '').replace(/ +$/gm, '');
+    assert.equal(words, printStatus(status, false));
+  });
+
+  test('of a node without pods is a sentence', () => {
+    assert.equal(printStatus({ ...status, pods: [] }, false), 'No pod on this node has an egress policy.\n');
+  });
+
+  test('is numbers, not texts, for programs', () => {
+    const parsed = JSON.parse(toJson(status)) as { exits: { steered: unknown }[]; pods: { packets: unknown }[] };
+    assert.deepEqual(parsed.exits[0]?.steered, { packets: 1200, bytes: 120000 });
+    assert.equal(parsed.pods[0]?.packets, 1300);
+  });
+});
+
+describe('what the status says', () => {
+  test('is nothing on a node where nothing is set up, and no counter is read', async (t) => {
+    assert.deepEqual(await readStatus(newMachine(t)), {
+      exits: [],
+      pods: [],
+      dropped: counter(0),
+      guarded: counter(0),
+    });
+  });
+
+  test('comes from the records, the counters and the neighbours', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    await added(machine, 'b', '10.0.0.6', { configuration: policyTo('drop') });
+    machine.host.neighbours.set('192.168.0.1', 'stale');
+    machine.host.counters = {
+      steered: new Map([[7, counter(10)]]),
+      left: new Map([[7, counter(8)]]),
+      pods: new Map([['pods/a/eth0', counter(12)]]),
+      dropped: counter(5),
+      guarded: counter(2),
+    };
+    const { exits, pods, dropped, guarded } = await readStatus(machine);
+    assert.deepEqual(exits, [
+      {
+        name: 'partners',
+        id: 7,
+        device: 'eth1',
+        ways: [{ family: 4, address: '192.168.0.245', via: '192.168.0.1', neighbour: 'stale' }],
+        steered: counter(10),
+        left: counter(8),
+        dropped: { packets: 2n },
+      },
+    ]);
+    assert.deepEqual(
+      pods.map(({ containerId, exits, packets }) => [containerId, exits, packets]),
+      [
+        ['a', ['partners'], 12n],
+        ['b', ['drop'], 0n],
+      ],
+    );
+    assert.deepEqual([dropped, guarded], [counter(5), counter(2)]);
+  });
+
+  test('never has more packets leave than were steered: the counters are read one after the other', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    machine.host.counters = {
+      steered: new Map([[7, counter(10)]]),
+      left: new Map([[7, counter(11)]]),
+      pods: new Map(),
+      dropped: counter(0),
+      guarded: counter(0),
+    };
+    assert.deepEqual((await readStatus(machine)).exits[0]?.dropped, { packets: 0n });
+  });
+});

@@ -1,0 +1,302 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { EgressError, type ErrorCode } from '../../../src/base/errors.ts';
+import { type AddRequest, add } from '../../../src/cni/add.ts';
+import { check } from '../../../src/cni/check.ts';
+import { del } from '../../../src/cni/del.ts';
+import { reversePathName } from '../../../src/datapath/reverse-path.ts';
+import { added, configuration, newMachine, policyTo, request, stateOf } from '../support/fake-machine.ts';
+
+const isError = (code: ErrorCode, details?: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof EgressError, String(error));
+  assert.equal(error.code, code);
+  if (details) assert.match(error.message, details);
+  return true;
+};
+
+const refusal = new EgressError('kernel-refused', 'add chain: EINVAL');
+
+describe('ADD', () => {
+  test('sets up what CHECK finds complete', async (t) => {
+    const machine = newMachine(t);
+    const attachment = await added(machine, 'a', '10.0.0.5');
+    await check(machine, attachment, true);
+    assert.deepEqual(
+      machine.host.kernel.podElements().map(({ comment }) => comment),
+      ['pods/a/eth0'],
+    );
+    assert.deepEqual(machine.warnings, []);
+  });
+
+  test('and DEL leave nothing, in the kernel or in the store', async (t) => {
+    const machine = newMachine(t);
+    const before = stateOf(machine);
+    const attachment = await added(machine, 'a', '10.0.0.5');
+    assert.notDeepEqual(stateOf(machine), before);
+    await del(machine, attachment, []);
+    assert.deepEqual(stateOf(machine), before);
+  });
+
+  test('repeated, changes nothing', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    const before = stateOf(machine);
+    machine.host.applied.length = 0;
+    await added(machine, 'a', '10.0.0.5');
+    assert.deepEqual(stateOf(machine), before);
+    assert.deepEqual(machine.host.applied, []);
+  });
+
+  test('repeated, puts right what somebody took away meanwhile', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    const before = stateOf(machine);
+    machine.host.kernel.deleteTable();
+    machine.host.kernel.sysctls.set(reversePathName('eth1'), '1');
+    await added(machine, 'a', '10.0.0.5');
+    assert.deepEqual(stateOf(machine), before);
+  });
+
+  test('forgets the connections that whoever had the address before left, but not its own', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    assert.deepEqual(machine.host.forgottenFlows, ['10.0.0.5']);
+    await added(machine, 'a', '10.0.0.5');
+    assert.deepEqual(machine.host.forgottenFlows, ['10.0.0.5']);
+  });
+
+  test('remembers only the host’s end of a pair: a bridge must never be set down', async (t) => {
+    const machine = newMachine(t);
+    machine.host.links.set('cni0', { index: 99, name: 'cni0', up: true, type: 'bridge' });
+    const { prevResult } = request('a', '10.0.0.5');
+    const attachment = await added(machine, 'a', '10.0.0.5', {
+      prevResult: { ...prevResult, hostInterfaces: ['cni0', 'veth1', 'gone'] },
+    });
+    assert.deepEqual(machine.store.load(attachment)?.links, [{ name: 'veth1', index: 4 }]);
+  });
+
+  test('leaves a filter alone that does not filter, and sets a strict one loose until the last pod goes', async (t) => {
+    const machine = newMachine(t);
+    const { sysctls } = machine.host.kernel;
+    sysctls.set(reversePathName('eth2'), '0');
+    const [one, other] = [
+      await added(machine, 'a', '10.0.0.5'),
+      await added(machine, 'b', '10.0.0.6', { configuration: policyTo('backup') }),
+    ];
+    const filters = () => ['eth1', 'eth2'].map((device) => sysctls.get(reversePathName(device)));
+    assert.deepEqual(filters(), ['2', '0']);
+    await del(machine, one, []);
+    assert.deepEqual(filters(), ['1', '0']);
+    await del(machine, other, []);
+    assert.deepEqual(filters(), ['1', '0']);
+  });
+});
+
+describe('a pod without a policy', () => {
+  test('leaves as before: nothing is set up, nothing stored', async (t) => {
+    const machine = newMachine(t);
+    const before = stateOf(machine);
+    await added(machine, 'a', '10.0.0.5', { pod: { namespace: 'other' } });
+    assert.deepEqual(stateOf(machine), before);
+  });
+
+  test('may have no address and no interface on the host', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '', {
+      pod: { namespace: 'other' },
+      prevResult: { addresses: [], subnets: [], hostInterfaces: [] },
+    });
+  });
+
+  test('is not steered by what an earlier pod left on its address', async (t) => {
+    const machine = newMachine(t);
+    const before = stateOf(machine);
+    await added(machine, 'dead', '10.0.0.5');
+    await added(machine, 'a', '10.0.0.5', { pod: { namespace: 'other' } });
+    assert.deepEqual(stateOf(machine).kernel, before.kernel);
+    assert.equal(machine.host.forgottenFlows.at(-1), '10.0.0.5');
+  });
+
+  test('leaves those alone that have other addresses', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'b', '10.0.0.6');
+    const before = stateOf(machine);
+    await added(machine, 'a', '10.0.0.5', { pod: { namespace: 'other' } });
+    assert.deepEqual(stateOf(machine), before);
+  });
+
+  test('loses what its own earlier ADD set up, when that had a policy', async (t) => {
+    const machine = newMachine(t);
+    const before = stateOf(machine);
+    await added(machine, 'a', '10.0.0.5');
+    await added(machine, 'a', '10.0.0.5', { configuration: configuration({ policies: [] }) });
+    assert.deepEqual(stateOf(machine), before);
+    assert.deepEqual(machine.host.setDownLinks, []);
+  });
+});
+
+describe('ADD with another outcome than before', () => {
+  test('releases the program and the exit that the changed policy no longer names', async (t) => {
+    const [machine, fresh] = [newMachine(t), newMachine(t)];
+    await added(machine, 'a', '10.0.0.5');
+    await added(machine, 'a', '10.0.0.5', { configuration: policyTo('backup') });
+    await added(fresh, 'a', '10.0.0.5', { configuration: policyTo('backup') });
+    assert.deepEqual(stateOf(machine), stateOf(fresh));
+  });
+
+  test('releases the addresses that the pod has no more', async (t) => {
+    const [machine, fresh] = [newMachine(t), newMachine(t)];
+    await added(machine, 'a', '10.0.0.5');
+    await added(machine, 'a', '10.0.0.6');
+    await added(fresh, 'a', '10.0.0.6');
+    assert.deepEqual(stateOf(machine), stateOf(fresh));
+  });
+
+  test('follows an exit that moved to another interface', async (t) => {
+    const moved = configuration({
+      exits: [{ name: 'partners', id: 7, interface: 'eth2', addresses: ['172.19.0.7'] }],
+    });
+    const machine = newMachine(t);
+    const attachment = await added(machine, 'a', '10.0.0.5');
+    await added(machine, 'a', '10.0.0.5', { configuration: moved });
+    await check(machine, attachment, true);
+    const { kernel } = stateOf(machine);
+    assert.deepEqual(Object.keys(kernel).filter((key) => key.includes('lanes4 ')).length, 1);
+    assert.deepEqual(kernel['route 4 500007 unicast'], {
+      kind: 'route',
+      family: 4,
+      table: 500007,
+      type: 'unicast',
+      device: 'eth2',
+      metric: 1024,
+    });
+  });
+});
+
+describe('ADD that fails', () => {
+  /** Why, what is different → the code of the error. */
+  const rows: readonly (readonly [string, Partial<AddRequest>, ErrorCode])[] = [
+    ['for want of an address', { prevResult: { addresses: [], subnets: [], hostInterfaces: ['veth1'] } }, 'no-address'],
+    [
+      'for want of an interface on the host',
+      { prevResult: { addresses: ['10.0.0.5'], subnets: [], hostInterfaces: ['gone'] } },
+      'not-routed',
+    ],
+    [
+      'because another host has the address',
+      { prevResult: { addresses: ['10.9.9.9'], subnets: [], hostInterfaces: ['veth1'] } },
+      'not-routed',
+    ],
+    [
+      'because the exit’s interface does not exist',
+      { configuration: configuration({ exits: [{ name: 'partners', interface: 'eth9', addresses: ['192.0.2.1'] }] }) },
+      'exit-interface',
+    ],
+    [
+      'because the exit has no address',
+      { configuration: configuration({ exits: [{ name: 'partners', interface: 'eth1' }] }) },
+      'exit-address',
+    ],
+    ['because the mark is in use', { configuration: configuration({ fwmark: 0x4000 }) }, 'mark-conflict'],
+  ];
+  for (const [why, changes, code] of rows) {
+    test(`${why} leaves nothing`, async (t) => {
+      const machine = newMachine(t);
+      machine.host.remote.add('10.9.9.9');
+      machine.host.foreignRules.push({
+        kind: 'rule',
+        family: 4,
+        priority: 30,
+        action: { lookup: 7 },
+        fwmark: { value: 0x4000, mask: 0x4000 },
+      });
+      const before = stateOf(machine);
+      await assert.rejects(added(machine, 'a', '10.0.0.5', changes), isError(code));
+      assert.deepEqual(stateOf(machine), before);
+    });
+  }
+
+  test('because the kernel refuses leaves nothing, and says what the kernel said', async (t) => {
+    const machine = newMachine(t);
+    const before = stateOf(machine);
+    machine.host.refusal = refusal;
+    await assert.rejects(added(machine, 'a', '10.0.0.5'), refusal);
+    assert.deepEqual(stateOf(machine), before);
+  });
+
+  test('beside other pods leaves what those need', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'b', '10.0.0.6');
+    const before = stateOf(machine);
+    machine.host.refusal = refusal;
+    const changes = { configuration: policyTo('backup') };
+    await assert.rejects(added(machine, 'a', '10.0.0.5', changes), refusal);
+    machine.host.refusal = undefined;
+    await del(machine, request('a', '').attachment, []);
+    assert.deepEqual(stateOf(machine), before);
+  });
+
+  test('when it is repeated, keeps the record of the one that did not', async (t) => {
+    const machine = newMachine(t);
+    const attachment = await added(machine, 'a', '10.0.0.5');
+    const record = machine.store.load(attachment);
+    machine.host.refusal = refusal;
+    await assert.rejects(added(machine, 'a', '10.0.0.5', { configuration: policyTo('backup') }), refusal);
+    assert.deepEqual(machine.store.load(attachment), record);
+  });
+
+  test('because the numbers changed under pods that are there names them', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    const before = stateOf(machine);
+    for (const change of [{ fwmark: 0x200000 }, { routeTable: 1000 }, { rulePriority: 5 }]) {
+      const [key] = Object.keys(change);
+      const failing = added(machine, 'b', '10.0.0.6', { configuration: configuration(change) });
+      await assert.rejects(failing, isError('invalid-configuration', new RegExp(`^#/${key}: `)));
+    }
+    assert.deepEqual(stateOf(machine), before);
+  });
+});
+
+describe('when somebody else changes the ruleset between look and change,', () => {
+  test('ADD decides again, and remembers what the administrator had set', async (t) => {
+    const [machine, calm] = [newMachine(t), newMachine(t)];
+    machine.host.interferences = 3;
+    const attachment = await added(machine, 'a', '10.0.0.5');
+    await added(calm, 'a', '10.0.0.5');
+    assert.equal(machine.host.interferences, 0);
+    assert.deepEqual(stateOf(machine), stateOf(calm));
+    machine.host.interferences = 3;
+    await del(machine, attachment, []);
+    assert.deepEqual(stateOf(machine), stateOf(newMachine(t)));
+  });
+
+  test('ADD gives up some day, asks to be called again and leaves nothing', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'b', '10.0.0.6');
+    const before = stateOf(machine);
+    machine.host.interferences = 100;
+    await assert.rejects(added(machine, 'a', '10.0.0.5'), isError('try-again', /100 times/));
+    assert.deepEqual(stateOf(machine), before);
+  });
+});
+
+test('an address that moved to another pod is that pod’s: its element has one owner', async (t) => {
+  const machine = newMachine(t);
+  await added(machine, 'a', '10.0.0.5');
+  await added(machine, 'b', '10.0.0.5', { configuration: policyTo('backup') });
+  assert.deepEqual(
+    machine.host.kernel.podElements().map(({ comment }) => comment),
+    ['pods/b/eth0'],
+  );
+});
+
+test('ADD takes the store’s lock, and gives it back also when it fails', async (t) => {
+  const machine = newMachine(t);
+  const lock = machine.store.lock();
+  await assert.rejects(add(machine, request('a', '10.0.0.5')), /is already held/);
+  lock[Symbol.dispose]();
+  machine.host.refusal = refusal;
+  await assert.rejects(add(machine, request('a', '10.0.0.5')), refusal);
+  machine.store.lock()[Symbol.dispose]();
+});

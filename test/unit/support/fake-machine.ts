@@ -1,0 +1,88 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { type AddRequest, add } from '../../../src/cni/add.ts';
+import type { Machine } from '../../../src/cni/machine.ts';
+import { type Configuration, configurationOf } from '../../../src/config/configuration.ts';
+import type { PolicyDocument } from '../../../src/config/schema.ts';
+import { keyOf } from '../../../src/datapath/difference.ts';
+import { reversePathName } from '../../../src/datapath/reverse-path.ts';
+import { Store } from '../../../src/store/store.ts';
+import { FakeHost } from './fake-host.ts';
+
+/** A machine whose kernel is in memory and whose store is a folder of its own. */
+export interface FakeMachine extends Machine, Disposable {
+  readonly host: FakeHost;
+  readonly dataDir: string;
+  /** What the store and the log warned of. */
+  readonly warnings: string[];
+}
+
+/** A node with two uplinks and the host's ends of two pods, all of which filter strictly. */
+export function newMachine(t: TestContext): FakeMachine {
+  const dataDir = mkdtempSync(join(tmpdir(), 'egress-machine-'));
+  t.after(() => rmSync(dataDir, { recursive: true }));
+  const host = new FakeHost();
+  const names = ['eth1', 'eth2', 'veth1', 'veth2'];
+  for (const [i, name] of names.entries()) {
+    const type = name.startsWith('veth') ? { type: 'veth' } : {};
+    host.links.set(name, { index: i + 2, name, up: true, ...type });
+    host.kernel.sysctls.set(reversePathName(name), '1');
+  }
+  host.kernel.sysctls.set(reversePathName('all'), '0');
+  const warnings: string[] = [];
+  const warn = (message: string) => warnings.push(message);
+  return {
+    host,
+    dataDir,
+    warnings,
+    store: new Store(dataDir, { lockFile: () => undefined, warn }),
+    log: { debug: () => {}, info: () => {}, warn: (_fields, message) => warn(message) },
+    [Symbol.dispose]: () => {},
+  };
+}
+
+/** Everything that a call can leave: in the kernel, and in the store (but for its lock). */
+export function stateOf({ host, dataDir }: FakeMachine) {
+  const files = readdirSync(dataDir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name !== 'lock')
+    .map((entry) => join(entry.parentPath, entry.name));
+  return {
+    kernel: Object.fromEntries(host.kernel.contents().map((object) => [keyOf(object), object])),
+    sysctls: Object.fromEntries(host.kernel.sysctls),
+    store: Object.fromEntries(files.map((file) => [file.slice(dataDir.length + 1), readFileSync(file, 'utf8')])),
+  };
+}
+
+const document: PolicyDocument = {
+  exits: [
+    { name: 'partners', id: 7, interface: 'eth1', nextHop: '192.168.0.1', addresses: ['192.168.0.245'] },
+    { name: 'backup', id: 300, interface: 'eth2', addresses: ['172.19.0.5', 'fd00:19::5'] },
+  ],
+  policies: [{ name: 'partners', namespaces: ['default'], destinations: ['203.0.113.0/24'], exit: 'partners' }],
+};
+
+/** The configuration of the tests: pods of the namespace `default` leave by `partners`. */
+export const configuration = (changes: PolicyDocument = {}): Configuration =>
+  configurationOf({ type: 'egress' }, [{ ...document, ...changes }]);
+
+/** One with another policy for all pods. */
+export const policyTo = (exit: string, destinations = ['203.0.113.0/24']): Configuration =>
+  configuration({ policies: [{ name: 'other', namespaces: ['*'], destinations, exit }] });
+
+/** ADD of a pod of the namespace `default` behind `veth1`. */
+export const request = (containerId: string, address: string, changes: Partial<AddRequest> = {}): AddRequest => ({
+  attachment: { network: 'pods', containerId, ifname: 'eth0' },
+  pod: { namespace: 'default', name: `pod-${containerId}` },
+  configuration: configuration(),
+  prevResult: { addresses: [address], subnets: ['10.0.0.0/24'], hostInterfaces: ['veth1'] },
+  ...changes,
+});
+
+/** The attachment, after an ADD. */
+export async function added(machine: FakeMachine, containerId: string, address: string, changes?: Partial<AddRequest>) {
+  const asked = request(containerId, address, changes);
+  await add(machine, asked);
+  return asked.attachment;
+}
