@@ -21,9 +21,11 @@ export const familyOf = (address: Address | Prefix): Family => (address.includes
 /** The canonical text of an address, or `undefined` when the text is none (a zone or a prefix length is no address). */
 export function parseAddress(text: string): Address | undefined {
   if (text.includes('/') || text.includes('%')) return undefined;
-  if (Address4.isValid(text)) return new Address4(text).correctForm();
-  if (Address6.isValid(text)) return new Address6(text).correctForm();
-  return undefined;
+  try {
+    return (text.includes(':') ? new Address6(text) : new Address4(text)).correctForm();
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -53,8 +55,7 @@ export const prefixAddress = (prefix: Prefix): Address => prefix.slice(0, prefix
 /** The 4 or 16 bytes of a canonical address in network order. */
 export function addressBytes(address: Address): Uint8Array {
   return Uint8Array.from(
-    familyOf(address) === 4 ? new Address4(address).toArray() : new Address6(address).toByteArray(),
-    (b) => b & 0xff,
+    familyOf(address) === 4 ? address.split('.', 4).map(Number) : new Address6(address).toByteArray(),
   );
 }
 
@@ -70,10 +71,10 @@ function maskedBytes(bytes: Uint8Array, length: number): Uint8Array {
 
 /** Whether a prefix holds an address or another prefix. */
 export function contains(prefix: Prefix, inner: Address | Prefix): boolean {
-  const [outerLength, innerPrefix] = [
-    prefixLength(prefix),
-    inner.includes('/') ? inner : `${inner}/${familyOf(inner) === 4 ? 32 : 128}`,
-  ];
-  if (familyOf(prefix) !== familyOf(inner) || prefixLength(innerPrefix) < outerLength) return false;
-  return addressFromBytes(maskedBytes(addressBytes(prefixAddress(innerPrefix)), outerLength)) === prefixAddress(prefix);
+  if (familyOf(prefix) !== familyOf(inner)) return false;
+  const [length, isPrefix] = [prefixLength(prefix), inner.includes('/')];
+  if (isPrefix && prefixLength(inner) < length) return false;
+  const bytes = maskedBytes(addressBytes(isPrefix ? prefixAddress(inner) : inner), length);
+  const outer = addressBytes(prefixAddress(prefix));
+  return bytes.every((byte, i) => byte === outer[i]);
 }

@@ -1,5 +1,5 @@
 import type { Address } from '../base/address.ts';
-import type { Attachment } from '../base/attachment.ts';
+import { type Attachment, markOf } from '../base/attachment.ts';
 import type { Machine } from './machine.ts';
 import { tearDown } from './tear-down.ts';
 
@@ -9,9 +9,21 @@ import { tearDown } from './tear-down.ts';
  * has, which save a search when the record is lost.
  */
 export async function del(machine: Machine, attachment: Attachment, hints: readonly Address[]): Promise<void> {
-  const { host, store } = machine;
   // Most pods have no policy: they shall not wait for those that have.
-  if (!store.has(attachment) && !(await host.hasTable())) return;
-  using _lock = store.lock();
+  if (await isUnknown(machine, attachment, hints)) return;
+  using _lock = machine.store.lock();
   await tearDown(machine, attachment, hints.length > 0 ? { addresses: hints } : {});
+}
+
+/** There is neither a record of the attachment, nor an element in the kernel that carries its mark. */
+async function isUnknown(
+  { host, store }: Machine,
+  attachment: Attachment,
+  hints: readonly Address[],
+): Promise<boolean> {
+  if (store.has(attachment)) return false;
+  if (!(await host.hasTable())) return true;
+  const mark = markOf(attachment);
+  const elements = await host.findElements(mark, hints.length > 0 ? hints : undefined);
+  return !elements.some(({ comment }) => comment === mark);
 }

@@ -1,4 +1,4 @@
-import { type Address, addressBytes, type Family } from '../base/address.ts';
+import { type Address, addressBytes, type Family, families } from '../base/address.ts';
 import type { Hex } from '../nftables/expression.ts';
 import type { NftSet } from '../nftables/object.ts';
 import { hostHex } from '../nftables/statement.ts';
@@ -75,6 +75,12 @@ export const lanesSet = (family: Family): NftSet => ({
 
 /** Types of destinations (RTN_* of linux/rtnetlink.h) that never leave the node or its segment. */
 export const ownSet: NftSet = { kind: 'set', name: setNames.own, key: ['fib_addrtype'] };
+
+/** The sets and maps that get their elements one by one. */
+export const nodeSets: readonly NftSet[] = [
+  ownSet,
+  ...families.flatMap((family) => [podsMap(family), snatMap(family), lanesSet(family)]),
+];
 
 /** Ranges of addresses of one family. */
 export const rangesSet = (name: string, family: Family, intervals: readonly string[]): NftSet => ({

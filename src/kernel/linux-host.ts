@@ -4,7 +4,7 @@ import type { NodeState, SteeredAttachment } from '../datapath/attachment.ts';
 import { exitsOf } from '../datapath/desired.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { Counters, Host, LinkAddress, Observed } from '../datapath/host.ts';
-import { podsMap } from '../datapath/layout.ts';
+import { nodeSets, podsMap } from '../datapath/layout.ts';
 import type { HostObject, Link, PolicyRule } from '../datapath/objects.ts';
 import { planOf } from '../datapath/operations.ts';
 import type { OurState } from '../datapath/release.ts';
@@ -13,7 +13,7 @@ import { applyOutside, removeOutside } from './apply.ts';
 import { deleteFlows } from './conntrack/flows.ts';
 import { readCounters } from './counters.ts';
 import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
-import { findElementsByComment, listSets, tableExists } from './nftables/read.ts';
+import { findElementsByComment, tableExists } from './nftables/read.ts';
 import { readGeneration, runTransaction } from './nftables/transaction.ts';
 import { findPods, observeOurs, observeRouting, observeTable } from './observe.ts';
 import { listAddresses } from './rtnetlink/address.ts';
@@ -24,10 +24,18 @@ import { lookupRoute } from './rtnetlink/route.ts';
 import { listRules } from './rtnetlink/rule.ts';
 import { readSysctl } from './sysctl.ts';
 
+type OpenSocket = (protocol: (typeof protocols)[keyof typeof protocols]) => NetlinkSocket;
+
 /** The Linux kernel of the network namespace that this process is in. Sockets are opened on first use. */
 export class LinuxHost implements Host, Disposable {
+  readonly #open: OpenSocket;
   #routeSocket: NetlinkSocket | undefined;
   #netfilterSocket: NetlinkSocket | undefined;
+
+  /** @param open how sockets are opened: the real ones, but for the build, which has no kernel to speak to */
+  constructor(open: OpenSocket = (protocol) => new NetlinkSocket(protocol)) {
+    this.#open = open;
+  }
 
   [Symbol.dispose](): void {
     this.#routeSocket?.close();
@@ -35,12 +43,12 @@ export class LinuxHost implements Host, Disposable {
   }
 
   get #route(): NetlinkSocket {
-    this.#routeSocket ??= new NetlinkSocket(protocols.route);
+    this.#routeSocket ??= this.#open(protocols.route);
     return this.#routeSocket;
   }
 
   get #netfilter(): NetlinkSocket {
-    this.#netfilterSocket ??= new NetlinkSocket(protocols.netfilter);
+    this.#netfilterSocket ??= this.#open(protocols.netfilter);
     return this.#netfilterSocket;
   }
 
@@ -119,8 +127,7 @@ export class LinuxHost implements Host, Disposable {
     const { before, transaction, after } = planOf(changes);
     await applyOutside(this.#route, before);
     try {
-      const sets = transaction.length > 0 ? await listSets(this.#netfilter) : [];
-      await runTransaction(this.#netfilter, transaction, generation, sets);
+      await runTransaction(this.#netfilter, transaction, generation, nodeSets);
     } catch (error) {
       if (isKernelError(error, 'ERESTART')) return false;
       throw error;

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import koffi from 'koffi';
 
 /**
@@ -32,14 +33,22 @@ const AF_NETLINK = 16;
 
 /** The descriptor of this process's netlink socket with a port number, which the package `netlink` does not tell. */
 export function descriptorOfPort(port: number): number {
+  // From the highest down: the socket that is asked for was opened last.
+  const descriptors = readdirSync('/proc/self/fd')
+    .map(Number)
+    .sort((a, b) => b - a);
+  const found = descriptors.find((fd) => portOf(fd) === port);
+  if (found === undefined) throw new Error(`No descriptor for netlink port ${port}`);
+  return found;
+}
+
+/** getsockname(2) of a netlink socket; undefined for any other descriptor. */
+function portOf(fd: number): number | undefined {
   const address = Buffer.alloc(12); // struct sockaddr_nl: family, pad, pid, groups
   const length = Buffer.alloc(4);
-  for (let fd = 0; fd < 1024; fd++) {
-    length.writeUInt32LE(address.length);
-    const known = calls().getsockname(fd, address, length) === 0;
-    if (known && address.readUInt16LE(0) === AF_NETLINK && address.readUInt32LE(4) === port) return fd;
-  }
-  throw new Error(`No descriptor for netlink port ${port}`);
+  length.writeUInt32LE(address.length);
+  const known = calls().getsockname(fd, address, length) === 0;
+  return known && address.readUInt16LE(0) === AF_NETLINK ? address.readUInt32LE(4) : undefined;
 }
 
 const LOCK_EX = 2;

@@ -2,9 +2,20 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { toJson } from '../../../src/cli/command.ts';
 import { printStatus, readStatus, type Status } from '../../../src/cli/status.ts';
+import type { Counters } from '../../../src/datapath/host.ts';
 import { added, newMachine, policyTo } from '../support/fake-machine.ts';
 
 const counter = (packets: number, bytes = 100 * packets) => ({ packets: BigInt(packets), bytes: BigInt(bytes) });
+
+/** What a table has counted that nothing went through, but for the changes. */
+const counters = (changes: Partial<Counters>): Counters => ({
+  steered: new Map(),
+  left: new Map(),
+  pods: new Map(),
+  dropped: counter(0),
+  guarded: counter(0),
+  ...changes,
+});
 
 const status: Status = {
   exits: [
@@ -133,16 +144,23 @@ describe('what the status says', () => {
     assert.deepEqual([dropped, guarded], [counter(5), counter(2)]);
   });
 
+  test('has the pods in the order of the names that it prints', async (t) => {
+    const machine = newMachine(t);
+    for (const [i, name] of ['web-2', 'web-0', 'web-1'].entries()) {
+      await added(machine, `c${i}`, `10.0.0.${i + 5}`, { pod: { namespace: 'default', name } });
+    }
+    machine.host.counters = counters({});
+    const { pods } = await readStatus(machine);
+    assert.deepEqual(
+      pods.map(({ pod }) => pod.name),
+      ['web-0', 'web-1', 'web-2'],
+    );
+  });
+
   test('never has more packets leave than were steered: the counters are read one after the other', async (t) => {
     const machine = newMachine(t);
     await added(machine, 'a', '10.0.0.5');
-    machine.host.counters = {
-      steered: new Map([[7, counter(10)]]),
-      left: new Map([[7, counter(11)]]),
-      pods: new Map(),
-      dropped: counter(0),
-      guarded: counter(0),
-    };
+    machine.host.counters = counters({ steered: new Map([[7, counter(10)]]), left: new Map([[7, counter(11)]]) });
     assert.deepEqual((await readStatus(machine)).exits[0]?.dropped, { packets: 0n });
   });
 });

@@ -51,8 +51,14 @@ export function stateOf({ host, dataDir }: FakeMachine) {
   return {
     kernel: Object.fromEntries(host.kernel.contents().map((object) => [keyOf(object), object])),
     sysctls: Object.fromEntries(host.kernel.sysctls),
-    store: Object.fromEntries(files.map((file) => [file.slice(dataDir.length + 1), readFileSync(file, 'utf8')])),
+    store: Object.fromEntries(files.map((file) => [file.slice(dataDir.length + 1), contentOf(file)])),
   };
+}
+
+/** The data in a file, without the order of its keys; the text of one that was put aside. */
+function contentOf(file: string): unknown {
+  const text = readFileSync(file, 'utf8');
+  return file.endsWith('.json') ? JSON.parse(text) : text;
 }
 
 const document: PolicyDocument = {
