@@ -45,7 +45,7 @@ function checkNames(containerId: string, ifname: string): void {
   if (!isValidName(containerId)) {
     throw invalid(`CNI_CONTAINERID is "${containerId}", expected letters, digits, "_", "." and "-"`);
   }
-  if (ifname.length > 15 || ifname === '.' || ifname === '..' || /[/:\s]/.test(ifname)) {
+  if (Buffer.byteLength(ifname) > 15 || ifname === '.' || ifname === '..' || /[/:\s]/.test(ifname)) {
     throw invalid(`CNI_IFNAME is "${ifname}", expected at most 15 characters without "/", ":" and white space`);
   }
 }
@@ -58,7 +58,10 @@ const invalid = (details: string) => new EgressError('invalid-environment', deta
 /** The pod in CNI_ARGS: `KEY=value;KEY=value` in any order; other keys are somebody else's. */
 function podOf(args: string): Pod {
   const values = new Map(
-    args.split(';').map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
+    args
+      .split(';')
+      .filter((pair) => pair.includes('='))
+      .map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
   );
   const { namespace, name, uid } = {
     namespace: values.get('K8S_POD_NAMESPACE'),

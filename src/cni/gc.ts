@@ -66,7 +66,7 @@ export async function findDead({ host, store }: Machine): Promise<Attachment[]> 
     const links = await Promise.all(
       record.links.map(async ({ name, index }) => (await host.readLink(name))?.index === index),
     );
-    if (!links.includes(true)) dead.push(record);
+    if (links.length > 0 && !links.includes(true)) dead.push(record);
   }
   return dead;
 }

@@ -1,4 +1,4 @@
-import { type Address, type Prefix, parseAddress, parsePrefix, prefixAddress } from '../base/address.ts';
+import { type Address, type Prefix, parseAddress, parsePrefix } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 
 /** What we need of the result of the plugins before us (CNI specification, "Success"). */
@@ -33,8 +33,8 @@ export function readPrevResult(document: Readonly<Record<string, unknown>>, ifna
     );
   }
   const { ips = [], interfaces = [] } = lowerCaseKeys(prevResult) as { ips?: Ip[]; interfaces?: Interface[] };
-  if (!Array.isArray(ips) || !Array.isArray(interfaces)) {
-    throw new EgressError('decoding-failure', 'prevResult: expected lists in ips and interfaces');
+  if (![ips, interfaces].every(isListOfObjects)) {
+    throw new EgressError('decoding-failure', 'prevResult: expected lists of objects in ips and interfaces');
   }
   const texts = ips.filter((ip) => belongsTo(ip, interfaces, ifname)).map(({ address }) => address);
   return {
@@ -51,16 +51,20 @@ function belongsTo(ip: Ip, interfaces: readonly Interface[], ifname: string): bo
   return owner?.name === ifname && Boolean(owner.sandbox);
 }
 
+const isListOfObjects = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((item) => typeof item === 'object' && item !== null);
+
 function podAddress(text: unknown): Address {
-  const prefix = parsePrefix(String(text));
-  const address = prefix && parseAddress(prefixAddress(String(text)));
-  if (address === undefined) {
+  const [address = '', length] = String(text).split('/');
+
+  const canonical = parseAddress(address);
+  if (canonical === undefined || length === undefined || parsePrefix(String(text)) === undefined) {
     throw new EgressError(
       'decoding-failure',
       `prevResult: expected an address with a length, got ${JSON.stringify(text)}`,
     );
   }
-  return address;
+  return canonical;
 }
 
 function lowerCaseKeys(value: unknown): unknown {

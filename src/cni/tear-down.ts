@@ -5,6 +5,7 @@ import type { Change } from '../datapath/difference.ts';
 import type { Observed } from '../datapath/host.ts';
 import { addressHex, exitIdOfChain } from '../datapath/layout.ts';
 import { type OurState, released } from '../datapath/release.ts';
+import { reversePathName } from '../datapath/reverse-path.ts';
 import type { Element } from '../nftables/object.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
@@ -99,11 +100,11 @@ function forgetUnused(
   if (everything) store.forgetNode();
   if (everything || node === undefined) return;
   const left = new Set(seen.chains.filter(({ name }) => !gone.has(name)).map(({ name }) => exitIdOfChain(name)));
-  const restored = new Set(changes.flatMap(({ object }) => (object.kind === 'sysctl' ? [object.name] : [])));
+  const needed = new Set(node.exits.filter(({ id }) => left.has(id)).map(({ device }) => reversePathName(device)));
   const next: NodeRecord = {
     ...node,
     exits: node.exits.filter(({ id }) => left.has(id)),
-    sysctls: Object.fromEntries(Object.entries(node.sysctls).filter(([name]) => !restored.has(name))),
+    sysctls: Object.fromEntries(Object.entries(node.sysctls).filter(([name]) => needed.has(name))),
   };
   if (canonicalJson(next) !== canonicalJson(node)) store.saveNode(next);
 }

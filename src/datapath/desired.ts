@@ -104,7 +104,7 @@ const guard = (fwmark: number): Chain =>
 
 /** What one exit needs on top of {@link desiredBase}. */
 function desiredExit(node: NodeState, exit: ResolvedExit): HostObject[] {
-  const steer = say.setMark(node.fwmark | layout.exitIdMask, node.fwmark | exit.id);
+  const steer = say.setMark((node.fwmark | layout.exitIdMask) >>> 0, (node.fwmark | exit.id) >>> 0);
   return [
     chain(layout.chainNames.exit(exit.id), [{ statements: [say.counter, steer], comment: exit.name }]),
     ...exit.ways.flatMap((way) => [...wayElements(exit, way), ...wayRoutes(node, exit, way)]),

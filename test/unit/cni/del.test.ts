@@ -67,6 +67,19 @@ describe('DEL', () => {
     await del(machine, attachment, []);
     assert.equal(machine.host.readSysctl('net/ipv4/conf/eth1/rp_filter'), '0');
   });
+
+  test('forgets a parameter that the administrator took over: later it is theirs, whatever its value', async (t) => {
+    const machine = newMachine(t);
+    const { sysctls } = machine.host.kernel;
+    const name = 'net/ipv4/conf/eth1/rp_filter';
+    await added(machine, 'b', '10.0.0.6', { configuration: policyTo('backup') });
+    const a = await added(machine, 'a', '10.0.0.5');
+    sysctls.set(name, '0');
+    await del(machine, a, []);
+    sysctls.set(name, '2');
+    await del(machine, await added(machine, 'c', '10.0.0.7', { configuration: policyTo('drop') }), []);
+    assert.equal(sysctls.get(name), '2');
+  });
 });
 
 describe('DEL of a pod whose address another pod took', () => {

@@ -38,6 +38,7 @@ describe('the environment of a call', () => {
     ['K8S_POD_NAMESPACE=a=b;K8S_POD_NAME=c', { namespace: 'a=b', name: 'c' }],
     ['OTHER=K8S_POD_NAME;K8S_POD_NAMESPACE=x', { namespace: 'x' }],
     ['k8s_pod_name=lower', {}],
+    ['K8S_POD_NAMES', {}],
   ];
   for (const [args, pod] of pods) {
     test(`has ${JSON.stringify(pod)} as its pod when CNI_ARGS is ${JSON.stringify(args)}`, () => {
@@ -70,6 +71,7 @@ describe('the environment of a call', () => {
       { CNI_IFNAME: 'a'.repeat(16) },
       /^CNI_IFNAME is "a{16}", expected at most 15/,
     ],
+    ['with an interface name of 15 characters in 30 bytes', { CNI_IFNAME: 'ä'.repeat(15) }, /^CNI_IFNAME/],
     ['with an interface name that is a folder', { CNI_IFNAME: '..' }, /^CNI_IFNAME/],
     ['with an interface name with a slash', { CNI_IFNAME: 'a/b' }, /^CNI_IFNAME/],
     ['with an interface name with a colon', { CNI_IFNAME: 'a:b' }, /^CNI_IFNAME/],

@@ -85,4 +85,12 @@ describe('a dead attachment', () => {
     machine.host.links.delete('veth1');
     assert.equal((await findDead(machine)).length, 1);
   });
+
+  test('is not one whose interface on the host is no veth: what became of that nobody knows', async (t) => {
+    const machine = newMachine(t);
+    machine.host.links.set('tap1', { index: 50, name: 'tap1', up: true, type: 'tun' });
+    const { prevResult } = request('a', '10.0.0.5');
+    await added(machine, 'a', '10.0.0.5', { prevResult: { ...prevResult, hostInterfaces: ['tap1'] } });
+    assert.deepEqual(await findDead(machine), []);
+  });
 });

@@ -98,6 +98,7 @@ describe('whatever a runtime sends,', () => {
       supportedVersions.some((version) => version === cniVersion),
       cniVersion,
     );
+    assert.notEqual(code, 999, stdout);
     assert.ok(numbers.includes(code) && msg !== '' && details !== '', stdout);
   }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import fc from 'fast-check';
 import { EgressError, type ErrorCode } from '../../../src/base/errors.ts';
 import { readPrevResult } from '../../../src/cni/prev-result.ts';
 
@@ -86,7 +87,18 @@ describe('an address of prevResult', () => {
     assert.deepEqual(read({ interfaces: [{ name: 'eth0', sandbox: '/x' }], ips }).addresses, ['10.0.0.174']);
   });
 
-  for (const address of ['', '10.0.0.174/33', '10.0.0/24', 'fd00::/129', '10.0.0.1/24/24', 7, null, {}, []]) {
+  for (const address of [
+    '',
+    '10.0.0.11',
+    '10.0.0.174/33',
+    '10.0.0/24',
+    'fd00::/129',
+    '10.0.0.1/24/24',
+    7,
+    null,
+    {},
+    [],
+  ]) {
     test(`cannot be ${JSON.stringify(address)}`, () => {
       assert.equal(codeOf({ ips: [{ address }] }), 'decoding-failure');
     });
@@ -99,8 +111,28 @@ describe('a prevResult that is none', () => {
     [null, 'no-prev-result'],
     [{ ips: {} }, 'decoding-failure'],
     [{ interfaces: 'eth0' }, 'decoding-failure'],
+    [{ ips: [null] }, 'decoding-failure'],
+    [{ interfaces: [null] }, 'decoding-failure'],
   ] as const) {
     test(`is refused as ${code} when it is ${JSON.stringify(prevResult)}`, () =>
       assert.equal(codeOf(prevResult), code));
   }
+
+  test('is refused in words of ours or taken, never something else', () => {
+    const anyMember = fc.oneof(fc.jsonValue(), fc.constantFrom('10.0.0.1/24', 0, 'eth0', '/run/netns/a'));
+    const anyItem = fc.oneof(
+      fc.jsonValue(),
+      fc.record(
+        { name: anyMember, sandbox: anyMember, address: anyMember, interface: anyMember },
+        { requiredKeys: [] },
+      ),
+    );
+    const anyResult = fc.oneof(fc.jsonValue(), fc.record({ ips: fc.array(anyItem), interfaces: fc.array(anyItem) }));
+    fc.assert(
+      fc.property(anyResult, (result) => {
+        codeOf(result);
+      }),
+      { numRuns: 1000 },
+    );
+  });
 });

@@ -97,6 +97,10 @@ describe('what is desired', () => {
   });
 });
 
+test('the highest bit of the mark may be ours', () => {
+  assert.doesNotThrow(() => desired({ ...node, fwmark: 0x80000000 }, attachment()));
+});
+
 test('the exits of an attachment are those that its matches name, the built-in ones left out', () => {
   assert.deepEqual(exitsOf(node, attachment({ matches: [...everywhere('backup'), ...everywhere('drop')] })), [backup]);
   assert.deepEqual(exitsOf(node, attachment({ matches: everywhere('node') })), []);
