@@ -2,6 +2,7 @@ import { startupSnapshot } from 'node:v8';
 import { runAsOperator } from './operator.ts';
 import { runAsPlugin } from './plugin.ts';
 import { version } from './version.ts';
+import { warmUp } from './warm-up.ts';
 
 /**
  * The one binary: a runtime calls it with CNI_COMMAND in the environment, a person with words on the command line.
@@ -21,5 +22,9 @@ async function run(words: readonly string[]): Promise<number> {
   return 0;
 }
 
-if (startupSnapshot.isBuildingSnapshot()) startupSnapshot.setDeserializeMainFunction(main);
-else void main();
+async function makeSnapshot(): Promise<void> {
+  await warmUp();
+  startupSnapshot.setDeserializeMainFunction(main);
+}
+
+void (startupSnapshot.isBuildingSnapshot() ? makeSnapshot() : main());

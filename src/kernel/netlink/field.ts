@@ -81,5 +81,7 @@ export const listOf = <T>(type: number, field: Field<T>): Field<readonly T[]> & 
   nested: true,
   encode: (values) => Buffer.concat(values.map((value) => encodeAttribute(type, field, value))),
   decode: (bytes) =>
-    [...walk(bytes)].filter((attribute) => attribute.type === type).map(({ payload }) => field.decode(payload)),
+    walk(bytes)
+      .filter((attribute) => attribute.type === type)
+      .map(({ payload }) => field.decode(payload)),
 });

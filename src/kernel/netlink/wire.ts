@@ -43,16 +43,18 @@ export function encode<T extends Table>(table: T, values: Values<T>): Buffer {
 }
 
 /** The attributes of `bytes`, one by one. One that claims more than there is, or less than its header, is a RangeError. */
-export function* walk(bytes: Buffer): Generator<Attribute> {
+export function walk(bytes: Buffer): readonly Attribute[] {
+  const attributes: Attribute[] = [];
   for (let offset = 0; offset + headerLength <= bytes.length; ) {
     const length = bytes.readUInt16LE(offset);
     const type = bytes.readUInt16LE(offset + 2) & typeMask;
     if (length < headerLength || offset + length > bytes.length) {
       throw new RangeError(`Attribute ${type} claims ${length} bytes at ${offset} of ${bytes.length}`);
     }
-    yield { type, payload: bytes.subarray(offset + headerLength, offset + length) };
+    attributes.push({ type, payload: bytes.subarray(offset + headerLength, offset + length) });
     offset += aligned(length);
   }
+  return attributes;
 }
 
 /** The attributes of `bytes` that the table knows; those of a newer kernel are passed over. */

@@ -77,7 +77,7 @@ export const elementAttributes = {
 const elements: Nested<readonly Buffer[]> = {
   nested: true,
   encode: (list) => Buffer.concat(list.map((element, i) => encodeAttribute(i + 1, rawNested, element))),
-  decode: (bytes) => [...walk(bytes)].map(({ payload }) => payload),
+  decode: (bytes) => walk(bytes).map(({ payload }) => payload),
 };
 
 /** NFTA_SET_ELEM_LIST_* */
