@@ -21,9 +21,9 @@ const blank = {
 /** Rows below a head, in columns, as kubectl prints them. */
 export function printTable(head: readonly string[], rows: readonly (readonly string[])[], colors: boolean): string {
   const table = new Table({
-    head: [...head],
+    head: head.map((title) => (colors ? `\x1b[1m${title}\x1b[22m` : title)),
     chars: blank,
-    style: { 'padding-left': 0, 'padding-right': 0, head: colors ? ['bold'] : [], border: [] },
+    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
   });
   table.push(...rows.map((row) => [...row]));
   return `${table.toString().replace(/ +$/gm, '')}\n`;

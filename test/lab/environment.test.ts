@@ -11,7 +11,12 @@ import { world } from '../support/world.ts';
 /** Runs a script with everything read-only that the node does not have for itself, then the plugin. */
 const readOnly = (...mounts: readonly string[]) => [
   ...[tool('unshare'), '--mount', '--propagation', 'private', tool('sh'), '-ec'],
-  [...mounts, 'if touch /tmp/probe 2>/dev/null; then exit 99; fi', 'exec "$0"'].join('; '),
+  [
+    'mount --bind "$(dirname "$0")" /mnt', // the project may lie in one of the folders that are mounted over
+    ...mounts,
+    'if touch /tmp/probe 2>/dev/null; then exit 99; fi',
+    'exec "/mnt/$(basename "$0")"',
+  ].join('; '),
 ];
 
 const remount = 'mount -o remount,bind,ro /';

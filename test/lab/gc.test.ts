@@ -107,6 +107,7 @@ describe('egress gc', labTest, () => {
   test('takes down pods whose interface is gone, and prints with --dry-run the commands that do the same', async () => {
     await using lab = await Lab.create();
     const { node, kept, dead, elsewhere } = await makeScene(lab);
+    await dead.network.ip('link delete eth0'); // with the namespace alone it would go at some later moment
     await dead.network.remove();
     const before = await snapshot(node);
     const { stdout: plan } = await node.egress('gc', '--dry-run');
