@@ -1,11 +1,15 @@
 import { printScript } from '../nftables/script.ts';
 import { routeText, ruleText } from './describe.ts';
 import type { Change } from './difference.ts';
-import { lanesSet, ownSet, podsMap, snatMap } from './layout.ts';
+import { lanesSet, ownSet, podsMap, sentSet, snatMap } from './layout.ts';
 import type { PolicyRule, Route, Sysctl } from './objects.ts';
 import { planOf } from './operations.ts';
 
-const sets = [ownSet, ...([4, 6] as const).flatMap((family) => [podsMap(family), snatMap(family), lanesSet(family)])];
+const sets = [
+  ownSet,
+  sentSet,
+  ...([4, 6] as const).flatMap((family) => [podsMap(family), snatMap(family), lanesSet(family)]),
+];
 
 /** Changes as the commands that would make them, in their order; empty when there is nothing to do. */
 export function printChanges(changes: readonly Change[]): string {

@@ -4,7 +4,7 @@ import type { NodeState, SteeredAttachment } from '../datapath/attachment.ts';
 import { exitsOf } from '../datapath/desired.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { Counters, Host, LinkAddress, Observed } from '../datapath/host.ts';
-import { podsMap } from '../datapath/layout.ts';
+import { podsMap, sentSet } from '../datapath/layout.ts';
 import type { HostObject, Link, PolicyRule } from '../datapath/objects.ts';
 import { planOf } from '../datapath/operations.ts';
 import type { OurState } from '../datapath/release.ts';
@@ -14,8 +14,8 @@ import { deleteFlows } from './conntrack/flows.ts';
 import { readCounters } from './counters.ts';
 import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { findElementsByComment, listSets, tableExists } from './nftables/read.ts';
-import { readGeneration, runTransaction } from './nftables/transaction.ts';
-import { findPods, observeOurs, observeRouting, observeTable } from './observe.ts';
+import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
+import { findPods, observeOurs, observeRouting, observeSent, observeTable } from './observe.ts';
 import { listAddresses } from './rtnetlink/address.ts';
 import { readLink, setLinkDown } from './rtnetlink/link.ts';
 import { readNeighbour } from './rtnetlink/neighbour.ts';
@@ -79,8 +79,9 @@ export class LinuxHost implements Host, Disposable {
     const table: HostObject[] = (await this.hasTable())
       ? [{ kind: 'table' }, ...(await observeTable(this.#netfilter, node, attachment, contents))]
       : [];
-    const routing = await observeRouting(this.#route, node, exitsOf(node, attachment));
-    return { state: [...table, ...routing], generation };
+    const exits = exitsOf(node, attachment);
+    const sent = await observeSent(this.#netfilter, exits);
+    return { state: [...table, ...sent, ...(await observeRouting(this.#route, node, exits))], generation };
   }
 
   async observeOurs(tables: readonly number[]): Promise<Observed<OurState>> {
@@ -115,11 +116,15 @@ export class LinuxHost implements Host, Disposable {
     }
   }
 
+  hasEgressHook(): Promise<boolean> {
+    return canHook(this.#netfilter, { type: 'filter', hook: 'egress', device: 'lo', priority: 0 });
+  }
+
   async apply(changes: readonly Change[], generation: number): Promise<boolean> {
     const { before, transaction, after } = planOf(changes);
     await applyOutside(this.#route, before);
     try {
-      const sets = transaction.length > 0 ? await listSets(this.#netfilter) : [];
+      const sets = transaction.length > 0 ? [...(await listSets(this.#netfilter)), sentSet] : [];
       await runTransaction(this.#netfilter, transaction, generation, sets);
     } catch (error) {
       if (isKernelError(error, 'ERESTART')) return false;
