@@ -19,11 +19,11 @@ export interface Decision<T> {
 export async function change<T>(
   { host, log }: Machine,
   look: () => Promise<Observed<T>>,
-  decide: (seen: T) => readonly Change[],
+  decide: (seen: T) => readonly Change[] | Promise<readonly Change[]>,
 ): Promise<Decision<T>> {
   for (let tried = 1; tried <= tries; tried++) {
     const { state: seen, generation } = await look();
-    const changes = decide(seen);
+    const changes = await decide(seen);
     if (await host.apply(changes, generation)) return { seen, changes };
     log.debug({ tried }, 'The ruleset changed meanwhile, deciding again');
   }

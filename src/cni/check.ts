@@ -25,5 +25,5 @@ export async function problemsOf(machine: Machine, record: AttachmentRecord): Pr
   if (node === undefined) return ['The node’s record is missing'];
   const attachment = steeredOf(record);
   const { state } = await machine.host.observe(node, attachment, { contents: true });
-  return differenceNow(machine, node, attachment, state).flatMap(describe);
+  return (await differenceNow(machine, node, attachment, state)).flatMap(describe);
 }

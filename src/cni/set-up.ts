@@ -5,6 +5,7 @@ import { type Change, difference } from '../datapath/difference.ts';
 import { addressHex } from '../datapath/layout.ts';
 import type { HostObject } from '../datapath/objects.ts';
 import { looseReversePath, reversePathName } from '../datapath/reverse-path.ts';
+import { needsEgressHook, withoutEgressHook } from '../datapath/sent.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
 import type { Machine } from './machine.ts';
@@ -13,18 +14,29 @@ import type { Machine } from './machine.ts';
 export const steeredOf = (record: AttachmentRecord): SteeredAttachment => ({ ...record, mark: markOf(record) });
 
 /** What is missing, different or too much of all that the attachment needs. */
-export function differenceNow(
+export async function differenceNow(
   { host }: Machine,
   node: NodeRecord,
   attachment: SteeredAttachment,
   observed: readonly HostObject[],
-): Change[] {
+): Promise<Change[]> {
   const all = host.readSysctl(reversePathName('all'));
   const filters = exitsOf(node, attachment).flatMap(
     ({ device }) => looseReversePath(device, all, host.readSysctl(reversePathName(device))) ?? [],
   );
   const observedFilters = filters.map((filter) => ({ ...filter, value: host.readSysctl(filter.name) ?? '' }));
-  return difference([...filters, ...desired(node, attachment)], [...observedFilters, ...observed]);
+  const wanted = await possible(host, desired(node, attachment), observed);
+  return difference([...filters, ...wanted], [...observedFilters, ...observed]);
+}
+
+/** What the kernel can have of what is desired. It is asked only while nothing tells that it has the egress hook. */
+async function possible(
+  host: Machine['host'],
+  wanted: readonly HostObject[],
+  observed: readonly HostObject[],
+): Promise<readonly HostObject[]> {
+  if (!wanted.some(needsEgressHook) || observed.some(needsEgressHook)) return wanted;
+  return (await host.hasEgressHook()) ? wanted : withoutEgressHook(wanted);
 }
 
 /**
@@ -41,8 +53,8 @@ export async function setUp(
   const { changes } = await change(
     machine,
     () => machine.host.observe(node, attachment, { contents: thorough }),
-    (observed) => {
-      const changes = differenceNow(machine, node, attachment, observed);
+    async (observed) => {
+      const changes = await differenceNow(machine, node, attachment, observed);
       rememberOverwritten(machine, node, changes);
       return changes;
     },

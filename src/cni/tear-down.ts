@@ -96,7 +96,8 @@ function forgetUnused(
   changes: readonly Change[],
 ): void {
   const gone = new Set(changes.flatMap(({ object }) => (object.kind === 'chain' ? [object.name] : [])));
-  const everything = seen.chains.length === 0 || changes.some(({ object }) => object.kind === 'table');
+  const everything =
+    seen.chains.length === 0 || changes.some(({ object }) => object.kind === 'table' && object.family === undefined);
   if (everything) store.forgetNode();
   if (everything || node === undefined) return;
   const left = new Set(seen.chains.filter(({ name }) => !gone.has(name)).map(({ name }) => exitIdOfChain(name)));

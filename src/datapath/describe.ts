@@ -1,7 +1,8 @@
 import { addressFromBytes } from '../base/address.ts';
-import { type Chain, type Element, tableName } from '../nftables/object.ts';
+import type { Chain, Element } from '../nftables/object.ts';
+import { nameOfTable } from '../nftables/script.ts';
 import { type Change, missingRules } from './difference.ts';
-import { exitIdOfKey } from './layout.ts';
+import { deviceOfKey, exitIdOfKey, setNames } from './layout.ts';
 import type { HostObject, PolicyRule, Route, Sysctl } from './objects.ts';
 
 /** What a change says about the node, in sentences for a person: what is missing, different, or too much. */
@@ -31,7 +32,7 @@ function describeChain(desired: Chain, observed: Chain): string[] {
 export function nameOf(object: HostObject): string {
   switch (object.kind) {
     case 'table':
-      return `table inet ${tableName}`;
+      return `table ${nameOfTable(object)}`;
     case 'set':
       return `${object.value === undefined ? 'set' : 'map'} ${object.name}`;
     case 'chain':
@@ -51,9 +52,9 @@ export function nameOf(object: HostObject): string {
 function elementKey({ set, key }: Element): string {
   if (set.startsWith('pods')) return addressFromBytes(Buffer.from(key, 'hex'));
   if (set.startsWith('snat')) return String(exitIdOfKey(key));
+  if (set === setNames.sent) return `${exitIdOfKey(key)} . ${deviceOfKey(key)}`;
   if (!set.startsWith('lanes')) return key;
-  const device = Buffer.from(key.slice(8, 40), 'hex').toString().replace(/\0+$/, '');
-  return `${exitIdOfKey(key)} . ${device} . ${addressFromBytes(Buffer.from(key.slice(40), 'hex'))}`;
+  return `${exitIdOfKey(key)} . ${deviceOfKey(key)} . ${addressFromBytes(Buffer.from(key.slice(40), 'hex'))}`;
 }
 
 const hex = (value: number) => `0x${value.toString(16)}`;

@@ -6,6 +6,7 @@ import type { NodeState, SteeredAttachment } from './attachment.ts';
 import type { ResolvedExit, Way } from './exit.ts';
 import * as layout from './layout.ts';
 import type { HostObject, PolicyRule, Route } from './objects.ts';
+import { desiredSent } from './sent.ts';
 
 /** Everything that must be on the node for one attachment to be steered, except what {@link looseReversePath} says. */
 export function desired(node: NodeState, attachment: SteeredAttachment): HostObject[] {
@@ -14,6 +15,7 @@ export function desired(node: NodeState, attachment: SteeredAttachment): HostObj
     { kind: 'table' },
     ...desiredBase(node),
     ...exits.flatMap((exit) => desiredExit(node, exit)),
+    ...desiredSent(node.fwmark, exits),
     ...policyRules(node, exits),
     ...desiredProgram(node, attachment),
     ...desiredElements(attachment),

@@ -1,6 +1,6 @@
 import { canonicalJson } from '../base/canonical.ts';
 import { mergePrefixes, printRange } from '../nftables/interval.ts';
-import type { Chain, NftSet, Rule } from '../nftables/object.ts';
+import type { Chain, InTable, NftSet, Rule } from '../nftables/object.ts';
 import type { HostObject } from './objects.ts';
 
 /** What must be done to one object so that the node is as it should be. */
@@ -31,12 +31,12 @@ function changeOf(object: HostObject, observed: HostObject | undefined): Change[
 export function keyOf(object: HostObject): string {
   switch (object.kind) {
     case 'table':
-      return 'table';
+      return [...family(object), 'table'].join(' ');
     case 'set':
     case 'chain':
-      return `${object.kind} ${object.name}`;
+      return [...family(object), object.kind, object.name].join(' ');
     case 'element':
-      return `element ${object.set} ${object.key}`;
+      return [...family(object), 'element', object.set, object.key].join(' ');
     case 'rule':
       return `rule ${object.family} ${object.priority} ${canonicalJson([object.action, object.fwmark, object.invert])}`;
     case 'route':
@@ -45,6 +45,8 @@ export function keyOf(object: HostObject): string {
       return `sysctl ${object.name}`;
   }
 }
+
+const family = ({ family }: InTable) => (family === undefined ? [] : [family]);
 
 function same(desired: HostObject, observed: HostObject): boolean {
   if (desired.kind === 'set' && observed.kind === 'set') return sameSet(desired, observed);

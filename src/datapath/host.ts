@@ -63,8 +63,10 @@ export interface Host {
   readNeighbour(device: string, address: Address): Promise<string | undefined>;
   /** Elements of the pods' maps whose comment begins with `mark`; looked up by address where the addresses are known. */
   findElements(mark: string, addresses?: readonly Address[]): Promise<readonly Element[]>;
-  /** Whether our table is there. */
+  /** Whether our table of the family inet is there. */
   hasTable(): Promise<boolean>;
+  /** Whether the kernel has the egress hook of netdev. Asked by trying: changes nothing, but is not cheap. */
+  hasEgressHook(): Promise<boolean>;
 
   /**
    * Makes the changes: what is new is set up before the one nftables transaction, what goes is taken down after it.

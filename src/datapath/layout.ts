@@ -1,6 +1,6 @@
 import { type Address, addressBytes, type Family, families } from '../base/address.ts';
 import type { Hex } from '../nftables/expression.ts';
-import type { NftSet } from '../nftables/object.ts';
+import type { NftSet, Table } from '../nftables/object.ts';
 import { hostHex } from '../nftables/statement.ts';
 
 /** The numbers that a node's configuration chooses, and that everything on the node must agree on. */
@@ -23,6 +23,7 @@ export const chainNames = {
   guard: 'guard',
   drop: 'exit-drop',
   exit: (id: number) => `exit-${id}`,
+  sent: (device: string) => `sent-${device}`,
 } as const;
 
 const programPrefix = 'program-';
@@ -44,6 +45,7 @@ export const setNames = {
   snat: (family: Family) => `snat${family}`,
   lanes: (family: Family) => `lanes${family}`,
   cluster: (family: Family) => `cluster${family}`,
+  sent: 'sent',
 } as const;
 
 const addressType = { 4: 'ipv4_addr', 6: 'ipv6_addr' } as const;
@@ -65,7 +67,7 @@ export const snatMap = (family: Family): NftSet => ({
   value: addressType[family],
 });
 
-/** Exit id, interface and source address that belong together. Each element counts the packets that left. */
+/** Exit id, interface and source address that belong together. Each element counts the packets that may leave. */
 export const lanesSet = (family: Family): NftSet => ({
   kind: 'set',
   name: setNames.lanes(family),
@@ -73,12 +75,28 @@ export const lanesSet = (family: Family): NftSet => ({
   counter: true,
 });
 
+/**
+ * The table that counts where nothing can come between a packet and its interface any more: a next hop that does not
+ * answer loses packets behind all hooks of the family inet.
+ */
+export const sentTable: Table = { kind: 'table', family: 'netdev' };
+
+/** Exit id and its interface. Each element counts the packets that left. */
+export const sentSet: NftSet = {
+  kind: 'set',
+  family: 'netdev',
+  name: setNames.sent,
+  key: ['mark', 'ifname'],
+  counter: true,
+};
+
 /** Types of destinations (RTN_* of linux/rtnetlink.h) that never leave the node or its segment. */
 export const ownSet: NftSet = { kind: 'set', name: setNames.own, key: ['fib_addrtype'] };
 
 /** The sets and maps that get their elements one by one. */
 export const nodeSets: readonly NftSet[] = [
   ownSet,
+  sentSet,
   ...families.flatMap((family) => [podsMap(family), snatMap(family), lanesSet(family)]),
 ];
 
@@ -97,10 +115,16 @@ export const addressHex = (address: Address): Hex => Buffer.from(addressBytes(ad
 export const exitKey = (id: number): Hex => hostHex(id);
 
 /** The key of an element of {@link lanesSet}. */
-export const laneKey = (id: number, device: string, address: Address): Hex =>
-  exitKey(id) + Buffer.from(device).toString('hex').padEnd(32, '0') + addressHex(address);
+export const laneKey = (id: number, device: string, address: Address): Hex => sentKey(id, device) + addressHex(address);
 
-/** The exit's id in the key of an element of {@link snatMap} or {@link lanesSet}. */
+/** The key of an element of {@link sentSet}. */
+export const sentKey = (id: number, device: string): Hex =>
+  exitKey(id) + Buffer.from(device).toString('hex').padEnd(32, '0');
+
+/** The interface in the key of an element of {@link sentSet} or {@link lanesSet}. */
+export const deviceOfKey = (key: Hex): string => Buffer.from(key.slice(8, 40), 'hex').toString().replace(/\0+$/, '');
+
+/** The exit's id in the key of an element of {@link snatMap}, {@link lanesSet} or {@link sentSet}. */
 export const exitIdOfKey = (key: Hex): number => Buffer.from(key.slice(0, 8), 'hex').readUInt32LE();
 
 /** Priorities of our policy rules: jump over the exits, the exits, and where the jump lands. */

@@ -12,11 +12,13 @@ export interface UsedChain extends Chain {
 
 /** What of ours is on the node, as the kernel tells it. */
 export interface OurState {
-  /** Whether our table is there; without it there is nothing in `chains`, `sets` and `exitElements`. */
+  /** Whether our table of the family inet is there; without it there is nothing in `chains` and `sets`. */
   readonly table: boolean;
   readonly chains: readonly UsedChain[];
   readonly sets: readonly NftSet[];
-  /** Elements of the maps and sets of exits (snat, lanes). */
+  /** Chains of our table of the family netdev; absent without that table. */
+  readonly sent?: readonly Chain[];
+  /** Elements of the maps and sets of exits (snat, lanes, sent). */
   readonly exitElements: readonly Element[];
   readonly rules: readonly PolicyRule[];
   readonly routes: readonly Route[];
@@ -43,10 +45,21 @@ export function released(state: OurState, elements: readonly Element[], remember
   const exitIds = new Set(left.map(({ name }) => layout.exitIdOfChain(name)));
   const exitObjects = objectsOfOtherExits(state, exitIds, remembered);
   if (!left.some(({ name }) => layout.isProgramChain(name))) {
-    return [...exitObjects.host, ...(state.table ? [{ kind: 'table' } as const] : [])];
+    return [...exitObjects.host, ...(state.table ? [{ kind: 'table' } as const] : []), ...goneSent(state, new Set())];
   }
   const goneSets = state.sets.filter((set) => goneChains.some((chain) => set.name.startsWith(`${chain.name}-`)));
-  return [...exitObjects.host, ...elements, ...exitObjects.nft, ...goneChains, ...goneSets];
+  const nft = [...elements, ...exitObjects.nft, ...goneChains, ...goneSets];
+  return [...exitObjects.host, ...nft, ...goneSent(state, exitIds)];
+}
+
+/** Counters of exits that are not in use, and chains at interfaces that no other exit has; with the last, the table. */
+function goneSent({ sent, exitElements }: OurState, used: ReadonlySet<number | undefined>): HostObject[] {
+  if (sent === undefined) return [];
+  const elements = exitElements.filter(({ family }) => family === 'netdev');
+  const isUsed = ({ key }: Element) => used.has(layout.exitIdOfKey(key));
+  const left = elements.filter(isUsed).map(({ key }) => layout.chainNames.sent(layout.deviceOfKey(key)));
+  if (left.length === 0) return [layout.sentTable];
+  return [...elements.filter((element) => !isUsed(element)), ...sent.filter(({ name }) => !left.includes(name))];
 }
 
 /** Programs that only the elements lead to, then exits that only those programs lead to. */
@@ -81,7 +94,7 @@ function objectsOfOtherExits(state: OurState, used: ReadonlySet<number | undefin
   );
   return {
     host: [...goneRules, ...state.routes.filter(({ table }) => !isUsedTable(table)), ...putBack(used, remembered)],
-    nft: state.exitElements.filter((element) => !used.has(layout.exitIdOfKey(element.key))),
+    nft: state.exitElements.filter(({ family, key }) => family === undefined && !used.has(layout.exitIdOfKey(key))),
   };
 }
 

@@ -1,9 +1,9 @@
 import { families } from '../base/address.ts';
 import type { Counters } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
-import type { Counter } from '../nftables/observed.ts';
+import type { Counter, ObservedElement } from '../nftables/observed.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
-import { listElements, listRules } from './nftables/read.ts';
+import { listElements, listRules, tableExists } from './nftables/read.ts';
 
 const none: Counter = { packets: 0n, bytes: 0n };
 
@@ -19,11 +19,11 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
     const id = layout.exitIdOfChain(chain);
     if (id !== undefined) steered.set(id, counter);
   }
+  for (const { key, counter = none } of await listLeft(socket)) {
+    const id = layout.exitIdOfKey(key);
+    left.set(id, add(left.get(id) ?? none, counter));
+  }
   for (const family of families) {
-    for (const { key, counter = none } of await listElements(socket, layout.lanesSet(family))) {
-      const id = layout.exitIdOfKey(key);
-      left.set(id, add(left.get(id) ?? none, counter));
-    }
     for (const { comment = '', counter = none } of await listElements(socket, layout.podsMap(family))) {
       pods.set(comment, add(pods.get(comment) ?? none, counter));
     }
@@ -35,4 +35,12 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
     dropped: ofChain.get(layout.chainNames.drop) ?? none,
     guarded: ofChain.get(layout.chainNames.guard) ?? none,
   };
+}
+
+/** Elements that count what left; without the egress hook of netdev the lanes, which cannot see a next hop fail. */
+async function listLeft(socket: NetlinkSocket): Promise<ObservedElement[]> {
+  const sets = (await tableExists(socket, layout.sentTable)) ? [layout.sentSet] : families.map(layout.lanesSet);
+  const elements: ObservedElement[] = [];
+  for (const set of sets) elements.push(...(await listElements(socket, set)));
+  return elements;
 }

@@ -14,8 +14,8 @@ import { deleteFlows } from './conntrack/flows.ts';
 import { readCounters } from './counters.ts';
 import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { findElementsByComment, tableExists } from './nftables/read.ts';
-import { readGeneration, runTransaction } from './nftables/transaction.ts';
-import { findPods, observeOurs, observeRouting, observeTable } from './observe.ts';
+import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
+import { findPods, observeOurs, observeRouting, observeSent, observeTable } from './observe.ts';
 import { listAddresses } from './rtnetlink/address.ts';
 import { readLink, setLinkDown } from './rtnetlink/link.ts';
 import { readNeighbour } from './rtnetlink/neighbour.ts';
@@ -87,8 +87,9 @@ export class LinuxHost implements Host, Disposable {
     const table: HostObject[] = (await this.hasTable())
       ? [{ kind: 'table' }, ...(await observeTable(this.#netfilter, node, attachment, contents))]
       : [];
-    const routing = await observeRouting(this.#route, node, exitsOf(node, attachment));
-    return { state: [...table, ...routing], generation };
+    const exits = exitsOf(node, attachment);
+    const sent = await observeSent(this.#netfilter, exits);
+    return { state: [...table, ...sent, ...(await observeRouting(this.#route, node, exits))], generation };
   }
 
   async observeOurs(tables: readonly number[]): Promise<Observed<OurState>> {
@@ -121,6 +122,10 @@ export class LinuxHost implements Host, Disposable {
             { cause: error },
           );
     }
+  }
+
+  hasEgressHook(): Promise<boolean> {
+    return canHook(this.#netfilter, { type: 'filter', hook: 'egress', device: 'lo', priority: 0 });
   }
 
   async apply(changes: readonly Change[], generation: number): Promise<boolean> {

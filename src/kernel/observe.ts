@@ -6,7 +6,7 @@ import * as layout from '../datapath/layout.ts';
 import type { HostObject, PolicyRule, Route } from '../datapath/objects.ts';
 import type { OurState, UsedChain } from '../datapath/release.ts';
 import type { Expression } from '../nftables/expression.ts';
-import type { Chain, Element, Hook, NftSet } from '../nftables/object.ts';
+import type { Chain, Element, Hook, InTable, NftSet } from '../nftables/object.ts';
 import type { ObservedChain, ObservedElement, ObservedRule } from '../nftables/observed.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
 import {
@@ -22,7 +22,7 @@ import { routeProtocol } from './rtnetlink/protocol.ts';
 import { listRoutes } from './rtnetlink/route.ts';
 import { listRules as listPolicyRules } from './rtnetlink/rule.ts';
 
-/** What is there of what one attachment needs in nftables. */
+/** What is there of what one attachment needs in the table of the family inet. */
 export async function observeTable(
   socket: NetlinkSocket,
   node: NodeState,
@@ -38,10 +38,24 @@ export async function observeTable(
   const exitElements = await listExitElements(socket);
   return [
     ...(await readSets(socket, sets, contents)),
-    ...chains.filter(({ name }) => names.has(name)).map(({ references: _, ...chain }) => chain),
+    ...chains.filter(({ name }) => names.has(name)).map(chainOf),
     ...(await listElements(socket, layout.ownSet)).map(elementOf),
     ...exitElements.filter(({ key }) => exitIds.includes(layout.exitIdOfKey(key))),
     ...(await findPods(socket, attachment.addresses)),
+  ];
+}
+
+/** What is there of what exits need in the table of the family netdev; nothing is looked for when there is no exit. */
+export async function observeSent(socket: NetlinkSocket, exits: readonly ResolvedExit[]): Promise<HostObject[]> {
+  const table = layout.sentTable;
+  if (exits.length === 0 || !(await tableExists(socket, table))) return [];
+  const names = new Set(exits.map(({ device }) => layout.chainNames.sent(device)));
+  const elements = await listElements(socket, layout.sentSet);
+  return [
+    table,
+    ...(await listSets(socket, table)),
+    ...(await readChains(socket, table)).filter(({ name }) => names.has(name)).map(chainOf),
+    ...elements.map(elementOf).filter(({ key }) => exits.some(({ id }) => id === layout.exitIdOfKey(key))),
   ];
 }
 
@@ -64,15 +78,17 @@ async function readSets(socket: NetlinkSocket, sets: readonly NftSet[], contents
   return read;
 }
 
-/** Our chains with their rules, and how often they are led to from elsewhere. */
-export async function readChains(socket: NetlinkSocket): Promise<UsedChain[]> {
-  const rules = Map.groupBy(await listRules(socket), ({ chain }) => chain);
-  return (await listChains(socket)).map((chain) => usedChain(chain, rules.get(chain.name) ?? []));
+/** Our chains of a family with their rules, and how often they are led to from elsewhere. */
+export async function readChains(socket: NetlinkSocket, table: InTable = {}): Promise<UsedChain[]> {
+  const rules = Map.groupBy(await listRules(socket, undefined, table), ({ chain }) => chain);
+  const chains = await listChains(socket, table);
+  return chains.map((chain) => usedChain(chain, rules.get(chain.name) ?? [], table));
 }
 
-function usedChain({ name, hook, use }: ObservedChain, rules: readonly ObservedRule[]): UsedChain {
+function usedChain({ name, hook, use }: ObservedChain, rules: readonly ObservedRule[], { family }: InTable): UsedChain {
   return {
     kind: 'chain',
+    ...(family && { family }),
     name,
     // A place where we never hook in is kept as it is: it equals none of ours.
     ...(hook !== undefined && { hook: hook as Hook }),
@@ -87,9 +103,11 @@ const ruleOf = ({ expressions, comment }: ObservedRule): Chain['rules'][number] 
   ...(comment !== undefined && { comment }),
 });
 
+const chainOf = ({ references: _, ...chain }: UsedChain): Chain => chain;
+
 const elementOf = ({ counter: _, ...element }: ObservedElement): Element => element;
 
-/** Elements of the maps and sets of all exits. */
+/** Elements of the maps and sets of all exits in the table of the family inet. */
 export async function listExitElements(socket: NetlinkSocket): Promise<Element[]> {
   const elements: Element[] = [];
   for (const family of families) {
@@ -156,11 +174,14 @@ export async function observeOurs(
   const lookups = rules.flatMap(({ action }) =>
     typeof action === 'object' && 'lookup' in action ? [action.lookup] : [],
   );
+  const hasSent = await tableExists(netfilter, layout.sentTable);
+  const sent = hasSent ? await listElements(netfilter, layout.sentSet) : [];
   return {
     table: await tableExists(netfilter),
     chains: await readChains(netfilter),
     sets: await listSets(netfilter),
-    exitElements: await listExitElements(netfilter),
+    ...(hasSent && { sent: (await readChains(netfilter, layout.sentTable)).map(chainOf) }),
+    exitElements: [...(await listExitElements(netfilter)), ...sent.map(elementOf)],
     rules,
     routes: await listOurRoutes(route, [...lookups, ...tables]),
   };

@@ -14,6 +14,14 @@ export type Expression =
       readonly length: number;
       readonly dreg: number;
     }
+  | {
+      /** A field of an IPv6 extension header of type `header`; without such a header in the packet the rule ends. */
+      readonly name: 'exthdr';
+      readonly header: number;
+      readonly offset: number;
+      readonly length: number;
+      readonly dreg: number;
+    }
   | { readonly name: 'ct'; readonly key: 'direction'; readonly dreg: number }
   | { readonly name: 'fib'; readonly field: 'saddr' | 'daddr'; readonly result: 'type'; readonly dreg: number }
   | {
@@ -40,7 +48,7 @@ export type Expression =
 export type Hex = string;
 
 /** Keys of `meta`, in nft's words (`enum nft_meta_keys`). */
-export type MetaKey = 'mark' | 'iifname' | 'oifname' | 'nfproto' | 'l4proto';
+export type MetaKey = 'protocol' | 'mark' | 'iifname' | 'oifname' | 'nfproto' | 'l4proto';
 
 /** What becomes of a packet; `jump` and `goto` name the chain. */
 export type Verdict =

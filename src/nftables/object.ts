@@ -25,14 +25,30 @@ export interface Rule {
 }
 
 /** Where a base chain is hooked in; a lower priority sees the packet earlier. */
-export interface Hook {
+export type Hook = InetHook | DeviceHook;
+
+/** A hook of the family inet. */
+export interface InetHook {
   readonly type: 'filter' | 'nat';
   readonly hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
   readonly priority: number;
 }
 
+/** The hook of the family netdev at which packets are handed to one device: routing and neighbours are behind them. */
+export interface DeviceHook {
+  readonly type: 'filter';
+  readonly hook: 'egress';
+  readonly device: string;
+  readonly priority: number;
+}
+
+/** We have a table of each family, both named {@link tableName}. What has no family is in that of inet. */
+export interface InTable {
+  readonly family?: 'netdev';
+}
+
 /** A chain with all its rules: they are written, compared and removed together. */
-export interface Chain {
+export interface Chain extends InTable {
   readonly kind: 'chain';
   readonly name: string;
   readonly hook?: Hook;
@@ -43,7 +59,7 @@ export interface Chain {
  * A set, or with `value` a map. `intervals` is the fixed content of an interval set, as canonical prefixes that do not
  * overlap; other sets get their elements one by one.
  */
-export interface NftSet {
+export interface NftSet extends InTable {
   readonly kind: 'set';
   readonly name: string;
   readonly key: readonly DataType[];
@@ -54,7 +70,7 @@ export interface NftSet {
 }
 
 /** An element of a set or map that is no interval. */
-export interface Element {
+export interface Element extends InTable {
   readonly kind: 'element';
   readonly set: string;
   readonly key: Hex;
@@ -64,20 +80,20 @@ export interface Element {
   readonly comment?: string;
 }
 
-/** The table itself, {@link tableName}. */
-export interface Table {
+/** A table itself. */
+export interface Table extends InTable {
   readonly kind: 'table';
 }
 
-/** Anything in our table. */
+/** Anything in our tables. */
 export type NftObject = NftSet | Chain | Element;
 
-/** The table's name; its family is always `inet`. */
+/** The name of both our tables. */
 export const tableName = 'cni-egress';
 
 /**
- * One step of a transaction, on the table {@link tableName}. `flush` empties a set or takes the rules out of a chain;
- * `add` of an existing set or chain is no error, of an existing element is one.
+ * One step of a transaction. `flush` empties a set or takes the rules out of a chain; `add` of an existing set or chain
+ * is no error, of an existing element is one.
  */
 export type Operation =
   | { readonly verb: 'add' | 'delete'; readonly object: Table | NftObject }

@@ -7,13 +7,15 @@ import {
   dataTypes,
   type Element,
   type Hook,
+  type InTable,
   type NftSet,
   type Operation,
   type Rule,
   tableName,
 } from './object.ts';
 
-const table = `inet ${tableName}`;
+/** A table in nft's words. */
+export const nameOfTable = ({ family }: InTable): string => `${family ?? 'inet'} ${tableName}`;
 
 /**
  * A transaction as a script for `nft -f`, one command on a line. It is for people to read and to replay; nft has no
@@ -34,6 +36,7 @@ export function printScript(operations: readonly Operation[], sets: readonly Nft
 /** The commands of one operation: a chain that is added has one more for each of its rules. */
 export function printOperation(operation: Operation, sets: readonly NftSet[]): readonly string[] {
   const { verb, object } = operation;
+  const table = nameOfTable(object);
   switch (object.kind) {
     case 'table':
       return [`${verb} table ${table}`];
@@ -56,12 +59,17 @@ export function printOperation(operation: Operation, sets: readonly NftSet[]): r
 export const printRule = ({ statements, comment }: Rule): string =>
   [...statements.map(({ text }) => text), ...(comment === undefined ? [] : [`comment "${comment}"`])].join(' ');
 
-function printChain({ name, hook, rules }: Chain): readonly string[] {
+function printChain(chain: Chain): readonly string[] {
+  const { name, hook, rules } = chain;
+  const table = nameOfTable(chain);
   const base = hook === undefined ? '' : ` { ${printHook(hook)} }`;
   return [`add chain ${table} ${name}${base}`, ...rules.map((rule) => `add rule ${table} ${name} ${printRule(rule)}`)];
 }
 
-const printHook = ({ type, hook, priority }: Hook) => `type ${type} hook ${hook} priority ${priority}; policy accept;`;
+function printHook(base: Hook): string {
+  const device = base.hook === 'egress' ? ` device "${base.device}"` : '';
+  return `type ${base.type} hook ${base.hook}${device} priority ${base.priority}; policy accept;`;
+}
 
 function printDefinition({ key, value, counter, intervals }: NftSet): string {
   const type = `type ${key.join(' . ')}${value === undefined ? '' : ` : ${value}`};`;

@@ -135,6 +135,55 @@ export const markDeviceSourceIn = (of: Family, mask: number, set: string): State
   ],
 });
 
+/** Masked mark and outgoing interface together are in a set of `mark . ifname`. */
+export const markDeviceIn = (mask: number, set: string): Statement => ({
+  text: `meta mark & ${mark(mask)} . oifname @${set}`,
+  expressions: [...loadMark(mask), { name: 'meta', key: 'oifname', dreg: 9 }, { name: 'lookup', set, sreg: 1 }],
+});
+
+/**
+ * The packet is a fragment, and not the first. For the family netdev, where the packet's family is known by its
+ * protocol (ETH_P_* in network order).
+ */
+export const laterFragment = (of: Family): Statement => fragments[of];
+
+/** NEXTHDR_FRAGMENT */
+const fragmentHeader = 44;
+
+const fragments: Readonly<Record<Family, Statement>> = {
+  4: {
+    text: 'ip frag-off & 8191 != 0',
+    expressions: [
+      ...ofProtocol('0800'),
+      { name: 'payload', base: 'network', offset: 6, length: 2, dreg: 1 },
+      ...isNotZero('1fff'),
+    ],
+  },
+  6: {
+    text: 'frag frag-off != 0',
+    expressions: [
+      ...ofProtocol('86dd'),
+      { name: 'exthdr', header: fragmentHeader, offset: 2, length: 2, dreg: 1 },
+      ...isNotZero('fff8'),
+    ],
+  },
+};
+
+function ofProtocol(protocol: Hex): Expression[] {
+  return [
+    { name: 'meta', key: 'protocol', dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: protocol },
+  ];
+}
+
+/** Some of the two bytes' bits under the mask are set. */
+function isNotZero(mask: Hex): Expression[] {
+  return [
+    { name: 'bitwise', sreg: 1, dreg: 1, length: 2, mask, xor: '0000' },
+    { name: 'cmp', op: 'neq', sreg: 1, data: '0000' },
+  ];
+}
+
 /** Counts the packet. */
 export const counter: Statement = { text: 'counter', expressions: [{ name: 'counter' }] };
 

@@ -88,6 +88,34 @@ const chains: readonly Part[] = [
   },
 ];
 
+const counting: readonly Part[] = [
+  {
+    what: 'the table that counts what left',
+    lose: (node) => nft(node, 'delete table netdev cni-egress'),
+    named: () => 'table netdev cni-egress is missing',
+  },
+  {
+    what: 'the chain at the exit’s interface',
+    lose: (node) => nft(node, 'delete chain netdev cni-egress sent-eth1'),
+    named: () => 'base chain sent-eth1 is missing',
+  },
+  {
+    what: 'the set of exits that count',
+    lose: (node) => nft(node, 'flush chain netdev cni-egress sent-eth1', 'delete set netdev cni-egress sent'),
+    named: () => 'set sent is missing',
+  },
+  {
+    what: 'the count of the exit',
+    lose: (node, { exit }) => nft(node, `delete element netdev cni-egress sent { ${exit} . "eth1" }`),
+    named: ({ exit }) => `element ${exit} . eth1 of sent is missing`,
+  },
+  {
+    what: 'the rules at the exit’s interface',
+    lose: (node) => nft(node, 'flush chain netdev cni-egress sent-eth1'),
+    named: () => 'rule 3 of base chain sent-eth1 is missing: frag frag-off != 0 return',
+  },
+];
+
 const rules: readonly Part[] = [
   {
     what: 'the rule that looks up pods',
@@ -176,7 +204,7 @@ describe('CHECK', labTest, () => {
 
   after(() => lab.remove());
 
-  for (const { what, lose, named } of [...elements, ...chains, ...rules, ...routing]) {
+  for (const { what, lose, named } of [...elements, ...chains, ...counting, ...rules, ...routing]) {
     test(`fails without ${what}, names it, and passes again after ADD is repeated`, async () => {
       await lose(node, names);
       const { code, json } = await node.plugin('CHECK', { pod });

@@ -76,6 +76,26 @@ for (const primary of primaries) {
 }
 
 describe('DEL', labTest, () => {
+  test('of the last pod that leaves by an interface takes what counts there, and nothing else', async () => {
+    await using lab = await Lab.create();
+    const node = await settledNode(lab);
+    const before = await snapshot(node);
+    const front = { name: 'front', interface: 'eth0', nextHop: world.front.gateway };
+    const policies = [partners, front].map(({ name }) => ({ name, namespaces: [name], exit: name }));
+    await node.write({ egress: egressEntry({ exits: [partners, front], policies }) });
+    const pods = [await node.started('partners'), await node.started('partners'), await node.started('front')];
+    const counting: (readonly string[])[] = [];
+    for (const pod of pods) {
+      await del(node, pod);
+      const chains = await node.machine.must(['nft', 'list', 'chains', 'netdev']);
+      counting.push(chains.match(/sent-\w+/g) ?? []);
+      assert.equal((await node.egress('check')).code, 0);
+    }
+    assert.deepEqual(counting, [['sent-eth1', 'sent-eth0'], ['sent-eth0'], []]);
+    await node.withoutEgress(() => Promise.all(pods.map((pod) => node.end(pod))));
+    assertUnchanged(before, await snapshot(node));
+  });
+
   test('after an ADD that failed takes down nothing, and does not fail', async () => {
     await using lab = await Lab.create();
     const node = await settledNode(lab);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { egressEntry, type Json, partners } from '../support/chain.ts';
+import { egressEntry, type Json, partners, policy } from '../support/chain.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import { leaks, packetsFrom, packetsTo } from '../support/packets.ts';
@@ -11,25 +11,20 @@ import { world } from '../support/world.ts';
 interface Loss {
   readonly what: string;
   readonly happens: (lab: Lab, node: LabNode) => Promise<void>;
-  /** Whether the exit counts what it loses. What nobody takes on the other side of its interface has left for it. */
-  readonly counted: boolean;
 }
 
 const losses: readonly Loss[] = [
   {
     what: 'interface is down',
     happens: (_, node) => node.machine.ip('link set eth1 down'),
-    counted: true,
   },
   {
     what: 'interface is gone',
     happens: (lab, node) => node.machine.ip(`link set eth1 netns ${lab.back.host.name}`),
-    counted: true,
   },
   {
     what: 'cable is pulled',
     happens: (lab) => lab.back.namespace.ip('link set node5 down'),
-    counted: false,
   },
   {
     what: 'next hop is gone',
@@ -37,12 +32,10 @@ const losses: readonly Loss[] = [
       await lab.back.host.ip('address flush dev eth0');
       await node.machine.ip('neigh flush dev eth1');
     },
-    counted: false,
   },
   {
     what: 'addresses are not on this node any more',
     happens: (_, node) => node.machine.ip(...world.exitAddress.map((address) => `address delete ${address} dev eth1`)),
-    counted: true,
   },
   {
     what: 'route is removed',
@@ -51,13 +44,12 @@ const losses: readonly Loss[] = [
       await node.machine.must(['ip', '-4', 'route', 'delete', 'default', 'table', `${table}`, 'metric', '1024']);
       await node.machine.must(['ip', '-6', 'route', 'delete', 'default', 'table', `${table}`, 'metric', '1024']);
     },
-    counted: true,
   },
 ];
 
 describe('when of an exit', labTest, () => {
-  for (const { what, happens, counted } of losses) {
-    test(`the ${what}, nothing leaves with another address`, async () => {
+  for (const { what, happens } of losses) {
+    test(`the ${what}, nothing leaves with another address, and all is counted`, async () => {
       await using lab = await Lab.create();
       const node = await lab.node();
       const pod = await node.started();
@@ -67,12 +59,12 @@ describe('when of an exit', labTest, () => {
       await happens(lab, node);
       await setTimeout(300);
       await sender.stop();
-      const before = await partnersStatus(node);
+      const before = await exitStatus(node);
       assert.deepEqual(await pod.askEach('udp'), ['nothing', 'nothing']);
-      const after = await partnersStatus(node);
+      const after = await exitStatus(node);
       const steered = after.steered.packets - before.steered.packets;
       assert.ok(steered >= 2, 'both packets, and what ends the connections of the sender, were for the exit');
-      assert.equal(after.dropped.packets - before.dropped.packets, counted ? steered : 0);
+      assert.equal(after.dropped.packets - before.dropped.packets, steered);
       const packets = await capture.stop();
       assert.deepEqual(leaks(packets), []);
       assert.notEqual(packetsTo(packets, ...world.service).length, 0, 'before the loss packets left');
@@ -104,6 +96,74 @@ describe('when of an exit', labTest, () => {
     assert.deepEqual(packetsTo(await capture.stop(), ...world.service), []);
     assert.equal((await node.plugin('ADD', { pod })).code, 0);
     assert.deepEqual(await pod.askEach('udp'), world.exitAddress);
+  });
+});
+
+describe('what an exit counts as left', labTest, () => {
+  test('goes on when the next hop is back, and what was dropped stays so', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const pod = await node.started();
+    const [hop4, hop6] = world.back.gateway;
+    await lab.back.host.ip('address flush dev eth0');
+    assert.deepEqual(await pod.askEach('udp'), ['nothing', 'nothing']);
+    await untilNobodyWaits(node);
+    assert.deepEqual(await packetCounts(node), { steered: 2, left: 0, dropped: 2 });
+    await lab.back.host.ip(`address add ${hop4}/24 dev eth0`, `address add ${hop6}/64 dev eth0`);
+    await node.machine.ip('neigh flush dev eth1 nud failed');
+    assert.deepEqual(await pod.askEach('udp'), world.exitAddress);
+    assert.deepEqual(await packetCounts(node), { steered: 4, left: 2, dropped: 2 });
+  });
+
+  test('has a large UDP datagram once, however many fragments leave', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const pod = await node.started();
+    const capture = await node.capture();
+    for (const [i, address] of world.service.entries()) {
+      const { stdout } = await pod.run('ask.py', 'udp', address, '8080', '4000');
+      assert.equal(stdout.split(' ')[0], world.exitAddress[i]);
+    }
+    assert.equal(packetsTo(await capture.stop(), ...world.service).length, 6);
+    assert.deepEqual(await packetCounts(node), { steered: 2, left: 2, dropped: 0 });
+  });
+
+  test('has a packet once that leaves by a bridge over the interface of another exit', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    await lab.back.host.ip('address add 192.168.7.1/24 dev eth0');
+    await node.machine.ip('link add over type bridge', 'link set eth1 master over', 'link set over up');
+    await node.machine.ip('address add 192.168.7.5/24 dev over');
+    const bridged = { name: 'bridged', interface: 'over', nextHop: '192.168.7.1', addresses: ['192.168.7.5'] };
+    const toBridged = { name: 'a', namespaces: ['default'], destinations: ['203.0.113.9/32'], exit: 'bridged' };
+    const policies = [toBridged, ...policy.policies];
+    await node.write({ egress: egressEntry({ exits: [partners, bridged], policies }) });
+    const pod = await node.started();
+    assert.equal(await pod.ask('udp', '203.0.113.9'), '192.168.7.5');
+    assert.deepEqual(await packetCounts(node, 'bridged'), { steered: 1, left: 1, dropped: 0 });
+    assert.deepEqual(await packetCounts(node, 'partners'), { steered: 0, left: 0, dropped: 0 });
+  });
+
+  test('is counted at an interface that was made anew, once ADD is repeated', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const pod = await node.started();
+    await node.machine.ip('link delete eth1');
+    const [four, six] = node.addresses('eth1');
+    await lab.back.plug(node.machine, 'node5', 'eth1', [`${four}/24`, `${six}/64`, ...world.exitAddress]);
+    assert.equal((await node.plugin('ADD', { pod })).code, 0);
+    assert.equal((await node.plugin('CHECK', { pod })).stdout, '');
+    assert.deepEqual(await pod.askEach('udp'), world.exitAddress);
+    assert.deepEqual(await packetCounts(node), { steered: 2, left: 2, dropped: 0 });
+  });
+
+  test('is not in the way of a DEL after the interface is gone', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const pod = await node.started();
+    await node.machine.ip('link delete eth1');
+    assert.deepEqual(await node.plugin('DEL', { pod }), { code: 0, stdout: '', stderr: '', json: undefined });
+    assert.doesNotMatch(await node.machine.must(['nft', 'list', 'tables']), /cni-egress/);
   });
 });
 
@@ -140,5 +200,18 @@ async function started(lab: Lab, policyChanges: Json) {
 
 const status = async (node: LabNode) => JSON.parse((await node.egress('status', '--json')).stdout);
 
-const partnersStatus = async (node: LabNode) =>
-  (await status(node)).exits.find(({ name }: { name: string }) => name === partners.name);
+const exitStatus = async (node: LabNode, exit: string = partners.name) =>
+  (await status(node)).exits.find(({ name }: { name: string }) => name === exit);
+
+/** How many packets an exit has counted. */
+async function packetCounts(node: LabNode, exit?: string) {
+  const { steered, left, dropped } = await exitStatus(node, exit);
+  return { steered: steered.packets, left: left.packets, dropped: dropped.packets };
+}
+
+/** The kernel keeps the last packets to a next hop for as long as it asks for it. */
+async function untilNobodyWaits(node: LabNode): Promise<void> {
+  while (/INCOMPLETE|PROBE|DELAY/.test(await node.machine.must(['ip', 'neigh', 'show', 'dev', 'eth1']))) {
+    await setTimeout(100);
+  }
+}

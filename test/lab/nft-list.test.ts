@@ -19,6 +19,7 @@ const rich = egressEntry({
 });
 
 const list = ['nft', '-s', 'list', 'table', 'inet', 'cni-egress'];
+const listCounting = ['nft', '-s', 'list', 'table', 'netdev', 'cni-egress'];
 
 describe('nft', labTest, () => {
   test('reads what the plugin wrote, without a word of complaint', async () => {
@@ -40,13 +41,15 @@ describe('nft', labTest, () => {
     }
   });
 
-  test('prints text that it reads itself, and that makes the same table in another place', async () => {
+  test('prints text that it reads itself, and that makes the same tables in another place', async () => {
     await using lab = await Lab.create();
     const node = await nodeWithPods(lab);
-    const written = await node.machine.must(list);
+    const written = [await node.machine.must(list), await node.machine.must(listCounting)];
     const copy = await lab.namespace('copy');
-    await copy.must(['nft', '-f', '-'], { stdin: written });
-    assert.deepEqual(changedLines(written, await copy.must(list)), []);
+    await copy.ip('link add eth1 type veth peer name other'); // a chain that counts belongs to an interface
+    await copy.must(['nft', '-f', '-'], { stdin: written.join('') });
+    const copied = [await copy.must(list), await copy.must(listCounting)];
+    assert.deepEqual(changedLines(written.join(''), copied.join('')), []);
   });
 
   test('shows whose every element is, and what every exit is called', async () => {

@@ -13,12 +13,12 @@ import {
   readIntervals,
   tableExists,
 } from '../../src/kernel/nftables/read.ts';
-import { readGeneration, runTransaction } from '../../src/kernel/nftables/transaction.ts';
+import { canHook, readGeneration, runTransaction } from '../../src/kernel/nftables/transaction.ts';
 import { mergePrefixes, printRange } from '../../src/nftables/interval.ts';
 import type { Chain, Element, NftObject, NftSet, Operation } from '../../src/nftables/object.ts';
 import { sameRule, sameSet } from '../../src/nftables/observed.ts';
 import { printScript } from '../../src/nftables/script.ts';
-import { chains, elements, everything, removal, sets } from '../unit/nftables/sample.ts';
+import { chains, counting, elements, everything, removal, sets } from '../unit/nftables/sample.ts';
 
 const nft = (args: readonly string[], input = '') => execFileSync('nft', args, { input, encoding: 'utf8' });
 const listing = () => nft(['-s', 'list', 'ruleset']);
@@ -101,6 +101,19 @@ function defineTests(): void {
       await write([{ verb: 'flush', object: cluster }, ...add(cluster), { verb: 'flush', object: exit }, ...add(exit)]);
       assert.deepEqual(await readIntervals(socket, cluster), ['172.16.0.0/12']);
       assert.equal((await listRules(socket, 'exit-7')).length, 1);
+    });
+  });
+
+  describe('whether the kernel takes a hook', () => {
+    test('is found out without changing anything', async () => {
+      const generation = await readGeneration(socket);
+      assert.equal(await canHook(socket, counting.chain.hook), true);
+      assert.deepEqual([listing(), await readGeneration(socket)], ['', generation]);
+    });
+
+    test('is not said of an answer that is about something else', async () => {
+      await assert.rejects(canHook(socket, { ...counting.chain.hook, device: 'd'.repeat(20) }));
+      assert.equal(listing(), '');
     });
   });
 
@@ -261,6 +274,19 @@ async function assertEverything(socket: NetlinkSocket): Promise<void> {
   assert.equal(await tableExists(socket), true);
   await assertChains(socket);
   await assertSets(socket);
+  await assertCounting(socket);
+}
+
+async function assertCounting(socket: NetlinkSocket): Promise<void> {
+  const { table, set, chain, element } = counting;
+  assert.equal(await tableExists(socket, table), true);
+  assert.deepEqual(await listSets(socket, table), [set]);
+  assert.deepEqual(await listChains(socket, table), [{ name: chain.name, hook: chain.hook, use: chain.rules.length }]);
+  const rules = await listRules(socket, chain.name, table);
+  assert.ok(
+    rules.length === chain.rules.length && chain.rules.every((rule, i) => rules[i] && sameRule(rule, rules[i])),
+  );
+  assert.deepEqual(await listElements(socket, set), [{ ...element, counter: { packets: 0n, bytes: 0n } }]);
 }
 
 async function assertChains(socket: NetlinkSocket): Promise<void> {

@@ -14,19 +14,11 @@ export const counterAttributes = { bytes: [1, be64], packets: [2, be64] } as con
 /** NFTA_TABLE_* */
 export const tableAttributes = { table: [1, cString], flags: [2, be32] } as const satisfies Table;
 
-/** NFTA_HOOK_*; the numbers of the hooks are those of the family inet (enum nf_inet_hooks). */
-const hookAttributes = {
-  hook: [
-    1,
-    choice([
-      ['prerouting', 0],
-      ['input', 1],
-      ['forward', 2],
-      ['output', 3],
-      ['postrouting', 4],
-    ]),
-  ],
+/** NFTA_HOOK_*: what the number of a hook means depends on the family. */
+export const hookAttributes = {
+  hook: [1, be32],
   priority: [2, be32Signed],
+  device: [3, cString],
 } as const satisfies Table;
 
 /** NFTA_CHAIN_* */

@@ -1,4 +1,4 @@
-import type { Element } from '../../nftables/object.ts';
+import type { Element, NftSet } from '../../nftables/object.ts';
 import type { ObservedElement } from '../../nftables/observed.ts';
 import { decode, encode } from '../netlink/wire.ts';
 import { elementAttributes } from './attributes.ts';
@@ -15,13 +15,14 @@ export function encodeElement({ key, value, verdict, comment }: Element): Buffer
 export const encodeKey = (key: Element['key']): Buffer => encode(elementAttributes, { key });
 
 /** An element of a set as the kernel lists it. */
-export function decodeElement(set: string, bytes: Buffer): ObservedElement {
+export function decodeElement({ family, name }: Pick<NftSet, 'family' | 'name'>, bytes: Buffer): ObservedElement {
   const { key = '', data = {}, userdata, expression } = decode(elementAttributes, bytes);
   const comment = userdata && decodeComment(userdata);
   const counter = expression && counterIn([expression]);
   return {
     kind: 'element',
-    set,
+    ...(family && { family }),
+    set: name,
     key,
     ...(data.value !== undefined && { value: data.value }),
     ...(data.verdict !== undefined && { verdict: data.verdict }),

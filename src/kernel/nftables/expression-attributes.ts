@@ -1,4 +1,4 @@
-import { be32, cString, nested } from '../netlink/field.ts';
+import { be32, cString, nested, u8 } from '../netlink/field.ts';
 import type { Table } from '../netlink/wire.ts';
 import { choice, data, dataAttributes } from './data.ts';
 
@@ -10,6 +10,7 @@ export const metaAttributes = {
   key: [
     2,
     choice([
+      ['protocol', 1],
       ['mark', 3],
       ['iifname', 6],
       ['oifname', 7],
@@ -33,6 +34,16 @@ export const payloadAttributes = {
   ],
   offset: [3, be32],
   length: [4, be32],
+} as const satisfies Table;
+
+/** NFTA_EXTHDR_* */
+export const exthdrAttributes = {
+  dreg: [1, be32],
+  header: [2, u8],
+  offset: [3, be32],
+  length: [4, be32],
+  op: [6, choice([['ipv6', 0]])],
+  flags: [5, be32],
 } as const satisfies Table;
 
 /** NFTA_CT_* */

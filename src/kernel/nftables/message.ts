@@ -1,4 +1,4 @@
-import { tableName } from '../../nftables/object.ts';
+import { type InTable, tableName } from '../../nftables/object.ts';
 import type { Reply, Request } from '../netlink/socket.ts';
 import { decode, encode, type Table, type Values } from '../netlink/wire.ts';
 
@@ -24,24 +24,25 @@ const messageTypes = {
 
 /** NFNL_SUBSYS_NFTABLES */
 export const subsystem = 10;
-/** NFPROTO_INET: our table sees both families. */
-const family = 1;
+/** NFPROTO_INET, which sees both families of addresses, and NFPROTO_NETDEV. */
+const families = { inet: 1, netdev: 5 } as const;
 
 /** What stands between the netlink header and the attributes (linux/netfilter/nfnetlink.h, struct nfgenmsg). */
 export const genericHeader = (familyNumber: number, resource: number): Buffer =>
   Buffer.of(familyNumber, 0, resource >> 8, resource & 0xff);
 
-/** A message about something in the family inet. */
+/** A message about something in one of our tables. */
 export function message<T extends Table>(
   type: keyof typeof messageTypes,
   flags: number,
   table: T,
   values: Values<T>,
+  { family }: InTable = {},
 ): Request {
   return {
     type: (subsystem << 8) | messageTypes[type],
     flags,
-    body: Buffer.concat([genericHeader(family, 0), encode(table, values)]),
+    body: Buffer.concat([genericHeader(families[family ?? 'inet'], 0), encode(table, values)]),
   };
 }
 

@@ -9,6 +9,7 @@ import {
 } from './attributes.ts';
 import { encodeElement, encodeKey } from './element.ts';
 import { encodeExpression, type SetId } from './expression.ts';
+import { encodeHook } from './hook.ts';
 import { encodeIntervals } from './interval.ts';
 import { message, ourTable } from './message.ts';
 import { encodeSet } from './set.ts';
@@ -24,8 +25,8 @@ export function encodeOperation({ verb, object }: Operation, setId: SetId): read
     case 'table':
       return [
         verb === 'add'
-          ? message('newTable', 0, tableAttributes, { ...ourTable, flags: 0 })
-          : message('deleteTable', 0, tableAttributes, ourTable),
+          ? message('newTable', 0, tableAttributes, { ...ourTable, flags: 0 }, object)
+          : message('deleteTable', 0, tableAttributes, ourTable, object),
       ];
     case 'chain':
       return chainOperations[verb](object, setId);
@@ -38,57 +39,54 @@ export function encodeOperation({ verb, object }: Operation, setId: SetId): read
 
 const chainOperations = {
   add: (chain: Chain, setId: SetId) => [addChain(chain), ...chain.rules.map((rule) => addRule(chain, rule, setId))],
-  delete: ({ name }: Chain) => [message('deleteChain', 0, chainAttributes, { ...ourTable, name })],
-  flush: ({ name }: Chain) => [message('deleteRule', 0, ruleAttributes, { ...ourTable, chain: name })],
+  delete: (chain: Chain) => [message('deleteChain', 0, chainAttributes, { ...ourTable, name: chain.name }, chain)],
+  flush: (chain: Chain) => [message('deleteRule', 0, ruleAttributes, { ...ourTable, chain: chain.name }, chain)],
 };
 
 const setOperations = {
   add: (set: NftSet, setId: SetId) => [
-    message('newSet', flags.create, setAttributes, encodeSet(set, setId)),
+    message('newSet', flags.create, setAttributes, encodeSet(set, setId), set),
     ...addIntervals(set, setId),
   ],
-  delete: ({ name }: NftSet) => [message('deleteSet', 0, setAttributes, { ...ourTable, name })],
-  flush: ({ name }: NftSet) => [message('deleteElement', 0, elementListAttributes, { ...ourTable, set: name })],
+  delete: (set: NftSet) => [message('deleteSet', 0, setAttributes, { ...ourTable, name: set.name }, set)],
+  flush: (set: NftSet) => [message('deleteElement', 0, elementListAttributes, { ...ourTable, set: set.name }, set)],
 };
 
-function addChain({ name, hook: base }: Chain): Request {
-  const hook = base && { hook: base.hook, priority: base.priority };
-  const policy = base && 'accept';
-  return message('newChain', flags.create, chainAttributes, { ...ourTable, name, type: base?.type, policy, hook });
+function addChain(chain: Chain): Request {
+  const { name, hook } = chain;
+  const base = hook && ({ type: hook.type, policy: 'accept', hook: encodeHook(hook) } as const);
+  return message('newChain', flags.create, chainAttributes, { ...ourTable, name, ...base }, chain);
 }
 
 function addRule(chain: Chain, { statements, comment }: Rule, setId: SetId): Request {
-  return message('newRule', flags.create | flags.append, ruleAttributes, {
+  const values = {
     ...ourTable,
     chain: chain.name,
     expressions: statements
       .flatMap((statement) => statement.expressions)
       .map((expression) => encodeExpression(expression, setId)),
     userdata: comment === undefined ? undefined : encodeComment(comment),
-  });
+  };
+  return message('newRule', flags.create | flags.append, ruleAttributes, values, chain);
 }
 
-const addIntervals = ({ name, intervals = [] }: NftSet, setId: SetId): readonly Request[] =>
-  listsOf(encodeIntervals(intervals)).map((elements) =>
-    message('newElement', flags.create, elementListAttributes, {
-      ...ourTable,
-      set: name,
-      setId: setId(name),
-      elements,
-    }),
-  );
-
-/** With EXCL: without it the kernel takes an element that is there already with the same value, and keeps its old comment. */
-const addElement = (element: Element, setId: SetId): Request =>
-  message('newElement', flags.create | flags.excl, elementListAttributes, {
-    ...ourTable,
-    set: element.set,
-    setId: setId(element.set),
-    elements: [encodeElement(element)],
+const addIntervals = (set: NftSet, setId: SetId): readonly Request[] =>
+  listsOf(encodeIntervals(set.intervals ?? [])).map((elements) => {
+    const values = { ...ourTable, set: set.name, setId: setId(set.name), elements };
+    return message('newElement', flags.create, elementListAttributes, values, set);
   });
 
-const deleteElement = ({ set, key }: Element): Request =>
-  message('deleteElement', 0, elementListAttributes, { ...ourTable, set, elements: [encodeKey(key)] });
+/** With EXCL: without it the kernel takes an element that is there already with the same value, and keeps its old comment. */
+function addElement(element: Element, setId: SetId): Request {
+  const { set } = element;
+  const values = { ...ourTable, set, setId: setId(set), elements: [encodeElement(element)] };
+  return message('newElement', flags.create | flags.excl, elementListAttributes, values, element);
+}
+
+function deleteElement(element: Element): Request {
+  const values = { ...ourTable, set: element.set, elements: [encodeKey(element.key)] };
+  return message('deleteElement', 0, elementListAttributes, values, element);
+}
 
 /** The elements in order, in as few lists as each fits into one attribute. */
 function listsOf(elements: readonly Buffer[]): readonly (readonly Buffer[])[] {

@@ -1,6 +1,6 @@
 import type { Hex } from '../../nftables/expression.ts';
 import { printRange } from '../../nftables/interval.ts';
-import { type Hook, type NftSet, tableName } from '../../nftables/object.ts';
+import { type InTable, type NftSet, tableName } from '../../nftables/object.ts';
 import type { ObservedChain, ObservedElement, ObservedRule } from '../../nftables/observed.ts';
 import { isKernelError, type NetlinkSocket, type Reply, type Request } from '../netlink/socket.ts';
 import type { Values } from '../netlink/wire.ts';
@@ -13,37 +13,42 @@ import {
 } from './attributes.ts';
 import { decodeElement, encodeKey } from './element.ts';
 import { counterIn, decodeExpression } from './expression.ts';
+import { decodeHook } from './hook.ts';
 import { decodeIntervals } from './interval.ts';
 import { attributesOf, message, ourTable } from './message.ts';
 import { decodeSet } from './set.ts';
 import { decodeComment } from './userdata.ts';
 
-/** Whether our table is there. */
-export async function tableExists(socket: NetlinkSocket): Promise<boolean> {
-  const replies = await unlessAbsent(socket.request(message('getTable', 0, tableAttributes, ourTable)));
+/** Whether our table of a family is there. */
+export async function tableExists(socket: NetlinkSocket, table: InTable = {}): Promise<boolean> {
+  const replies = await unlessAbsent(socket.request(message('getTable', 0, tableAttributes, ourTable, table)));
   return replies.length > 0;
 }
 
-/** The chains of our table. */
-export async function listChains(socket: NetlinkSocket): Promise<readonly ObservedChain[]> {
-  // The kernel lists the chains of all tables: it has no filter for this request.
-  const replies = await dump(socket, message('getChain', 0, chainAttributes, {}));
+/** The chains of our table of a family. */
+export async function listChains(socket: NetlinkSocket, table: InTable = {}): Promise<readonly ObservedChain[]> {
+  // The kernel lists the chains of all tables of the family: it has no other filter for this request.
+  const replies = await dump(socket, message('getChain', 0, chainAttributes, {}, table));
   return replies
     .map((reply) => attributesOf(chainAttributes, reply))
     .filter(({ table }) => table === tableName)
-    .map(decodeChain);
+    .map((values) => decodeChain(values, table));
 }
 
-/** The rules of our table, or of one chain in it, in the order in which a packet meets them within each chain. */
-export async function listRules(socket: NetlinkSocket, chain?: string): Promise<readonly ObservedRule[]> {
-  const replies = await dump(socket, message('getRule', 0, ruleAttributes, { ...ourTable, chain }));
+/** The rules of our table of a family, or of one chain in it, in the order in which a packet meets them. */
+export async function listRules(
+  socket: NetlinkSocket,
+  chain?: string,
+  table: InTable = {},
+): Promise<readonly ObservedRule[]> {
+  const replies = await dump(socket, message('getRule', 0, ruleAttributes, { ...ourTable, chain }, table));
   return replies.map((reply) => decodeRule(attributesOf(ruleAttributes, reply)));
 }
 
-/** The sets and maps of our table without their content: an interval set has empty `intervals`. */
-export async function listSets(socket: NetlinkSocket): Promise<readonly NftSet[]> {
-  const replies = await dump(socket, message('getSet', 0, setAttributes, ourTable));
-  return replies.map((reply) => decodeSet(attributesOf(setAttributes, reply)));
+/** The sets and maps of our table of a family, without their content: an interval set has empty `intervals`. */
+export async function listSets(socket: NetlinkSocket, table: InTable = {}): Promise<readonly NftSet[]> {
+  const replies = await dump(socket, message('getSet', 0, setAttributes, ourTable, table));
+  return replies.map((reply) => decodeSet(attributesOf(setAttributes, reply), table));
 }
 
 /** The ranges in an interval set, sorted and merged, as {@link printRange} prints them. */
@@ -54,18 +59,14 @@ export async function readIntervals(socket: NetlinkSocket, set: NftSet): Promise
 /** The elements of a set or map. */
 export async function listElements(socket: NetlinkSocket, set: NftSet): Promise<readonly ObservedElement[]> {
   const elements = await dumpElements(socket, set);
-  return elements.map((bytes) => decodeElement(set.name, bytes));
+  return elements.map((bytes) => decodeElement(set, bytes));
 }
 
 /** The element with a key. */
 export async function findElement(socket: NetlinkSocket, set: NftSet, key: Hex): Promise<ObservedElement | undefined> {
-  const request = message('getElement', 0, elementListAttributes, {
-    ...ourTable,
-    set: set.name,
-    elements: [encodeKey(key)],
-  });
-  const replies = await unlessAbsent(socket.request(request));
-  return replies.flatMap(elementsIn).map((bytes) => decodeElement(set.name, bytes))[0];
+  const values = { ...ourTable, set: set.name, elements: [encodeKey(key)] };
+  const replies = await unlessAbsent(socket.request(message('getElement', 0, elementListAttributes, values, set)));
+  return replies.flatMap(elementsIn).map((bytes) => decodeElement(set, bytes))[0];
 }
 
 /** The elements whose comment begins with a text. Only those are decoded that hold the text: a map may have ten thousand. */
@@ -77,13 +78,14 @@ export async function findElementsByComment(
   const elements = await dumpElements(socket, set, text);
   return elements
     .filter((bytes) => bytes.includes(text))
-    .map((bytes) => decodeElement(set.name, bytes))
+    .map((bytes) => decodeElement(set, bytes))
     .filter(({ comment }) => comment?.startsWith(text));
 }
 
 /** The elements of a set, from those of the kernel's messages that hold the text. */
 async function dumpElements(socket: NetlinkSocket, set: NftSet, text = ''): Promise<readonly Buffer[]> {
-  const replies = await dump(socket, message('getElement', 0, elementListAttributes, { ...ourTable, set: set.name }));
+  const request = message('getElement', 0, elementListAttributes, { ...ourTable, set: set.name }, set);
+  const replies = await dump(socket, request);
   return replies.filter(({ body }) => body.includes(text)).flatMap(elementsIn);
 }
 
@@ -101,13 +103,10 @@ async function unlessAbsent(replies: Promise<readonly Reply[]>): Promise<readonl
   }
 }
 
-function decodeChain({ name = '', type, hook, policy, use = 0 }: Values<typeof chainAttributes>): ObservedChain {
-  if (hook === undefined) return { name, use };
-  const { hook: place, priority } = hook;
-  const isOurs =
-    (type === 'filter' || type === 'nat') && place !== undefined && priority !== undefined && policy === 'accept';
-  const base: Hook | 'other' = isOurs ? { type, hook: place, priority } : 'other';
-  return { name, hook: base, use };
+function decodeChain(values: Values<typeof chainAttributes>, table: InTable): ObservedChain {
+  const { name = '', use = 0 } = values;
+  const hook = decodeHook(values, table);
+  return { name, ...(hook && { hook }), use };
 }
 
 function decodeRule({ chain = '', expressions = [], userdata }: Values<typeof ruleAttributes>): ObservedRule {

@@ -1,4 +1,4 @@
-import { type DataType, dataTypes, type NftSet } from '../../nftables/object.ts';
+import { type DataType, dataTypes, type InTable, type NftSet } from '../../nftables/object.ts';
 import type { Values } from '../netlink/wire.ts';
 import { type setAttributes, setFlags } from './attributes.ts';
 import { encodeExpression, type SetId } from './expression.ts';
@@ -38,18 +38,16 @@ const encodeValueType = (value: DataType | 'verdict') =>
  * A set as the kernel lists it, without its content: an interval set has empty `intervals`. A set that we would not
  * have written has an empty key, which no set of ours has.
  */
-export function decodeSet({
-  name = '',
-  flags = 0,
-  keyType = 0,
-  dataType,
-  expression,
-}: Values<typeof setAttributes>): NftSet {
+export function decodeSet(
+  { name = '', flags = 0, keyType = 0, dataType, expression }: Values<typeof setAttributes>,
+  { family }: InTable = {},
+): NftSet {
   const isMap = (flags & setFlags.map) !== 0;
   const value = dataType === verdictType ? 'verdict' : typeOf(dataType);
   const isOurs = (flags & ~(setFlags.map | setFlags.interval)) === 0 && isMap === (value !== undefined);
   return {
     kind: 'set',
+    ...(family && { family }),
     name,
     key: isOurs && (expression?.name ?? 'counter') === 'counter' ? decodeKey(keyType) : [],
     ...(isMap && value && { value }),

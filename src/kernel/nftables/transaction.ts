@@ -1,7 +1,7 @@
 import { EgressError } from '../../base/errors.ts';
-import type { NftSet, Operation } from '../../nftables/object.ts';
+import type { Chain, DeviceHook, InTable, NftSet, Operation } from '../../nftables/object.ts';
 import { printOperation } from '../../nftables/script.ts';
-import { flags, KernelError, type NetlinkSocket, type Request } from '../netlink/socket.ts';
+import { flags, isKernelError, KernelError, type NetlinkSocket, type Request } from '../netlink/socket.ts';
 import { encode } from '../netlink/wire.ts';
 import { batchAttributes, generationAttributes } from './attributes.ts';
 import type { SetId } from './expression.ts';
@@ -48,6 +48,27 @@ export async function runTransaction(
     const refused =
       findCommand(operations, groups, error.index, sets) ?? `A transaction of ${operations.length} operations`;
     throw new EgressError('kernel-refused', `${refused}: ${error.message}`, { cause: error });
+  }
+}
+
+/**
+ * Whether the kernel takes a chain with the hook, as `nft --check` asks it: a batch without an end is undone, whatever
+ * the kernel thinks of it.
+ */
+export async function canHook(socket: NetlinkSocket, hook: DeviceHook): Promise<boolean> {
+  const table: InTable = { family: 'netdev' };
+  const chain: Chain = { ...table, kind: 'chain', name: 'try', hook, rules: [] };
+  const tried: Operation[] = [
+    { verb: 'add', object: { ...table, kind: 'table' } },
+    { verb: 'add', object: chain },
+  ];
+  const messages = tried.flatMap((operation) => encodeOperation(operation, numberSets()));
+  try {
+    await socket.batch(encodeBatch(messages).slice(0, -1));
+    return true;
+  } catch (error) {
+    if (isKernelError(error, 'ENOTSUP')) return false; // Node's name of EOPNOTSUPP
+    throw error;
   }
 }
 

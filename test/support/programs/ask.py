@@ -1,5 +1,5 @@
-"""ask.py tcp|udp|icmp ADDRESS [PORT]: asks once and prints the answer; ends with 1 when there is none. The first
-packet is the only one: nothing is repeated but what TCP itself repeats."""
+"""ask.py tcp|udp|icmp ADDRESS [PORT [BYTES]]: asks once and prints the answer; ends with 1 when there is none. The
+first packet is the only one: nothing is repeated but what TCP itself repeats. BYTES is how long a question by UDP is."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ def ask_udp(family, address, port):
     s = socket.socket(family, socket.SOCK_DGRAM)
     s.settimeout(SECONDS)
     s.connect((address, port))
-    s.send(b"?")
+    s.send(b"?" * size)
     return s.recv(2048).decode().strip()
 
 
@@ -48,6 +48,7 @@ def fold(*words):
 
 protocol, address = sys.argv[1:3]
 port = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+size = int(sys.argv[4]) if len(sys.argv) > 4 else 1
 family = socket.AF_INET6 if ":" in address else socket.AF_INET
 try:
     print({"tcp": ask_tcp, "udp": ask_udp, "icmp": ask_icmp}[protocol](family, address, port))

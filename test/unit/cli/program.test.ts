@@ -113,7 +113,7 @@ describe('egress', () => {
       (await run(['check', '--json'], machine)).exitCode,
     ];
     assert.deepEqual(await codes(), [0, 0]);
-    machine.host.kernel.deleteTable();
+    machine.host.kernel.deleteTables();
     assert.deepEqual(await codes(), [1, 1]);
     assert.match((await run(['check'], machine)).stdout, /^default\/pod-a: table inet cni-egress is missing$/m);
   });
@@ -139,6 +139,7 @@ describe('egress', () => {
       (await run(['gc', '--dry-run'], machine)).stdout,
       `nft -f - <<'EOT'
 delete table inet cni-egress
+delete table netdev cni-egress
 EOT
 ip rule del priority 700 not fwmark 0x100000/0x100000 goto 702
 ip rule del priority 701 fwmark 0x100007/0x103fff lookup 500007

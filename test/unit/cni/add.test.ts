@@ -51,7 +51,7 @@ describe('ADD', () => {
     const machine = newMachine(t);
     await added(machine, 'a', '10.0.0.5');
     const before = stateOf(machine);
-    machine.host.kernel.deleteTable();
+    machine.host.kernel.deleteTables();
     machine.host.kernel.sysctls.set(reversePathName('eth1'), '1');
     await added(machine, 'a', '10.0.0.5');
     assert.deepEqual(stateOf(machine), before);

@@ -23,7 +23,7 @@ describe('CHECK', () => {
   test('changes nothing, whatever is wrong', async (t) => {
     const machine = newMachine(t);
     await added(machine, 'a', '10.0.0.5');
-    machine.host.kernel.deleteTable();
+    machine.host.kernel.deleteTables();
     const before = stateOf(machine);
     await complaint(machine);
     assert.deepEqual(stateOf(machine), before);
@@ -95,7 +95,7 @@ describe('CHECK misses everything that ADD set up:', () => {
     const machine = newMachine(t);
     await added(machine, 'a', '10.0.0.5');
     const inTable = machine.host.kernel.contents().filter(({ kind }) => kind !== 'rule' && kind !== 'route');
-    machine.host.kernel.deleteTable();
+    machine.host.kernel.deleteTables();
     const sentences = (await complaint(machine))?.split('; ') ?? [];
     assert.equal(sentences.length, inTable.length);
     assert.ok(sentences.every((sentence) => sentence.endsWith(' is missing')));

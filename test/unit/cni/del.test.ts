@@ -41,7 +41,7 @@ describe('DEL', () => {
   test('takes rules and routes down also when somebody deleted the table', async (t) => {
     const machine = newMachine(t);
     const attachment = await added(machine, 'a', '10.0.0.5');
-    machine.host.kernel.deleteTable();
+    machine.host.kernel.deleteTables();
     await del(machine, attachment, []);
     assert.deepEqual(stateOf(machine), stateOf(newMachine(t)));
   });

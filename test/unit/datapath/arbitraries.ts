@@ -40,15 +40,23 @@ const hook = fc
   .tuple(fc.constantFrom('prerouting' as const, 'postrouting' as const), fc.constantFrom(-90, 101))
   .map(([hook, priority]) => ({ type: 'filter' as const, hook, priority }));
 
+const deviceHook = fc
+  .constantFrom('eth1', 'eth2')
+  .map((device) => ({ type: 'filter' as const, hook: 'egress' as const, device, priority: 0 }));
+
+/** The other table has objects of the same names. */
+const inTable = fc.constantFrom(undefined, 'netdev' as const);
+
 /** Any object, likely to be about the same thing as another. */
 export const anyObject: fc.Arbitrary<HostObject> = fc.oneof(
-  object('table', {}),
+  object('table', { family: inTable }),
   object('set', {
     name: fc.constantFrom('ranges-a', 'ranges-b'),
     key: fc.constant(['ipv4_addr']),
     intervals: fc.subarray(['10.0.0.0/25', '10.0.0.128/25', '10.0.1.0/24', '192.0.2.7/32']),
   }),
   object('set', {
+    family: inTable,
     name: fc.constantFrom('map-a', 'map-b'),
     key: fc.constantFrom(['ipv4_addr'], ['mark', 'ifname']),
     value: fc.constantFrom(undefined, 'verdict', 'ipv6_addr'),
@@ -59,7 +67,14 @@ export const anyObject: fc.Arbitrary<HostObject> = fc.oneof(
     rules: fc.array(rule, { maxLength: 3 }),
     hook: maybe(hook),
   }),
+  object('chain', {
+    family: fc.constant('netdev' as const),
+    name: fc.constantFrom('one', 'two'),
+    rules: fc.array(rule, { maxLength: 1 }),
+    hook: deviceHook,
+  }),
   object('element', {
+    family: inTable,
     set: fc.constantFrom('pods4', 'snat4'),
     key: fc.constantFrom('0a000001', '0a000002'),
     value: fc.constantFrom(undefined, '0a000001', '0a000002'),

@@ -10,6 +10,7 @@ import { attachment, node } from './samples.ts';
 /** One object of each kind, and of each form that has words of its own. */
 const names: readonly (readonly [string, HostObject])[] = [
   ['table inet cni-egress', { kind: 'table' }],
+  ['table netdev cni-egress', { kind: 'table', family: 'netdev' }],
   ['set own', { kind: 'set', name: 'own', key: ['fib_addrtype'] }],
   ['map pods4', { kind: 'set', name: 'pods4', key: ['ipv4_addr'], value: 'verdict' }],
   ['chain exit-7', { kind: 'chain', name: 'exit-7', rules: [] }],
@@ -23,6 +24,10 @@ const names: readonly (readonly [string, HostObject])[] = [
   [
     'element 300 . eth1 . 172.18.0.33 of lanes4',
     { kind: 'element', set: 'lanes4', key: '2c01000065746831000000000000000000000000ac120021' },
+  ],
+  [
+    'element 300 . eth1 of sent',
+    { kind: 'element', family: 'netdev', set: 'sent', key: '2c01000065746831000000000000000000000000' },
   ],
   ['element 02000000 of own', { kind: 'element', set: 'own', key: '02000000' }],
   [

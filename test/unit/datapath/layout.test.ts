@@ -4,12 +4,14 @@ import fc from 'fast-check';
 import {
   addressHex,
   chainNames,
+  deviceOfKey,
   exitIdOfChain,
   exitIdOfKey,
   exitKey,
   isProgramChain,
   laneKey,
   rulePriorities,
+  sentKey,
 } from '../../../src/datapath/layout.ts';
 import { looseReversePath, reversePathName } from '../../../src/datapath/reverse-path.ts';
 
@@ -21,13 +23,24 @@ describe('the names and keys of an exit', () => {
       fc.property(anyId, fc.stringMatching(/^[a-z0-9.]{1,15}$/), (id, device) => {
         assert.equal(exitIdOfChain(chainNames.exit(id)), id);
         assert.equal(exitIdOfKey(exitKey(id)), id);
-        assert.equal(exitIdOfKey(laneKey(id, device, '10.0.0.1')), id);
+        for (const key of [laneKey(id, device, '10.0.0.1'), sentKey(id, device)]) {
+          assert.equal(exitIdOfKey(key), id);
+          assert.equal(deviceOfKey(key), device);
+        }
       }),
     );
   });
 
   test('are not those of anything else', () => {
-    for (const chain of [chainNames.drop, chainNames.nat, 'program-5f1c', 'exit-', 'exit-7-x', 'xexit-7']) {
+    for (const chain of [
+      chainNames.drop,
+      chainNames.nat,
+      chainNames.sent('7'),
+      'program-5f1c',
+      'exit-',
+      'exit-7-x',
+      'xexit-7',
+    ]) {
       assert.ok(!exitIdOfChain(chain), chain);
     }
     assert.deepEqual([isProgramChain('program-5f1c'), isProgramChain('exit-7')], [true, false]);

@@ -4,9 +4,11 @@ import fc from 'fast-check';
 import type { NodeState, SteeredAttachment } from '../../../src/datapath/attachment.ts';
 import { desired, exitsOf } from '../../../src/datapath/desired.ts';
 import { type Change, difference, keyOf } from '../../../src/datapath/difference.ts';
+import { sentKey, sentTable } from '../../../src/datapath/layout.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import { type Remembered, released } from '../../../src/datapath/release.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
+import { needsEgressHook } from '../../../src/datapath/sent.ts';
 import { asListed, FakeKernel } from '../support/fake-kernel.ts';
 import { anySituation, type Situation } from './arbitraries.ts';
 import { attachment, backup, node, partners } from './samples.ts';
@@ -151,7 +153,44 @@ describe('a release', () => {
 
   test('takes rules and routes also when somebody deleted the table', () => {
     const kernel = nodeWith({ node, attachments: [own, byBackup] });
-    kernel.deleteTable();
+    kernel.deleteTables();
+    kernel.apply(remove(released(kernel.ourState([]), [], known(node.exits))));
+    assert.deepEqual(kernel.contents(), []);
+  });
+
+  test('of one of two exits by one interface leaves the chain that counts there, and the other exit’s count', () => {
+    const twin = { ...backup, device: partners.device };
+    const both = { ...node, exits: [partners, twin] };
+    const kernel = nodeWith({ node: both, attachments: [own, byBackup] });
+    const objects = release(kernel, own, known(both.exits)).filter(needsEgressHook);
+    assert.deepEqual(objects.map(keyOf), [`netdev element sent ${sentKey(partners.id, partners.device)}`]);
+    requireExactly(kernel, both, [byBackup]);
+  });
+
+  test('of the last exit leaves nothing that counts, though others are dropped', () => {
+    const dropped = attachment({
+      mark: 'pods/d/eth0',
+      addresses: ['10.0.0.8'],
+      program: 'program-d',
+      matches: [{ policy: 'd', family: 4, destinations: ['0.0.0.0/0'], except: [], exit: 'drop' }],
+    });
+    const kernel = nodeWith({ node, attachments: [own, dropped] });
+    const objects = release(kernel, own, known(node.exits)).filter(needsEgressHook);
+    assert.deepEqual(objects, [sentTable]);
+    requireExactly(kernel, node, [dropped]);
+  });
+
+  test('takes the chain at an interface that an exit had before', () => {
+    const moved = { ...node, exits: [{ ...partners, device: 'eth9' }] };
+    const kernel = nodeWith({ node, attachments: [own] });
+    kernel.apply(difference(desired(moved, own), kernel.observe(moved, own, true)));
+    kernel.apply(remove(released(kernel.ourState([]), [], known(moved.exits))));
+    requireExactly(kernel, moved, [own]);
+  });
+
+  test('takes what counts also when somebody deleted the table that steers', () => {
+    const kernel = nodeWith({ node, attachments: [own] });
+    kernel.transact([{ verb: 'delete', object: { kind: 'table' } }]);
     kernel.apply(remove(released(kernel.ourState([]), [], known(node.exits))));
     assert.deepEqual(kernel.contents(), []);
   });

@@ -13,6 +13,7 @@ const number = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const bytes = fc.uint8Array({ minLength: 1, maxLength: 16 }).map((data) => Buffer.from(data).toString('hex'));
 const name = fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/);
 const metaKey = fc.constantFrom(
+  'protocol' as const,
   'mark' as const,
   'iifname' as const,
   'oifname' as const,
@@ -30,6 +31,13 @@ const arbitraries: { readonly [N in Expression['name']]: fc.Arbitrary<Extract<Ex
   payload: fc.record({
     name: fc.constant('payload' as const),
     base: fc.constantFrom('network' as const, 'transport' as const),
+    offset: number,
+    length: number,
+    dreg: register,
+  }),
+  exthdr: fc.record({
+    name: fc.constant('exthdr' as const),
+    header: fc.nat(255),
     offset: number,
     length: number,
     dreg: register,

@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { flags } from '../../../src/kernel/netlink/socket.ts';
+import {
+  flags,
+  KernelError,
+  type NetlinkSocket,
+  type Reply,
+  type Request,
+} from '../../../src/kernel/netlink/socket.ts';
 import { encode } from '../../../src/kernel/netlink/wire.ts';
 import { elementListAttributes, setAttributes } from '../../../src/kernel/nftables/attributes.ts';
 import { decodeElement, encodeElement } from '../../../src/kernel/nftables/element.ts';
@@ -10,14 +17,14 @@ import { decodeIntervals, encodeIntervals } from '../../../src/kernel/nftables/i
 import { attributesOf } from '../../../src/kernel/nftables/message.ts';
 import { encodeOperation } from '../../../src/kernel/nftables/operation.ts';
 import { decodeSet, encodeSet } from '../../../src/kernel/nftables/set.ts';
-import { encodeBatch } from '../../../src/kernel/nftables/transaction.ts';
+import { canHook, encodeBatch } from '../../../src/kernel/nftables/transaction.ts';
 import { decodeComment, encodeComment, encodeSetUserdata } from '../../../src/kernel/nftables/userdata.ts';
 import { mergePrefixes } from '../../../src/nftables/interval.ts';
 import type { NftSet } from '../../../src/nftables/object.ts';
 import { printScript } from '../../../src/nftables/script.ts';
-import { elements, everything, removal, sets } from '../nftables/sample.ts';
+import { counting, elements, everything, removal, sets } from '../nftables/sample.ts';
 
-const setNames = Object.keys(sets);
+const setNames = [...Object.keys(sets), counting.set.name];
 const setId = (name: string) => setNames.indexOf(name) + 1;
 
 describe('beside nft 1.0.6', () => {
@@ -76,10 +83,42 @@ describe('a batch', () => {
   });
 });
 
-describe('a set', () => {
-  const listed = (set: NftSet) => decodeSet({ ...encodeSet(set, setId), dataLength: 16 });
+describe('the question whether the kernel takes a hook', () => {
+  /** A kernel that answers every batch with this, and what it was sent. */
+  const kernel = (answer: () => Promise<Reply[]>) => {
+    const sent: Request[] = [];
+    const socket: Pick<NetlinkSocket, 'batch'> = {
+      batch(requests) {
+        sent.push(...requests);
+        return answer();
+      },
+    };
+    return { sent, ask: () => canHook(socket as NetlinkSocket, counting.chain.hook) };
+  };
+  const refusal = (errno: number) => () => Promise.reject(new KernelError(errno, 2, ''));
 
-  for (const set of Object.values(sets) as NftSet[]) {
+  test('is a batch without an end, so that nothing comes of it', async () => {
+    const { sent, ask } = kernel(async () => []);
+    assert.equal(await ask(), true);
+    assert.deepEqual(
+      sent.map(({ type }) => type),
+      [16, 0x0a00, 0x0a03],
+    );
+  });
+
+  test('is answered with no when it does not know the hook', async () => {
+    assert.equal(await kernel(refusal(constants.errno.EOPNOTSUPP)).ask(), false);
+  });
+
+  test('is not answered when it has no memory', async () => {
+    await assert.rejects(kernel(refusal(constants.errno.ENOMEM)).ask(), { code: 'ENOMEM' });
+  });
+});
+
+describe('a set', () => {
+  const listed = (set: NftSet) => decodeSet({ ...encodeSet(set, setId), dataLength: 16 }, set);
+
+  for (const set of [...Object.values(sets), counting.set] as NftSet[]) {
     test(`is read as it was written: ${set.name}`, () => {
       assert.deepEqual(listed(set), { ...set, ...(set.intervals && { intervals: [] }) });
     });
@@ -136,9 +175,9 @@ describe('an interval set', () => {
 });
 
 describe('an element', () => {
-  for (const [name, element] of Object.entries(elements)) {
+  for (const [name, element] of Object.entries({ ...elements, counting: counting.element })) {
     test(`is read as it was written: ${name}`, () => {
-      assert.deepEqual(decodeElement(element.set, encodeElement(element)), element);
+      assert.deepEqual(decodeElement({ ...element, name: element.set }, encodeElement(element)), element);
     });
   }
 });

@@ -1,10 +1,21 @@
-import type { Chain, Element, NftSet, Operation, Rule, Statement } from '../../../src/nftables/object.ts';
+import type {
+  Chain,
+  Element,
+  NftObject,
+  NftSet,
+  Operation,
+  Rule,
+  Statement,
+  Table,
+} from '../../../src/nftables/object.ts';
 import {
   counter,
   destinationIn,
   destinationTypeIn,
   family,
   isReply,
+  laterFragment,
+  markDeviceIn,
   markDeviceSourceIn,
   markWithout,
   setMark,
@@ -143,12 +154,27 @@ export const elements = {
   multicast: { kind: 'element', set: 'local', key: '05000000' },
 } as const satisfies Record<string, Element>;
 
-/** The whole table, in an order that the kernel takes: what is named comes before what names it. */
+/** Objects in the table of the family netdev, in an order that the kernel takes. */
+export const counting = {
+  table: { kind: 'table', family: 'netdev' },
+  set: { kind: 'set', family: 'netdev', name: 'sent', key: ['mark', 'ifname'], counter: true },
+  chain: {
+    kind: 'chain',
+    family: 'netdev',
+    name: 'sent-lo',
+    hook: { type: 'filter', hook: 'egress', device: 'lo', priority: 0 },
+    rules: [rule([laterFragment(4), returns]), rule([laterFragment(6), returns]), rule([markDeviceIn(idMask, 'sent')])],
+  },
+  element: { kind: 'element', family: 'netdev', set: 'sent', key: '070000006c6f0000000000000000000000000000' },
+} as const satisfies Record<string, Table | NftObject>;
+
+/** Both tables, in an order that the kernel takes: what is named comes before what names it. */
 export const everything: readonly Operation[] = [
   { verb: 'add', object: { kind: 'table' } },
   ...[...Object.values(sets), ...Object.values(chains), ...Object.values(elements)].map(
     (object): Operation => ({ verb: 'add', object }),
   ),
+  ...Object.values(counting).map((object): Operation => ({ verb: 'add', object })),
 ];
 
 /** Takes away what {@link everything} made, piece by piece. */
@@ -159,4 +185,9 @@ export const removal: readonly Operation[] = [
   { verb: 'delete', object: chains.guard },
   { verb: 'delete', object: sets.lanes4 },
   { verb: 'delete', object: { kind: 'table' } },
+  { verb: 'delete', object: counting.element },
+  { verb: 'flush', object: counting.chain },
+  { verb: 'delete', object: counting.chain },
+  { verb: 'delete', object: counting.set },
+  { verb: 'delete', object: counting.table },
 ];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { printRule, printScript } from '../../../src/nftables/script.ts';
-import { chains, elements, sets } from './sample.ts';
+import { chains, counting, elements, sets } from './sample.ts';
 
 describe('the script of a transaction', () => {
   test('is empty without operations', () => assert.equal(printScript([]), ''));
@@ -20,6 +20,13 @@ add rule inet cni-egress exit-7 counter drop
     assert.match(
       printScript([{ verb: 'add', object: chains.classify }]),
       /^add chain inet cni-egress classify \{ type filter hook prerouting priority -90; policy accept; \}\n/,
+    );
+  });
+
+  test('hooks a chain in at a device, in the table of the family netdev', () => {
+    assert.match(
+      printScript([{ verb: 'add', object: counting.chain }]),
+      /^add chain netdev cni-egress sent-lo \{ type filter hook egress device "lo" priority 0; policy accept; \}\nadd rule netdev /,
     );
   });
 

@@ -24,6 +24,9 @@ const statements: readonly Statement[] = [
   say.snatByMark(6, 0x3fff, 'snat6'),
   say.markDeviceSourceIn(4, 0x3fff, 'lanes4'),
   say.markDeviceSourceIn(6, 0x3fff, 'lanes6'),
+  say.markDeviceIn(0x3fff, 'sent'),
+  say.laterFragment(4),
+  say.laterFragment(6),
   say.counter,
   say.verdict({ code: 'drop' }),
   say.verdict({ code: 'return' }),
@@ -46,6 +49,8 @@ function instruction(expression: Expression): string {
         : `meta set ${expression.key} with reg ${expression.sreg}`;
     case 'payload':
       return `payload load ${expression.length}b @ ${expression.base} header + ${expression.offset} => reg ${expression.dreg}`;
+    case 'exthdr':
+      return `exthdr load ipv6 ${expression.length}b @ ${expression.header} + ${expression.offset} => reg ${expression.dreg}`;
     case 'ct':
       return `ct load ${expression.key} => reg ${expression.dreg}`;
     case 'fib':

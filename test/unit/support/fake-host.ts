@@ -25,6 +25,10 @@ export class FakeHost implements Host, Disposable {
 
   /** How many times somebody else will change the ruleset between a look and a change. */
   interferences = 0;
+  /** Whether the kernel can count behind neighbour resolution. */
+  egressHook = true;
+  /** How often it was asked for that. */
+  egressHookQuestions = 0;
   /** What the kernel will answer to transactions. */
   refusal: Error | undefined;
 
@@ -85,6 +89,11 @@ export class FakeHost implements Host, Disposable {
 
   async hasTable(): Promise<boolean> {
     return this.kernel.hasTable;
+  }
+
+  async hasEgressHook(): Promise<boolean> {
+    this.egressHookQuestions++;
+    return this.egressHook;
   }
 
   async apply(changes: readonly Change[], generation: number): Promise<boolean> {

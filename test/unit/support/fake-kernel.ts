@@ -8,7 +8,7 @@ import type { HostObject, PolicyRule, Route, Sysctl } from '../../../src/datapat
 import { planOf } from '../../../src/datapath/operations.ts';
 import type { OurState } from '../../../src/datapath/release.ts';
 import { mergePrefixes, printRange } from '../../../src/nftables/interval.ts';
-import type { Chain, Element, NftObject, NftSet, Operation, Table } from '../../../src/nftables/object.ts';
+import type { Chain, Element, InTable, NftObject, NftSet, Operation, Table } from '../../../src/nftables/object.ts';
 
 type Objects = Map<string, Table | NftObject>;
 
@@ -26,7 +26,7 @@ export function asListed(object: HostObject): HostObject {
 }
 
 /**
- * The kernel of a node as plain data: our table, our policy rules and routes, and the kernel parameters. It refuses what
+ * The kernel of a node as plain data: our tables, our policy rules and routes, and the kernel parameters. It refuses what
  * the real one refuses: to name what is not there, to delete what is not there or still in use, to add an element twice.
  */
 export class FakeKernel {
@@ -40,8 +40,8 @@ export class FakeKernel {
     return this.#nftables.has('table');
   }
 
-  /** Somebody deletes our table. */
-  deleteTable(): void {
+  /** Somebody deletes our tables. */
+  deleteTables(): void {
     this.#nftables = new Map();
     this.generation++;
   }
@@ -94,9 +94,12 @@ export class FakeKernel {
     return {
       table: this.hasTable,
       chains: all
-        .filter((object) => object.kind === 'chain')
-        .map((chain) => ({ ...chain, references: references(this.#nftables, chain.name) })),
-      sets: all.filter((object) => object.kind === 'set'),
+        .filter((object) => object.kind === 'chain' && object.family === undefined)
+        .map((chain) => ({ ...(chain as Chain), references: references(this.#nftables, chain as Chain) })),
+      sets: all.filter((object) => object.kind === 'set' && object.family === undefined) as NftSet[],
+      ...(this.#nftables.has(keyOf(layout.sentTable)) && {
+        sent: all.filter((object) => object.kind === 'chain' && object.family !== undefined) as Chain[],
+      }),
       exitElements: all.filter((object) => object.kind === 'element' && isOfExit(object)) as Element[],
       rules,
       routes: all.filter((object) => object.kind === 'route').filter(({ table }) => listed.has(table)),
@@ -109,7 +112,7 @@ export class FakeKernel {
   }
 }
 
-const isOfExit = ({ set }: Element) => set.startsWith('snat') || set.startsWith('lanes');
+const isOfExit = ({ set }: Element) => /^(snat|lanes|sent)/.test(set);
 
 const tableOf = ({ action }: PolicyRule) =>
   typeof action === 'object' && 'lookup' in action ? action.lookup : undefined;
@@ -121,11 +124,14 @@ function concerns(
   exits: NodeState['exits'],
 ): boolean {
   const isTheirTable = (table: number) => exits.some(({ id }) => node.routeTable + id === table);
+  if ('family' in object && object.family === 'netdev' && exits.length === 0) return false;
   switch (object.kind) {
     case 'set':
       return !layout.isProgramChain(object.name) || object.name.startsWith(`${program}-`);
     case 'chain':
       if (layout.isProgramChain(object.name)) return object.name === program;
+      if (object.family !== undefined)
+        return exits.some(({ device }) => layout.chainNames.sent(device) === object.name);
       return exits.some(({ id }) => layout.chainNames.exit(id) === object.name) || !/^exit-\d/.test(object.name);
     case 'element':
       if (isOfExit(object)) return exits.some(({ id }) => id === layout.exitIdOfKey(object.key));
@@ -149,7 +155,7 @@ function withoutProgramRanges(object: HostObject): HostObject {
 }
 
 function perform(objects: Objects, { verb, object }: Operation): void {
-  if (object.kind !== 'table') assert.ok(objects.has('table'), `no table for ${keyOf(object)}`);
+  if (object.kind !== 'table') assert.ok(objects.has(named(object, 'table')), `no table for ${keyOf(object)}`);
   if (verb === 'add') add(objects, object);
   else takeAway(objects, verb, object);
 }
@@ -161,11 +167,12 @@ function add(objects: Objects, object: Table | NftObject): void {
 
 function takeAway(objects: Objects, verb: 'delete' | 'flush', object: Table | NftObject): void {
   assert.ok(objects.has(keyOf(object)), `${keyOf(object)} is not there to ${verb}`);
-  if (object.kind === 'table') objects.clear();
-  else if (verb === 'flush') flush(objects, object);
+  if (object.kind === 'table') {
+    for (const [key, other] of objects) if (inTableOf(object)(other)) objects.delete(key);
+  } else if (verb === 'flush') flush(objects, object);
   else {
     objects.delete(keyOf(object));
-    const users = object.kind === 'element' ? [] : usersOf(objects, object.kind, object.name);
+    const users = object.kind === 'element' ? [] : usersOf(objects, object);
     assert.deepEqual(users, [], `${keyOf(object)} is in use`);
     if (object.kind === 'set') removeElements(objects, object);
   }
@@ -200,23 +207,33 @@ function flush(objects: Objects, object: NftObject): void {
   removeElements(objects, object);
 }
 
-function removeElements(objects: Objects, { name }: NftSet): void {
-  for (const [key, other] of objects) if (other.kind === 'element' && other.set === name) objects.delete(key);
+function removeElements(objects: Objects, set: NftSet): void {
+  for (const [key, other] of objects) {
+    if (other.kind === 'element' && other.set === set.name && inTableOf(set)(other)) objects.delete(key);
+  }
 }
 
-/** `chain x` or `set x` for every rule or element that leads to it, and for the set that an element is in. */
+const inTableOf =
+  ({ family }: InTable) =>
+  (other: InTable) =>
+    other.family === family;
+
+/** What {@link keyOf} says of something in the same table. */
+const named = ({ family }: InTable, name: string) => (family === undefined ? name : `${family} ${name}`);
+
+/** The keys of the chain and the sets that a rule or element leads to, and of the set that an element is in. */
 function namesIn(object: Table | NftObject): string[] {
   if (object.kind === 'element') {
     const { set, verdict } = object;
-    return [`set ${set}`, ...(verdict && 'chain' in verdict ? [`chain ${verdict.chain}`] : [])];
+    return [named(object, `set ${set}`), ...(verdict && 'chain' in verdict ? [`chain ${verdict.chain}`] : [])];
   }
   if (object.kind !== 'chain') return [];
   return object.rules
     .flatMap(({ statements }) => statements.flatMap(({ expressions }) => expressions))
     .flatMap((expression) => {
-      if (expression.name === 'lookup') return [`set ${expression.set}`];
+      if (expression.name === 'lookup') return [named(object, `set ${expression.set}`)];
       const leadsOn = expression.name === 'immediate' && 'chain' in expression.verdict;
-      return leadsOn ? [`chain ${expression.verdict.chain}`] : [];
+      return leadsOn ? [named(object, `chain ${expression.verdict.chain}`)] : [];
     });
 }
 
@@ -226,12 +243,12 @@ function requireNamed(objects: Objects, object: Table | NftObject): void {
 }
 
 /** What keeps a chain or set from being deleted. Its own elements do not keep a set. */
-const usersOf = (objects: Objects, kind: 'chain' | 'set', name: string): string[] =>
+const usersOf = (objects: Objects, object: Chain | NftSet): string[] =>
   [...objects.values()]
-    .filter((user) => kind === 'chain' || user.kind === 'chain')
-    .filter((user) => namesIn(user).includes(`${kind} ${name}`))
+    .filter((user) => object.kind === 'chain' || user.kind === 'chain')
+    .filter((user) => namesIn(user).includes(keyOf(object)))
     .map(keyOf);
 
 /** How many rules and elements lead to a chain. */
-const references = (objects: Objects, chain: string): number =>
-  [...objects.values()].flatMap(namesIn).filter((name) => name === `chain ${chain}`).length;
+const references = (objects: Objects, chain: Chain): number =>
+  [...objects.values()].flatMap(namesIn).filter((name) => name === keyOf(chain)).length;

@@ -1,0 +1,54 @@
+import { families } from '../base/address.ts';
+import type { Chain, Element, Rule, Statement } from '../nftables/object.ts';
+import * as say from '../nftables/statement.ts';
+import type { ResolvedExit } from './exit.ts';
+import * as layout from './layout.ts';
+import type { HostObject } from './objects.ts';
+
+/**
+ * What counts the packets that leave by exits: a chain at each of their interfaces. All that can lose a packet before it
+ * is handed to its interface lies before this hook, neighbours that do not answer included.
+ */
+export function desiredSent(fwmark: number, exits: readonly ResolvedExit[]): HostObject[] {
+  if (exits.length === 0) return [];
+  const devices = [...new Set(exits.map(({ device }) => device))];
+  return [
+    layout.sentTable,
+    layout.sentSet,
+    ...exits.map(sentElement),
+    ...devices.map((device) => sentChain(fwmark, device)),
+  ];
+}
+
+const sentElement = ({ id, device }: ResolvedExit): Element => ({
+  kind: 'element',
+  family: 'netdev',
+  set: layout.setNames.sent,
+  key: layout.sentKey(id, device),
+});
+
+const rule = (...statements: Statement[]): Rule => ({ statements });
+const done = say.verdict({ code: 'return' });
+
+/**
+ * Of a packet that was cut up on its way the first fragment counts. One that passes a bridge or a VLAN passes the
+ * interface below as well: there its exit is not in the set, though another may be.
+ */
+const sentChain = (fwmark: number, device: string): Chain => ({
+  kind: 'chain',
+  family: 'netdev',
+  name: layout.chainNames.sent(device),
+  rules: [
+    rule(say.markWithout(fwmark), done),
+    ...families.map((family) => rule(say.laterFragment(family), done)),
+    rule(say.markDeviceIn(layout.exitIdMask, layout.setNames.sent)),
+  ],
+  hook: { type: 'filter', hook: 'egress', device, priority: 0 },
+});
+
+/** Whether only a kernel with the egress hook of netdev can have the object: one from 5.16, unless built without it. */
+export const needsEgressHook = (object: HostObject): boolean => 'family' in object && object.family === 'netdev';
+
+/** What a kernel without the egress hook can have: there the lanes count what may leave. */
+export const withoutEgressHook = (objects: readonly HostObject[]): HostObject[] =>
+  objects.filter((object) => !needsEgressHook(object));
