@@ -11,7 +11,11 @@ export interface Packet {
   readonly protocol: 'tcp' | 'udp' | 'icmp' | 'other';
   readonly sourcePort?: number;
   readonly destinationPort?: number;
+  /** TCP: the sender knows no such connection. */
+  readonly reset?: true;
 }
+
+const RST = 0x04;
 
 const fileHeader = 24;
 const recordHeader = 16;
@@ -49,5 +53,6 @@ function parsed(ip: Buffer): Parsed {
     protocol,
     sourcePort: payload.readUInt16BE(0),
     destinationPort: payload.readUInt16BE(2),
+    ...(protocol === 'tcp' && payload.readUInt8(13) & RST ? { reset: true } : {}),
   };
 }
