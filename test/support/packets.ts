@@ -29,7 +29,7 @@ export function describePacket({ interface: uplink, protocol, source, destinatio
  */
 export function leaks(packets: readonly Packet[]): readonly string[] {
   const fromExit = packetsFrom(packets, ...world.exitAddress);
-  const rightly = new Set(fromExit.filter((packet) => packet.interface === 'eth1' || packet.reset));
+  const rightly = new Set(fromExit.filter((packet) => packet.interface === 'eth1' || packet.ownReset));
   const wrongly = packetsTo(packets, ...world.outside).filter((packet) => !rightly.has(packet));
   return tally([...new Set([...wrongly, ...packetsFrom(packets, ...world.cluster)])].map(describePacket));
 }

@@ -11,11 +11,13 @@ export interface Packet {
   readonly protocol: 'tcp' | 'udp' | 'icmp' | 'other';
   readonly sourcePort?: number;
   readonly destinationPort?: number;
-  /** TCP: the sender knows no such connection. */
-  readonly reset?: true;
+  /** A TCP reset that the node itself made: what it forwards has one hop less to go. */
+  readonly ownReset?: true;
 }
 
 const RST = 0x04;
+/** The hops that Linux gives a packet of its own, IPv4 and IPv6 (ip_default_ttl, hop_limit). */
+const ownHops = 64;
 
 const fileHeader = 24;
 const recordHeader = 16;
@@ -53,6 +55,8 @@ function parsed(ip: Buffer): Parsed {
     protocol,
     sourcePort: payload.readUInt16BE(0),
     destinationPort: payload.readUInt16BE(2),
-    ...(protocol === 'tcp' && payload.readUInt8(13) & RST ? { reset: true } : {}),
+    ...(protocol === 'tcp' &&
+      payload.readUInt8(13) & RST &&
+      ip.readUInt8(six ? 7 : 8) === ownHops && { ownReset: true }),
   };
 }
