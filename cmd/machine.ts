@@ -21,9 +21,7 @@ export async function openMachine(options: MachineOptions): Promise<Machine & Di
 /** Loaded only when a log is wanted: pino costs more start-up time than everything else together. */
 async function openLog(file: string, level: string): Promise<Log> {
   const { pino } = await import('pino');
-  const log: Log = pino(
-    { level, base: { pid: process.pid } },
-    pino.destination({ dest: file, sync: true, mkdir: true }),
-  );
-  return { debug: log.debug.bind(log), info: log.info.bind(log), warn: log.warn.bind(log) };
+  const log = pino({ level, base: { pid: process.pid } }, pino.destination({ dest: file, sync: true, mkdir: true }));
+  const debug: Log['debug'] = (fields, message) => log.isLevelEnabled('debug') && log.debug(fields(), message);
+  return { debug, info: log.info.bind(log), warn: log.warn.bind(log) };
 }

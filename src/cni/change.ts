@@ -1,6 +1,7 @@
 import { EgressError } from '../base/errors.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { Observed } from '../datapath/host.ts';
+import { printChanges } from '../datapath/print.ts';
 import type { Machine } from './machine.ts';
 
 /** Other programs change the ruleset now and then, not all the time. */
@@ -24,8 +25,8 @@ export async function change<T>(
   for (let tried = 1; tried <= tries; tried++) {
     const { state: seen, generation } = await look();
     const changes = await decide(seen);
+    log.debug(() => ({ tried, commands: printChanges(changes) }), 'changing');
     if (await host.apply(changes, generation)) return { seen, changes };
-    log.debug({ tried }, 'The ruleset changed meanwhile, deciding again');
   }
   throw new EgressError('try-again', `The nftables ruleset was changed by somebody else ${tries} times in a row`);
 }

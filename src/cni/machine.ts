@@ -3,7 +3,8 @@ import type { Store } from '../store/store.ts';
 
 /** Lines for people and their programs; never on stdout, which belongs to the result. */
 export interface Log {
-  debug(fields: object, message: string): void;
+  /** The fields are made only when somebody wants to see them. */
+  debug(fields: () => object, message: string): void;
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
 }

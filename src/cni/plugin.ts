@@ -77,9 +77,9 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
     const { entry, configuration } = readAll(call);
     const { environment, stdin } = call;
     const prevResult = readPrevResult(call.configuration.document, environment.ifname);
-    using machine = await call.surroundings.openMachine(optionsOf(entry));
     const attachment = attachmentOf(environment, call.configuration.name);
-    await add(machine, { attachment, pod: environment.pod, configuration, prevResult });
+    const request = { attachment, pod: environment.pod, configuration, prevResult };
+    await onMachine(call, optionsOf(entry), (machine) => add(machine, request));
     return success(rawMember(stdin, 'prevResult') ?? '');
   },
 
@@ -87,36 +87,51 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
     requireVersion(call, '0.4.0');
     const { entry, configuration } = readAll(call);
     readPrevResult(call.configuration.document, call.environment.ifname);
-    using machine = await call.surroundings.openMachine(optionsOf(entry));
     const hasPolicy = programFor(configuration.policies, call.environment.pod).length > 0;
-    await check(machine, attachmentOf(call.environment, call.configuration.name), hasPolicy);
+    const attachment = attachmentOf(call.environment, call.configuration.name);
+    await onMachine(call, optionsOf(entry), (machine) => check(machine, attachment, hasPolicy));
     return nothing;
   },
 
   // From here on what policies say does not matter: a broken policy file must not keep pods from going.
   DEL: async (call) => {
-    using machine = await call.surroundings.openMachine(lenientOptions(call));
-    await del(machine, attachmentOf(call.environment, call.configuration.name), hintsOf(call));
+    const attachment = attachmentOf(call.environment, call.configuration.name);
+    await onMachine(call, lenientOptions(call), (machine) => del(machine, attachment, hintsOf(call)));
     return nothing;
   },
 
   GC: async (call) => {
     requireVersion(call, '1.1.0');
-    const valid = validMarks(call.configuration.document, call.configuration.name);
-    if (valid === undefined) return nothing;
-    using machine = await call.surroundings.openMachine(lenientOptions(call));
-    await gc(machine, call.configuration.name, valid);
+    const { document, name } = call.configuration;
+    const valid = validMarks(document, name);
+    if (valid !== undefined) await onMachine(call, lenientOptions(call), (machine) => gc(machine, name, valid));
     return nothing;
   },
 
   // An error here makes the whole node NotReady: only what makes every ADD fail counts.
   STATUS: async (call) => {
     requireVersion(call, '1.1.0');
-    using machine = await call.surroundings.openMachine(lenientOptions(call));
-    await machine.host.hasTable();
+    await onMachine(call, lenientOptions(call), (machine) => machine.host.hasTable());
     return nothing;
   },
 };
+
+/** Opens the machine for one verb, and leaves a line in its log about how that went. */
+async function onMachine(
+  { environment, configuration, surroundings }: Call,
+  options: MachineOptions,
+  action: (machine: Machine) => Promise<unknown>,
+): Promise<void> {
+  using machine = await surroundings.openMachine(options);
+  const fields = { ...environment, network: configuration.name };
+  try {
+    await action(machine);
+    machine.log.info(fields, 'done');
+  } catch (error) {
+    machine.log.warn({ ...fields, error: asEgressError(error).message }, 'failed');
+    throw error;
+  }
+}
 
 function readAll({ configuration: { document }, surroundings }: Call) {
   const entry = readChainEntry(document);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { egressEntry, partners } from '../support/chain.ts';
 import { Lab, labTest } from '../support/lab.ts';
@@ -50,6 +51,27 @@ describe('nft', labTest, () => {
     await copy.must(['nft', '-f', '-'], { stdin: written.join('') });
     const copied = [await copy.must(list), await copy.must(listCounting)];
     assert.deepEqual(changedLines(written.join(''), copied.join('')), []);
+  });
+
+  test('makes of the transaction that the plugin logs the same tables that the plugin made', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const logFile = `${node.folder}/egress.log`;
+    await node.write({ egress: { ...rich, logFile, logLevel: 'debug' } });
+    await node.started();
+    const lines = (await readFile(logFile, 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const { commands } = lines.find(({ msg }) => msg === 'changing');
+    const [, script = ''] = /^nft -f - <<'EOT'\n(.*)EOT$/ms.exec(commands) ?? [];
+    const copy = await lab.namespace('copy');
+    await copy.ip('link add eth1 type veth peer name other');
+    await copy.must(['nft', '-f', '-'], { stdin: script });
+    for (const tables of [list, listCounting]) {
+      assert.deepEqual(changedLines(await node.machine.must(tables), await copy.must(tables)), []);
+    }
+    assert.deepEqual(lines.map(({ command, msg }) => [command, msg]).at(-1), ['ADD', 'done']);
   });
 
   test('shows whose every element is, and what every exit is called', async () => {
