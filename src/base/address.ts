@@ -43,9 +43,6 @@ export function parsePrefix(text: string): Prefix | undefined {
   return `${addressFromBytes(maskedBytes(addressBytes(canonical), prefixLength))}/${prefixLength}`;
 }
 
-/** The prefix that an address with a length lies in, as in the `ips[].address` of a CNI result. */
-export const subnetOf = parsePrefix;
-
 /** The length of a canonical prefix: 0…32, or 0…128. */
 export const prefixLength = (prefix: Prefix): number => Number(prefix.slice(prefix.indexOf('/') + 1));
 

@@ -17,8 +17,6 @@ export interface Configuration {
   /** `undefined`: no log is wanted. */
   readonly logFile: string | undefined;
   readonly logLevel: (typeof logLevels)[number];
-  /** This node's address among the nodes; `undefined`: that of the default route's interface. */
-  readonly node: Address | undefined;
   /** Never steered: `clusterCIDRs`, nodes and their pods, link-local. Canonical, sorted, none inside another. */
   readonly clusterCIDRs: readonly Prefix[];
   readonly exits: readonly Exit[];
@@ -39,7 +37,6 @@ export function configurationOf(entry: ChainEntry, documents: readonly PolicyDoc
     dataDir: entry.dataDir ?? defaults.dataDir,
     logFile: entry.logFile,
     logLevel: entry.logLevel ?? defaults.logLevel,
-    node: entry.node,
     clusterCIDRs: withoutNested([...linkLocal, ...documents.flatMap(clusterRanges)]),
     exits: documents.flatMap(({ exits = [] }) => exits.map(toExit)),
     policies: documents.flatMap(({ policies = [] }) => policies.map(toPolicy)),

@@ -183,10 +183,6 @@ export const chainEntrySchema = z
         'From which severity on to log.',
         defaults.logLevel,
       ),
-      node: optional(
-        address,
-        'Address of this node among the nodes; without it, that of the default route’s interface.',
-      ),
       ...policyOptions,
     },
     'an object',

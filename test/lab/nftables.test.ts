@@ -16,8 +16,8 @@ import {
 import { canHook, readGeneration, runTransaction } from '../../src/kernel/nftables/transaction.ts';
 import { mergePrefixes, printRange } from '../../src/nftables/interval.ts';
 import type { Chain, Element, NftObject, NftSet, Operation } from '../../src/nftables/object.ts';
-import { sameRule, sameSet } from '../../src/nftables/observed.ts';
 import { printScript } from '../../src/nftables/script.ts';
+import { sameRule, sameSet } from '../support/same.ts';
 import { chains, counting, elements, everything, removal, sets } from '../unit/nftables/sample.ts';
 
 const nft = (args: readonly string[], input = '') => execFileSync('nft', args, { input, encoding: 'utf8' });

@@ -196,7 +196,6 @@ const badEntries: [entry: object, line: string][] = [
     { logLevel: 'verbose' },
     '#/logLevel: expected one of "trace", "debug", "info", "warn", "error", "fatal", "silent", got "verbose"',
   ],
-  [{ node: 'node-1' }, '#/node: expected an IP address, got "node-1"'],
   [{ exits: [{ ...exit, id: 0 }] }, '#/exits/0/id: expected a whole number from 1 to 16383, got 0'],
   [{ policyfile: '/p' }, '#/policyfile: unknown key, did you mean "policyFile"?'],
 ];

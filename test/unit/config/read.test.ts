@@ -13,7 +13,6 @@ describe('without any option', () => {
       dataDir: '/var/lib/cni/egress',
       logFile: undefined,
       logLevel: 'info',
-      node: undefined,
       clusterCIDRs: ['169.254.0.0/16', 'fe80::/10'],
       exits: [],
       policies: [],
@@ -74,9 +73,9 @@ describe('options', () => {
   }
 
   test('of the chain entry alone are taken as they are', () => {
-    const options = { dataDir: '/d', logFile: '/l', logLevel: 'silent', node: '172.16.0.2' };
-    const { dataDir, logFile, logLevel, node } = read(options);
-    assert.deepEqual({ dataDir, logFile, logLevel, node }, options);
+    const options = { dataDir: '/d', logFile: '/l', logLevel: 'silent' };
+    const { dataDir, logFile, logLevel } = read(options);
+    assert.deepEqual({ dataDir, logFile, logLevel }, options);
   });
 });
 
