@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { Log, Machine } from '../src/cni/machine.ts';
 import type { MachineOptions } from '../src/cni/plugin.ts';
 import { LinuxHost } from '../src/kernel/linux-host.ts';
@@ -24,4 +25,14 @@ async function openLog(file: string, level: string): Promise<Log> {
   const log = pino({ level, base: { pid: process.pid } }, pino.destination({ dest: file, sync: true, mkdir: true }));
   const debug: Log['debug'] = (fields, message) => log.isLevelEnabled('debug') && log.debug(fields(), message);
   return { debug, info: log.info.bind(log), warn: log.warn.bind(log) };
+}
+
+/** The text of a file; `undefined` when there is none of that name. */
+export function readFile(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
 }

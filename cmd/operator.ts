@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs';
-import { asEgressError, errorTable } from '../src/base/errors.ts';
-import { openMachine } from './machine.ts';
+import { explain } from './explain.ts';
+import { openMachine, readFile } from './machine.ts';
+import { openService } from './service.ts';
 import { version } from './version.ts';
 
 /** A person calls: words in, text on stdout, errors on stderr. Exit codes: 0 fine, 1 something is wrong, 2 called wrongly. */
@@ -16,13 +17,14 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
     },
     colors: process.stdout.isTTY === true && !process.env.NO_COLOR,
     openMachine,
+    readFile,
+    openService,
   });
   try {
     await program.parseAsync([...words], { from: 'user' });
   } catch (error) {
     if (isUsage(error)) return error.exitCode === 0 ? 0 : 2; // the parser has told the person already
-    const { code, message } = asEgressError(error);
-    process.stderr.write(`egress: ${errorTable[code].title}: ${message}\n${errorTable[code].remedy}.\n`);
+    process.stderr.write(`${explain(error)}\n`);
     return 1;
   }
   return exitCode;

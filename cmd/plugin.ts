@@ -1,6 +1,6 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { runPlugin } from '../src/cni/plugin.ts';
-import { openMachine } from './machine.ts';
+import { openMachine, readFile } from './machine.ts';
 
 /** A container runtime calls: environment and stdin in, at most one JSON document on stdout and an exit code out. */
 export async function runAsPlugin(): Promise<number> {
@@ -12,15 +12,6 @@ export async function runAsPlugin(): Promise<number> {
   });
   writeAll(stdout);
   return exitCode;
-}
-
-function readFile(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
 }
 
 /** All of it before the process ends: a runtime's pipe takes 64 KiB at once, a result may be longer. */

@@ -2,8 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runPlugin } from '../src/cni/plugin.ts';
+import { tunnelDevice } from '../src/datapath/tunnel.ts';
 import { LinuxHost } from '../src/kernel/linux-host.ts';
-import type { NetlinkSocket, Reply, Request } from '../src/kernel/netlink/socket.ts';
+import { KernelError, type NetlinkSocket, type Reply, type Request } from '../src/kernel/netlink/socket.ts';
 import { Store } from '../src/store/store.ts';
 
 /**
@@ -50,7 +51,9 @@ const configuration = {
       nextHop: ['192.0.2.1', '2001:db8::1'],
       addresses: ['192.0.2.7', '2001:db8::7'],
     },
+    { name: 'gateway', id: 8, gateways: ['192.0.2.3', '192.0.2.4'], addresses: ['192.0.2.8', '2001:db8::8'] },
   ],
+  nodes: [{ address: '192.0.2.3' }, { address: '192.0.2.4' }, { address: '192.0.2.5' }],
   policies: [
     {
       name: 'policy',
@@ -59,6 +62,7 @@ const configuration = {
       except: ['203.0.113.9/32'],
       exit: 'exit',
     },
+    { name: 'far', namespaces: ['*'], destinations: ['198.51.100.0/24', '2001:db8:2::/48'], exit: 'gateway' },
     { name: 'rest', namespaces: ['*'], exit: 'drop', priority: -1 },
   ],
   prevResult: {
@@ -71,14 +75,17 @@ const configuration = {
   },
 };
 
-/** Types of questions, and of the messages whose bodies answer them: nf_tables, then rtnetlink links, routes and rules. */
+/** Types of questions, and of the messages whose bodies answer them: nf_tables, then rtnetlink. */
 const answers = new Map([
   ...[1, 4, 7, 10, 13].map((get) => [0xa00 | get, 0xa00 | (get - 1)] as const),
-  ...[18, 26, 34].map((get) => [get, get - 2] as const),
+  ...[18, 22, 26, 30, 34].map((get) => [get, get - 2] as const),
 ]);
+const newLink = 16;
 const getLink = 18;
+const getAddress = 22;
 const getRoute = 26;
 const getGeneration = 0xa10;
+const ENODEV = 19;
 
 /** A kernel that keeps what it is told, and answers a question about it with the same bytes. */
 class EchoSocket {
@@ -87,13 +94,22 @@ class EchoSocket {
   async request(request: Request): Promise<Reply[]> {
     const { type } = request;
     if (type === getGeneration) return [reply(type, '00000000' + '0800010000000001')];
-    // A link that is up, with index 1 and a name; a route that leads to it.
-    if (type === getLink) return [reply(type, '00000000010000000100000000000000' + '090003006574683100000000')];
+    // The first that is said of the tunnel's device makes it. The begin of a batch has the same type.
+    const device = this.#told.get(newLink)?.find((body) => body.includes(tunnelDevice));
+    if (type === getLink && request.body.includes(tunnelDevice)) {
+      if (device === undefined) throw new KernelError(ENODEV, 0, '');
+      return [{ type, flags: 0, body: device }];
+    }
+    // A link that is up, with index 1, a name and an MTU; a route that leads to it.
+    if (type === getLink)
+      return [reply(type, '00000000010000000100000000000000' + '090003006574683100000000' + '08000400dc050000')];
     if (type === getRoute) return [reply(type, '022000000000000100000000' + '0800040001000000')];
     return this.dump(request);
   }
 
   async dump({ type, body }: Request): Promise<Reply[]> {
+    // An address of that link: 192.0.2.5/24.
+    if (type === getAddress) return [reply(type, '0218000001000000' + '08000200c0000205')];
     const kept = answers.get(type);
     if (kept !== undefined) return (this.#told.get(kept) ?? []).map((told) => ({ type: kept, flags: 0, body: told }));
     this.#told.set(type, [...(this.#told.get(type) ?? []), body]);

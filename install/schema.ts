@@ -55,11 +55,11 @@ function optionTable(): string {
   ].join('');
 }
 
-/** `| option | default | meaning |` of each option, lists within lists as `exits[].name`. */
+/** `| option | default | meaning |` of each option, those within others as `tunnel.port` and `exits[].name`. */
 function optionRows({ properties = {}, required = [] }: JsonSchema, prefix = ''): string[] {
   return Object.entries(properties).flatMap(([key, option]) => [
     `| \`${prefix}${key}\` | ${required.includes(key) ? 'required' : shownDefault(option)} | ${option.description} |`,
-    ...(option.items ? optionRows(option.items, `${prefix}${key}[].`) : []),
+    ...optionRows(option.items ?? option, `${prefix}${key}${option.items ? '[]' : ''}.`),
   ]);
 }
 

@@ -78,6 +78,21 @@ export const errorTable = {
     title: 'Not everything could be removed',
     remedy: 'Mend what the details name, and repeat the call',
   },
+  'tunnel-device': {
+    number: 110,
+    title: 'The name of the tunnel device is taken',
+    remedy: 'Remove or rename the interface that the details name',
+  },
+  'node-address': {
+    number: 111,
+    title: 'This node is no end of the tunnel',
+    remedy: 'Set node to an address of this node, and list the node in nodes',
+  },
+  'unknown-exit': {
+    number: 112,
+    title: 'No such gateway exit',
+    remedy: 'Name an exit of the policy file that has gateways, and one of its gateways',
+  },
   internal: { number: 999, title: 'Internal error', remedy: 'Please report it with the details' },
 } as const satisfies Record<string, { number: number; title: string; remedy: string }>;
 

@@ -1,4 +1,5 @@
 import type { Machine } from '../cni/machine.ts';
+import type { ReadFile } from '../config/read.ts';
 
 /** What the commands have around them. */
 export interface CliSurroundings {
@@ -10,6 +11,19 @@ export interface CliSurroundings {
   /** Colours are wanted on stdout. */
   readonly colors: boolean;
   openMachine(options: { readonly dataDir: string }): Promise<Machine & Disposable>;
+  readonly readFile: ReadFile;
+  /** For a command that runs until it is told to stop: from then on that is what signals do. */
+  openService(): Service & Disposable;
+}
+
+/** What a command needs that goes on. */
+export interface Service {
+  /** Aborted when the command shall end. */
+  readonly signal: AbortSignal;
+  /** Tells a person, on stderr, of an error that does not end the command. */
+  report(error: unknown, consequence: string): void;
+  /** Calls back when a file may have changed, come or gone, until disposed of. */
+  watchFile(path: string, changed: () => void): Disposable;
 }
 
 /** JSON for programs; counters are kernel numbers of 64 bits, and fit a double for a few years of traffic. */

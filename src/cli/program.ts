@@ -1,8 +1,9 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { supportedVersions } from '../cni/versions.ts';
 import { defaults } from '../config/schema.ts';
 import { checkAll, printCheck } from './check.ts';
 import { type CliSurroundings, toJson } from './command.ts';
+import { type GatewayOptions, gateway, move, readConfigured, watchGateway } from './gateway.ts';
 import { collect, planCollection } from './gc.ts';
 import { printStatus, readStatus } from './status.ts';
 
@@ -14,7 +15,7 @@ interface Options {
 
 /** The commands for people. Each file of this folder that a command is named after says what it does. */
 export function commandLine(surroundings: CliSurroundings): Command {
-  const { write, version, colors, setExitCode, openMachine } = surroundings;
+  const { write, version, colors, setExitCode, openMachine, readFile } = surroundings;
   const program = new Command('egress')
     .description(
       'Decides how each pod’s traffic leaves the cluster: a chained CNI plugin, and the commands to look after it',
@@ -56,6 +57,38 @@ export function commandLine(surroundings: CliSurroundings): Command {
           ? toJson({ attachments: marks, commands })
           : `${commands}${marks.map((mark) => `${mark} ${done}\n`).join('')}`,
       );
+    });
+
+  const onGateway = (parent: Command, name: string, description: string) =>
+    parent
+      .command(name)
+      .description(description)
+      .option('--policy <file>', 'the policy file', defaults.policyFile)
+      .option('--node <address>', 'this node’s underlay address, if it cannot be known from the policy file')
+      .option('--data-dir <dir>', 'where the plugin keeps its state', defaults.dataDir)
+      .option('--dry-run', 'print the commands that this stands for, and change nothing');
+
+  onGateway(program, 'gateway', 'serve the exits that this node is the gateway of, and show them')
+    .option('--down', 'stop to serve them')
+    .addOption(
+      new Option('--watch', 'keep it so until told to stop, with every change of the policy file').conflicts([
+        'down',
+        'dryRun',
+      ]),
+    )
+    .action(async (options: Options & GatewayOptions) => {
+      if (options.watch) return await watchGateway(surroundings, options);
+      using machine = await openMachine(options);
+      await gateway(machine, readConfigured(options, readFile), options, write);
+    });
+
+  const exit = program.command('exit').description('look after exits');
+  onGateway(exit, 'move', 'make this node use another gateway for an exit; on the new gateway first')
+    .argument('<name>', 'the exit')
+    .requiredOption('--to <address>', 'the gateway, one of the exit’s gateways')
+    .action(async (name: string, options: Options & GatewayOptions & { readonly to: string }) => {
+      using machine = await openMachine(options);
+      await move(machine, readConfigured(options, readFile), { exit: name, to: options.to }, options, write);
     });
 
   command('version', 'show versions, and whether the kernel can be spoken to')

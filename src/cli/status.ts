@@ -1,5 +1,7 @@
+import type { Address } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
 import type { Machine } from '../cni/machine.ts';
+import type { Tunnel } from '../datapath/attachment.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Counters, Host } from '../datapath/host.ts';
 import type { Counter } from '../nftables/observed.ts';
@@ -14,12 +16,25 @@ export interface Status {
   readonly dropped: Counter;
   /** Packets that the guard kept from leaving by a wrong interface or with a wrong address. */
   readonly guarded: Counter;
+  /** Present while this node is an end of the tunnel. */
+  readonly tunnel?: TunnelStatus;
+}
+
+interface TunnelStatus extends Pick<Tunnel, 'vni' | 'port' | 'local' | 'mtu'> {
+  /** Packets that came out of the tunnel for an exit that is not served here. */
+  readonly unserved: Counter;
+  /** Packets for the tunnel's port that no node had sent. */
+  readonly strangers: Counter;
 }
 
 interface ExitStatus {
   readonly name: string;
   readonly id: number;
   readonly device: string;
+  /** Where packets leave, when not from here. */
+  readonly gateway?: Address;
+  /** Packets of others, when this node is their gateway. They are among those that were steered. */
+  readonly served?: Counter;
   readonly ways: readonly (ResolvedExit['ways'][number] & { readonly neighbour?: string })[];
   /** Packets that were sent to the exit, and how many of them left by it. The others were dropped. */
   readonly steered: Counter;
@@ -37,8 +52,10 @@ const none: Counter = { packets: 0n, bytes: 0n };
 /** What is set up on this node, and what went through it. */
 export async function readStatus({ host, store }: Machine): Promise<Status> {
   const counters = (await host.hasTable()) ? await host.readCounters() : undefined;
+  const node = store.loadNode();
+  const served = new Set(node?.gateway?.served);
   const exits: ExitStatus[] = [];
-  for (const exit of store.loadNode()?.exits ?? []) exits.push(await exitStatus(host, exit, counters));
+  for (const exit of node?.exits ?? []) exits.push(await exitStatus(host, exit, served.has(exit.id), counters));
   return {
     exits,
     pods: store
@@ -47,12 +64,20 @@ export async function readStatus({ host, store }: Machine): Promise<Status> {
       .sort(byName),
     dropped: counters?.dropped ?? none,
     guarded: counters?.guarded ?? none,
+    ...(node?.tunnel && { tunnel: tunnelStatus(node.tunnel, counters) }),
   };
 }
 
+const tunnelStatus = ({ vni, port, local, mtu }: Tunnel, counters?: Counters): TunnelStatus => ({
+  ...{ vni, port, local, mtu },
+  unserved: counters?.unserved ?? none,
+  strangers: counters?.strangers ?? none,
+});
+
 async function exitStatus(
   host: Host,
-  { name, id, device, ways }: ResolvedExit,
+  { name, id, device, ways, gateway }: ResolvedExit,
+  isServed: boolean,
   counters?: Counters,
 ): Promise<ExitStatus> {
   const [steered, left] = [counters?.steered.get(id) ?? none, counters?.left.get(id) ?? none];
@@ -62,7 +87,13 @@ async function exitStatus(
     known.push({ ...way, ...(neighbour && { neighbour }) });
   }
   const dropped = steered.packets > left.packets ? steered.packets - left.packets : 0n;
-  return { name, id, device, ways: known, steered, left, dropped: { packets: dropped } };
+  return {
+    ...{ name, id, device },
+    ...(gateway && { gateway }),
+    ...(isServed && { served: counters?.served.get(id) ?? none }),
+    ...{ ways: known, steered, left },
+    dropped: { packets: dropped },
+  };
 }
 
 function podStatus(record: AttachmentRecord, counters?: Counters): PodStatus {
@@ -80,14 +111,15 @@ const nameOf = ({ pod: { namespace = '', name }, containerId }: PodStatus) =>
 const byName = (a: PodStatus, b: PodStatus): number => (nameOf(a) < nameOf(b) ? -1 : 1);
 
 /** The status as tables. */
-export function printStatus({ exits, pods, dropped, guarded }: Status, colors: boolean): string {
-  if (pods.length === 0) return 'No pod on this node has an egress policy.\n';
+export function printStatus({ exits, pods, dropped, guarded, tunnel }: Status, colors: boolean): string {
+  if (exits.length + pods.length === 0) return 'No pod on this node has an egress policy.\n';
   const exitRows = exits.map((exit) => [
     exit.name,
     String(exit.id),
     exit.device,
     exit.ways.map(({ address }) => address).join(', '),
-    exit.ways.map(({ via = 'on link', neighbour }) => (neighbour ? `${via} (${neighbour})` : via)).join(', '),
+    nextHops(exit),
+    exit.served === undefined ? '' : String(exit.served.packets),
     String(exit.steered.packets),
     String(exit.left.packets),
     String(exit.dropped.packets),
@@ -98,9 +130,23 @@ export function printStatus({ exits, pods, dropped, guarded }: Status, colors: b
     status.exits.join(', '),
     String(status.packets),
   ]);
+  const exitHead = ['EXIT', 'ID', 'INTERFACE', 'ADDRESS', 'NEXT HOP', 'SERVED', 'STEERED', 'LEFT', 'DROPPED'];
   return [
-    printTable(['EXIT', 'ID', 'INTERFACE', 'ADDRESS', 'NEXT HOP', 'STEERED', 'LEFT', 'DROPPED'], exitRows, colors),
-    printTable(['POD', 'ADDRESS', 'EXITS', 'PACKETS'], podRows, colors),
+    printTable(exitHead, exitRows, colors),
+    ...(pods.length > 0 ? [printTable(['POD', 'ADDRESS', 'EXITS', 'PACKETS'], podRows, colors)] : []),
     `Dropped by policy: ${dropped.packets} packets. Kept from leaving wrongly: ${guarded.packets} packets.\n`,
+    ...(tunnel ? [printTunnel(tunnel)] : []),
   ].join('\n');
 }
+
+const nextHops = ({ gateway, ways }: ExitStatus): string =>
+  gateway === undefined
+    ? ways.map(({ via = 'on link', neighbour }) => (neighbour ? `${via} (${neighbour})` : via)).join(', ')
+    : `gateway ${gateway}`;
+
+const printTunnel = ({ vni, port, local, mtu, unserved, strangers }: TunnelStatus): string =>
+  [
+    `Tunnel: VXLAN ${vni} on UDP port ${port}, from ${local}, MTU ${mtu}.`,
+    `Came for an exit that is not served here: ${unserved.packets} packets. From strangers: ${strangers.packets} packets.`,
+    '',
+  ].join('\n');

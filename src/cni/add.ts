@@ -6,12 +6,12 @@ import type { Configuration } from '../config/configuration.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import { addressHex } from '../datapath/layout.ts';
 import type { Link } from '../datapath/objects.ts';
-import { builtInExits, type Pod, type Program } from '../policy/match.ts';
+import type { Pod, Program } from '../policy/match.ts';
 import { programFor, programName } from '../policy/program.ts';
-import { resolveExit } from '../policy/resolve-exit.ts';
 import { type AttachmentRecord, type NodeRecord, recordVersion } from '../store/record.ts';
+import { findOwnEnd, resolveOnNode } from './exits.ts';
 import type { Machine } from './machine.ts';
-import { markConflict } from './mark-conflict.ts';
+import { nextNode } from './node.ts';
 import type { PrevResult } from './prev-result.ts';
 import { setUp } from './set-up.ts';
 import { release, tearDown } from './tear-down.ts';
@@ -34,7 +34,7 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   const record = await newRecord(machine, request, program);
   using _lock = machine.store.lock();
   const previous = machine.store.load(request.attachment);
-  const [known, node] = await nextNode(machine, request.configuration, program);
+  const [known, node] = await nodeFor(machine, request.configuration, program);
   machine.store.save(record); // first: what has a record, DEL takes down
   if (canonicalJson(known) !== canonicalJson(node)) machine.store.saveNode(node);
   try {
@@ -101,62 +101,19 @@ async function hostLinks({ prevResult }: AddRequest, host: Machine['host']): Pro
 }
 
 /** The node's record as it is, and with the exits of the program as they are now. */
-async function nextNode(
-  { host, store }: Machine,
+async function nodeFor(
+  machine: Machine,
   configuration: Configuration,
   program: Program,
 ): Promise<[NodeRecord | undefined, NodeRecord]> {
-  const [previous, hasTable] = [store.loadNode(), await host.hasTable()];
-  const numbers = {
-    fwmark: configuration.fwmark,
-    routeTable: configuration.routeTable,
-    rulePriority: configuration.rulePriority,
-  };
-  if (previous !== undefined && hasTable) requireSameNumbers(previous, numbers);
-  const conflict = markConflict(configuration.fwmark, await host.listForeignRules());
-  if (conflict !== undefined) throw new EgressError('mark-conflict', conflict);
-  const exits = await resolveExits(host, configuration, program);
-  const kept = (previous?.exits ?? []).filter(
-    ({ id, name }) => !exits.some((exit) => exit.id === id || exit.name === name),
-  );
-  const next: NodeRecord = {
-    version: recordVersion,
-    ...numbers,
-    clusterCIDRs: configuration.clusterCIDRs,
-    exits: [...kept, ...exits].sort((a, b) => a.id - b.id),
-    sysctls: previous?.sysctls ?? {},
-  };
-  return [previous, next];
-}
-
-/** Attachments that are set up with other numbers would be steered wrong, or not at all. */
-function requireSameNumbers(
-  previous: NodeRecord,
-  numbers: Pick<NodeRecord, 'fwmark' | 'routeTable' | 'rulePriority'>,
-): void {
-  for (const key of ['fwmark', 'routeTable', 'rulePriority'] as const) {
-    if (previous[key] === numbers[key]) continue;
-    throw new EgressError(
-      'invalid-configuration',
-      `#/${key}: pods on this node are set up with ${previous[key]}, got ${numbers[key]}; change it when they are gone`,
-    );
-  }
-}
-
-async function resolveExits(
-  host: Machine['host'],
-  { exits }: Configuration,
-  program: Program,
-): Promise<ResolvedExit[]> {
-  const names = new Set(
-    program.map(({ exit }) => exit).filter((name) => !builtInExits.some((builtIn) => builtIn === name)),
-  );
-  const resolved: ResolvedExit[] = [];
-  for (const exit of exits.filter(({ name }) => names.has(name))) {
-    const link = await host.readLink(exit.interface);
-    resolved.push(resolveExit(exit, { ...(link && { link }), addresses: link ? await host.listAddresses(link) : [] }));
-  }
-  return resolved;
+  const { host, store } = machine;
+  const names = new Set(program.map(({ exit }) => exit));
+  const used = configuration.exits.filter(({ name }) => names.has(name));
+  const ownEnd = used.some(({ gateways }) => gateways.length > 0) ? await findOwnEnd(host, configuration) : undefined;
+  const [previous, moves] = [store.loadNode(), ownEnd ? store.loadMoves() : {}];
+  const exits: ResolvedExit[] = [];
+  for (const exit of used) exits.push(await resolveOnNode(host, exit, ownEnd, moves));
+  return [previous, await nextNode(machine, configuration, previous, { exits, ownEnd, gateway: previous?.gateway })];
 }
 
 /** After an ADD that was repeated with another outcome: what only the earlier one needed. */

@@ -1,6 +1,7 @@
 import { type Attachment, markOf } from '../base/attachment.ts';
 import { EgressError } from '../base/errors.ts';
 import { describe } from '../datapath/describe.ts';
+import { needsOf } from '../datapath/needs.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import type { Machine } from './machine.ts';
 import { differenceNow, steeredOf } from './set-up.ts';
@@ -23,7 +24,7 @@ export async function check(machine: Machine, attachment: Attachment, hasPolicy:
 export async function problemsOf(machine: Machine, record: AttachmentRecord): Promise<string[]> {
   const node = machine.store.loadNode();
   if (node === undefined) return ['The node’s record is missing'];
-  const attachment = steeredOf(record);
-  const { state } = await machine.host.observe(node, attachment, { contents: true });
-  return (await differenceNow(machine, node, attachment, state)).flatMap(describe);
+  const needs = needsOf(node, steeredOf(record));
+  const { state } = await machine.host.observe(node, needs, { contents: true });
+  return (await differenceNow(machine, node, needs, state)).flatMap(describe);
 }

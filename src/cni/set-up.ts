@@ -1,11 +1,14 @@
+import type { Address } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
 import type { SteeredAttachment } from '../datapath/attachment.ts';
-import { desired, exitsOf } from '../datapath/desired.ts';
+import { desired } from '../datapath/desired.ts';
 import { type Change, difference } from '../datapath/difference.ts';
 import { addressHex } from '../datapath/layout.ts';
-import type { HostObject } from '../datapath/objects.ts';
+import { type Needs, needsOf } from '../datapath/needs.ts';
+import type { HostObject, Sysctl } from '../datapath/objects.ts';
 import { looseReversePath, reversePathName } from '../datapath/reverse-path.ts';
 import { needsEgressHook, withoutEgressHook } from '../datapath/sent.ts';
+import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
 import type { Machine } from './machine.ts';
@@ -13,20 +16,30 @@ import type { Machine } from './machine.ts';
 /** What an attachment's record says to the data path. */
 export const steeredOf = (record: AttachmentRecord): SteeredAttachment => ({ ...record, mark: markOf(record) });
 
-/** What is missing, different or too much of all that the attachment needs. */
+/** What is missing, different or too much of all that is needed. */
 export async function differenceNow(
   { host }: Machine,
   node: NodeRecord,
-  attachment: SteeredAttachment,
+  needs: Needs,
   observed: readonly HostObject[],
 ): Promise<Change[]> {
+  const wanted = [...loosened(host, needs), ...(await possible(host, desired(node, needs), observed))];
+  const sysctls = wanted.flatMap((object) => (object.kind === 'sysctl' ? observedSysctl(host, object) : []));
+  return difference(wanted, [...sysctls, ...observed]);
+}
+
+/** Filters of the interfaces that exits leave by; the tunnel's is part of the tunnel. */
+function loosened(host: Machine['host'], { exits }: Needs): Sysctl[] {
   const all = host.readSysctl(reversePathName('all'));
-  const filters = exitsOf(node, attachment).flatMap(
-    ({ device }) => looseReversePath(device, all, host.readSysctl(reversePathName(device))) ?? [],
+  const devices = new Set(exits.map(({ device }) => device).filter((device) => device !== tunnelDevice));
+  return [...devices].flatMap(
+    (device) => looseReversePath(device, all, host.readSysctl(reversePathName(device))) ?? [],
   );
-  const observedFilters = filters.map((filter) => ({ ...filter, value: host.readSysctl(filter.name) ?? '' }));
-  const wanted = await possible(host, desired(node, attachment), observed);
-  return difference([...filters, ...wanted], [...observedFilters, ...observed]);
+}
+
+function observedSysctl(host: Machine['host'], sysctl: Sysctl): Sysctl[] {
+  const value = host.readSysctl(sysctl.name);
+  return value === undefined ? [] : [{ ...sysctl, value }];
 }
 
 /** What the kernel can have of what is desired. It is asked only while nothing tells that it has the egress hook. */
@@ -50,24 +63,74 @@ export async function setUp(
   thorough: boolean,
 ): Promise<void> {
   const attachment = steeredOf(record);
-  const { changes } = await change(
-    machine,
-    () => machine.host.observe(node, attachment, { contents: thorough }),
-    async (observed) => {
-      const changes = await differenceNow(machine, node, attachment, observed);
-      rememberOverwritten(machine, node, changes);
-      return changes;
-    },
-  );
+  const changes = await settle(machine, node, needsOf(node, attachment), thorough);
   await forgetOthersFlows(machine, attachment, changes);
 }
 
-/** Values of the administrator's go into the node's record before we overwrite them. */
-function rememberOverwritten({ host, store }: Machine, node: NodeRecord, changes: readonly Change[]): void {
-  const names = changes.flatMap(({ object }) => (object.kind === 'sysctl' ? [object.name] : []));
-  if (names.length === 0) return;
+/** Makes what is needed as it should be; returns what that changed. Needs the store's lock, and the node in the store. */
+export async function settle(
+  machine: Machine,
+  node: NodeRecord,
+  needs: Needs,
+  contents: boolean,
+): Promise<readonly Change[]> {
+  const changes = await settleOnce(machine, node, needs, contents);
+  // What was on a device goes with it when it is made anew, and was still there when we looked.
+  const remade = changes.some(({ verb, object }) => verb === 'replace' && object.kind === 'tunnel');
+  return remade ? [...changes, ...(await settleOnce(machine, node, needs, contents))] : changes;
+}
+
+async function settleOnce(
+  machine: Machine,
+  node: NodeRecord,
+  needs: Needs,
+  contents: boolean,
+): Promise<readonly Change[]> {
+  const { changes } = await change(
+    machine,
+    () => machine.host.observe(node, needs, { contents }),
+    async (observed) => {
+      const changes = await differenceNow(machine, node, needs, observed);
+      remember(machine, node, changes);
+      return changes;
+    },
+  );
+  forgetAddresses(machine, changes);
+  return changes;
+}
+
+/**
+ * Values of the administrator's go into the node's record before we overwrite them, and addresses before we give them to
+ * an interface. What is on the tunnel's device needs no remembering: it goes with it.
+ */
+function remember({ host, store }: Machine, given: NodeRecord, changes: readonly Change[]): void {
+  const node = store.loadNode() ?? given;
+  const objects = changes.filter(({ verb }) => verb !== 'remove').map(({ object }) => object);
+  const names = objects
+    .flatMap((object) => (object.kind === 'sysctl' ? [object.name] : []))
+    .filter((name) => name !== reversePathName(tunnelDevice));
+  const isKnown = (device: string, address: Address) =>
+    node.addresses.some((known) => known.device === device && known.address === address);
+  const addresses = objects
+    .flatMap((object) => (object.kind === 'address' ? [{ device: object.device, address: object.address }] : []))
+    .filter(({ device, address }) => device !== tunnelDevice && !isKnown(device, address));
+  if (names.length + addresses.length === 0) return;
   const values = Object.fromEntries(names.map((name) => [name, host.readSysctl(name) ?? '']));
-  store.saveNode({ ...node, sysctls: { ...node.sysctls, ...values } });
+  store.saveNode({
+    ...node,
+    sysctls: { ...node.sysctls, ...values },
+    addresses: [...node.addresses, ...addresses],
+  });
+}
+
+/** Addresses that are not on interfaces any more. */
+function forgetAddresses({ store }: Machine, changes: readonly Change[]): void {
+  const gone = changes.flatMap(({ verb, object }) => (verb === 'remove' && object.kind === 'address' ? [object] : []));
+  const node = gone.length > 0 ? store.loadNode() : undefined;
+  if (node === undefined) return;
+  const isGone = ({ device, address }: NodeRecord['addresses'][number]) =>
+    gone.some((object) => object.device === device && object.address === address);
+  store.saveNode({ ...node, addresses: node.addresses.filter((known) => !isGone(known)) });
 }
 
 /** Connections that whoever had the addresses before left behind; those of the attachment itself go on. */

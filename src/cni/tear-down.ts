@@ -3,7 +3,8 @@ import { type Attachment, markOf } from '../base/attachment.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { Observed } from '../datapath/host.ts';
-import { addressHex, exitIdOfChain } from '../datapath/layout.ts';
+import { addressHex, chainNames, exitIdOfChain, exitIdOfKey, setNames } from '../datapath/layout.ts';
+import type { HostObject } from '../datapath/objects.ts';
 import { type OurState, released } from '../datapath/release.ts';
 import { reversePathName } from '../datapath/reverse-path.ts';
 import type { Element } from '../nftables/object.ts';
@@ -41,26 +42,51 @@ export async function release(
   addresses: readonly Address[] | undefined,
   stale: (element: Element) => boolean,
 ): Promise<void> {
+  await releaseElements(machine, async () => {
+    const marked = await machine.host.findElements(mark, addresses);
+    return marked.filter((element) => element.comment === mark && stale(element));
+  });
+}
+
+/** Stops to serve exits of this node to others, and removes all that nobody needs then. Needs the store's lock. */
+export async function releaseServed(machine: Machine, stale: (id: number) => boolean): Promise<readonly Change[]> {
+  return releaseElements(machine, () => findServed(machine, stale));
+}
+
+async function findServed({ host }: Machine, stale: (id: number) => boolean): Promise<readonly Element[]> {
+  return (await host.listServed()).filter(({ key }) => stale(exitIdOfKey(key)));
+}
+
+async function releaseElements(
+  machine: Machine,
+  findElements: () => Promise<readonly Element[]>,
+): Promise<readonly Change[]> {
   const node = machine.store.loadNode();
   const { seen, changes } = await change(
     machine,
-    () =>
-      observeForRelease(machine, node, async () => {
-        const marked = await machine.host.findElements(mark, addresses);
-        return marked.filter((element) => element.comment === mark && stale(element));
-      }),
+    () => observeForRelease(machine, node, findElements),
     (state) => removals(machine, state, node),
   );
   forgetUnused(machine, node, seen, changes);
+  return changes;
 }
 
 /** The changes that taking down the attachments with the marks would make. Changes nothing. */
 export async function planRelease(machine: Machine, marks: ReadonlySet<string>): Promise<Change[]> {
-  const node = machine.store.loadNode();
-  const { state } = await observeForRelease(machine, node, async () => {
+  return planElements(machine, async () => {
     const all = await machine.host.findElements('');
     return all.filter(({ comment = '' }) => marks.has(comment));
   });
+}
+
+/** The changes that {@link releaseServed} would make. Changes nothing. */
+export async function planReleaseServed(machine: Machine, stale: (id: number) => boolean): Promise<Change[]> {
+  return planElements(machine, () => findServed(machine, stale));
+}
+
+async function planElements(machine: Machine, findElements: () => Promise<readonly Element[]>): Promise<Change[]> {
+  const node = machine.store.loadNode();
+  const { state } = await observeForRelease(machine, node, findElements);
   return removals(machine, state, node);
 }
 
@@ -71,7 +97,7 @@ async function observeForRelease(
   node: NodeRecord | undefined,
   findElements: () => Promise<readonly Element[]>,
 ): Promise<Observed<ReleaseState>> {
-  const { state, generation } = await host.observeOurs(tablesOf(node));
+  const { state, generation } = await host.observeOurs(tablesOf(node), node?.addresses ?? []);
   const elements = state.chains.length === 0 ? [] : await findElements();
   return { state: { ...state, elements }, generation };
 }
@@ -101,11 +127,20 @@ function forgetUnused(
   if (everything) store.forgetNode();
   if (everything || node === undefined) return;
   const left = new Set(seen.chains.filter(({ name }) => !gone.has(name)).map(({ name }) => exitIdOfChain(name)));
-  const needed = new Set(node.exits.filter(({ id }) => left.has(id)).map(({ device }) => reversePathName(device)));
+  const exits = node.exits.filter(({ id }) => left.has(id));
+  const needed = new Set(exits.map(({ device }) => reversePathName(device)));
+  const { tunnel, gateway, ...rest } = node;
+  const isGone = (kind: HostObject['kind'], name: string) =>
+    changes.some(({ object }) => object.kind === kind && 'name' in object && object.name === name);
+  const isRemoved = (device: string, address: Address) =>
+    changes.some(({ object }) => object.kind === 'address' && object.device === device && object.address === address);
   const next: NodeRecord = {
-    ...node,
-    exits: node.exits.filter(({ id }) => left.has(id)),
+    ...rest,
+    exits,
+    ...(tunnel && !isGone('set', setNames.served) && { tunnel }),
+    ...(gateway && !isGone('chain', chainNames.owned) && { gateway }),
     sysctls: Object.fromEntries(Object.entries(node.sysctls).filter(([name]) => needed.has(name))),
+    addresses: node.addresses.filter(({ device, address }) => !isRemoved(device, address)),
   };
   if (canonicalJson(next) !== canonicalJson(node)) store.saveNode(next);
 }

@@ -1,53 +1,29 @@
 import { exitIdOf } from '../policy/exit-id.ts';
 import { builtInExits } from '../policy/match.ts';
 import { suggestion } from './nearest.ts';
+import { type Placed, placed, placeOf, problem, type Source } from './placed.ts';
 import type { Problem } from './problem.ts';
 import type { PolicyDocument } from './schema.ts';
-
-/** A part of the configuration, and what people call the place that it comes from. */
-export interface Source {
-  readonly name: string;
-  readonly document: PolicyDocument;
-}
+import { tunnelContradictions } from './tunnel-checks.ts';
 
 /** What is wrong with the parts of a configuration taken together, though each is valid in itself. */
 export function contradictions(sources: readonly Source[]): Problem[] {
-  const exits = placed(sources, 'exits', ({ exits }) => exits);
-  const policies = placed(sources, 'policies', ({ policies }) => policies);
-  const nodes = placed(sources, 'nodes', ({ nodes }) => nodes);
+  const documents = sources.map(({ name, document }) => ({ value: document, source: name, pointer: '' }));
+  const exits = placed(documents, 'exits', ({ exits }) => exits);
+  const policies = placed(documents, 'policies', ({ policies }) => policies);
+  const nodes = placed(documents, 'nodes', ({ nodes }) => nodes);
   return [
     ...repeats(exits, ({ name }) => `exit "${name}"`),
     ...repeats(policies, ({ name }) => `policy "${name}"`),
     ...repeats(nodes, ({ address }) => `node ${address}`),
     ...sharedIds(exits),
     ...unknownExits(policies, exits),
+    ...tunnelContradictions(documents),
   ];
 }
 
 type Exit = NonNullable<PolicyDocument['exits']>[number];
 type Policy = NonNullable<PolicyDocument['policies']>[number];
-
-interface Placed<T> {
-  readonly value: T;
-  readonly source: string;
-  readonly pointer: string;
-}
-
-function placed<T>(
-  sources: readonly Source[],
-  key: string,
-  list: (document: PolicyDocument) => readonly T[] | undefined,
-): Placed<T>[] {
-  return sources.flatMap(({ name, document }) =>
-    (list(document) ?? []).map((value, i) => ({ value, source: name, pointer: `/${key}/${i}` })),
-  );
-}
-
-const problem = ({ source, pointer }: Placed<unknown>, below: string, message: string): Problem => ({
-  source,
-  pointer: pointer + below,
-  message,
-});
 
 /** Things that are there twice; `named` says what they are and distinguishes them. */
 function repeats<T>(things: readonly Placed<T>[], named: (value: T) => string): Problem[] {
@@ -56,7 +32,7 @@ function repeats<T>(things: readonly Placed<T>[], named: (value: T) => string): 
     const what = named(thing.value);
     const earlier = first.get(what);
     first.set(what, earlier ?? thing);
-    return earlier ? [problem(thing, '', `${what} is already at ${earlier.source}#${earlier.pointer}`)] : [];
+    return earlier ? [problem(thing, '', `${what} is already at ${placeOf(earlier)}`)] : [];
   });
 }
 

@@ -3,7 +3,26 @@ import type { AddressByFamily, Exit } from '../policy/exit.ts';
 import { exitIdOf } from '../policy/exit-id.ts';
 import type { Policy } from '../policy/policy.ts';
 import { withoutNested } from '../policy/prefixes.ts';
-import { type ChainEntry, defaults, type logLevels, type PolicyDocument } from './schema.ts';
+import { type ChainEntry, defaults, type logLevels, type PolicyDocument, type replyPaths } from './schema.ts';
+
+/** A node of the cluster. */
+export interface KnownNode {
+  /** Of either family; no end of the tunnel unless of that of the gateways. */
+  readonly address: Address;
+  readonly podCIDRs: readonly Prefix[];
+}
+
+/** The tunnel between nodes and gateways, the same for all exits. */
+export interface TunnelOptions {
+  /** VXLAN network identifier: 1…16777215. */
+  readonly vni: number;
+  /** UDP destination port. */
+  readonly port: number;
+  /** How replies go from the gateway to the pod's node: as the gateway routes to pods, or by the tunnel. */
+  readonly replyPath: (typeof replyPaths)[number];
+  /** Who may send to the port: nodes, gateways, `allowedSources`. Canonical, sorted, none inside another. */
+  readonly sources: readonly Prefix[];
+}
 
 /** Everything that is configured, with all defaults filled in. */
 export interface Configuration {
@@ -11,13 +30,17 @@ export interface Configuration {
   readonly fwmark: number;
   /** The table of an exit is this plus its id. */
   readonly routeTable: number;
-  /** The first of three consecutive priorities of policy rules. */
+  /** The first of six consecutive priorities of policy rules. */
   readonly rulePriority: number;
   readonly dataDir: string;
   /** `undefined`: no log is wanted. */
   readonly logFile: string | undefined;
   readonly logLevel: (typeof logLevels)[number];
-  /** Never steered: `clusterCIDRs`, nodes and their pods, link-local. Canonical, sorted, none inside another. */
+  /** Underlay address of this node; `undefined`: to be found out from the node itself. */
+  readonly node: Address | undefined;
+  readonly nodes: readonly KnownNode[];
+  readonly tunnel: TunnelOptions;
+  /** Never steered: `clusterCIDRs`, nodes and their pods, gateways, link-local. Canonical, sorted, none inside another. */
   readonly clusterCIDRs: readonly Prefix[];
   readonly exits: readonly Exit[];
   readonly policies: readonly Policy[];
@@ -28,34 +51,60 @@ const linkLocal: readonly Prefix[] = ['169.254.0.0/16', 'fe80::/10'];
 
 /** The configuration that a chain entry and further documents make. Lists add up; of single values the first one counts. */
 export function configurationOf(entry: ChainEntry, documents: readonly PolicyDocument[]): Configuration {
-  const first = (key: 'fwmark' | 'routeTable' | 'rulePriority') =>
-    Number(documents.map((document) => document[key]).find((value) => value !== undefined) ?? defaults[key]);
+  const single = (key: 'fwmark' | 'routeTable' | 'rulePriority') =>
+    Number(first(documents.map((document) => document[key])) ?? defaults[key]);
   return {
-    fwmark: first('fwmark'),
-    routeTable: first('routeTable'),
-    rulePriority: first('rulePriority'),
+    fwmark: single('fwmark'),
+    routeTable: single('routeTable'),
+    rulePriority: single('rulePriority'),
     dataDir: entry.dataDir ?? defaults.dataDir,
     logFile: entry.logFile,
     logLevel: entry.logLevel ?? defaults.logLevel,
+    node: entry.node,
+    nodes: documents.flatMap(({ nodes = [] }) => nodes.map(toNode)),
+    tunnel: tunnelOf(documents),
     clusterCIDRs: withoutNested([...linkLocal, ...documents.flatMap(clusterRanges)]),
     exits: documents.flatMap(({ exits = [] }) => exits.map(toExit)),
     policies: documents.flatMap(({ policies = [] }) => policies.map(toPolicy)),
   };
 }
 
-function clusterRanges({ clusterCIDRs = [], nodes = [] }: PolicyDocument): Prefix[] {
-  const nodeRanges = nodes.flatMap(({ address, podCIDRs = [] }) => [parsePrefix(address) ?? [], podCIDRs].flat());
-  return [...clusterCIDRs, ...nodeRanges];
+function clusterRanges(document: PolicyDocument): Prefix[] {
+  const { clusterCIDRs = [], nodes = [] } = document;
+  return [...clusterCIDRs, ...hostRanges(document), ...nodes.flatMap(({ podCIDRs = [] }) => podCIDRs)];
 }
 
-type Listed<K extends 'exits' | 'policies'> = NonNullable<PolicyDocument[K]>[number];
+/** Nodes and gateways, as ranges of one address each. */
+function hostRanges({ nodes = [], exits = [] }: PolicyDocument): Prefix[] {
+  const hosts = [...nodes.map(({ address }) => address), ...exits.flatMap(({ gateways = [] }) => gateways)];
+  return hosts.flatMap((host) => parsePrefix(host) ?? []);
+}
+
+function tunnelOf(documents: readonly PolicyDocument[]): TunnelOptions {
+  const tunnels = documents.map(({ tunnel = {} }) => tunnel);
+  const allowed = tunnels.flatMap(({ allowedSources = [] }) => allowedSources);
+  return {
+    vni: first(tunnels.map(({ vni }) => vni)) ?? defaults.vni,
+    port: first(tunnels.map(({ port }) => port)) ?? defaults.port,
+    replyPath: first(tunnels.map(({ replyPath }) => replyPath)) ?? defaults.replyPath,
+    sources: withoutNested([...documents.flatMap(hostRanges), ...allowed]),
+  };
+}
+
+const first = <T>(values: readonly (T | undefined)[]): T | undefined => values.find((value) => value !== undefined);
+
+type Listed<K extends 'nodes' | 'exits' | 'policies'> = NonNullable<PolicyDocument[K]>[number];
+
+const toNode = ({ address, podCIDRs = [] }: Listed<'nodes'>): KnownNode => ({ address, podCIDRs });
 
 const toExit = (exit: Listed<'exits'>): Exit => ({
   name: exit.name,
   id: exit.id ?? exitIdOf(exit.name),
-  interface: exit.interface,
+  gateways: exit.gateways ?? [],
+  ...(exit.interface !== undefined && { interface: exit.interface }),
   nextHops: byFamily([exit.nextHop ?? []].flat()),
   addresses: byFamily(exit.addresses ?? []),
+  onUnavailable: exit.onUnavailable ?? defaults.onUnavailable,
 });
 
 const byFamily = (addresses: readonly Address[]): AddressByFamily =>

@@ -1,7 +1,8 @@
 import { EgressError } from '../base/errors.ts';
-import { contradictions, type Source } from './checks.ts';
+import { contradictions } from './checks.ts';
 import { type Configuration, configurationOf } from './configuration.ts';
 import { parseJson, repeatedKeys } from './json.ts';
+import type { Source } from './placed.ts';
 import { refuse, validated } from './problem.ts';
 import { type ChainEntry, chainEntrySchema, defaults, policyDocumentSchema, reservedPrefix } from './schema.ts';
 
@@ -27,6 +28,13 @@ export function readConfiguration(entry: ChainEntry, readFile: ReadFile): Config
     sources.map(({ document }) => document),
   );
 }
+
+/**
+ * What a chain entry with this policy file and no further option says, for commands that run without an entry. A file
+ * that does not exist is an error that names it.
+ */
+export const readPolicy = (path: string, readFile: ReadFile): Configuration =>
+  readConfiguration({ type: 'egress', policyFile: path }, readFile);
 
 function withoutReserved(stdin: unknown): unknown {
   if (typeof stdin !== 'object' || stdin === null || Array.isArray(stdin)) return stdin;

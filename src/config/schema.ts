@@ -3,7 +3,18 @@ import * as z from 'zod/mini';
 import { type Address, familyOf } from '../base/address.ts';
 import { highestExitId } from '../policy/exit-id.ts';
 import { builtInExits } from '../policy/match.ts';
-import { absolutePath, address, filled, flag, integer, interfaceName, name, namespaceGlob, prefix } from './value.ts';
+import {
+  absolutePath,
+  address,
+  filled,
+  flag,
+  integer,
+  interfaceName,
+  name,
+  namespaceGlob,
+  oneOf,
+  prefix,
+} from './value.ts';
 
 /** What an option is when nobody gives it. */
 export const defaults = {
@@ -13,6 +24,10 @@ export const defaults = {
   fwmark: '0x00100000',
   routeTable: 500000,
   rulePriority: 700,
+  vni: 14597,
+  port: 4788,
+  replyPath: 'direct',
+  onUnavailable: 'drop',
   destinations: ['0.0.0.0/0', '::/0'],
   priority: 0,
 } as const;
@@ -31,6 +46,13 @@ const atMostOneOfEach = z.refine<Address[]>(
 
 const addressPerFamily = filled(address, 'a list of IP addresses').check(atMostOneOfEach);
 
+const isSet = (addresses: readonly Address[]): boolean => new Set(addresses).size === addresses.length;
+
+const gateways = filled(address, 'a list of IP addresses').check(
+  z.refine(isSet, 'a list with each address once'),
+  z.meta({ uniqueItems: true }),
+);
+
 /** What is not given is taken from the interface, so only what is given on both sides must agree. */
 function familiesAgree(exit: {
   nextHop?: Address | Address[] | undefined;
@@ -40,6 +62,14 @@ function familiesAgree(exit: {
   const familiesOf = (addresses: readonly Address[]) => addresses.map(familyOf).sort().join();
   return familiesOf([exit.nextHop].flat()) === familiesOf(exit.addresses);
 }
+
+const unavailableChoices = ['drop', 'node'] as const;
+
+/** What an exit must have, by what else it has; told in the JSON Schema, too. */
+const exitParts = {
+  anyOf: [{ required: ['interface'] }, { required: ['gateways'] }],
+  dependentRequired: { nextHop: ['interface'], gateways: ['addresses'] },
+};
 
 const isBuiltIn = (exit: string): boolean => builtInExits.some((builtIn) => builtIn === exit);
 
@@ -56,19 +86,46 @@ const exit = z
         integer(1, highestExitId),
         'Number of the exit in packet marks and routing tables. Made from the name, the same on every node; only needed when two names make one number by chance.',
       ),
-      interface: required(interfaceName, 'Interface of the node that packets leave by.'),
+      gateways: optional(
+        gateways,
+        'Nodes that packets leave from, by their underlay addresses (those in `nodes`), the preferred one first. Without it, packets leave from the pod’s own node.',
+      ),
+      interface: optional(
+        interfaceName,
+        'Interface that packets leave by, on the pod’s node or on the gateway. Required without `gateways`; else by default the one of the gateway’s default route.',
+      ),
       nextHop: optional(
         z.union([address, addressPerFamily], 'an IP address or a list of IP addresses'),
-        'Router behind the interface: one address, or a list with one of each family. Without it, destinations are neighbours on the interface.',
+        'Router behind the interface: one address, or a list with one of each family. Needs `interface`; without it, destinations are neighbours on that interface.',
       ),
       addresses: optional(
         addressPerFamily,
-        'Source addresses of packets that leave, at most one of each family; a family without one is dropped, never leaked. Without this, the interface’s own addresses.',
+        'Source addresses of packets that leave, at most one of each family; a family without one is dropped, never leaked. Without this, the interface’s own addresses; required with `gateways`, so that pods are seen with the same address whichever gateway they leave by.',
+      ),
+      onUnavailable: optional(
+        oneOf(unavailableChoices),
+        'What becomes of packets while the interface, the tunnel or the route is gone: `drop`, or `node` (leave with the node’s address).',
+        defaults.onUnavailable,
       ),
     },
     'an object',
   )
-  .check(z.refine(familiesAgree, { error: 'next hops of the same families as in addresses', path: ['nextHop'] }));
+  .check(
+    z.refine(
+      (exit) => exit.interface !== undefined || exit.gateways !== undefined,
+      '"interface" (leave from the pod’s node), "gateways" (leave from a gateway), or both',
+    ),
+    z.refine((exit) => exit.nextHop === undefined || exit.interface !== undefined, {
+      error: 'the interface that "nextHop" lies behind',
+      path: ['interface'],
+    }),
+    z.refine((exit) => exit.gateways === undefined || exit.addresses !== undefined, {
+      error: 'the addresses that pods are seen with, whichever of the "gateways" they leave by',
+      path: ['addresses'],
+    }),
+    z.refine(familiesAgree, { error: 'next hops of the same families as in addresses', path: ['nextHop'] }),
+    z.meta(exitParts),
+  );
 
 const policy = z.strictObject(
   {
@@ -99,7 +156,7 @@ const policy = z.strictObject(
 
 const node = z.strictObject(
   {
-    address: required(address, 'Address of the node.'),
+    address: required(address, 'Underlay address of the node.'),
     podCIDRs: optional(
       z.array(prefix, 'a list of address ranges'),
       'Ranges that the node’s pods get their addresses from.',
@@ -109,20 +166,49 @@ const node = z.strictObject(
   'an object',
 );
 
+export const replyPaths = ['direct', 'tunnel'] as const;
+
+const tunnel = z.strictObject(
+  {
+    vni: optional(integer(1, 0xffffff), 'VXLAN network identifier (VNI).', defaults.vni),
+    port: optional(
+      integer(1, 65535),
+      'UDP port. Other VXLANs of a node may use 4789 (the standard), 8472 (Flannel, Cilium) or 4790.',
+      defaults.port,
+    ),
+    replyPath: optional(
+      oneOf(replyPaths),
+      'How a gateway sends replies to a pod: `direct`, by its own route to the pod, or `tunnel`, to the node whose `podCIDRs` hold the pod.',
+      defaults.replyPath,
+    ),
+    allowedSources: optional(
+      z.array(prefix, 'a list of address ranges'),
+      'Ranges of nodes that are not in `nodes`. What others than these, `nodes` and `gateways` send to the port is dropped: VXLAN authenticates nobody.',
+      [],
+    ),
+  },
+  'an object',
+);
+
 /** The highest table of an exit must be a number of 32 bits, the lowest must lie behind main (254) and local (255). */
 const routeTable = integer(256, 0xffffffff - highestExitId);
 
-/** Behind the rule for local addresses (0), and the last of three before the one for table main (32766). */
-const rulePriority = integer(1, 32763);
+/** Behind the rule for local addresses (0), and the last of six before the one for table main (32766). */
+const rulePriority = integer(1, 32760);
 
 /** What may stand in the policy file, and in the chain entry as well. */
 const policyOptions = {
   clusterCIDRs: optional(
     z.array(prefix, 'a list of address ranges'),
-    'Ranges inside the cluster (pods, services), which are never steered. Link-local ranges and `nodes` always count as such.',
+    'Ranges inside the cluster (pods, services), which are never steered. Link-local ranges, `nodes` and `gateways` always count as such.',
     [],
   ),
-  nodes: optional(z.array(node, 'a list of nodes'), 'Nodes of the cluster.', []),
+  nodes: optional(
+    z.array(node, 'a list of nodes'),
+    'Nodes of the cluster. With `gateways`: all that may send to the tunnel.',
+    [],
+  ),
+  tunnel: optional(tunnel, 'The tunnel from the nodes to the `gateways` of exits, the same on every node.', {}),
   fwmark: optional(
     flag,
     'The bit of the packet mark that says that egress steers the packet: a number, or a text in hexadecimal. kube-proxy uses 0x4000 and 0x8000.',
@@ -135,7 +221,7 @@ const policyOptions = {
   ),
   rulePriority: optional(
     rulePriority,
-    'The first of three consecutive priorities of policy rules (`ip rule`).',
+    'The first of six consecutive priorities of policy rules (`ip rule`).',
     defaults.rulePriority,
   ),
   exits: optional(z.array(exit, 'a list of exits'), 'Ways out of the cluster.', []),
@@ -176,13 +262,13 @@ export const chainEntrySchema = z
         'The policy file. Without one at the default place there are no policies; one that is named here must exist.',
         defaults.policyFile,
       ),
+      node: optional(
+        address,
+        'Underlay address of this node. By default the one of its addresses that `nodes` or `gateways` names, else the address of the interface that has the default route.',
+      ),
       dataDir: optional(absolutePath, 'Where egress keeps its state.', defaults.dataDir),
       logFile: optional(absolutePath, 'Where to write the log; without it there is none.'),
-      logLevel: optional(
-        z.enum(logLevels, `one of ${logLevels.map((level) => `"${level}"`).join(', ')}`),
-        'From which severity on to log.',
-        defaults.logLevel,
-      ),
+      logLevel: optional(oneOf(logLevels), 'From which severity on to log.', defaults.logLevel),
       ...policyOptions,
     },
     'an object',

@@ -22,6 +22,10 @@ export const integer = (minimum: number, maximum: number) => {
   return z.int(expected).check(z.minimum(minimum, expected), z.maximum(maximum, expected));
 };
 
+/** One of these words. */
+export const oneOf = <const T extends readonly string[]>(words: T) =>
+  z.enum(words, `one of ${words.map((word) => `"${word}"`).join(', ')}`);
+
 /** A list with something in it. */
 export const filled = <T extends z.ZodMiniType>(item: T, expected: string) =>
   z.array(item, expected).check(z.minLength(1, `${expected} with at least one in it`));

@@ -1,4 +1,4 @@
-import type { Address, Prefix } from '../base/address.ts';
+import type { Address, Family, Prefix } from '../base/address.ts';
 import type { Match } from '../policy/match.ts';
 import type { ResolvedExit } from './exit.ts';
 import type { NodeNumbers } from './layout.ts';
@@ -19,6 +19,36 @@ export interface SteeredAttachment {
 export interface NodeState extends NodeNumbers {
   /** Destinations that are never steered: pods, services, nodes, link-local. */
   readonly clusterCIDRs: readonly Prefix[];
-  /** The exits that attachments on this node use. */
+  /** The exits that attachments on this node use, or that it serves as their gateway. */
   readonly exits: readonly ResolvedExit[];
+  /** Present while any of the exits, or the gateway, needs it. */
+  readonly tunnel?: Tunnel;
+  /** Present while the node is a gateway. */
+  readonly gateway?: Gateway;
+}
+
+/** This node's end of the tunnel, and what it knows of the others. */
+export interface Tunnel {
+  readonly vni: number;
+  readonly port: number;
+  /** Underlay address of this node. */
+  readonly local: Address;
+  /** Bytes of an inner IP packet. */
+  readonly mtu: number;
+  /** Families of the packets inside. */
+  readonly families: readonly Family[];
+  /** Who may send to our port. */
+  readonly senders: readonly Prefix[];
+  /** Underlay addresses of the nodes that this one sends to. */
+  readonly peers: readonly Address[];
+}
+
+/** What a node does for the pods of others. */
+export interface Gateway {
+  /** Ids of the exits that it serves. */
+  readonly served: readonly number[];
+  /** Egress addresses that no interface held, so that we put them there. */
+  readonly owned: readonly { readonly device: string; readonly address: Address }[];
+  /** Pods' ranges that answers go to through the tunnel, and the nodes that have them; empty when they go directly. */
+  readonly replies: readonly { readonly destination: Prefix; readonly node: Address }[];
 }

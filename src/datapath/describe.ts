@@ -1,9 +1,9 @@
-import { addressFromBytes } from '../base/address.ts';
+import { addressFromBytes, familyOf } from '../base/address.ts';
 import type { Chain, Element } from '../nftables/object.ts';
 import { nameOfTable } from '../nftables/script.ts';
 import { type Change, missingRules } from './difference.ts';
 import { deviceOfKey, exitIdOfKey, setNames } from './layout.ts';
-import type { HostObject, PolicyRule, Route, Sysctl } from './objects.ts';
+import type { HostObject, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
 
 /** What a change says about the node, in sentences for a person: what is missing, different, or too much. */
 export function describe(change: Change): string[] {
@@ -15,6 +15,7 @@ export function describe(change: Change): string[] {
   if (object.kind === 'sysctl' && observed.kind === 'sysctl') {
     return [`${name} is ${observed.value}, expected ${object.value}`];
   }
+  if (object.kind === 'tunnel' && observed.kind === 'tunnel') return describeTunnel(object, observed);
   return [`${name} is not as expected`];
 }
 
@@ -26,6 +27,27 @@ function describeChain(desired: Chain, observed: Chain): string[] {
     ({ place, rule }) =>
       `rule ${place} of ${nameOf(desired)} is missing: ${rule.statements.map(({ text }) => text).join(' ')}`,
   );
+}
+
+const tunnelWords = {
+  vni: 'VNI',
+  port: 'port',
+  local: 'local address',
+  mac: 'MAC address',
+  mtu: 'MTU',
+  groupPolicy: 'group policy',
+  learning: 'learning',
+  up: 'up',
+} as const;
+
+function describeTunnel(desired: TunnelLink, observed: TunnelLink): string[] {
+  const properties = Object.keys(tunnelWords) as (keyof typeof tunnelWords)[];
+  return properties
+    .filter((property) => desired[property] !== observed[property])
+    .map(
+      (property) =>
+        `${nameOf(desired)}: ${tunnelWords[property]} is ${observed[property]}, expected ${desired[property]}`,
+    );
 }
 
 /** The object in the words of the tool that shows it. */
@@ -45,14 +67,24 @@ export function nameOf(object: HostObject): string {
       return routeText(object);
     case 'sysctl':
       return sysctlText(object);
+    case 'tunnel':
+      return `tunnel device ${object.name}`;
+    case 'address':
+      return `address ${object.address}/${object.prefixLength} of ${object.device}`;
+    case 'neighbour':
+      return `neighbour ${object.address} of ${object.device} with ${object.mac}`;
+    case 'forwarding':
+      return `forwarding entry ${object.mac} of ${object.device} to ${object.remote}`;
   }
 }
 
+const setsOfIds: readonly string[] = [setNames.tunnels, setNames.fallback, setNames.served];
+
 /** The key of an element of our maps: a pod's address, or an exit's id and what it goes with. */
 function elementKey({ set, key }: Element): string {
-  if (set.startsWith('pods')) return addressFromBytes(Buffer.from(key, 'hex'));
-  if (set.startsWith('snat')) return String(exitIdOfKey(key));
-  if (set === setNames.sent) return `${exitIdOfKey(key)} . ${deviceOfKey(key)}`;
+  if (set.startsWith('pods') || set.startsWith('answered')) return addressFromBytes(Buffer.from(key, 'hex'));
+  if (setsOfIds.includes(set)) return String(exitIdOfKey(key));
+  if (set === setNames.sent || set.startsWith('snat')) return `${exitIdOfKey(key)} . ${deviceOfKey(key)}`;
   if (!set.startsWith('lanes')) return key;
   return `${exitIdOfKey(key)} . ${deviceOfKey(key)} . ${addressFromBytes(Buffer.from(key.slice(40), 'hex'))}`;
 }
@@ -61,15 +93,19 @@ const hex = (value: number) => `0x${value.toString(16)}`;
 const ip = (family: 4 | 6) => (family === 4 ? 'ip' : 'ip -6');
 
 /** As `ip rule` takes it. */
-export function ruleText({ family, priority, action, fwmark, invert }: PolicyRule): string {
+export function ruleText({ family, priority, action, fwmark, invert, input }: PolicyRule): string {
+  const iif = input ? ` iif ${input}` : '';
   const mark = fwmark ? ` ${invert ? 'not ' : ''}fwmark ${hex(fwmark.value)}/${hex(fwmark.mask)}` : '';
-  const then = action === 'nop' ? 'nop' : 'goto' in action ? `goto ${action.goto}` : `lookup ${action.lookup}`;
-  return `${ip(family)} rule priority ${priority}${mark} ${then}`;
+  const then =
+    typeof action === 'string' ? action : 'goto' in action ? `goto ${action.goto}` : `lookup ${action.lookup}`;
+  return `${ip(family)} rule priority ${priority}${mark}${iif} ${then}`;
 }
 
 /** As `ip route` takes it. */
-export function routeText({ family, table, type, device, via, metric }: Route): string {
-  const way = type === 'unreachable' ? 'unreachable default' : `default${via ? ` via ${via}` : ''} dev ${device}`;
+export function routeText({ family, table, destination, type, device, via, onlink, metric }: Route): string {
+  const to = destination ?? 'default';
+  const hop = via ? ` via ${familyOf(via) === family ? '' : 'inet6 '}${via}` : '';
+  const way = type === 'unreachable' ? `unreachable ${to}` : `${to}${hop} dev ${device}${onlink ? ' onlink' : ''}`;
   return `${ip(family)} route ${way} table ${table} metric ${metric}`;
 }
 

@@ -4,28 +4,25 @@ import * as say from '../nftables/statement.ts';
 import type { Match } from '../policy/match.ts';
 import type { NodeState, SteeredAttachment } from './attachment.ts';
 import type { ResolvedExit, Way } from './exit.ts';
+import { desiredGateway, replyRoutes } from './gateway.ts';
 import * as layout from './layout.ts';
+import type { Needs } from './needs.ts';
 import type { HostObject, PolicyRule, Route } from './objects.ts';
 import { desiredSent } from './sent.ts';
+import { desiredTunnel, nextHopOf, tunnelDevice } from './tunnel.ts';
 
-/** Everything that must be on the node for one attachment to be steered, except what {@link looseReversePath} says. */
-export function desired(node: NodeState, attachment: SteeredAttachment): HostObject[] {
-  const exits = exitsOf(node, attachment);
+/** Everything that must be on the node for what `needs` names, except what {@link looseReversePath} says. */
+export function desired(node: NodeState, { exits, tunnel, gateway, attachment }: Needs): HostObject[] {
   return [
     { kind: 'table' },
     ...desiredBase(node),
+    ...(tunnel ? desiredTunnel(node, tunnel) : []),
     ...exits.flatMap((exit) => desiredExit(node, exit)),
     ...desiredSent(node.fwmark, exits),
-    ...policyRules(node, exits),
-    ...desiredProgram(node, attachment),
-    ...desiredElements(attachment),
+    ...(gateway ? desiredGateway(node, gateway, exits) : []),
+    ...policyRules(node, lookupsOf(node, exits, gateway)),
+    ...(attachment ? [...desiredProgram(node, attachment), ...desiredElements(attachment, exits)] : []),
   ];
-}
-
-/** The configured exits that the attachment's matches use. */
-export function exitsOf(node: NodeState, attachment: SteeredAttachment): ResolvedExit[] {
-  const names = new Set(attachment.matches.map((match) => match.exit));
-  return node.exits.filter((exit) => names.has(exit.name));
 }
 
 const rule = (...statements: Statement[]): Rule => ({ statements });
@@ -42,7 +39,7 @@ function desiredBase(node: NodeState): HostObject[] {
     layout.ownSet,
     ...ownTypes.map((type): Element => ({ kind: 'element', set: layout.setNames.own, key: say.hostHex(type) })),
     ...families.flatMap((family) => [
-      layout.podsMap(family),
+      ...layout.podSets(family),
       layout.snatMap(family),
       layout.lanesSet(family),
       layout.rangesSet(
@@ -51,7 +48,10 @@ function desiredBase(node: NodeState): HostObject[] {
         node.clusterCIDRs.filter((cidr) => familyOf(cidr) === family),
       ),
     ]),
+    layout.tunnelsSet,
+    layout.fallbackSet,
     chain(layout.chainNames.drop, [rule(say.counter, say.verdict({ code: 'drop' }))]),
+    midStream,
     classify,
     nat(node.fwmark),
     guard(node.fwmark),
@@ -61,43 +61,77 @@ function desiredBase(node: NodeState): HostObject[] {
 /** RTN_LOCAL, RTN_BROADCAST, RTN_ANYCAST, RTN_MULTICAST of linux/rtnetlink.h. */
 const ownTypes = [2, 3, 4, 5];
 
+/**
+ * Conntrack must not take an answer of a connection that it has forgotten for the begin of one: it would call the pod's
+ * packets replies, and they would leave on an ordinary way. With the pod's next packet it knows the connection again.
+ */
+const midStream = chain(
+  layout.chainNames.midStream,
+  families.map((family) =>
+    rule(
+      say.destinationIn(family, layout.setNames.answered(family), { first: true }),
+      say.counter,
+      say.verdict({ code: 'drop' }),
+    ),
+  ),
+);
+
 /** Behind destination NAT (-100), so that a Service's real destination is seen. Replies keep the way that they came. */
 const classify = chain(
   layout.chainNames.classify,
   [
+    rule(say.isMidStream, say.verdict({ code: 'jump', chain: layout.chainNames.midStream })),
     rule(say.isReply, say.verdict({ code: 'return' })),
     ...families.map((family) => rule(say.sourceVerdict(family, layout.setNames.pods(family)))),
   ],
   { type: 'filter', hook: 'prerouting', priority: -90 },
 );
 
-/** Before everybody's masquerade (100): the first binding of a connection wins. */
+/**
+ * Before everybody's masquerade (100): the first binding of a connection wins. Inside the tunnel a packet keeps the
+ * pod's address: the gateway gives it another.
+ */
 const nat = (fwmark: number): Chain =>
   chain(
     layout.chainNames.nat,
     [
       rule(say.markWithout(fwmark), say.verdict({ code: 'return' })),
-      ...families.map((family) => rule(say.snatByMark(family, layout.exitIdMask, layout.setNames.snat(family)))),
+      ...families.map((family) => rule(say.leavesBy(tunnelDevice), say.snatToSource(family))),
+      ...families.map((family) =>
+        rule(say.snatByMarkAndDevice(family, layout.exitIdMask, layout.setNames.snat(family))),
+      ),
+      rule(say.markIn(layout.exitIdMask, layout.setNames.fallback), say.masquerade),
     ],
     { type: 'nat', hook: 'postrouting', priority: 95 },
   );
 
 /**
  * Behind all NAT (100): a packet of ours passes only by its exit's interface, with its exit's address, and only while
- * that address is the node's. All else is dropped and counted: connections that were there before the policy, packets
- * that conntrack calls invalid and therefore does not translate, addresses that moved to another node.
+ * that address is the node's; or into the tunnel, if that is its exit's way. All else is dropped and counted: connections
+ * that were there before the policy, packets that conntrack calls invalid and therefore does not translate, addresses
+ * that moved to another node. An exit may say that its packets leave with the node's own address when it has no route.
  */
 const guard = (fwmark: number): Chain =>
   chain(
     layout.chainNames.guard,
     [
       rule(say.markWithout(fwmark), say.verdict({ code: 'return' })),
+      rule(
+        say.leavesBy(tunnelDevice),
+        say.markIn(layout.exitIdMask, layout.setNames.tunnels),
+        say.verdict({ code: 'return' }),
+      ),
       ...families.map((family) =>
         rule(
           say.sourceIsLocal, // first: the lane counts what passes it
           say.markDeviceSourceIn(family, layout.exitIdMask, layout.setNames.lanes(family)),
           say.verdict({ code: 'return' }),
         ),
+      ),
+      rule(
+        say.markIn(layout.exitIdMask, layout.setNames.fallback),
+        say.sourceIsOfOutput, // not the exit's address, which a connection may have from before
+        say.verdict({ code: 'return' }),
       ),
       rule(say.counter, say.verdict({ code: 'drop' })),
     ],
@@ -109,15 +143,25 @@ function desiredExit(node: NodeState, exit: ResolvedExit): HostObject[] {
   const steer = say.setMark((node.fwmark | layout.exitIdMask) >>> 0, (node.fwmark | exit.id) >>> 0);
   return [
     chain(layout.chainNames.exit(exit.id), [{ statements: [say.counter, steer], comment: exit.name }]),
-    ...exit.ways.flatMap((way) => [...wayElements(exit, way), ...wayRoutes(node, exit, way)]),
+    ...(exit.gateway === undefined
+      ? exit.ways.flatMap((way) => wayElements(exit, way))
+      : [exitElement(layout.setNames.tunnels, exit)]),
+    ...(exit.onUnavailable === 'node' ? [exitElement(layout.setNames.fallback, exit)] : []),
+    ...exit.ways.flatMap((way) => wayRoutes(node, exit, way)),
   ];
 }
+
+const exitElement = (set: string, { id }: ResolvedExit): Element => ({
+  kind: 'element',
+  set,
+  key: layout.exitKey(id),
+});
 
 const wayElements = (exit: ResolvedExit, { family, address }: Way): Element[] => [
   {
     kind: 'element',
     set: layout.setNames.snat(family),
-    key: layout.exitKey(exit.id),
+    key: layout.sentKey(exit.id, exit.device),
     value: layout.addressHex(address),
   },
   { kind: 'element', set: layout.setNames.lanes(family), key: layout.laneKey(exit.id, exit.device, address) },
@@ -128,18 +172,37 @@ const exitMetric = 1024;
 /** The worst there is: chosen only when nothing else is left. */
 const lastMetric = 0xffffffff;
 
-function wayRoutes(node: NodeState, exit: ResolvedExit, { family, via }: Way): Route[] {
+function wayRoutes(node: NodeState, exit: ResolvedExit, { family, via, networks = [] }: Way): Route[] {
   const table = node.routeTable + exit.id;
+  const route = { kind: 'route', family, table, type: 'unicast', device: exit.device, metric: exitMetric } as const;
+  const towards = exit.gateway ? { via: nextHopOf(exit.gateway, family), onlink: true as const } : via && { via };
   return [
-    { kind: 'route', family, table, type: 'unicast', device: exit.device, metric: exitMetric, ...(via && { via }) },
-    { kind: 'route', family, table, type: 'unreachable', metric: lastMetric },
+    { ...route, ...towards },
+    ...networks.map((destination) => ({ ...route, destination })),
+    ...(exit.onUnavailable === 'node'
+      ? [] // the packet goes on to the rules behind ours
+      : [{ kind: 'route', family, table, type: 'unreachable', metric: lastMetric } as const]),
+  ];
+}
+
+/** A table that a mark leads to: that of an exit, or that of a gateway's answers. */
+interface Lookup {
+  readonly id: number;
+  readonly families: readonly Family[];
+}
+
+function lookupsOf(node: NodeState, exits: readonly ResolvedExit[], gateway: Needs['gateway']): Lookup[] {
+  const replies = gateway ? replyRoutes(node, gateway).map(({ family }) => family) : [];
+  return [
+    { id: layout.replyId, families: replies },
+    ...exits.map(({ id, ways }) => ({ id, families: ways.map(({ family }) => family) })),
   ];
 }
 
 /** One rule jumps over all exits for packets that are not ours, so that they cost one comparison however many there are. */
-function policyRules(node: NodeState, exits: readonly ResolvedExit[]): PolicyRule[] {
+function policyRules(node: NodeState, lookups: readonly Lookup[]): PolicyRule[] {
   const { skip, exits: priority, end } = layout.rulePriorities(node.rulePriority);
-  const inUse = families.filter((family) => exits.some((exit) => exit.ways.some((way) => way.family === family)));
+  const inUse = families.filter((family) => lookups.some((lookup) => lookup.families.includes(family)));
   return inUse.flatMap((family): PolicyRule[] => [
     {
       kind: 'rule',
@@ -149,15 +212,15 @@ function policyRules(node: NodeState, exits: readonly ResolvedExit[]): PolicyRul
       fwmark: { value: node.fwmark, mask: node.fwmark },
       invert: true,
     },
-    ...exits
-      .filter((exit) => exit.ways.some((way) => way.family === family))
+    ...lookups
+      .filter((lookup) => lookup.families.includes(family))
       .map(
-        (exit): PolicyRule => ({
+        ({ id }): PolicyRule => ({
           kind: 'rule',
           family,
           priority,
-          action: { lookup: node.routeTable + exit.id },
-          fwmark: { value: (node.fwmark | exit.id) >>> 0, mask: (node.fwmark | layout.exitIdMask) >>> 0 },
+          action: { lookup: node.routeTable + id },
+          fwmark: { value: (node.fwmark | id) >>> 0, mask: (node.fwmark | layout.exitIdMask) >>> 0 },
         }),
       ),
     { kind: 'rule', family, priority: end, action: 'nop' },
@@ -214,12 +277,14 @@ function verdictOf(node: NodeState, match: Match): Statement {
 }
 
 /** The attachment's addresses: what makes packets go through its program. Written last. */
-function desiredElements(attachment: SteeredAttachment): Element[] {
-  return attachment.addresses.map((address) => ({
-    kind: 'element',
-    set: layout.setNames.pods(familyOf(address)),
-    key: layout.addressHex(address),
-    verdict: { code: 'goto', chain: attachment.program },
-    comment: attachment.mark,
-  }));
+function desiredElements({ addresses, program, mark }: SteeredAttachment, exits: readonly ResolvedExit[]): Element[] {
+  const isShared = exits.some(({ shared }) => shared === true);
+  return addresses.flatMap((address): Element[] => {
+    const element = { kind: 'element', key: layout.addressHex(address), comment: mark } as const;
+    const family = familyOf(address);
+    return [
+      ...(isShared ? [{ ...element, set: layout.setNames.answered(family) }] : []),
+      { ...element, set: layout.setNames.pods(family), verdict: { code: 'goto', chain: program } },
+    ];
+  });
 }

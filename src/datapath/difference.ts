@@ -38,11 +38,17 @@ export function keyOf(object: HostObject): string {
     case 'element':
       return [...family(object), 'element', object.set, object.key].join(' ');
     case 'rule':
-      return `rule ${object.family} ${object.priority} ${canonicalJson([object.action, object.fwmark, object.invert])}`;
+      return `rule ${object.family} ${object.priority} ${canonicalJson([object.action, object.fwmark, object.invert, object.input])}`;
     case 'route':
-      return `route ${object.family} ${object.table} ${object.type}`;
+      return `route ${object.family} ${object.table} ${object.destination ?? 'default'} ${object.type}`;
     case 'sysctl':
-      return `sysctl ${object.name}`;
+    case 'tunnel':
+      return `${object.kind} ${object.name}`;
+    case 'address':
+    case 'neighbour':
+      return `${object.kind} ${object.device} ${object.address}`;
+    case 'forwarding':
+      return `forwarding ${object.device} ${object.mac}`;
   }
 }
 

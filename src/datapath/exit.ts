@@ -1,10 +1,13 @@
-import type { Address, Family } from '../base/address.ts';
+import type { Address, Family, Prefix } from '../base/address.ts';
 
 /** How packets of one family leave by an exit: with which source address, and through which next hop, if any. */
 export interface Way {
   readonly family: Family;
+  /** Given on the node that they leave from: with a tunnel, on the gateway. */
   readonly address: Address;
   readonly via?: Address;
+  /** The interface's own networks, which are reached without the next hop. */
+  readonly networks?: readonly Prefix[];
 }
 
 /** An exit as it is on this node: everything is known, nothing is left to be looked up. */
@@ -16,4 +19,10 @@ export interface ResolvedExit {
   readonly device: string;
   /** One for each family that the exit has; a family without one is dropped. */
   readonly ways: readonly Way[];
+  /** Underlay address of the gateway that packets are sent to, through the tunnel; absent when they leave from here. */
+  readonly gateway?: Address;
+  /** The exit has gateways, whether this node is the one that it uses now or not. */
+  readonly shared?: true;
+  /** With `node`, what the exit cannot take for want of a route leaves with the node's address; else it is dropped. */
+  readonly onUnavailable?: 'node';
 }

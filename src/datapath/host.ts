@@ -1,9 +1,10 @@
 import type { Address, Family } from '../base/address.ts';
 import type { Element } from '../nftables/object.ts';
 import type { Counter } from '../nftables/observed.ts';
-import type { NodeState, SteeredAttachment } from './attachment.ts';
+import type { NodeState } from './attachment.ts';
 import type { Change } from './difference.ts';
-import type { HostObject, Link, PolicyRule } from './objects.ts';
+import type { Needs } from './needs.ts';
+import type { HostObject, Link, Mac, PolicyRule } from './objects.ts';
 import type { OurState } from './release.ts';
 
 /** An address on an interface. */
@@ -17,6 +18,54 @@ export interface LinkAddress {
   readonly usable: boolean;
 }
 
+/** An address, and the interface that holds it. */
+export interface HeldAddress extends LinkAddress {
+  readonly deviceIndex: number;
+  /** We put it there. */
+  readonly ours: boolean;
+}
+
+/** Where the node itself sends what has no route of its own. */
+export interface DefaultRoute {
+  readonly device: Link;
+  readonly via?: Address;
+}
+
+/** From which end of the tunnel to which. */
+export interface TunnelEnds {
+  readonly sourceMac: Mac;
+  readonly destinationMac: Mac;
+}
+
+/** How packets travel that introduce connections. */
+export interface Introduction {
+  /** Packet mark: in the tunnel the exit's id; in the node's own stack with the bit too that says "ours". */
+  readonly mark: number;
+  /** TTL or hop limit, 1…255. A router that takes the last one ends the packet before its conntrack has kept the flow. */
+  readonly hops: number;
+  /** With them frames go straight into the tunnel; without them packets pass the node's conntrack, NAT and routing. */
+  readonly ends?: TunnelEnds;
+}
+
+/** A connection as conntrack tracks it: the addresses of its first packet, and those of its answers, after translation. */
+export interface Flow {
+  readonly family: Family;
+  /** IPPROTO_*. */
+  readonly protocol: number;
+  readonly source: Address;
+  readonly destination: Address;
+  /** Of TCP, UDP and SCTP, before translation; 0…65535. */
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+  /** The destination after DNAT. */
+  readonly replySource: Address;
+  readonly replySourcePort?: number;
+  /** The source after SNAT. */
+  readonly replyDestination: Address;
+  /** TCP in the state ESTABLISHED: the handshake is over (or was never seen), and neither side has begun to close. */
+  readonly established?: true;
+}
+
 /** What was seen, and the generation of the ruleset in which it was seen: a change decided on it fails when it moved on. */
 export interface Observed<T> {
   readonly state: T;
@@ -25,8 +74,10 @@ export interface Observed<T> {
 
 /** What our rules and elements count. Exits are told by id, pods by the comments of their elements. */
 export interface Counters {
-  /** Packets that programs sent to an exit. */
+  /** Packets that programs, or the tunnel, sent to an exit. */
   readonly steered: ReadonlyMap<number, Counter>;
+  /** Packets that came out of the tunnel for an exit that this node serves. */
+  readonly served: ReadonlyMap<number, Counter>;
   /** Packets that left by an exit: by its interface, with its address. */
   readonly left: ReadonlyMap<number, Counter>;
   /** Packets from pods that have a program. */
@@ -35,13 +86,20 @@ export interface Counters {
   readonly dropped: Counter;
   /** Packets that the guard kept from leaving in a wrong way. */
   readonly guarded: Counter;
+  /** Packets that came out of the tunnel for an exit that is not served here, and are no answers. */
+  readonly unserved: Counter;
+  /** Packets for the tunnel's port from senders that are no nodes, or from pods to the port of a node. */
+  readonly strangers: Counter;
 }
 
 /** What a decision may ask of the machine, and have done on it. */
 export interface Host {
-  /** Undefined when there is no interface of that name. */
-  readLink(name: string): Promise<Link | undefined>;
+  /** Undefined when there is no interface of that name or index. */
+  readLink(nameOrIndex: string | number): Promise<Link | undefined>;
   listAddresses(link: Link): Promise<readonly LinkAddress[]>;
+  /** The addresses of all interfaces. */
+  listAllAddresses(): Promise<readonly HeldAddress[]>;
+  defaultRoute(family: Family): Promise<DefaultRoute | undefined>;
   /** Whether the node reaches an address without a next hop: `ip route get`. */
   isOnLink(address: Address): Promise<boolean>;
   /** Policy rules that are not ours, both families. */
@@ -49,20 +107,29 @@ export interface Host {
   /** Kernel parameters: undefined when there is none of that name. */
   readSysctl(name: string): string | undefined;
 
-  /** What is there of what one attachment needs; the contents of its program's sets only when `contents` is set. */
-  observe(
-    node: NodeState,
-    attachment: SteeredAttachment,
-    options: { contents: boolean },
-  ): Promise<Observed<HostObject[]>>;
-  /** What is there of ours, whoever it is for; routes in the tables that our rules lead to, and in `tables`. */
-  observeOurs(tables: readonly number[]): Promise<Observed<OurState>>;
+  /** What is there of what is needed; the contents of a program's sets only when `contents` is set. */
+  observe(node: NodeState, needs: Needs, options: { contents: boolean }): Promise<Observed<HostObject[]>>;
+  /**
+   * What is there of ours, whoever it is for; routes in the tables that our rules lead to, and in `tables`; addresses
+   * that the kernel knows as ours, and `addresses`.
+   */
+  observeOurs(
+    tables: readonly number[],
+    addresses: readonly { readonly device: string; readonly address: Address }[],
+  ): Promise<Observed<OurState>>;
+  /**
+   * Calls back, until disposed of, after every change of the kernel's that may make a difference to {@link observe} or
+   * to what a decision asks; also after such as turn out to make none.
+   */
+  watch(changed: () => void): Disposable;
   /** What was counted since the table was made. */
   readCounters(): Promise<Counters>;
   /** What the kernel knows of a next hop, in its words; undefined when it did not have to ask for it of late. */
   readNeighbour(device: string, address: Address): Promise<string | undefined>;
   /** Elements of the pods' maps whose comment begins with `mark`; looked up by address where the addresses are known. */
   findElements(mark: string, addresses?: readonly Address[]): Promise<readonly Element[]>;
+  /** Elements by which exits are served to other nodes. */
+  listServed(): Promise<readonly Element[]>;
   /** Whether our table of the family inet is there. */
   hasTable(): Promise<boolean>;
   /** Whether the kernel has the egress hook of netdev. Asked by trying: changes nothing, but is not cheap. */
@@ -75,6 +142,14 @@ export interface Host {
   apply(changes: readonly Change[], generation: number): Promise<boolean>;
   /** Sets interfaces down, where name and index still belong together. */
   setDown(links: readonly { readonly name: string; readonly index: number }[]): Promise<void>;
-  /** Forgets the connections of a pod's address. */
-  deleteFlows(address: Address): Promise<void>;
+  /** Forgets the connections of a pod's address, or only some of them. */
+  deleteFlows(address: Address, only?: (flow: Flow) => boolean): Promise<void>;
+  /** Forgets the connections whose packets leave with an address. */
+  deleteFlowsTo(address: Address): Promise<void>;
+  /** The connections that an address began. */
+  listFlows(source: Address): Promise<readonly Flow[]>;
+  /** Tells the neighbours on an interface that addresses are here now. */
+  announce(device: string, addresses: readonly Address[]): Promise<void>;
+  /** Sends for each connection of TCP an empty packet of its pod, for the conntracks on its way to know it by. */
+  primeFlows(introduction: Introduction, flows: readonly Flow[]): Promise<void>;
 }

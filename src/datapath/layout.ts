@@ -9,7 +9,7 @@ export interface NodeNumbers {
   readonly fwmark: number;
   /** The table of an exit is this plus its id. */
   readonly routeTable: number;
-  /** The first of three consecutive priorities of policy rules. */
+  /** The first of six consecutive priorities of policy rules. */
   readonly rulePriority: number;
 }
 
@@ -19,9 +19,21 @@ export const exitIdMask = 0x3fff;
 /** Names of our chains; a prefix and an exit's id or a program's hash make the others. */
 export const chainNames = {
   classify: 'classify',
+  midStream: 'mid-stream',
   nat: 'nat',
   guard: 'guard',
   drop: 'exit-drop',
+  /** Of the tunnel. */
+  arrive: 'arrive',
+  input: 'input',
+  senders: 'senders',
+  forward: 'forward',
+  untag: 'untag',
+  untrackedIn: 'untracked-in',
+  untrackedOut: 'untracked-out',
+  /** Of a gateway. */
+  replies: 'replies',
+  owned: 'owned',
   exit: (id: number) => `exit-${id}`,
   sent: (device: string) => `sent-${device}`,
 } as const;
@@ -46,6 +58,36 @@ export const setNames = {
   lanes: (family: Family) => `lanes${family}`,
   cluster: (family: Family) => `cluster${family}`,
   sent: 'sent',
+  answered: (family: Family) => `answered${family}`,
+  tunnels: 'tunnels',
+  fallback: 'fallback',
+  /** Of the tunnel. */
+  served: 'served',
+  senders: (family: Family) => `senders${family}`,
+  /** Of a gateway. */
+  egress: (family: Family) => `egress${family}`,
+  remote: (family: Family) => `remote${family}`,
+  owned: (family: Family) => `owned${family}`,
+} as const;
+
+/** What is there only while the tunnel is, in the order in which it can be removed: who refers to others first. */
+export const tunnelParts = {
+  chains: [
+    chainNames.arrive,
+    chainNames.input,
+    chainNames.senders,
+    chainNames.forward,
+    chainNames.untag,
+    chainNames.untrackedIn,
+    chainNames.untrackedOut,
+  ],
+  sets: [setNames.served, ...families.map(setNames.senders)],
+} as const;
+
+/** What is there only while the node serves exits as their gateway. */
+export const gatewayParts = {
+  chains: [chainNames.replies, chainNames.owned],
+  sets: [setNames.egress, setNames.remote, setNames.owned].flatMap((name) => families.map(name)),
 } as const;
 
 const addressType = { 4: 'ipv4_addr', 6: 'ipv6_addr' } as const;
@@ -59,11 +101,24 @@ export const podsMap = (family: Family): NftSet => ({
   counter: true,
 });
 
-/** Exit id → source address. */
+/**
+ * Addresses of pods whose packets leave with an address of another node, or may. Answers come to them that only the
+ * connection, as conntrack knows it, tells from packets of strangers.
+ */
+export const answeredSet = (family: Family): NftSet => ({
+  kind: 'set',
+  name: setNames.answered(family),
+  key: [addressType[family]],
+});
+
+/** The sets and maps that hold pods' addresses. */
+export const podSets = (family: Family): readonly NftSet[] => [podsMap(family), answeredSet(family)];
+
+/** Exit id and interface → source address. */
 export const snatMap = (family: Family): NftSet => ({
   kind: 'set',
   name: setNames.snat(family),
-  key: ['mark'],
+  key: ['mark', 'ifname'],
   value: addressType[family],
 });
 
@@ -74,6 +129,21 @@ export const lanesSet = (family: Family): NftSet => ({
   key: ['mark', 'ifname', addressType[family]],
   counter: true,
 });
+
+/** Ids of exits whose packets go through the tunnel. Each element counts them. */
+export const tunnelsSet: NftSet = { kind: 'set', name: setNames.tunnels, key: ['mark'], counter: true };
+
+/** Ids of exits whose packets may leave with the node's address when the exit has no route. */
+export const fallbackSet: NftSet = { kind: 'set', name: setNames.fallback, key: ['mark'] };
+
+/** Exit id that came out of the tunnel → its exit. Each element counts the packets. */
+export const servedMap: NftSet = {
+  kind: 'set',
+  name: setNames.served,
+  key: ['mark'],
+  value: 'verdict',
+  counter: true,
+};
 
 /**
  * The table that counts where nothing can come between a packet and its interface any more: a next hop that does not
@@ -93,11 +163,17 @@ export const sentSet: NftSet = {
 /** Types of destinations (RTN_* of linux/rtnetlink.h) that never leave the node or its segment. */
 export const ownSet: NftSet = { kind: 'set', name: setNames.own, key: ['fib_addrtype'] };
 
+/** Not the id of any exit: the answers that a gateway sends to pods through the tunnel. */
+export const replyId = 0;
+
 /** The sets and maps that get their elements one by one. */
 export const nodeSets: readonly NftSet[] = [
   ownSet,
   sentSet,
-  ...families.flatMap((family) => [podsMap(family), snatMap(family), lanesSet(family)]),
+  tunnelsSet,
+  fallbackSet,
+  servedMap,
+  ...families.flatMap((family) => [...podSets(family), snatMap(family), lanesSet(family)]),
 ];
 
 /** Ranges of addresses of one family. */
@@ -111,21 +187,24 @@ export const rangesSet = (name: string, family: Family, intervals: readonly stri
 /** An address as the key or value of an element. */
 export const addressHex = (address: Address): Hex => Buffer.from(addressBytes(address)).toString('hex');
 
-/** An exit's id as the key of an element of {@link snatMap}. */
+/** An exit's id as the key of an element of {@link tunnelsSet}, {@link fallbackSet} or {@link servedMap}. */
 export const exitKey = (id: number): Hex => hostHex(id);
 
 /** The key of an element of {@link lanesSet}. */
 export const laneKey = (id: number, device: string, address: Address): Hex => sentKey(id, device) + addressHex(address);
 
-/** The key of an element of {@link sentSet}. */
+/** The key of an element of {@link sentSet} or {@link snatMap}. */
 export const sentKey = (id: number, device: string): Hex =>
   exitKey(id) + Buffer.from(device).toString('hex').padEnd(32, '0');
 
-/** The interface in the key of an element of {@link sentSet} or {@link lanesSet}. */
+/** The interface in the key of an element of {@link sentSet}, {@link snatMap} or {@link lanesSet}. */
 export const deviceOfKey = (key: Hex): string => Buffer.from(key.slice(8, 40), 'hex').toString().replace(/\0+$/, '');
 
-/** The exit's id in the key of an element of {@link snatMap}, {@link lanesSet} or {@link sentSet}. */
+/** The exit's id in the key of an element of any set of exits. */
 export const exitIdOfKey = (key: Hex): number => Buffer.from(key.slice(0, 8), 'hex').readUInt32LE();
 
 /** Priorities of our policy rules: jump over the exits, the exits, and where the jump lands. */
 export const rulePriorities = (first: number) => ({ skip: first, exits: first + 1, end: first + 2 });
+
+/** Behind them, for packets from the tunnel: jump of those without an exit, end of the others, and where the jump lands. */
+export const tunnelPriorities = (first: number) => ({ noExit: first + 3, stray: first + 4, end: first + 5 });

@@ -1,24 +1,30 @@
 import { canonicalJson } from '../base/canonical.ts';
 import type { Operation } from '../nftables/object.ts';
 import type { Change } from './difference.ts';
-import type { HostObject, PolicyRule, Route, Sysctl } from './objects.ts';
+import type { HostObject, OutsideObject } from './objects.ts';
 
 /** Changes by who makes them and when. What steers goes up before what sends packets to it, and comes down after. */
 export interface Plan {
-  /** Parameters, routes and rules to set up, before the transaction. */
-  readonly before: readonly (Sysctl | Route | PolicyRule)[];
+  /** Devices, addresses, parameters, routes and rules to set up, before the transaction. */
+  readonly before: readonly OutsideObject[];
   /** One nftables transaction. */
   readonly transaction: readonly Operation[];
-  /** Rules and routes to take down and parameters to put back, after the transaction. */
-  readonly after: readonly (Sysctl | Route | PolicyRule)[];
+  /** The same to take down, and parameters to put back, after the transaction. */
+  readonly after: readonly OutsideObject[];
 }
 
-type OutsideNftables = Sysctl | Route | PolicyRule;
+/** A device before what is on it, what leads somewhere before what leads to that. */
+const setUpFirst: { readonly [K in OutsideObject['kind']]: number } = {
+  tunnel: 0,
+  address: 1,
+  sysctl: 2,
+  neighbour: 3,
+  forwarding: 4,
+  route: 5,
+  rule: 6,
+};
 
-const isOutside = (object: HostObject): object is OutsideNftables =>
-  object.kind === 'sysctl' || object.kind === 'route' || object.kind === 'rule';
-
-const setUpFirst = { sysctl: 0, route: 1, rule: 2 } as const;
+const isOutside = (object: HostObject): object is OutsideObject => object.kind in setUpFirst;
 
 /** Puts changes in the order in which no packet can take a way that is not there yet, or not there any more. */
 export function planOf(changes: readonly Change[]): Plan {
@@ -27,7 +33,7 @@ export function planOf(changes: readonly Change[]): Plan {
       .filter(({ verb }) => (verb === 'remove') === remove)
       .map(({ object }) => object)
       .filter(isOutside);
-  const order = (a: OutsideNftables, b: OutsideNftables) => setUpFirst[a.kind] - setUpFirst[b.kind];
+  const order = (a: OutsideObject, b: OutsideObject) => setUpFirst[a.kind] - setUpFirst[b.kind];
   return {
     before: outside(false).sort(order),
     transaction: changes.flatMap(operationsOf),
@@ -44,7 +50,7 @@ function operationsOf(change: Change): Operation[] {
 }
 
 /** Sets and chains keep their identity, others lead to them; only their content is written anew. */
-function replacing(object: Exclude<HostObject, OutsideNftables>, observed: HostObject): Operation[] {
+function replacing(object: Exclude<HostObject, OutsideObject>, observed: HostObject): Operation[] {
   const asNew = [
     { verb: 'delete', object },
     { verb: 'add', object },

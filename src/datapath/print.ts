@@ -1,22 +1,62 @@
+import { familyOf } from '../base/address.ts';
 import { printScript } from '../nftables/script.ts';
 import { routeText, ruleText } from './describe.ts';
 import type { Change } from './difference.ts';
 import { nodeSets } from './layout.ts';
-import type { PolicyRule, Route, Sysctl } from './objects.ts';
+import type { InterfaceAddress, OutsideObject, PolicyRule, Route, TunnelLink } from './objects.ts';
 import { planOf } from './operations.ts';
+import { tunnelDevice } from './tunnel.ts';
 
 /** Changes as the commands that would make them, in their order; empty when there is nothing to do. */
 export function printChanges(changes: readonly Change[]): string {
   const { before, transaction, after } = planOf(changes);
   const script = printScript(transaction, nodeSets);
+  // The kernel changes little of a device that is there; what is on it comes back by the next look.
+  const remade = changes.some(({ verb, object }) => verb === 'replace' && object.kind === 'tunnel');
   const nft = script === '' ? [] : [`nft -f - <<'EOT'\n${script}EOT`];
-  return [...before.map((object) => command(object, 'add')), ...nft, ...after.map((object) => command(object, 'del'))]
+  const gone = remade ? [`ip link del ${tunnelDevice}`] : [];
+  return [
+    ...gone,
+    ...before.map((object) => command(object, 'add')),
+    ...nft,
+    ...after.map((object) => command(object, 'del')),
+  ]
     .map((line) => `${line}\n`)
     .join('');
 }
 
-function command(object: Sysctl | Route | PolicyRule, verb: 'add' | 'del'): string {
-  if (object.kind === 'sysctl') return `sysctl -w ${object.name}=${object.value}`;
+function command(object: OutsideObject, verb: 'add' | 'del'): string {
+  switch (object.kind) {
+    case 'sysctl':
+      return `sysctl -w ${object.name}=${object.value}`;
+    case 'tunnel':
+      return verb === 'add' ? addTunnel(object) : `ip link del ${object.name}`;
+    case 'address':
+      return `ip address ${verb} ${object.address}/${object.prefixLength} dev ${object.device} scope ${object.scope}${verb === 'add' ? noSource(object) : ''}`;
+    case 'neighbour':
+      return `ip neigh ${replaceOr(verb)} ${object.address} lladdr ${object.mac} dev ${object.device} nud permanent`;
+    case 'forwarding':
+      return `bridge fdb ${replaceOr(verb)} ${object.mac} dev ${object.device} dst ${object.remote} self permanent`;
+    default:
+      return routing(object, verb);
+  }
+}
+
+const replaceOr = (verb: 'add' | 'del') => (verb === 'add' ? 'replace' : verb);
+
+/** Without this an IPv6 address of an exit would be the source of the node's own connections. */
+const noSource = ({ address, scope }: InterfaceAddress): string =>
+  familyOf(address) === 6 && scope === 'global' ? ' nodad preferred_lft 0' : '';
+
+const addTunnel = ({ name, vni, port, local, mac, mtu, groupPolicy, learning }: TunnelLink) =>
+  [
+    `ip link add ${name} address ${mac} mtu ${mtu} group 230 type vxlan id ${vni} dstport ${port} local ${local}`,
+    learning ? 'learning' : 'nolearning',
+    ...(groupPolicy ? ['gbp'] : []),
+    `&& ip link set ${name} addrgenmode none && ip link set ${name} up`,
+  ].join(' ');
+
+function routing(object: PolicyRule | Route, verb: 'add' | 'del'): string {
   const text = object.kind === 'rule' ? ruleText(object) : routeText(object);
   const shown = object.kind === 'route' && verb === 'add' ? 'replace' : verb;
   return text.replace(/ (rule|route) /, ` $1 ${shown} `);

@@ -1,9 +1,11 @@
-import { families } from '../base/address.ts';
+import { type Address, families } from '../base/address.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
+import { keyOf } from './difference.ts';
 import type { ResolvedExit } from './exit.ts';
 import * as layout from './layout.ts';
-import type { HostObject, PolicyRule, Route, Sysctl } from './objects.ts';
+import type { HostObject, InterfaceAddress, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
 import { reversePathName } from './reverse-path.ts';
+import { tunnelRules } from './tunnel.ts';
 
 /** A chain as the kernel has it, and how many rules and elements elsewhere lead to it. */
 export interface UsedChain extends Chain {
@@ -18,10 +20,14 @@ export interface OurState {
   readonly sets: readonly NftSet[];
   /** Chains of our table of the family netdev; absent without that table. */
   readonly sent?: readonly Chain[];
-  /** Elements of the maps and sets of exits (snat, lanes, sent). */
+  /** Elements of the maps and sets of exits. */
   readonly exitElements: readonly Element[];
   readonly rules: readonly PolicyRule[];
   readonly routes: readonly Route[];
+  /** Our tunnel's device, if it is there. */
+  readonly tunnel?: TunnelLink;
+  /** Addresses that we put on interfaces, but for the tunnel's. */
+  readonly addresses: readonly InterfaceAddress[];
 }
 
 /** What only the node's record knows. */
@@ -34,23 +40,63 @@ export interface Remembered {
 }
 
 /**
- * What may go when the elements go: their programs, when no other pod has them; exits, when no program leads to them;
- * all of ours, when no program is left. Decided by what the kernel counts, not by a list of ours that could be lost.
- * Also takes what a failed ADD left of an exit that never got its chain.
+ * What may go when the elements go, those of pods and those of a gateway's exits: programs, when no other pod has them;
+ * exits, when neither a program nor the tunnel leads to them; the tunnel, when no exit uses it and none is served; all of
+ * ours, when neither a program nor a served exit is left. Decided by what the kernel counts, not by a list of ours that
+ * could be lost. Also takes what a failed ADD left of an exit that never got its chain.
  */
 export function released(state: OurState, elements: readonly Element[], remembered: Remembered): HostObject[] {
   const goneChains = unusedChains(state.chains, elements);
   const goneNames = new Set(goneChains.map(({ name }) => name));
   const left = state.chains.filter(({ name }) => !goneNames.has(name));
+  const served = servedLeft(state, elements);
+  const isGateway = served.size > 0;
   const exitIds = new Set(left.map(({ name }) => layout.exitIdOfChain(name)));
+  if (isGateway) exitIds.add(layout.replyId);
+  const hasTunnel = isGateway || usesTunnel(state, exitIds);
   const exitObjects = objectsOfOtherExits(state, exitIds, remembered);
-  if (!left.some(({ name }) => layout.isProgramChain(name))) {
-    return [...exitObjects.host, ...(state.table ? [{ kind: 'table' } as const] : []), ...goneSent(state, new Set())];
+  const addresses = state.addresses.filter(({ address }) => !isEgressAddress(state, served, address));
+  if (!isGateway && !left.some(({ name }) => layout.isProgramChain(name))) {
+    const table = state.table ? [{ kind: 'table' } as const] : [];
+    return [...exitObjects.host, ...addresses, ...tunnelOf(state), ...table, ...goneSent(state, new Set())];
   }
   const goneSets = state.sets.filter((set) => goneChains.some((chain) => set.name.startsWith(`${chain.name}-`)));
-  const nft = [...elements, ...exitObjects.nft, ...goneChains, ...goneSets];
-  return [...exitObjects.host, ...nft, ...goneSent(state, exitIds)];
+  const parts = [
+    ...(isGateway ? [] : partsOf(state, layout.gatewayParts)),
+    ...(hasTunnel ? [] : [...tunnelOf(state), ...partsOf(state, layout.tunnelParts)]),
+  ];
+  const nft = [...withoutRepeats([...elements, ...exitObjects.nft]), ...goneChains, ...goneSets, ...parts];
+  return [...exitObjects.host, ...addresses, ...nft, ...goneSent(state, exitIds)];
 }
+
+/** Ids of the exits that are served to others without the elements that go. */
+function servedLeft({ exitElements }: OurState, gone: readonly Element[]): ReadonlySet<number> {
+  const goneKeys = new Set(gone.map(keyOf));
+  const served = exitElements.filter(({ set }) => set === layout.setNames.served);
+  return new Set(served.filter((element) => !goneKeys.has(keyOf(element))).map(({ key }) => layout.exitIdOfKey(key)));
+}
+
+const usesTunnel = ({ exitElements }: OurState, used: ReadonlySet<number | undefined>): boolean =>
+  exitElements.some(({ set, key }) => set === layout.setNames.tunnels && used.has(layout.exitIdOfKey(key)));
+
+const tunnelOf = ({ tunnel, rules }: OurState): HostObject[] => [...tunnelRules(rules), ...(tunnel ? [tunnel] : [])];
+
+/** Whether an exit that is served gives the address to packets. Two gateways must not have it, so pods do not keep it. */
+const isEgressAddress = ({ exitElements }: OurState, served: ReadonlySet<number>, address: Address) =>
+  exitElements.some(({ key, value }) => value === layout.addressHex(address) && served.has(layout.exitIdOfKey(key)));
+
+/** The named chains and sets that are there, in that order: chains before the sets that they look into. */
+const partsOf = (
+  { chains, sets }: OurState,
+  names: { readonly chains: readonly string[]; readonly sets: readonly string[] },
+): HostObject[] => [
+  ...names.chains.flatMap((name) => chains.filter((chain) => chain.name === name)),
+  ...names.sets.flatMap((name) => sets.filter((set) => set.name === name)),
+];
+
+const withoutRepeats = (elements: readonly Element[]): Element[] => [
+  ...new Map(elements.map((element) => [keyOf(element), element])).values(),
+];
 
 /** Counters of exits that are not in use, and chains at interfaces that no other exit has; with the last, the table. */
 function goneSent({ sent, exitElements }: OurState, used: ReadonlySet<number | undefined>): HostObject[] {
@@ -62,14 +108,14 @@ function goneSent({ sent, exitElements }: OurState, used: ReadonlySet<number | u
   return [...elements.filter((element) => !isUsed(element)), ...sent.filter(({ name }) => !left.includes(name))];
 }
 
-/** Programs that only the elements lead to, then exits that only those programs lead to. */
+/** Programs that only the elements lead to, then exits that only those programs and the elements lead to. */
 function unusedChains(chains: readonly UsedChain[], elements: readonly Element[]): UsedChain[] {
   const leading = (name: string) =>
     elements.filter(({ verdict }) => verdict && 'chain' in verdict && verdict.chain === name).length;
   const programs = chains.filter(({ name, references }) => layout.isProgramChain(name) && references <= leading(name));
   const gotos = (name: string) => programs.flatMap(chainsLedTo).filter((target) => target === name).length;
   const exits = chains.filter(
-    ({ name, references }) => layout.exitIdOfChain(name) !== undefined && references <= gotos(name),
+    ({ name, references }) => layout.exitIdOfChain(name) !== undefined && references <= gotos(name) + leading(name),
   );
   return [...programs, ...exits];
 }
@@ -84,12 +130,14 @@ function chainsLedTo(chain: Chain): string[] {
 
 /** What belongs to exits that are not in use, and the rules that a family without exits does not need. */
 function objectsOfOtherExits(state: OurState, used: ReadonlySet<number | undefined>, remembered: Remembered) {
-  const routeTable = remembered.routeTable ?? tableBase(state.rules);
+  const ofTunnel = tunnelRules(state.rules);
+  const rules = state.rules.filter((rule) => !ofTunnel.includes(rule));
+  const routeTable = remembered.routeTable ?? tableBase(rules);
   const isUsedTable = (table: number | undefined) => table !== undefined && used.has(table - routeTable);
   const idle = new Set(
-    families.filter((family) => !state.rules.some((rule) => rule.family === family && isUsedTable(lookup(rule)))),
+    families.filter((family) => !rules.some((rule) => rule.family === family && isUsedTable(lookup(rule)))),
   );
-  const goneRules = state.rules.filter(
+  const goneRules = rules.filter(
     (rule) => idle.has(rule.family) || (lookup(rule) !== undefined && !isUsedTable(lookup(rule))),
   );
   return {

@@ -5,7 +5,8 @@ export const reversePathName = (device: string): string => `net/ipv4/conf/${devi
 
 /** Values of rp_filter (kernel documentation, ip-sysctl); the kernel takes the larger of `all` and the interface's. */
 const strict = 1;
-const loose = '2';
+/** Any way back will do. */
+export const loose = '2';
 
 /**
  * What the filter of an exit's interface must be. Strict filtering drops the answers that come in by it, because the

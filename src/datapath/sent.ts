@@ -4,6 +4,7 @@ import * as say from '../nftables/statement.ts';
 import type { ResolvedExit } from './exit.ts';
 import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
+import { tunnelDevice } from './tunnel.ts';
 
 /**
  * What counts the packets that leave by exits: a chain at each of their interfaces. All that can lose a packet before it
@@ -32,14 +33,15 @@ const done = say.verdict({ code: 'return' });
 
 /**
  * Of a packet that was cut up on its way the first fragment counts. One that passes a bridge or a VLAN passes the
- * interface below as well: there its exit is not in the set, though another may be.
+ * interface below as well: there its exit is not in the set, though another may be. In the tunnel the id is all that is left of
+ * the mark, and nothing else goes there.
  */
 const sentChain = (fwmark: number, device: string): Chain => ({
   kind: 'chain',
   family: 'netdev',
   name: layout.chainNames.sent(device),
   rules: [
-    rule(say.markWithout(fwmark), done),
+    ...(device === tunnelDevice ? [] : [rule(say.markWithout(fwmark), done)]),
     ...families.map((family) => rule(say.laterFragment(family), done)),
     rule(say.markDeviceIn(layout.exitIdMask, layout.setNames.sent)),
   ],

@@ -11,7 +11,8 @@ const add = (a: Counter, b: Counter): Counter => ({ packets: a.packets + b.packe
 
 /** What our rules and elements have counted. */
 export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
-  const [steered, left, pods] = [new Map<number, Counter>(), new Map<number, Counter>(), new Map<string, Counter>()];
+  const [steered, left, served] = [new Map<number, Counter>(), new Map<number, Counter>(), new Map<number, Counter>()];
+  const pods = new Map<string, Counter>();
   const ofChain = new Map<string, Counter>();
   for (const { chain, counter = none } of await listRules(socket))
     ofChain.set(chain, add(ofChain.get(chain) ?? none, counter));
@@ -23,23 +24,28 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
     const id = layout.exitIdOfKey(key);
     left.set(id, add(left.get(id) ?? none, counter));
   }
+  for (const { key, counter = none } of await listElements(socket, layout.servedMap))
+    served.set(layout.exitIdOfKey(key), counter);
   for (const family of families) {
     for (const { comment = '', counter = none } of await listElements(socket, layout.podsMap(family))) {
       pods.set(comment, add(pods.get(comment) ?? none, counter));
     }
   }
+  const countedIn = (chain: string) => ofChain.get(chain) ?? none;
   return {
-    steered,
-    left,
-    pods,
-    dropped: ofChain.get(layout.chainNames.drop) ?? none,
-    guarded: ofChain.get(layout.chainNames.guard) ?? none,
+    ...{ steered, left, served, pods },
+    dropped: countedIn(layout.chainNames.drop),
+    guarded: countedIn(layout.chainNames.guard),
+    unserved: countedIn(layout.chainNames.arrive),
+    strangers: add(countedIn(layout.chainNames.senders), countedIn(layout.chainNames.forward)),
   };
 }
 
 /** Elements that count what left; without the egress hook of netdev the lanes, which cannot see a next hop fail. */
 async function listLeft(socket: NetlinkSocket): Promise<ObservedElement[]> {
-  const sets = (await tableExists(socket, layout.sentTable)) ? [layout.sentSet] : families.map(layout.lanesSet);
+  const sets = (await tableExists(socket, layout.sentTable))
+    ? [layout.sentSet]
+    : [layout.tunnelsSet, ...families.map(layout.lanesSet)];
   const elements: ObservedElement[] = [];
   for (const set of sets) elements.push(...(await listElements(socket, set)));
   return elements;

@@ -1,26 +1,48 @@
-import { type Address, families } from '../base/address.ts';
+import { type Address, type Family, families } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
-import type { NodeState, SteeredAttachment } from '../datapath/attachment.ts';
-import { exitsOf } from '../datapath/desired.ts';
+import type { NodeState } from '../datapath/attachment.ts';
 import type { Change } from '../datapath/difference.ts';
-import type { Counters, Host, LinkAddress, Observed } from '../datapath/host.ts';
-import { nodeSets, podsMap } from '../datapath/layout.ts';
+import type {
+  Counters,
+  DefaultRoute,
+  Flow,
+  HeldAddress,
+  Host,
+  Introduction,
+  LinkAddress,
+  Observed,
+} from '../datapath/host.ts';
+import { nodeSets, podSets, servedMap } from '../datapath/layout.ts';
+import type { Needs } from '../datapath/needs.ts';
 import type { HostObject, Link, PolicyRule } from '../datapath/objects.ts';
 import { planOf } from '../datapath/operations.ts';
 import type { OurState } from '../datapath/release.ts';
+import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Element } from '../nftables/object.ts';
 import { applyOutside, removeOutside } from './apply.ts';
-import { deleteFlows } from './conntrack/flows.ts';
+import { deleteFlows, deleteFlowsTo, listFlows } from './conntrack/flows.ts';
 import { readCounters } from './counters.ts';
+import { listen } from './netlink/notifications.ts';
 import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { findElementsByComment, tableExists } from './nftables/read.ts';
 import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
-import { findPods, observeOurs, observeRouting, observeSent, observeTable } from './observe.ts';
-import { listAddresses } from './rtnetlink/address.ts';
+import {
+  findPods,
+  listSet,
+  observeDevices,
+  observeOurs,
+  observeRouting,
+  observeSent,
+  observeTable,
+} from './observe.ts';
+import { announcement } from './packet/announcement.ts';
+import { primerFrames, primerPackets } from './packet/primer.ts';
+import { sendFrames, sendPackets } from './packet/socket.ts';
+import { listAddresses, listAllAddresses } from './rtnetlink/address.ts';
 import { readLink, setLinkDown } from './rtnetlink/link.ts';
 import { readNeighbour } from './rtnetlink/neighbour.ts';
 import { routeProtocol } from './rtnetlink/protocol.ts';
-import { lookupRoute } from './rtnetlink/route.ts';
+import { defaultRoute, lookupRoute } from './rtnetlink/route.ts';
 import { listRules } from './rtnetlink/rule.ts';
 import { readSysctl } from './sysctl.ts';
 
@@ -52,12 +74,22 @@ export class LinuxHost implements Host, Disposable {
     return this.#netfilterSocket;
   }
 
-  readLink(name: string): Promise<Link | undefined> {
-    return readLink(this.#route, name);
+  readLink(nameOrIndex: string | number): Promise<Link | undefined> {
+    return readLink(this.#route, nameOrIndex);
   }
 
   listAddresses(link: Link): Promise<readonly LinkAddress[]> {
     return listAddresses(this.#route, link.index);
+  }
+
+  listAllAddresses(): Promise<readonly HeldAddress[]> {
+    return listAllAddresses(this.#route);
+  }
+
+  async defaultRoute(family: Family): Promise<DefaultRoute | undefined> {
+    const route = await defaultRoute(this.#route, family);
+    const device = route && (await this.readLink(route.deviceIndex));
+    return device && { device, ...(route.via && { via: route.via }) };
   }
 
   async isOnLink(address: Address): Promise<boolean> {
@@ -78,23 +110,26 @@ export class LinuxHost implements Host, Disposable {
     return readSysctl(name);
   }
 
-  async observe(
-    node: NodeState,
-    attachment: SteeredAttachment,
-    { contents }: { contents: boolean },
-  ): Promise<Observed<HostObject[]>> {
+  async observe(node: NodeState, needs: Needs, { contents }: { contents: boolean }): Promise<Observed<HostObject[]>> {
     const generation = await readGeneration(this.#netfilter);
     const table: HostObject[] = (await this.hasTable())
-      ? [{ kind: 'table' }, ...(await observeTable(this.#netfilter, node, attachment, contents))]
+      ? [{ kind: 'table' }, ...(await observeTable(this.#netfilter, needs, contents))]
       : [];
-    const exits = exitsOf(node, attachment);
-    const sent = await observeSent(this.#netfilter, exits);
-    return { state: [...table, ...sent, ...(await observeRouting(this.#route, node, exits))], generation };
+    const sent = await observeSent(this.#netfilter, needs.exits);
+    const devices = await observeDevices(this.#route, needs);
+    return { state: [...table, ...sent, ...devices, ...(await observeRouting(this.#route, node, needs))], generation };
   }
 
-  async observeOurs(tables: readonly number[]): Promise<Observed<OurState>> {
+  async observeOurs(
+    tables: readonly number[],
+    addresses: readonly { readonly device: string; readonly address: Address }[],
+  ): Promise<Observed<OurState>> {
     const generation = await readGeneration(this.#netfilter);
-    return { state: await observeOurs(this.#netfilter, this.#route, tables), generation };
+    return { state: await observeOurs(this.#netfilter, this.#route, tables, addresses), generation };
+  }
+
+  watch(changed: () => void): Disposable {
+    return listen(changed);
   }
 
   async findElements(mark: string, addresses?: readonly Address[]): Promise<readonly Element[]> {
@@ -102,9 +137,13 @@ export class LinuxHost implements Host, Disposable {
       return (await findPods(this.#netfilter, addresses)).filter(({ comment = '' }) => comment.startsWith(mark));
     }
     const elements: Element[] = [];
-    for (const family of families)
-      elements.push(...(await findElementsByComment(this.#netfilter, podsMap(family), mark)));
+    for (const set of families.flatMap(podSets))
+      elements.push(...(await findElementsByComment(this.#netfilter, set, mark)));
     return elements;
+  }
+
+  listServed(): Promise<readonly Element[]> {
+    return listSet(this.#netfilter, servedMap);
   }
 
   /** Also the question whether we can work here at all: no other is cheaper. Throws `unavailable` that names the feature. */
@@ -148,8 +187,32 @@ export class LinuxHost implements Host, Disposable {
     }
   }
 
-  deleteFlows(address: Address): Promise<void> {
-    return deleteFlows(this.#netfilter, address);
+  deleteFlows(address: Address, only?: (flow: Flow) => boolean): Promise<void> {
+    return deleteFlows(this.#netfilter, address, only && { only });
+  }
+
+  deleteFlowsTo(address: Address): Promise<void> {
+    return deleteFlowsTo(this.#netfilter, address);
+  }
+
+  listFlows(source: Address): Promise<readonly Flow[]> {
+    return listFlows(this.#netfilter, source, 'source');
+  }
+
+  async announce(device: string, addresses: readonly Address[]): Promise<void> {
+    const link = await this.readLink(device);
+    if (link?.mac === undefined) return;
+    const { index, mac } = link;
+    sendFrames(
+      index,
+      addresses.flatMap((address) => announcement(mac, address)),
+    );
+  }
+
+  async primeFlows({ mark, hops, ends }: Introduction, flows: readonly Flow[]): Promise<void> {
+    if (ends === undefined) return sendPackets(primerPackets(hops, flows), mark);
+    const link = await this.readLink(tunnelDevice);
+    if (link !== undefined) sendFrames(link.index, primerFrames(ends, hops, flows), mark);
   }
 
   readCounters(): Promise<Counters> {

@@ -1,10 +1,11 @@
-import { families } from '../base/address.ts';
-import type { NodeState, SteeredAttachment } from '../datapath/attachment.ts';
-import { exitsOf } from '../datapath/desired.ts';
+import { families, familyOf } from '../base/address.ts';
+import type { NodeState } from '../datapath/attachment.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import * as layout from '../datapath/layout.ts';
-import type { HostObject, PolicyRule, Route } from '../datapath/objects.ts';
+import type { Needs } from '../datapath/needs.ts';
+import type { HostObject, InterfaceAddress, PolicyRule, Route } from '../datapath/objects.ts';
 import type { OurState, UsedChain } from '../datapath/release.ts';
+import { tunnelDevice, tunnelRules } from '../datapath/tunnel.ts';
 import type { Expression } from '../nftables/expression.ts';
 import type { Chain, Element, Hook, InTable, NftSet } from '../nftables/object.ts';
 import type { ObservedChain, ObservedElement, ObservedRule } from '../nftables/observed.ts';
@@ -18,31 +19,49 @@ import {
   readIntervals,
   tableExists,
 } from './nftables/read.ts';
+import { type Holder, listOurAddresses } from './rtnetlink/address.ts';
+import { listForwardings } from './rtnetlink/forwarding.ts';
+import { readLink } from './rtnetlink/link.ts';
+import { listNeighbours } from './rtnetlink/neighbour.ts';
 import { routeProtocol } from './rtnetlink/protocol.ts';
 import { listRoutes } from './rtnetlink/route.ts';
 import { listRules as listPolicyRules } from './rtnetlink/rule.ts';
+import { readTunnel } from './rtnetlink/tunnel.ts';
 
-/** What is there of what one attachment needs in the table of the family inet. */
-export async function observeTable(
-  socket: NetlinkSocket,
-  node: NodeState,
-  attachment: SteeredAttachment,
-  contents: boolean,
-): Promise<HostObject[]> {
-  const exitIds = exitsOf(node, attachment).map(({ id }) => id);
+/** What is there of what is needed in the table of the family inet. */
+export async function observeTable(socket: NetlinkSocket, needs: Needs, contents: boolean): Promise<HostObject[]> {
+  const { attachment, gateway } = needs;
+  const exitIds = new Set(needs.exits.map(({ id }) => id));
+  const [chainNames, setNames] = namesOf(needs);
   const sets = (await listSets(socket)).filter(
-    ({ name }) => isNodeSet(name) || name.startsWith(`${attachment.program}-`),
+    ({ name }) => setNames.has(name) || (attachment && name.startsWith(`${attachment.program}-`)),
   );
   const chains = await readChains(socket);
-  const names = new Set<string>([...baseChains, attachment.program, ...exitIds.map(layout.chainNames.exit)]);
   const exitElements = await listExitElements(socket);
+  const served = gateway ? await listSet(socket, layout.servedMap) : [];
   return [
     ...(await readSets(socket, sets, contents)),
-    ...chains.filter(({ name }) => names.has(name)).map(chainOf),
+    ...chains.filter(({ name }) => chainNames.has(name)).map(chainOf),
     ...(await listElements(socket, layout.ownSet)).map(elementOf),
-    ...exitElements.filter(({ key }) => exitIds.includes(layout.exitIdOfKey(key))),
-    ...(await findPods(socket, attachment.addresses)),
+    ...exitElements.filter(({ key }) => {
+      const id = layout.exitIdOfKey(key);
+      return exitIds.has(id) || (id === layout.replyId && gateway !== undefined);
+    }),
+    ...served,
+    ...(attachment ? await findPods(socket, attachment.addresses) : []),
   ];
+}
+
+/** Names of the chains and of the sets that are looked for, but for a program's sets. */
+function namesOf({ exits, tunnel, gateway, attachment }: Needs): [ReadonlySet<string>, ReadonlySet<string>] {
+  const parts = [...(tunnel ? [layout.tunnelParts] : []), ...(gateway ? [layout.gatewayParts] : [])];
+  const chains = [
+    ...baseChains,
+    ...exits.map(({ id }) => layout.chainNames.exit(id)),
+    ...parts.flatMap(({ chains }): readonly string[] => chains),
+    ...(attachment ? [attachment.program] : []),
+  ];
+  return [new Set(chains), new Set([...baseSets, ...parts.flatMap(({ sets }): readonly string[] => sets)])];
 }
 
 /** What is there of what exits need in the table of the family netdev; nothing is looked for when there is no exit. */
@@ -60,10 +79,21 @@ export async function observeSent(socket: NetlinkSocket, exits: readonly Resolve
 }
 
 const baseChains: readonly string[] = [
+  layout.chainNames.midStream,
   layout.chainNames.classify,
   layout.chainNames.nat,
   layout.chainNames.guard,
   layout.chainNames.drop,
+];
+
+const baseSets: readonly string[] = [
+  ...[layout.ownSet, layout.tunnelsSet, layout.fallbackSet].map(({ name }) => name),
+  ...families.flatMap((family) => [
+    ...layout.podSets(family).map(({ name }) => name),
+    layout.setNames.snat(family),
+    layout.setNames.lanes(family),
+    layout.setNames.cluster(family),
+  ]),
 ];
 
 const isNodeSet = (name: string): boolean => !layout.isProgramChain(name);
@@ -107,27 +137,26 @@ const chainOf = ({ references: _, ...chain }: UsedChain): Chain => chain;
 
 const elementOf = ({ counter: _, ...element }: ObservedElement): Element => element;
 
-/** Elements of the maps and sets of all exits in the table of the family inet. */
+/** Elements of the maps and sets of all exits in the table of the family inet, but for those that are served. */
 export async function listExitElements(socket: NetlinkSocket): Promise<Element[]> {
+  const sets = families.flatMap((family) => [layout.snatMap(family), layout.lanesSet(family)]);
   const elements: Element[] = [];
-  for (const family of families) {
-    for (const set of [layout.snatMap(family), layout.lanesSet(family)]) {
-      elements.push(...(await listElements(socket, set)).map(elementOf));
-    }
-  }
+  for (const set of [...sets, layout.tunnelsSet, layout.fallbackSet]) elements.push(...(await listSet(socket, set)));
   return elements;
 }
 
-/** Elements of the pods' maps for addresses. */
+/** Elements of one of our sets or maps, without their counters. */
+export const listSet = async (socket: NetlinkSocket, set: NftSet): Promise<Element[]> =>
+  (await listElements(socket, set)).map(elementOf);
+
+/** Elements of the sets and maps of pods for addresses. */
 export async function findPods(socket: NetlinkSocket, addresses: readonly string[]): Promise<Element[]> {
   const elements: Element[] = [];
   for (const address of addresses) {
-    const element = await findElement(
-      socket,
-      layout.podsMap(address.includes(':') ? 6 : 4),
-      layout.addressHex(address),
-    );
-    if (element !== undefined) elements.push(elementOf(element));
+    for (const set of layout.podSets(familyOf(address))) {
+      const element = await findElement(socket, set, layout.addressHex(address));
+      if (element !== undefined) elements.push(elementOf(element));
+    }
   }
   return elements;
 }
@@ -136,14 +165,38 @@ export async function findPods(socket: NetlinkSocket, addresses: readonly string
 export async function observeRouting(
   socket: NetlinkSocket,
   node: NodeState,
-  exits: readonly ResolvedExit[],
+  { exits, tunnel, gateway }: Needs,
 ): Promise<(PolicyRule | Route)[]> {
-  const tables = exits.map(({ id }) => node.routeTable + id);
-  const inUse = new Set(exits.flatMap(({ ways }) => ways.map(({ family }) => family)));
-  const isTheirs = ({ family, action }: PolicyRule) =>
+  const tables = [...exits.map(({ id }) => id), ...(gateway ? [layout.replyId] : [])].map((id) => node.routeTable + id);
+  // Who looks for a gateway looks for the whole node: a family that nothing uses any more shows, too.
+  const inUse = new Set(gateway ? families : exits.flatMap(({ ways }) => ways.map(({ family }) => family)));
+  const isOfExits = ({ family, action }: PolicyRule) =>
     inUse.has(family) && (typeof action !== 'object' || !('lookup' in action) || tables.includes(action.lookup));
-  return [...(await listOurRules(socket)).filter(isTheirs), ...(await listOurRoutes(socket, tables))];
+  const rules = await listOurRules(socket);
+  const ofTunnel = tunnelRules(rules);
+  const theirs = rules.filter((rule) => (ofTunnel.includes(rule) ? tunnel !== undefined : isOfExits(rule)));
+  return [...theirs, ...(await listOurRoutes(socket, tables))];
 }
+
+/** The tunnel's device with what is on it, and the addresses that a gateway holds for its exits. */
+export async function observeDevices(socket: NetlinkSocket, { tunnel, gateway }: Needs): Promise<HostObject[]> {
+  if (tunnel === undefined) return [];
+  const addresses = await listOurAddresses(socket, [...(gateway?.owned ?? []), { device: tunnelDevice }]);
+  const link = await readLink(socket, tunnelDevice);
+  const device = link && (await readTunnel(socket, tunnelDevice));
+  return [
+    ...addresses.filter((address) => isOfTunnel(address) || gateway !== undefined),
+    ...(device
+      ? [
+          device,
+          ...(await listNeighbours(socket, tunnelDevice, link.index)),
+          ...(await listForwardings(socket, tunnelDevice, link.index)),
+        ]
+      : []),
+  ];
+}
+
+const isOfTunnel = ({ device }: InterfaceAddress): boolean => device === tunnelDevice;
 
 /** Policy rules with our protocol number. */
 export async function listOurRules(socket: NetlinkSocket): Promise<PolicyRule[]> {
@@ -169,6 +222,7 @@ export async function observeOurs(
   netfilter: NetlinkSocket,
   route: NetlinkSocket,
   tables: readonly number[],
+  addresses: readonly Holder[],
 ): Promise<OurState> {
   const rules = await listOurRules(route);
   const lookups = rules.flatMap(({ action }) =>
@@ -176,13 +230,20 @@ export async function observeOurs(
   );
   const hasSent = await tableExists(netfilter, layout.sentTable);
   const sent = hasSent ? await listElements(netfilter, layout.sentSet) : [];
+  const tunnel = await readTunnel(route, tunnelDevice);
   return {
     table: await tableExists(netfilter),
     chains: await readChains(netfilter),
     sets: await listSets(netfilter),
     ...(hasSent && { sent: (await readChains(netfilter, layout.sentTable)).map(chainOf) }),
-    exitElements: [...(await listExitElements(netfilter)), ...sent.map(elementOf)],
+    exitElements: [
+      ...(await listExitElements(netfilter)),
+      ...(await listSet(netfilter, layout.servedMap)),
+      ...sent.map(elementOf),
+    ],
     rules,
+    ...(tunnel && { tunnel }),
+    addresses: (await listOurAddresses(route, addresses)).filter((address) => !isOfTunnel(address)),
     routes: await listOurRoutes(route, [...lookups, ...tables]),
   };
 }

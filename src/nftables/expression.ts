@@ -22,8 +22,23 @@ export type Expression =
       readonly length: number;
       readonly dreg: number;
     }
-  | { readonly name: 'ct'; readonly key: 'direction'; readonly dreg: number }
-  | { readonly name: 'fib'; readonly field: 'saddr' | 'daddr'; readonly result: 'type'; readonly dreg: number }
+  | {
+      /** Writes into the TCP option of kind `option`; a packet without it stays as it is. */
+      readonly name: 'exthdr';
+      readonly option: number;
+      readonly offset: number;
+      readonly length: number;
+      readonly sreg: number;
+    }
+  | { readonly name: 'ct'; readonly key: 'direction' | 'state'; readonly dreg: number }
+  | { readonly name: 'ct'; readonly key: 'dst_ip' | 'dst_ip6'; readonly direction: 'reply'; readonly dreg: number }
+  | { readonly name: 'rt'; readonly key: 'tcpmss'; readonly dreg: number }
+  | {
+      readonly name: 'fib';
+      readonly field: 'saddr' | 'saddr . oif' | 'daddr';
+      readonly result: 'type';
+      readonly dreg: number;
+    }
   | {
       readonly name: 'bitwise';
       readonly sreg: number;
@@ -31,6 +46,15 @@ export type Expression =
       readonly length: number;
       readonly mask: Hex;
       readonly xor: Hex;
+    }
+  | {
+      /** Turns each `size` bytes from the order of the host to that of the network. */
+      readonly name: 'byteorder';
+      readonly op: 'hton';
+      readonly sreg: number;
+      readonly dreg: number;
+      readonly length: number;
+      readonly size: number;
     }
   | { readonly name: 'cmp'; readonly op: 'eq' | 'neq'; readonly sreg: number; readonly data: Hex }
   | {
@@ -42,6 +66,8 @@ export type Expression =
     }
   | { readonly name: 'immediate'; readonly verdict: Verdict }
   | { readonly name: 'nat'; readonly type: 'snat'; readonly family: 4 | 6; readonly addressRegister: number }
+  | { readonly name: 'masq' }
+  | { readonly name: 'notrack' }
   | { readonly name: 'counter' };
 
 /** Bytes as lower-case hexadecimal. */

@@ -1,44 +1,24 @@
 import type { Family } from '../base/address.ts';
 import type { Expression, Hex, Verdict } from './expression.ts';
+import {
+  deviceHex,
+  header,
+  hostHex,
+  loadAddress,
+  loadMark,
+  loadMarkAndDevice,
+  metaIs,
+  ofFamily,
+  printMark,
+} from './load.ts';
 import type { Statement } from './object.ts';
+
+export { deviceHex, hostHex } from './load.ts';
 
 /**
  * The sentences that our rules are made of. Each gives both sides of one fact: the words that nft 1.0.6 prints, and the
  * instructions that it would send. Register 1 is free at the start of each statement.
  */
-
-/** A 32-bit number as it lies in a register: in the order of the host, which is little-endian wherever Node runs. */
-export function hostHex(value: number): Hex {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes.toString('hex');
-}
-
-const mark = (value: number) => `0x${value.toString(16).padStart(8, '0')}`;
-
-/** Where the addresses lie in the network header (RFC 791, RFC 8200), and what nft calls it. */
-const header = {
-  4: { protocol: 'ip', saddr: 12, daddr: 16, length: 4, nfproto: '02' },
-  6: { protocol: 'ip6', saddr: 8, daddr: 24, length: 16, nfproto: '0a' },
-} as const;
-
-const ofFamily = (family: Family): Expression[] => [
-  { name: 'meta', key: 'nfproto', dreg: 1 },
-  { name: 'cmp', op: 'eq', sreg: 1, data: header[family].nfproto },
-];
-
-const loadAddress = (family: Family, field: 'saddr' | 'daddr', dreg = 1): Expression => ({
-  name: 'payload',
-  base: 'network',
-  offset: header[family][field],
-  length: header[family].length,
-  dreg,
-});
-
-const loadMark = (mask: number): Expression[] => [
-  { name: 'meta', key: 'mark', dreg: 1 },
-  { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(mask), xor: hostHex(0) },
-];
 
 /** The packet belongs to the family. */
 export const family = (of: Family): Statement => ({ text: `meta nfproto ipv${of}`, expressions: ofFamily(of) });
@@ -73,16 +53,50 @@ export const sourceIsLocal: Statement = {
   ],
 };
 
+/** The source address is one that the interface has which the packet leaves by. For a chain of postrouting. */
+export const sourceIsOfOutput: Statement = {
+  text: 'fib saddr . oif type local',
+  expressions: [
+    { name: 'fib', field: 'saddr . oif', result: 'type', dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(local) },
+  ],
+};
+
+/** Whether a statement about addresses is the first of its rule that speaks of the family, and whether it denies. */
+export interface AddressOptions {
+  readonly first: boolean;
+  readonly not?: true;
+}
+
 /**
  * The destination is in a set of addresses, or not in it. nft asks for the family once in a rule and leaves it out of
  * what it prints: say `first` for the first statement of a rule that speaks of the family.
  */
-export const destinationIn = (of: Family, set: string, options: { first: boolean; not?: true }): Statement => ({
-  text: `${header[of].protocol} daddr ${options.not ? '!= ' : ''}@${set}`,
+export const destinationIn = (of: Family, set: string, options: AddressOptions): Statement =>
+  addressIn(of, 'daddr', set, options);
+
+/** The source is in a set of addresses, or not in it; see {@link destinationIn}. */
+export const sourceIn = (of: Family, set: string, options: AddressOptions): Statement =>
+  addressIn(of, 'saddr', set, options);
+
+const addressIn = (of: Family, field: 'saddr' | 'daddr', set: string, options: AddressOptions): Statement => ({
+  text: `${header[of].protocol} ${field} ${options.not ? '!= ' : ''}@${set}`,
   expressions: [
     ...(options.first ? ofFamily(of) : []),
-    loadAddress(of, 'daddr'),
+    loadAddress(of, field),
     { name: 'lookup', set, sreg: 1, ...(options.not ? { invert: true } : {}) },
+  ],
+});
+
+/**
+ * The address that the replies of the connection go to is in a set: what SNAT made of its source. Packets of the other
+ * family, and those without a connection, do not match; the family still has to be asked for by what comes after.
+ */
+export const replyDestinationIn = (of: Family, set: string): Statement => ({
+  text: `ct reply ${header[of].protocol} daddr @${set}`,
+  expressions: [
+    { name: 'ct', key: header[of].dst, direction: 'reply', dreg: 1 },
+    { name: 'lookup', set, sreg: 1 },
   ],
 });
 
@@ -92,9 +106,112 @@ export const sourceVerdict = (of: Family, map: string): Statement => ({
   expressions: [...ofFamily(of), loadAddress(of, 'saddr'), { name: 'lookup', set: map, sreg: 1, dreg: 0 }],
 });
 
+/** The packet came in by the interface. */
+export const arrivesBy = (device: string): Statement => ({
+  text: `iifname "${device}"`,
+  expressions: metaIs('iifname', deviceHex(device)),
+});
+
+/** The packet did not come in by the interface; one that the node sends came in by none. */
+export const arrivesNotBy = (device: string): Statement => ({
+  text: `iifname != "${device}"`,
+  expressions: metaIs('iifname', deviceHex(device), 'neq'),
+});
+
+/** The packet is to go out by the interface. */
+export const leavesBy = (device: string): Statement => ({
+  text: `oifname "${device}"`,
+  expressions: metaIs('oifname', deviceHex(device)),
+});
+
+/** The packet is not of the family's ICMP: neighbour discovery is, with IPv6. */
+export const isNotProtocol = (of: Family): Statement => ({
+  text: `meta l4proto != ${icmp[of].name}`,
+  expressions: metaIs('l4proto', icmp[of].number, 'neq'),
+});
+
+/** IPPROTO_ICMP, IPPROTO_ICMPV6 */
+const icmp = { 4: { name: 'icmp', number: '01' }, 6: { name: 'ipv6-icmp', number: '3a' } } as const;
+
+/** A datagram of UDP for the port, 1 to 65535. */
+export const udpDestinationPort = (port: number): Statement => ({
+  text: `udp dport ${port}`,
+  expressions: [
+    ...metaIs('l4proto', udp),
+    { name: 'payload', base: 'transport', offset: 2, length: 2, dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: port.toString(16).padStart(4, '0') },
+  ],
+});
+
+/** IPPROTO_UDP, IPPROTO_TCP */
+const udp = '11';
+const tcp = '06';
+
+/** The packet opens a TCP connection, from either side: of SYN and RST it has SYN alone. */
+export const isSyn: Statement = {
+  text: 'tcp flags syn / syn,rst',
+  expressions: [
+    ...metaIs('l4proto', tcp),
+    { name: 'payload', base: 'transport', offset: 13, length: 1, dreg: 1 },
+    { name: 'bitwise', sreg: 1, dreg: 1, length: 1, mask: '06', xor: '00' },
+    { name: 'cmp', op: 'eq', sreg: 1, data: '02' },
+  ],
+};
+
+/** NF_CT_STATE_BIT(IP_CT_NEW) of linux/netfilter/nf_conntrack_common.h. */
+const newConnection = 8;
+
+/** A TCP packet of a connection that conntrack does not know, and that did not begin with it. */
+export const isMidStream: Statement = {
+  text: 'ct state new tcp flags ! syn',
+  expressions: [
+    { name: 'ct', key: 'state', dreg: 1 },
+    { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(newConnection), xor: hostHex(0) },
+    { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) },
+    ...metaIs('l4proto', tcp),
+    { name: 'payload', base: 'transport', offset: 13, length: 1, dreg: 1 },
+    { name: 'bitwise', sreg: 1, dreg: 1, length: 1, mask: '02', xor: '00' },
+    { name: 'cmp', op: 'eq', sreg: 1, data: '00' },
+  ],
+};
+
+/** TCPOPT_MAXSEG */
+const maximumSegment = 2;
+
+/** Lowers the largest segment that a TCP packet asks for to what fits the MTU of its route. For a chain of forward. */
+export const clampToRoute: Statement = {
+  text: 'tcp option maxseg size set rt mtu',
+  expressions: [
+    { name: 'rt', key: 'tcpmss', dreg: 1 },
+    { name: 'byteorder', op: 'hton', sreg: 1, dreg: 1, length: 2, size: 2 },
+    { name: 'exthdr', option: maximumSegment, offset: 2, length: 2, sreg: 1 },
+  ],
+};
+
+/** The whole mark is the value. */
+export const markIs = (value: number): Statement => ({
+  text: `meta mark ${printMark(value)}`,
+  expressions: metaIs('mark', hostHex(value)),
+});
+
+/** The verdict that a map has for the whole mark; none: the next rule. */
+export const markVerdict = (map: string): Statement => ({
+  text: `meta mark vmap @${map}`,
+  expressions: [
+    { name: 'meta', key: 'mark', dreg: 1 },
+    { name: 'lookup', set: map, sreg: 1, dreg: 0 },
+  ],
+});
+
+/** The masked mark is in a set. */
+export const markIn = (mask: number, set: string): Statement => ({
+  text: `meta mark & ${printMark(mask)} == @${set}`,
+  expressions: [...loadMark(mask), { name: 'lookup', set, sreg: 1 }],
+});
+
 /** The mark has none of the bits. */
 export const markWithout = (bits: number): Statement => ({
-  text: `meta mark & ${mark(bits)} == ${mark(0)}`,
+  text: `meta mark & ${printMark(bits)} == ${printMark(0)}`,
   expressions: [...loadMark(bits), { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(0) }],
 });
 
@@ -103,7 +220,7 @@ export function setMark(mask: number, value: number): Statement {
   const keep = ~mask >>> 0;
   return {
     // nft prints the bits that may stay, which are those that it sets as well.
-    text: `meta mark set meta mark & ${mark((keep | value) >>> 0)} | ${mark(value)}`,
+    text: `meta mark set meta mark & ${printMark((keep | value) >>> 0)} | ${printMark(value)}`,
     expressions: [
       { name: 'meta', key: 'mark', dreg: 1 },
       { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(keep), xor: hostHex(value) },
@@ -112,24 +229,50 @@ export function setMark(mask: number, value: number): Statement {
   };
 }
 
-/** Gives the connection the source address that a map has for the masked mark; none: the next rule. */
-export const snatByMark = (of: Family, mask: number, map: string): Statement => ({
-  text: `snat ${header[of].protocol} to meta mark & ${mark(mask)} map @${map}`,
+/** Clears all bits of the mark but those of the mask. */
+export const keepMark = (mask: number): Statement => ({
+  text: `meta mark set meta mark & ${printMark(mask)}`,
+  expressions: [...loadMark(mask), { name: 'meta', key: 'mark', sreg: 1 }],
+});
+
+/**
+ * Gives the connection the source address that a map of `mark . ifname` has for masked mark and outgoing interface
+ * together; none: the next rule.
+ */
+export const snatByMarkAndDevice = (of: Family, mask: number, map: string): Statement => ({
+  text: `snat ${header[of].protocol} to meta mark & ${printMark(mask)} . oifname map @${map}`,
   expressions: [
-    ...loadMark(mask),
+    ...loadMarkAndDevice(mask),
     { name: 'lookup', set: map, sreg: 1, dreg: 1 },
     { name: 'nat', type: 'snat', family: of, addressRegister: 1 },
   ],
 });
 
-/** Masked mark, outgoing interface and source address together are in a set of `mark . ifname . address`. */
-export const markDeviceSourceIn = (of: Family, mask: number, set: string): Statement => ({
-  text: `meta mark & ${mark(mask)} . oifname . ${header[of].protocol} saddr @${set}`,
+/**
+ * Gives the connection the source address that it has, so that no later rule gives it another. For a rule that has not
+ * spoken of the family before.
+ */
+export const snatToSource = (of: Family): Statement => ({
+  text: `snat ${header[of].protocol} to ${header[of].protocol} saddr`,
   expressions: [
     ...ofFamily(of),
-    ...loadMark(mask),
-    // The parts of a key lie behind one another in 4-byte registers: 8 (the same as 1), 9…12, 13….
-    { name: 'meta', key: 'oifname', dreg: 9 },
+    loadAddress(of, 'saddr'),
+    { name: 'nat', type: 'snat', family: of, addressRegister: 1 },
+  ],
+});
+
+/** Gives the connection an address of the interface that it goes out by. */
+export const masquerade: Statement = { text: 'masquerade', expressions: [{ name: 'masq' }] };
+
+/** Lets the packet pass without a connection. For a chain that is hooked in before conntrack, at -300. */
+export const notrack: Statement = { text: 'notrack', expressions: [{ name: 'notrack' }] };
+
+/** Masked mark, outgoing interface and source address together are in a set of `mark . ifname . address`. */
+export const markDeviceSourceIn = (of: Family, mask: number, set: string): Statement => ({
+  text: `meta mark & ${printMark(mask)} . oifname . ${header[of].protocol} saddr @${set}`,
+  expressions: [
+    ...ofFamily(of),
+    ...loadMarkAndDevice(mask),
     loadAddress(of, 'saddr', 13),
     { name: 'lookup', set, sreg: 1 },
   ],
@@ -137,8 +280,8 @@ export const markDeviceSourceIn = (of: Family, mask: number, set: string): State
 
 /** Masked mark and outgoing interface together are in a set of `mark . ifname`. */
 export const markDeviceIn = (mask: number, set: string): Statement => ({
-  text: `meta mark & ${mark(mask)} . oifname @${set}`,
-  expressions: [...loadMark(mask), { name: 'meta', key: 'oifname', dreg: 9 }, { name: 'lookup', set, sreg: 1 }],
+  text: `meta mark & ${printMark(mask)} . oifname @${set}`,
+  expressions: [...loadMarkAndDevice(mask), { name: 'lookup', set, sreg: 1 }],
 });
 
 /**
@@ -154,7 +297,7 @@ const fragments: Readonly<Record<Family, Statement>> = {
   4: {
     text: 'ip frag-off & 8191 != 0',
     expressions: [
-      ...ofProtocol('0800'),
+      ...metaIs('protocol', '0800'),
       { name: 'payload', base: 'network', offset: 6, length: 2, dreg: 1 },
       ...isNotZero('1fff'),
     ],
@@ -162,19 +305,12 @@ const fragments: Readonly<Record<Family, Statement>> = {
   6: {
     text: 'frag frag-off != 0',
     expressions: [
-      ...ofProtocol('86dd'),
+      ...metaIs('protocol', '86dd'),
       { name: 'exthdr', header: fragmentHeader, offset: 2, length: 2, dreg: 1 },
       ...isNotZero('fff8'),
     ],
   },
 };
-
-function ofProtocol(protocol: Hex): Expression[] {
-  return [
-    { name: 'meta', key: 'protocol', dreg: 1 },
-    { name: 'cmp', op: 'eq', sreg: 1, data: protocol },
-  ];
-}
 
 /** Some of the two bytes' bits under the mask are set. */
 function isNotZero(mask: Hex): Expression[] {

@@ -1,3 +1,5 @@
+import { fnv1a } from '../base/fnv1a.ts';
+
 /** Ids of exits are 1…16383: they take the low 14 bits of the packet mark, and 0 means none. */
 export const highestExitId = 0x3fff;
 
@@ -6,10 +8,3 @@ export const highestExitId = 0x3fff;
  * Two names can give one id; then one of the exits must have its id set.
  */
 export const exitIdOf = (name: string): number => 1 + (fnv1a(name) % highestExitId);
-
-/** FNV-1a with 32 bits over the UTF-8 bytes of a text (draft-eastlake-fnv, section 2). */
-export function fnv1a(text: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
-}

@@ -8,10 +8,17 @@ export interface Exit {
   readonly name: string;
   /** 1…16383, unlike that of any other exit. */
   readonly id: number;
-  /** Name of the interface that packets leave by. */
-  readonly interface: string;
-  /** Empty: the destinations are neighbours on the interface. */
+  /** Underlay addresses of the gateways in order of preference. Empty: a local exit, which leaves from the pod's node. */
+  readonly gateways: readonly Address[];
+  /**
+   * Name of the interface that packets leave by, on the pod's node or on the gateway. Absent only with `gateways`: the
+   * one that the gateway has its default route on.
+   */
+  readonly interface?: string;
+  /** Empty: the destinations are neighbours on the interface. Without `interface`: as the gateway's default routes say. */
   readonly nextHops: AddressByFamily;
-  /** Source addresses of packets that leave. Empty: the interface's own. */
+  /** Source addresses of packets that leave. Empty, which an exit with gateways never is: the interface's own. */
   readonly addresses: AddressByFamily;
+  /** What becomes of packets while the interface, the tunnel or the route of the exit is gone. */
+  readonly onUnavailable: 'drop' | 'node';
 }

@@ -1,4 +1,4 @@
-import { type Address, type Family, families } from '../base/address.ts';
+import { type Address, type Family, families, familyOf, type Prefix, parsePrefix } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import type { ResolvedExit, Way } from '../datapath/exit.ts';
 import type { Link } from '../datapath/objects.ts';
@@ -8,6 +8,7 @@ import type { AddressByFamily, Exit } from './exit.ts';
 export interface InterfaceAddress {
   readonly family: Family;
   readonly address: Address;
+  readonly prefixLength: number;
   /** RT_SCOPE_* of linux/rtnetlink.h. */
   readonly scope: number;
   /** Whether packets may leave with it, and will for a while: not tentative, deprecated or a duplicate. */
@@ -20,16 +21,32 @@ export interface InterfaceFacts {
   readonly addresses: readonly InterfaceAddress[];
 }
 
-/** The exit as it is on this node, now. */
-export function resolveExit(exit: Exit, facts: InterfaceFacts): ResolvedExit {
-  requireUsableLink(exit, facts.link);
-  const addresses = addressesOf(exit, facts.addresses);
-  const ways = families.flatMap((family) => wayOf(family, addresses[family], exit.nextHops[family]));
-  if (ways.length === 0) throw new EgressError('exit-address', noAddress(exit));
-  return { name: exit.name, id: exit.id, device: exit.interface, ways };
+/** An exit whose packets leave from this node. */
+export interface LocalExit extends Exit {
+  readonly interface: string;
 }
 
-function requireUsableLink(exit: Exit, link: Link | undefined): void {
+/** The exit as it is on this node, from which its packets leave, now. */
+export function resolveExit(exit: LocalExit, facts: InterfaceFacts): ResolvedExit {
+  requireUsableLink(exit, facts.link);
+  const addresses = addressesOf(exit, facts.addresses);
+  const ways = families.flatMap((family) => wayOf(family, addresses[family], exit.nextHops[family], facts.addresses));
+  if (ways.length === 0) throw new EgressError('exit-address', noAddress(exit));
+  return { name: exit.name, id: exit.id, device: exit.interface, ways, ...traitsOf(exit) };
+}
+
+/** The exit as it is on a node whose packets reach it through the tunnel. */
+export function resolveThroughTunnel(exit: Exit, gateway: Address, device: string): ResolvedExit {
+  const ways = families.flatMap((family) => wayOf(family, exit.addresses[family], undefined, []));
+  return { name: exit.name, id: exit.id, device, ways, gateway, ...traitsOf(exit) };
+}
+
+const traitsOf = ({ gateways, onUnavailable }: Exit): Pick<ResolvedExit, 'shared' | 'onUnavailable'> => ({
+  ...(gateways.length > 0 && { shared: true }),
+  ...(onUnavailable === 'node' && { onUnavailable }),
+});
+
+function requireUsableLink(exit: LocalExit, link: Link | undefined): void {
   const trouble = link === undefined ? 'does not exist on this node' : link.up ? undefined : 'is down';
   if (trouble === undefined) return;
   throw new EgressError(
@@ -38,7 +55,9 @@ function requireUsableLink(exit: Exit, link: Link | undefined): void {
   );
 }
 
-const isEmpty = (addresses: AddressByFamily): boolean => families.every((family) => addresses[family] === undefined);
+/** Whether no family has an address. */
+export const isEmpty = (addresses: AddressByFamily): boolean =>
+  families.every((family) => addresses[family] === undefined);
 
 function addressesOf(exit: Exit, own: readonly InterfaceAddress[]): AddressByFamily {
   if (!isEmpty(exit.addresses)) return exit.addresses;
@@ -52,12 +71,29 @@ const globalScope = 0;
 
 const isGlobal = ({ scope, usable }: InterfaceAddress): boolean => usable && scope === globalScope;
 
-function wayOf(family: Family, address: Address | undefined, via: Address | undefined): Way[] {
+function wayOf(
+  family: Family,
+  address: Address | undefined,
+  via: Address | undefined,
+  own: readonly InterfaceAddress[],
+): Way[] {
   if (address === undefined) return [];
-  return [via === undefined ? { family, address } : { family, address, via }];
+  const networks = via === undefined ? [] : networksOf(family, own);
+  return [{ family, address, ...(via && { via }), ...(networks.length > 0 && { networks }) }];
 }
 
-function noAddress(exit: Exit): string {
+/** The networks that the interface is in: the next hop would only send their packets back. */
+function networksOf(family: Family, own: readonly InterfaceAddress[]): Prefix[] {
+  const fullLength = family === 4 ? 32 : 128;
+  const networks = own
+    .filter(({ address, scope, prefixLength }) => {
+      return familyOf(address) === family && scope === globalScope && prefixLength < fullLength;
+    })
+    .flatMap(({ address, prefixLength }) => parsePrefix(`${address}/${prefixLength}`) ?? []);
+  return [...new Set(networks)].sort();
+}
+
+function noAddress(exit: LocalExit): string {
   const wanted = families.filter((family) => exit.nextHops[family] !== undefined);
   const kind = wanted.length === 1 ? `IPv${wanted[0]} address` : 'address';
   return `Exit "${exit.name}" has no addresses, and its interface "${exit.interface}" has no global ${kind} in use`;

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
+import type { Address } from '../base/address.ts';
 import type { Attachment } from '../base/attachment.ts';
-import type { NodeState, SteeredAttachment } from '../datapath/attachment.ts';
+import type { Gateway, NodeState, SteeredAttachment } from '../datapath/attachment.ts';
 import type { Pod } from '../policy/match.ts';
 
 /** The version that this program writes, and the newest that it reads. Any change of a record's shape or meaning raises it. */
@@ -19,6 +20,15 @@ export interface NodeRecord extends NodeState {
   readonly version: typeof recordVersion;
   /** Kernel parameters that we overwrote, with the values to put back: path below /proc/sys → value. */
   readonly sysctls: Readonly<Record<string, string>>;
+  /** Addresses that we put on interfaces for a gateway: the kernel tells them from others from Linux 5.18 on only. */
+  readonly addresses: Gateway['owned'];
+}
+
+/** Which gateway an exit uses, where `egress exit move` chose another than the first. Outlives the pods. */
+export interface MovesRecord {
+  readonly version: typeof recordVersion;
+  /** Name of the exit → underlay address of the gateway. */
+  readonly gateways: Readonly<Record<string, Address>>;
 }
 
 // The shape only: we wrote canonical text, and parsing it again would take three quarters of the time of reading.
@@ -40,7 +50,33 @@ const exit = z.object({
   name,
   id: z.int().check(z.minimum(1), z.maximum(16383)),
   device: name,
-  ways: z.array(z.object({ family, address, via: z.exactOptional(address) })),
+  ways: z.array(
+    z.object({
+      family,
+      address,
+      via: z.exactOptional(address),
+      networks: z.exactOptional(z.array(prefix)),
+    }),
+  ),
+  gateway: z.exactOptional(address),
+  shared: z.exactOptional(z.literal(true)),
+  onUnavailable: z.exactOptional(z.literal('node')),
+});
+
+const tunnel = z.object({
+  vni: z.uint32(),
+  port: z.uint32(),
+  local: address,
+  mtu: z.uint32(),
+  families: z.array(family),
+  senders: z.array(prefix),
+  peers: z.array(address),
+});
+
+const gateway = z.object({
+  served: z.array(z.uint32()),
+  owned: z.array(z.object({ device: name, address })),
+  replies: z.array(z.object({ destination: prefix, node: address })),
 });
 
 /** An attachment's record as it is read back. */
@@ -69,8 +105,14 @@ export const nodeRecord: z.ZodMiniType<NodeRecord> = z.object({
   rulePriority: z.uint32(),
   clusterCIDRs: z.array(prefix),
   exits: z.array(exit),
+  tunnel: z.exactOptional(tunnel),
+  gateway: z.exactOptional(gateway),
   sysctls: z.record(z.string(), z.string()),
+  addresses: z.array(z.object({ device: name, address })),
 });
+
+/** The record of moved exits as it is read back. */
+export const movesRecord: z.ZodMiniType<MovesRecord> = z.object({ version, gateways: z.record(z.string(), address) });
 
 /** What a text turned out to be. */
 export type Reading<T> =

@@ -7,6 +7,8 @@ import { filesIn, makeFolder, moveAside, readIfThere, removeFile, removeIfEmpty,
 import {
   type AttachmentRecord,
   attachmentRecord,
+  type MovesRecord,
+  movesRecord,
   type NodeRecord,
   nodeRecord,
   readRecord,
@@ -32,12 +34,14 @@ const fileNameOf = (attachment: Attachment): string => `${markOf(attachment).rep
 
 const attachmentKind: Kind<AttachmentRecord> = { schema: attachmentRecord, fileNameOf };
 const nodeKind: Kind<NodeRecord> = { schema: nodeRecord, fileNameOf: () => 'node.json' };
+const movesKind: Kind<MovesRecord> = { schema: movesRecord, fileNameOf: () => 'moves.json' };
 
 /**
  * What this node remembers, as JSON files in a folder of its own:
  *
  *     attachments/<network>+<container ID>+<interface>.json   one for each attachment
- *     node.json                                               what is set up for all of them
+ *     node.json                                               what is set up for all of them, and for a gateway
+ *     moves.json                                              exits that were moved to another gateway than their first
  *     broken/                                                 files that are no records, for a person to look at
  *     lock                                                    held by whoever changes anything
  *
@@ -47,6 +51,7 @@ export class Store {
   readonly #attachments: string;
   readonly #broken: string;
   readonly #node: string;
+  readonly #moves: string;
   readonly #lock: string;
   readonly #surroundings: StoreSurroundings;
   #locked = false;
@@ -55,6 +60,7 @@ export class Store {
     this.#attachments = join(dataDir, 'attachments');
     this.#broken = join(dataDir, 'broken');
     this.#node = join(dataDir, 'node.json');
+    this.#moves = join(dataDir, 'moves.json');
     this.#lock = join(dataDir, 'lock');
     this.#surroundings = surroundings;
   }
@@ -123,6 +129,17 @@ export class Store {
   /** Forgets the node. Of an unused store the lock stays, and `broken/` if something is in it. */
   forgetNode(): void {
     this.#remove(this.#node, nodeKind);
+  }
+
+  /** Names of exits that were moved, with the underlay addresses of their gateways. Throws `record-newer`. */
+  loadMoves(): MovesRecord['gateways'] {
+    return this.#read(this.#moves, movesKind)?.gateways ?? {};
+  }
+
+  /** Remembers which exits are moved; without any, nothing. Durable when it returns. */
+  saveMoves(gateways: MovesRecord['gateways']): void {
+    if (Object.keys(gateways).length === 0) this.#remove(this.#moves, movesKind);
+    else this.#replace(this.#moves, movesKind, { version: recordVersion, gateways });
   }
 
   #pathOf(attachment: Attachment): string {

@@ -68,6 +68,10 @@ export const egress = ({ dataDir }: BenchNode, verb: Verb, pod: BenchPod, namesp
     namespace,
   );
 
+/** Our binary with a policy file, for a pod of the Kubernetes namespace `default`. */
+export const egressByFile = ({ dataDir }: BenchNode, verb: Verb, pod: BenchPod, policyFile: string): Command =>
+  call(egressBinary, verb, pod, { type: 'egress', dataDir, policyFile }, 'default');
+
 /** Gives pods what ADD of portmap would: the rules of `model`, which had a real one, once more for each. */
 export async function fillPortmap({ machine }: BenchNode, model: BenchPod, pods: readonly BenchPod[]): Promise<void> {
   const saved = (await machine.must(['iptables-save', '-t', 'nat'])).split('\n');

@@ -2,12 +2,17 @@ import { cpus, loadavg, release } from 'node:os';
 import { missingForLab } from '../support/tools.ts';
 import { measureAdd } from './add.ts';
 import { measureThroughput } from './throughput.ts';
+import { measureTunnel } from './tunnel.ts';
 
 /**
  * Measures egress beside what does the like, and prints tables; see README.md. `node test/bench/run.ts add` does only
  * that part. Nothing here is asserted: it fails when something does not work, never because it is slow.
  */
-const parts: Readonly<Record<string, () => Promise<string>>> = { add: measureAdd, throughput: measureThroughput };
+const parts: Readonly<Record<string, () => Promise<string>>> = {
+  add: measureAdd,
+  throughput: measureThroughput,
+  tunnel: measureTunnel,
+};
 
 const words = process.argv.slice(2);
 const missing = words.every((word) => word in parts)

@@ -1,6 +1,7 @@
 """What a pod and an outside host run to measure the path between them.
 
 traffic.py serve              the outside host: closes each TCP connection, takes UDP packets and forgets them
+traffic.py bulk <seconds>     sends on one TCP connection; prints how many bytes arrived in a second
 traffic.py connect <seconds>  opens TCP connections one after another; prints how many a second
 traffic.py send <seconds>     sends UDP packets of 64 bytes as fast as it can; prints for how many seconds it did
 """
@@ -9,9 +10,11 @@ import itertools
 import socket
 import struct
 import sys
+import threading
 import time
 
 PORT = 8090
+BULK_PORT = 8091
 # Each in turn, so that no address and port comes back while conntrack still knows it.
 DESTINATIONS = [f"203.0.113.{i}" for i in range(1, 255)]
 # Closing resets: no connection waits for a minute with a port that the next one needs.
@@ -21,10 +24,34 @@ RESET = struct.pack("ii", 1, 0)
 def serve():
     sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sink.bind(("", PORT))
+    threading.Thread(target=take_in, args=(socket.create_server(("", BULK_PORT)),), daemon=True).start()
     with socket.create_server(("", PORT), backlog=1024) as server:
         print("ready", flush=True)
         while True:
             server.accept()[0].close()
+
+
+def take_in(server):
+    """Tells the other end how many bytes it got."""
+    buffer = bytearray(1 << 20)
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            count = 0
+            while length := connection.recv_into(buffer):
+                count += length
+            connection.sendall(str(count).encode())
+
+
+def bulk(seconds):
+    block = bytes(1 << 20)
+    with socket.create_connection((DESTINATIONS[0], BULK_PORT)) as connection:
+        start = time.monotonic()
+        while time.monotonic() - start < seconds:
+            connection.sendall(block)
+        connection.shutdown(socket.SHUT_WR)
+        arrived = int(connection.makefile().read())
+        return arrived / (time.monotonic() - start)
 
 
 def connect(seconds):
@@ -51,4 +78,4 @@ def send(seconds):
 
 if sys.argv[1] == "serve":
     serve()
-print({"connect": connect, "send": send}[sys.argv[1]](float(sys.argv[2])))
+print({"bulk": bulk, "connect": connect, "send": send}[sys.argv[1]](float(sys.argv[2])))

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Lab, labTest } from '../support/lab.ts';
+import { assertMended, assertNamed } from '../support/mending.ts';
+import { deleteRule, ip, nft, table } from '../support/nft.ts';
 import type { LabNode } from '../support/node.ts';
 import type { Pod } from '../support/pod.ts';
-import { changedLines, snapshot } from '../support/snapshot.ts';
+import { snapshot } from '../support/snapshot.ts';
 
 /** Something that an attachment needs, how it gets lost, and how CHECK names it. */
 interface Part {
@@ -19,17 +21,6 @@ interface Names {
   readonly exit: number;
 }
 
-const table = 'inet cni-egress';
-const nft = (node: LabNode, ...commands: readonly string[]) => node.machine.must(['nft', commands.join('; ')]);
-const ip = (node: LabNode, command: string) => node.machine.must(['ip', ...command.split(' ')]);
-
-/** nft names a rule by a handle, which only the list tells. */
-async function deleteRule(node: LabNode, chain: string, words: string): Promise<void> {
-  const list = await node.machine.must(['nft', '-a', 'list', 'chain', 'inet', 'cni-egress', chain]);
-  const line = list.split('\n').find((text) => text.includes(words)) ?? '';
-  await nft(node, `delete rule ${table} ${chain} handle ${/# handle (\d+)/.exec(line)?.[1]}`);
-}
-
 const elements: readonly Part[] = [
   {
     what: 'the IPv4 address of the pod in its map',
@@ -43,8 +34,8 @@ const elements: readonly Part[] = [
   },
   {
     what: 'the source address of the exit',
-    lose: (node, { exit }) => nft(node, `delete element ${table} snat4 { ${exit} }`),
-    named: ({ exit }) => `element ${exit} of snat4 is missing`,
+    lose: (node, { exit }) => nft(node, `delete element ${table} snat4 { ${exit} . "eth1" }`),
+    named: ({ exit }) => `element ${exit} . eth1 of snat4 is missing`,
   },
   {
     what: 'the interface that the guard lets the exit use',
@@ -120,22 +111,22 @@ const rules: readonly Part[] = [
   {
     what: 'the rule that looks up pods',
     lose: (node) => deleteRule(node, 'classify', '@pods4'),
-    named: () => 'rule 2 of base chain classify is missing: ip saddr vmap @pods4',
+    named: () => 'rule 3 of base chain classify is missing: ip saddr vmap @pods4',
   },
   {
     what: 'the rule that keeps answers on their way',
     lose: (node) => deleteRule(node, 'classify', 'ct direction reply'),
-    named: () => 'rule 1 of base chain classify is missing: ct direction reply return',
+    named: () => 'rule 2 of base chain classify is missing: ct direction reply return',
   },
   {
     what: 'the rule that gives the source address',
     lose: (node) => deleteRule(node, 'nat', '@snat6'),
-    named: () => 'rule 3 of base chain nat is missing: snat ip6 to',
+    named: () => 'rule 5 of base chain nat is missing: snat ip6 to',
   },
   {
     what: 'the rule that drops what would leave wrongly',
     lose: (node) => deleteRule(node, 'guard', 'drop'),
-    named: () => 'rule 4 of base chain guard is missing: counter drop',
+    named: () => 'rule 6 of base chain guard is missing: counter drop',
   },
   {
     what: 'a rule of the pod’s program',
@@ -207,14 +198,8 @@ describe('CHECK', labTest, () => {
   for (const { what, lose, named } of [...elements, ...chains, ...counting, ...rules, ...routing]) {
     test(`fails without ${what}, names it, and passes again after ADD is repeated`, async () => {
       await lose(node, names);
-      const { code, json } = await node.plugin('CHECK', { pod });
-      assert.notEqual(code, 0);
-      const error = json as { code: number; details: string };
-      assert.equal(error.code, 107);
-      assert.ok(error.details.includes(named(names)), error.details);
-      assert.equal((await node.plugin('ADD', { pod })).code, 0);
-      assert.deepEqual(await node.plugin('CHECK', { pod }), { code: 0, stdout: '', stderr: '', json: undefined });
-      assert.deepEqual(changedLines(whole, await snapshot(node)), []);
+      await assertNamed(node, pod, named(names));
+      await assertMended(node, pod, whole);
     });
   }
 

@@ -1,75 +1,23 @@
 import assert from 'node:assert/strict';
-import { readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { egressEntry, partners, primaries } from '../support/chain.ts';
+import { assertLeavesNothing, del, situations } from '../support/deletion.ts';
 import { Lab, labTest } from '../support/lab.ts';
-import type { Namespace } from '../support/namespace.ts';
 import type { LabNode } from '../support/node.ts';
-import type { Call } from '../support/plugin.ts';
 import type { Pod } from '../support/pod.ts';
 import { assertUnchanged, snapshot } from '../support/snapshot.ts';
 import { world } from '../support/world.ts';
 
-/** How DEL is called, and what has happened before it. */
-interface Situation {
-  readonly when: string;
-  readonly happened?: (node: LabNode, pod: Pod) => Promise<unknown>;
-  readonly call?: Call;
-  /** Files that the plugin must have put aside, by how their names begin. */
-  readonly aside?: readonly string[];
-}
-
-const situations: readonly Situation[] = [
-  { when: 'called with all that a runtime knows' },
-  { when: 'called twice', happened: (node, pod) => del(node, pod) },
-  { when: 'CNI_NETNS is empty', call: { env: { CNI_NETNS: '' } } },
-  { when: 'CNI_NETNS is not set', call: { env: { CNI_NETNS: undefined } } },
-  { when: 'the path in CNI_NETNS is gone', call: { env: { CNI_NETNS: '/run/netns/is-gone' } } },
-  { when: 'there is no prevResult', call: { config: { prevResult: undefined } } },
-  { when: 'CNI_ARGS and CNI_PATH are not set', call: { env: { CNI_ARGS: undefined, CNI_PATH: undefined } } },
-  { when: 'the policies are broken by now', call: { config: { policies: 'none', exits: [{}] } } },
-  { when: 'the policy file is gone by now', call: { config: { policyFile: '/etc/cni/is-gone.json' } } },
-  { when: 'the exit’s routes are gone', happened: ({ machine }) => flushRoutes(machine) },
-  { when: 'the node was started again, so that the kernel is empty', happened: reboot },
-  { when: 'the table is gone', happened: (node) => node.machine.must(['nft', 'delete table inet cni-egress']) },
-  { when: 'the record is deleted', happened: async (node) => rm(await recordFile(node)) },
-  {
-    when: 'the record is truncated',
-    happened: async (node) => truncate(await recordFile(node), 40),
-    aside: ['cluster+'],
-  },
-  {
-    when: 'the record is empty',
-    happened: async (node) => truncate(await recordFile(node)),
-    aside: ['cluster+'],
-  },
-  {
-    when: 'the record is not JSON',
-    happened: async (node) => writeFile(await recordFile(node), 'no JSON'),
-    aside: ['cluster+'],
-  },
-];
-
 for (const primary of primaries) {
   describe(`after the last DEL, which follows ${primary}, the node is as before the first ADD,`, labTest, () => {
-    for (const { when, happened, call, aside = [] } of situations) {
-      test(`when ${when}`, async () => {
+    for (const situation of situations) {
+      test(`when ${situation.when}`, async () => {
         await using lab = await Lab.create();
         const node = await settledNode(lab, primary);
         const before = await snapshot(node);
         const pod = await node.started();
         assert.equal(await pod.ask('tcp', world.service[0]), world.exitAddress[0]);
-        await happened?.(node, pod);
-        await del(node, pod, call);
-        await node.withoutEgress(() => node.end(pod));
-        assertUnchanged(before, await snapshot(node));
-        const [lock, ...others] = (await node.records()).toReversed();
-        assert.equal(lock, 'lock');
-        assert.equal(others.length, aside.length, `${others}`);
-        assert.ok(
-          aside.every((name, i) => others[i]?.startsWith(name)),
-          `${others}`,
-        );
+        await assertLeavesNothing(node, pod, before, situation);
       });
     }
   });
@@ -173,32 +121,6 @@ async function settledNode(lab: Lab, primary: (typeof primaries)[number] = 'brid
   await node.write({ primary });
   await node.settle();
   return node;
-}
-
-/** DEL of egress alone, which has to succeed without a word. */
-async function del(node: LabNode, pod: Pod, call?: Call): Promise<void> {
-  const { code, stdout } = await node.plugin('DEL', { pod, ...call });
-  assert.deepEqual({ code, stdout }, { code: 0, stdout: '' });
-}
-
-/** What is left of our objects after the machine was started again. */
-async function reboot({ machine }: LabNode): Promise<void> {
-  await machine.must(['nft', 'delete table inet cni-egress']);
-  await machine.sysctl({ 'net.ipv4.conf.eth1.rp_filter': 1 });
-  await flushRoutes(machine);
-  const rules = ['-4', '-6'].flatMap((family) => ['700', '701', '702'].map((priority) => [family, priority] as const));
-  for (const [family, priority] of rules) await machine.must(['ip', family, 'rule', 'delete', 'priority', priority]);
-}
-
-async function flushRoutes(machine: Namespace): Promise<void> {
-  for (const family of ['-4', '-6']) {
-    await machine.must(['ip', family, 'route', 'flush', 'table', 'all', 'proto', '230']);
-  }
-}
-
-async function recordFile(node: LabNode): Promise<string> {
-  const [file] = await readdir(node.state('egress/attachments'));
-  return node.state(`egress/attachments/${file}`);
 }
 
 const oneAddress = (address: string) => {

@@ -1,49 +1,28 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { sweep } from '../support/killing.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import type { CniCommand } from '../support/plugin.ts';
 import type { Pod } from '../support/pod.ts';
 import { snapshot } from '../support/snapshot.ts';
-import { tool } from '../support/tools.ts';
 import { world } from '../support/world.ts';
 
 /** What each verb changes the kernel and files with: requests to the kernel, and the steps of writing or removing a file. */
 const syscalls = { ADD: ['sendmsg', 'fsync', 'rename'], DEL: ['sendmsg', 'unlink'] } as const;
 
-/** No ADD or DEL makes as many calls of one kind: a sweep that gets here would never have ended by itself. */
-const most = 200;
+/** Calls the plugin, killed at each such system call. */
+const sweepPlugin = (node: LabNode, pod: Pod, command: CniCommand, syscall: string, afterEach: AfterEach) =>
+  sweep((through) => node.plugin(command, { pod, through }), syscall, afterEach);
 
-const killedAt = (syscall: string, place: number) => [
-  tool('strace'),
-  ...['-f', '-qq', '-o', '/dev/null', '-e', `trace=${syscall}`],
-  ...['-e', `inject=${syscall}:signal=KILL:when=${place}`],
-];
-
-const isKilled = (code: number) => code === 137;
-
-/** Calls the plugin, killed at the first such system call, then at the second, … until one call comes through. */
-async function sweep(
-  node: LabNode,
-  pod: Pod,
-  command: CniCommand,
-  syscall: string,
-  afterEach: (place: number) => Promise<void>,
-): Promise<number> {
-  for (let place = 1; place < most; place++) {
-    const { code } = await node.plugin(command, { pod, through: killedAt(syscall, place) });
-    await afterEach(place);
-    if (!isKilled(code)) return place - 1;
-  }
-  throw new Error(`${command} was killed ${most} times at ${syscall}`);
-}
+type AfterEach = (place: number) => Promise<void>;
 
 describe('a plugin that is killed', () => {
   for (const syscall of syscalls.ADD) {
     test(`in ADD at any ${syscall} leaves what DEL takes down`, labTest, async () => {
       await using lab = await Lab.create();
       const { node, pod, link, before } = await primed(lab);
-      const kills = await sweep(node, pod, 'ADD', syscall, async (place) => {
+      const kills = await sweepPlugin(node, pod, 'ADD', syscall, async (place) => {
         const when = `after ADD was killed at ${syscall} ${place}`;
         assert.equal((await node.plugin('DEL', { pod })).stdout, '', `DEL ${when}`);
         await takenDown(node, link, before, when);
@@ -57,7 +36,7 @@ describe('a plugin that is killed', () => {
       await using lab = await Lab.create();
       const { node, pod, link, before } = await primed(lab);
       assert.equal((await node.plugin('ADD', { pod })).code, 0);
-      const kills = await sweep(node, pod, 'DEL', syscall, async (place) => {
+      const kills = await sweepPlugin(node, pod, 'DEL', syscall, async (place) => {
         const when = `after DEL was killed at ${syscall} ${place}`;
         assert.equal((await node.plugin('DEL', { pod })).stdout, '', `DEL ${when}`);
         await takenDown(node, link, before, when);
@@ -71,7 +50,7 @@ describe('a plugin that is killed', () => {
     await using lab = await Lab.create();
     const { node, pod, link } = await primed(lab);
     const [destination] = world.service;
-    await sweep(node, pod, 'ADD', 'sendmsg', async (place) => {
+    await sweepPlugin(node, pod, 'ADD', 'sendmsg', async (place) => {
       assert.equal((await node.plugin('ADD', { pod })).code, 0, `ADD after ADD was killed at ${place}`);
       assert.equal((await node.plugin('CHECK', { pod })).stdout, '');
       assert.equal(await pod.ask('tcp', destination), world.exitAddress[0]);

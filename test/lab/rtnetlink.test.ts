@@ -219,10 +219,17 @@ describe('routes', () => {
 describe('links', () => {
   test('a link is read by name and by index', () =>
     withSocket(async (socket) => {
-      const link = { index: device, name: 'eth1', up: true, type: 'veth' };
-      assert.deepEqual(await readLink(socket, 'eth1'), link);
-      assert.deepEqual(await readLink(socket, device), link);
-      assert.deepEqual(await readLink(socket, 'lo'), { index: 1, name: 'lo', up: true });
+      const { mac = '', ...link } = (await readLink(socket, 'eth1')) ?? {};
+      assert.deepEqual(link, { index: device, name: 'eth1', up: true, type: 'veth', mtu: 1500 });
+      assert.match(ip('-json link show eth1'), new RegExp(`"address":"${mac}"`));
+      assert.deepEqual(await readLink(socket, device), { ...link, mac });
+      assert.deepEqual(await readLink(socket, 'lo'), {
+        index: 1,
+        name: 'lo',
+        up: true,
+        mtu: 65536,
+        mac: '00:00:00:00:00:00',
+      });
     }));
 
   test('a link that is not there is undefined', () =>

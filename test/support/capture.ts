@@ -51,7 +51,7 @@ class Recorder {
     const file = join(folder, `${port.name}-${fabric.name}-${++Recorder.#count}.pcap`);
     // Not "inbound": libpcap runs the filter of the first packet itself, and cannot do that with "inbound".
     const filter = `ether src ${port.hardwareAddress[fabric.name]} and (ip or ip6)`;
-    const options = ['-i', port.name, '-n', '-U', '--immediate-mode', '-B', '8192', '-s', '96', '-w', file, filter];
+    const options = ['-i', port.name, '-n', '-U', '--immediate-mode', '-B', '8192', '-s', '160', '-w', file, filter];
     const daemon = await fabric.namespace.start([tool('tcpdump'), ...options], 'listening on');
     const recorder = new Recorder(daemon, file, world[fabric.name].interface);
     recorder.#behindAtStart = await recorder.#behind();

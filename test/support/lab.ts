@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Namespace } from './namespace.ts';
 import { LabNode } from './node.ts';
 import { missingForLab } from './tools.ts';
-import { Fabric, type FabricName } from './world.ts';
+import { Fabric, type FabricName, world } from './world.ts';
 
 /** Options of every lab test: a guard against hanging, and why the test cannot run here. With CI set that is an error. */
 export const labTest = { timeout: 300_000, skip: skipReason() };
@@ -60,9 +60,12 @@ export class Lab implements AsyncDisposable {
     return `${role}-${++this.#names}`;
   }
 
-  /** A node with both uplinks. `number` is the last part of its addresses: 172.18.0.<number>, 192.168.0.<235 + number>. */
-  node(number = 5): Promise<LabNode> {
-    return LabNode.create(this, number);
+  /**
+   * A node with both uplinks. `number` is the last part of its addresses: 172.18.0.<number>, 192.168.0.<235 + number>.
+   * It has the addresses of the exit of the lab on eth1, or others.
+   */
+  node(number = 5, exitAddresses: readonly string[] = world.exitAddress): Promise<LabNode> {
+    return LabNode.create(this, number, exitAddresses);
   }
 
   /** Removes everything, without waiting for anything: this must work while the process is being ended. */

@@ -30,11 +30,12 @@ export class LabNode {
     this.folder = folder;
   }
 
-  static async create(lab: Lab, number: number): Promise<LabNode> {
+  static async create(lab: Lab, number: number, exitAddresses: readonly string[]): Promise<LabNode> {
     const [network, folder] = [await lab.namespace(`node${number}`), join(lab.folder, `node${number}`)];
     const machine = await withOwnFolders(network, folder);
     const node = new LabNode(lab, machine, number, folder);
     await node.#plug(lab.front, lab.back);
+    await node.#addExitAddresses(exitAddresses);
     await node.write({});
     return node;
   }
@@ -54,12 +55,15 @@ export class LabNode {
       this.addresses('eth1').map((address, i) => `${address}/${i ? 64 : 24}`),
     );
     await this.machine.ip(...world.front.gateway.map((gateway) => `route add default via ${gateway}`));
+    await this.machine.sysctl(settings);
+  }
+
+  async #addExitAddresses(addresses: readonly string[]): Promise<void> {
     await this.machine.ip(
-      ...world.exitAddress.map(
+      ...addresses.map(
         (address) => `address add ${address} dev eth1 ${address.includes(':') ? 'preferred_lft 0' : ''}`,
       ),
     );
-    await this.machine.sysctl(settings);
   }
 
   /** The node's own addresses on an uplink, IPv4 first. */
@@ -90,9 +94,9 @@ export class LabNode {
     return network;
   }
 
-  /** A new pod without a network yet. */
-  async pod(namespace = 'default', name = this.lab.unique('pod')): Promise<Pod> {
-    return new Pod(await this.lab.namespace(name), name, namespace);
+  /** A new pod without a network yet. `wanted` is the IPv4 address that it will ask host-local for. */
+  async pod(namespace = 'default', name = this.lab.unique('pod'), wanted?: string): Promise<Pod> {
+    return new Pod(await this.lab.namespace(name), name, namespace, wanted);
   }
 
   /** Runs ADD of the whole chain through cnitool; a failure is an error. */

@@ -3,12 +3,18 @@ import type { Packet } from './pcap.ts';
 import { world } from './world.ts';
 
 /** The packets towards a range or an address. */
-export function packetsTo(packets: readonly Packet[], ...prefixes: readonly Prefix[]): readonly Packet[] {
+export function packetsTo<P extends Pick<Packet, 'destination'>>(
+  packets: readonly P[],
+  ...prefixes: readonly Prefix[]
+): readonly P[] {
   return packets.filter(({ destination }) => prefixes.some((prefix) => contains(full(prefix), destination)));
 }
 
 /** The packets from a range or an address. */
-export function packetsFrom(packets: readonly Packet[], ...prefixes: readonly Prefix[]): readonly Packet[] {
+export function packetsFrom<P extends Pick<Packet, 'source'>>(
+  packets: readonly P[],
+  ...prefixes: readonly Prefix[]
+): readonly P[] {
   return packets.filter(({ source }) => prefixes.some((prefix) => contains(full(prefix), source)));
 }
 

@@ -8,12 +8,25 @@ export interface Packet {
   readonly interface: string;
   readonly source: Address;
   readonly destination: Address;
-  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'other';
+  /** `ndp` is the search for neighbours by IPv6, which is ICMP too. */
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'ndp' | 'other';
   readonly sourcePort?: number;
   readonly destinationPort?: number;
   /** A TCP reset that the node itself made: what it forwards has one hop less to go. */
   readonly ownReset?: true;
+  /** What a packet of the tunnel carries; {@link tunnelPort} tells it. */
+  readonly inner?: Inner;
 }
+
+/** The packet inside of VXLAN. */
+export interface Inner extends Omit<Packet, 'time' | 'interface' | 'inner'> {
+  readonly vni: number;
+  /** The group of the group policy extension, 0 without one. */
+  readonly group: number;
+}
+
+/** The UDP port of the tunnel between nodes. */
+export const tunnelPort = 4788;
 
 const RST = 0x04;
 /** The hops that Linux gives a packet of its own, IPv4 and IPv6 (ip_default_ttl, hop_limit). */
@@ -39,6 +52,8 @@ export function readPcap(file: Buffer, uplink: string): readonly Packet[] {
 
 type Parsed = Omit<Packet, 'time' | 'interface'>;
 
+const isNeighbourDiscovery = (type: number) => type >= 133 && type <= 137;
+
 function parsed(ip: Buffer): Parsed {
   const six = ip.readUInt8(0) >> 4 === 6;
   const [from, to, length] = six ? [8, 24, 16] : [12, 16, 4];
@@ -48,6 +63,8 @@ function parsed(ip: Buffer): Parsed {
     Address,
     Address,
   ];
+  if (six && protocol === 'icmp' && isNeighbourDiscovery(payload.readUInt8(0)))
+    return { source, destination, protocol: 'ndp' };
   if (protocol !== 'tcp' && protocol !== 'udp') return { source, destination, protocol };
   return {
     source,
@@ -58,5 +75,12 @@ function parsed(ip: Buffer): Parsed {
     ...(protocol === 'tcp' &&
       payload.readUInt8(13) & RST &&
       ip.readUInt8(six ? 7 : 8) === ownHops && { ownReset: true }),
+    ...(protocol === 'udp' && payload.readUInt16BE(2) === tunnelPort && { inner: unpacked(payload.subarray(8)) }),
   };
+}
+
+/** What is in VXLAN with group policy (include/net/vxlan.h): flags, group, VNI, and an Ethernet frame. */
+function unpacked(vxlan: Buffer): Inner {
+  const { inner: _, ...packet } = parsed(vxlan.subarray(8 + ethernetHeader));
+  return { ...packet, vni: vxlan.readUIntBE(4, 3), group: vxlan.readUInt16BE(2) };
 }

@@ -33,13 +33,15 @@ export class Pod {
   readonly namespace: string;
   readonly uid = randomUUID();
   readonly interface = 'eth0';
+  readonly #wanted: string | undefined;
   /** What the last ADD answered, which is `prevResult` of everything after it. */
   result: CniResult | undefined;
 
-  constructor(network: Namespace, name: string, namespace: string) {
+  constructor(network: Namespace, name: string, namespace: string, wanted?: string) {
     this.network = network;
     this.name = name;
     this.namespace = namespace;
+    this.#wanted = wanted;
   }
 
   /** As cnitool makes it from the path of the network namespace. */
@@ -47,9 +49,10 @@ export class Pod {
     return `cnitool-${createHash('sha512').update(this.network.path).digest('hex').slice(0, 20)}`;
   }
 
-  /** CNI_ARGS as containerd gives them. */
+  /** CNI_ARGS as containerd gives them, and the address that host-local should give if one is wanted. */
   get args(): string {
-    return `IgnoreUnknown=1;K8S_POD_NAMESPACE=${this.namespace};K8S_POD_NAME=${this.name};K8S_POD_UID=${this.uid}`;
+    const pod = `IgnoreUnknown=1;K8S_POD_NAMESPACE=${this.namespace};K8S_POD_NAME=${this.name};K8S_POD_UID=${this.uid}`;
+    return this.#wanted === undefined ? pod : `${pod};IP=${this.#wanted}`;
   }
 
   /** The pod's addresses without their lengths, IPv4 first. */
@@ -66,6 +69,25 @@ export class Pod {
   /** {@link ask} each of several services, those of {@link world} if none are given. */
   askEach(protocol: Protocol = 'tcp', addresses: readonly string[] = world.service): Promise<readonly string[]> {
     return Promise.all(addresses.map((address) => this.ask(protocol, address)));
+  }
+
+  /** {@link ask} of somebody at each address of the pod, which has to {@link serve}. */
+  askedFrom(from: Namespace, protocol: Protocol): Promise<readonly string[]> {
+    return Promise.all(this.addresses.map((address) => ask(from, protocol, address)));
+  }
+
+  /** Asks each service once from a port of the pod; `<address> <port>` that the service saw, or `nothing`. */
+  askFromPort(
+    sourcePort: number,
+    protocol: 'tcp' | 'udp',
+    addresses: readonly string[] = world.service,
+  ): Promise<readonly string[]> {
+    return Promise.all(
+      addresses.map(async (address) => {
+        const { code, stdout } = await this.run('ask.py', protocol, address, '8080', '1', String(sourcePort));
+        return code === 0 ? stdout.trim() : 'nothing';
+      }),
+    );
   }
 
   /** Runs one of our programs to its end. */

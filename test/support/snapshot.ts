@@ -13,12 +13,18 @@ const commands: readonly (readonly string[])[] = [
   ['ip', '-4', '-details', 'route', 'show', 'table', 'all'],
   ['ip', '-6', '-details', 'route', 'show', 'table', 'all'],
   ['ip', '-details', 'address'],
+  ['ip', '-4', 'neigh', 'show', 'nud', 'permanent'],
+  ['ip', '-6', 'neigh', 'show', 'nud', 'permanent'],
+  ['bridge', 'fdb'],
   ['sysctl', '-a', '-r', '^net\\.(ipv[46]\\.(conf|ip_forward|route)|netfilter\\.nf_conntrack_tcp)'],
 ];
 
-/** What runs by itself: timers, lifetimes, and a while after the last pod the news that a bridge has no carrier. */
+/**
+ * What runs by itself: timers, lifetimes, a while after the last pod the news that a bridge has no carrier, what a
+ * bridge has learned, and the number of our tunnel's device, which is another one when it was made anew.
+ */
 const volatile =
-  /\b(\w+_timer +[\d.]+|(valid_lft|preferred_lft|expires) \w+|state (UP|DOWN)|NO-CARRIER,|,LOWER_UP|linkdown )/g;
+  /\b(\w+_timer +[\d.]+|(valid_lft|preferred_lft|expires) \w+|state (UP|DOWN)|NO-CARRIER,|,LOWER_UP|linkdown )|^\d+: (?=egress0:)|^\S+ dev \S+ (vlan \d+ )?master \S+ *\n/gm;
 
 /** The state of a node's kernel as one text. */
 export async function snapshot(node: LabNode): Promise<string> {

@@ -25,7 +25,8 @@ const table: Readonly<Record<string, Row>> = {
   kernel: { imports: ['base', 'nftables', 'datapath'], packages: ['koffi', 'netlink', 'node:fs', 'node:util'] },
   store: { imports: ['base'], types: ['policy', 'datapath'], packages: ['zod', 'node:fs', 'node:path'] },
   cni: { imports: [...pure, 'store'] },
-  cli: { imports: [...pure, 'store', 'cni'], packages: ['commander', 'cli-table3', 'pino'] },
+  gateway: { imports: [...pure, 'store', 'cni'] },
+  cli: { imports: [...pure, 'store', 'cni', 'gateway'], packages: ['commander', 'cli-table3', 'pino'] },
 };
 
 interface Import {

@@ -1,21 +1,22 @@
 import { type Address, addressBytes, familyOf } from '../../base/address.ts';
+import type { Flow } from '../../datapath/host.ts';
 import type { Hex } from '../../nftables/expression.ts';
-import { be16, be32, type Field, hex, nested, u8, u32 } from '../netlink/field.ts';
+import { address as addressField, be16, be32, type Field, hex, nested, u8, u32 } from '../netlink/field.ts';
 import { isKernelError, type NetlinkSocket, type Reply } from '../netlink/socket.ts';
-import type { Table, Values } from '../netlink/wire.ts';
+import { decode, type Table, type Values } from '../netlink/wire.ts';
 import { addressFamily } from '../rtnetlink/family.ts';
 import { message } from '../rtnetlink/message.ts';
 import { unlessRefused } from '../rtnetlink/refusal.ts';
 
-/** CTA_IP_*: as hexadecimal, to be compared only. */
+/** CTA_IP_*. */
 const ipTable = {
-  source4: [1, hex],
-  destination4: [2, hex],
-  source6: [3, hex],
-  destination6: [4, hex],
+  source4: [1, addressField],
+  destination4: [2, addressField],
+  source6: [3, addressField],
+  destination6: [4, addressField],
 } as const satisfies Table;
 
-/** Attributes that go back to the kernel as they came: those of a protocol are of no concern to us. */
+/** Attributes that go back to the kernel as they came, those that we do not know among them. */
 const asTheyCame: Field<Hex> & { readonly nested: true } = { ...hex, nested: true };
 
 /** CTA_TUPLE_*: one direction of a flow. */
@@ -25,6 +26,12 @@ const tupleTable = {
   zone: [3, be16],
 } as const satisfies Table;
 
+/** CTA_PROTO_*: what is in `protocol` of a tuple. */
+const protocolTable = { number: [1, u8], sourcePort: [2, be16], destinationPort: [3, be16] } as const satisfies Table;
+
+/** CTA_PROTOINFO_TCP, in it CTA_PROTOINFO_TCP_STATE. */
+const protocolInfoTable = { tcp: [1, nested({ state: [1, u8] })] } as const satisfies Table;
+
 /** CTA_FILTER_*: which parts of the tuples beside it a flow must have. */
 const filterTable = { originalFlags: [1, u32], replyFlags: [2, u32] } as const satisfies Table;
 
@@ -32,6 +39,8 @@ const filterTable = { originalFlags: [1, u32], replyFlags: [2, u32] } as const s
 const flowTable = {
   original: [1, nested(tupleTable)],
   reply: [2, nested(tupleTable)],
+  status: [3, be32],
+  protocolInfo: [4, nested(protocolInfoTable)],
   id: [12, be32],
   zone: [18, be16],
   filter: [25, nested(filterTable)],
@@ -40,24 +49,75 @@ const flowTable = {
 /** struct nfgenmsg, then the flow. */
 const flowMessage = message({ family: u8, version: u8, resource: be16 }, flowTable);
 
-type Flow = Values<typeof flowTable>;
+type FlowAttributes = Values<typeof flowTable>;
+type Tuple = Values<typeof tupleTable>;
 type Socket = Pick<NetlinkSocket, 'request' | 'dump'>;
 
 const NFNL_SUBSYS_CTNETLINK = 1 << 8;
 const IPCTNL_MSG_CT_GET = NFNL_SUBSYS_CTNETLINK | 1;
 const IPCTNL_MSG_CT_DELETE = NFNL_SUBSYS_CTNETLINK | 2;
-/** CTA_FILTER_F_CTA_IP_SRC of net/netfilter/nf_internals.h: the source address. */
+/** CTA_FILTER_F_CTA_IP_SRC and _DST of net/netfilter/nf_internals.h: the addresses. */
 const FILTER_SOURCE = 1;
+const FILTER_DESTINATION = 2;
+
+/** The addresses of a flow that can be asked for, with what asks the kernel for it. */
+const filters = {
+  source: (source4: Address) => ({ original: { ip: { source4 } }, filter: { originalFlags: FILTER_SOURCE } }),
+  replySource: (source4: Address) => ({ reply: { ip: { source4 } }, filter: { replyFlags: FILTER_SOURCE } }),
+  replyDestination: (destination4: Address) => ({
+    reply: { ip: { destination4 } },
+    filter: { replyFlags: FILTER_DESTINATION },
+  }),
+} as const satisfies Readonly<Record<string, (address: Address) => FlowAttributes>>;
+
+type FlowEnd = keyof typeof filters;
+
+/**
+ * The flows whose first packet came from an address, or those that are answered to it: what was sent with it as the
+ * address after SNAT, and what its owner sent as it is. Throws KernelError.
+ */
+// conntrack -L --orig-src 10.0.0.7; conntrack -L --reply-dst 192.0.2.50
+export async function listFlows(
+  socket: Socket,
+  address: Address,
+  end: 'source' | 'replyDestination',
+): Promise<readonly Flow[]> {
+  return (await findFlows(socket, address, [end])).map(({ flow }) => flow);
+}
 
 /**
  * Deletes all flows of a pod's address: those that it began (their first packet came from it) and those that others
- * began (the answers come from it, whatever address they were sent to before DNAT). How many, the kernel does not tell.
- * Throws KernelError.
+ * began (the answers come from it, whatever address they were sent to before DNAT). With `only`, those of them that it
+ * says; it may be asked twice for a flow between the address and itself. How many, the kernel does not tell. Throws
+ * KernelError.
  */
 // conntrack -D --orig-src 10.0.0.7; conntrack -D --reply-src 10.0.0.7
-export async function deleteFlows(socket: Socket, address: Address): Promise<void> {
-  if (familyOf(address) === 4 && (await deleteByFilter(socket, address))) return;
-  for (const flow of await listFlows(socket, address)) await deleteFlow(socket, flow, address);
+export async function deleteFlows(
+  socket: Socket,
+  address: Address,
+  { only }: { readonly only?: (flow: Flow) => boolean } = {},
+): Promise<void> {
+  const ends = ['source', 'replySource'] as const;
+  if (only === undefined) return deleteByEnds(socket, address, ends);
+  const found = await findFlows(socket, address, ends);
+  await deleteEach(
+    socket,
+    found.filter(({ flow }) => only(flow)),
+  );
+}
+
+/**
+ * Deletes all flows that are answered to an address: those that SNAT gave it to, and those that its owner began with it.
+ * Throws KernelError.
+ */
+// conntrack -D --reply-dst 192.0.2.50
+export function deleteFlowsTo(socket: Socket, address: Address): Promise<void> {
+  return deleteByEnds(socket, address, ['replyDestination']);
+}
+
+async function deleteByEnds(socket: Socket, address: Address, ends: readonly FlowEnd[]): Promise<void> {
+  if (familyOf(address) === 4 && (await deleteByFilter(socket, address, ends))) return;
+  await deleteEach(socket, await findFlows(socket, address, ends));
 }
 
 /** How kernels say that they cannot filter; ENOTSUP is Node's name for EOPNOTSUPP. */
@@ -69,34 +129,38 @@ const filterRefusals = ['EINVAL', 'ENOTSUP'] as const;
  * addresses the wrong way round, and would delete all flows but the wanted. False when the kernel cannot: until
  * 2024 a deletion took a whole tuple and no filter.
  */
-async function deleteByFilter(socket: Socket, address: Address): Promise<boolean> {
-  for (const direction of ['original', 'reply'] as const) {
-    const body = encodeFilter(address, direction);
+async function deleteByFilter(socket: Socket, address: Address, ends: readonly FlowEnd[]): Promise<boolean> {
+  for (const end of ends) {
+    const body = encodeFilter(address, end);
     const done = await unlessRefused(socket.request({ type: IPCTNL_MSG_CT_DELETE, flags: 0, body }), ...filterRefusals);
     if (done === undefined) return false;
   }
   return true;
 }
 
-async function listFlows(socket: Socket, address: Address): Promise<readonly Flow[]> {
-  const source = Buffer.from(addressBytes(address));
+/** A flow, and the attributes by which the kernel finds it again. */
+interface FoundFlow {
+  readonly flow: Flow;
+  readonly attributes: FlowAttributes;
+}
+
+/** The flows with the address at one of the ends. */
+async function findFlows(socket: Socket, address: Address, ends: readonly FlowEnd[]): Promise<readonly FoundFlow[]> {
+  const bytes = Buffer.from(addressBytes(address));
   // To look for the bytes first is what makes a hundred thousand flows of others cheap.
-  const replies = (await dumpFlows(socket, address)).filter(({ body }) => body.includes(source));
-  const flows = replies.map(({ body }) => flowMessage.decode(body).attributes);
-  return flows.filter(({ original, reply }) => isFrom(original, source) || isFrom(reply, source));
+  const replies = (await dumpFlows(socket, address, ends)).filter(({ body }) => body.includes(bytes));
+  return replies.map(({ body }) => decodeFlow(body)).filter(({ flow }) => ends.some((end) => flow[end] === address));
 }
 
-function isFrom(tuple: Values<typeof tupleTable> | undefined, source: Buffer): boolean {
-  return source.toString('hex') === (tuple?.ip?.source4 ?? tuple?.ip?.source6);
-}
-
-/** At least the flows with the address as a source; one that has it in both directions may come twice. */
-async function dumpFlows(socket: Socket, address: Address): Promise<readonly Reply[]> {
+/** At least the flows with the address at one of the ends; one that has it at two may come twice. */
+async function dumpFlows(socket: Socket, address: Address, ends: readonly FlowEnd[]): Promise<readonly Reply[]> {
   const dump = (body: Buffer) => socket.dump({ type: IPCTNL_MSG_CT_GET, flags: 0, body });
   const everything = flowMessage.encode(headerFor(address));
   if (familyOf(address) === 6) return dump(everything);
   try {
-    return [...(await dump(encodeFilter(address, 'original'))), ...(await dump(encodeFilter(address, 'reply')))];
+    const replies: (readonly Reply[])[] = [];
+    for (const end of ends) replies.push(await dump(encodeFilter(address, end)));
+    return replies.flat();
   } catch (error) {
     // Linux before 5.8 knows no filter: it refuses it, or passes over it and lists everything.
     if (isKernelError(error, ...filterRefusals)) return dump(everything);
@@ -104,20 +168,63 @@ async function dumpFlows(socket: Socket, address: Address): Promise<readonly Rep
   }
 }
 
+function decodeFlow(body: Buffer): FoundFlow {
+  const { attributes } = flowMessage.decode(body);
+  const { protocol, ...ports } = protocolOf(attributes.original);
+  const reply = addressesOf(attributes.reply);
+  const flow: Flow = {
+    family: familyOf(reply.source),
+    protocol,
+    ...addressesOf(attributes.original),
+    ...ports,
+    replySource: reply.source,
+    ...(ports.sourcePort !== undefined && { replySourcePort: protocolOf(attributes.reply).sourcePort ?? 0 }),
+    replyDestination: reply.destination,
+    ...(protocol === IPPROTO_TCP && isEstablished(attributes) && { established: true }),
+  };
+  return { flow, attributes };
+}
+
+const addressesOf = ({ ip = {} }: Tuple = {}) => ({
+  source: ip.source4 ?? ip.source6 ?? '',
+  destination: ip.destination4 ?? ip.destination6 ?? '',
+});
+
+const IPPROTO_TCP = 6;
+/** TCP, UDP, SCTP: others have no ports, or other things in their place (the keys of GRE). */
+const protocolsWithPorts: readonly number[] = [IPPROTO_TCP, 17, 132];
+
+function protocolOf(tuple: Tuple | undefined): Pick<Flow, 'protocol' | 'sourcePort' | 'destinationPort'> {
+  const { number = 0, sourcePort, destinationPort } = decode(protocolTable, Buffer.from(tuple?.protocol ?? '', 'hex'));
+  if (sourcePort === undefined || destinationPort === undefined) return { protocol: number };
+  return { protocol: number, ...(protocolsWithPorts.includes(number) && { sourcePort, destinationPort }) };
+}
+
+/** linux/netfilter/nf_conntrack_tcp.h: enum tcp_conntrack. */
+const TCP_CONNTRACK_ESTABLISHED = 3;
+/** linux/netfilter/nf_conntrack_common.h: enum ip_conntrack_status. */
+const IPS_OFFLOAD = 1 << 14;
+
+/** Of a flow in somebody's flow table the kernel tells no state; only established ones get there. */
+function isEstablished({ protocolInfo, status = 0 }: FlowAttributes): boolean {
+  return protocolInfo?.tcp?.state === TCP_CONNTRACK_ESTABLISHED || (status & IPS_OFFLOAD) !== 0;
+}
+
 /**
- * Deletes one flow; its id tells it from a later one with the same tuple. ENOENT: it has ended by itself. EBUSY: it is
- * offloaded to somebody's flow table, from which it cannot be taken; it goes from there when the pod's device goes.
+ * Deletes flows one by one; the id tells a flow from a later one with the same tuple. ENOENT: it has ended by itself.
+ * EBUSY: it is offloaded to somebody's flow table, from which it cannot be taken; it goes from there when the pod's
+ * device goes.
  */
-async function deleteFlow(socket: Socket, { original, id, zone }: Flow, address: Address): Promise<void> {
-  const body = flowMessage.encode(headerFor(address), { original, id, zone });
-  await unlessRefused(socket.request({ type: IPCTNL_MSG_CT_DELETE, flags: 0, body }), 'ENOENT', 'EBUSY');
+async function deleteEach(socket: Socket, found: readonly FoundFlow[]): Promise<void> {
+  for (const { flow, attributes } of found) {
+    const { original, id, zone } = attributes;
+    const body = flowMessage.encode(headerFor(flow.source), { original, id, zone });
+    await unlessRefused(socket.request({ type: IPCTNL_MSG_CT_DELETE, flags: 0, body }), 'ENOENT', 'EBUSY');
+  }
 }
 
 const headerFor = (address: Address) => ({ family: addressFamily(familyOf(address)) });
 
-/** The body that stands for the flows with an IPv4 address as the source of one direction. */
-function encodeFilter(address: Address, direction: 'original' | 'reply'): Buffer {
-  const tuple = { ip: { source4: Buffer.from(addressBytes(address)).toString('hex') } };
-  const filter = direction === 'original' ? { originalFlags: FILTER_SOURCE } : { replyFlags: FILTER_SOURCE };
-  return flowMessage.encode(headerFor(address), { [direction]: tuple, filter });
-}
+/** The body that stands for the flows with an IPv4 address at one of their ends. */
+const encodeFilter = (address: Address, end: FlowEnd): Buffer =>
+  flowMessage.encode(headerFor(address), filters[end](address));

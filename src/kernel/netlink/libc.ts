@@ -1,10 +1,12 @@
 import { readdirSync } from 'node:fs';
+import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
 
 /**
  * The calls of the C library that neither Node nor the package `netlink` has. `setsockopt`: the package's sockets
- * cannot switch on extended acknowledgements and strict checking. `flock`: a lock that the kernel releases when its
- * holder dies. Bound on first use: koffi's addon costs a millisecond that VERSION need not pay.
+ * cannot switch on extended acknowledgements and strict checking. `getsockopt`: nor tell what they lost. `flock`: a lock
+ * that the kernel releases when its holder dies. `socket` and `sendto`: Node opens neither packet nor raw sockets. Bound
+ * on first use: koffi's addon costs a millisecond that VERSION need not pay.
  */
 let bound: ReturnType<typeof bind> | undefined;
 
@@ -12,8 +14,13 @@ function bind() {
   const libc = koffi.load(null);
   return {
     setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int length)'),
+    getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)'),
     getsockname: libc.func('int getsockname(int fd, void *address, void *length)'),
     flock: libc.func('int flock(int fd, int operation)'),
+    socket: libc.func('int socket(int domain, int type, int protocol)'),
+    sendto: libc.func(
+      'long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int size)',
+    ),
   };
 }
 
@@ -27,6 +34,20 @@ export function setSocketOption(fd: number, level: number, name: number, value: 
   const bytes = Buffer.alloc(4);
   bytes.writeInt32LE(value);
   return calls().setsockopt(fd, level, name, bytes, bytes.length) === 0;
+}
+
+const SOL_SOCKET = 1;
+const SO_MEMINFO = 55;
+/** linux/sock_diag.h, SK_MEMINFO_DROPS and SK_MEMINFO_VARS: u32 each. */
+const memoryInfo = { drops: 8, values: 9 } as const;
+
+/** How many messages for a socket the kernel has thrown away for want of room (SO_MEMINFO, Linux 4.12). */
+export function droppedMessages(fd: number): number {
+  const values = Buffer.alloc(4 * memoryInfo.values);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(values.length);
+  calls().getsockopt(fd, SOL_SOCKET, SO_MEMINFO, values, length);
+  return values.readUInt32LE(4 * memoryInfo.drops);
 }
 
 const AF_NETLINK = 16;
@@ -58,4 +79,23 @@ export function lockFile(fd: number): void {
   while (calls().flock(fd, LOCK_EX) !== 0) {
     // Only EINTR can bring us here: the descriptor is good, and waiting is what we want.
   }
+}
+
+/** The error of the call that just failed, as Node makes them: errno as a negative number, its name, the call. */
+export function systemError(syscall: string): NodeJS.ErrnoException {
+  const errno = -koffi.errno();
+  const code = getSystemErrorName(errno);
+  return Object.assign(new Error(`${syscall}: ${code}`), { errno, code, syscall });
+}
+
+/** socket(2): the descriptor, to be closed with close(2). Throws {@link systemError}. */
+export function openSocket(domain: number, type: number, protocol: number): number {
+  const fd: number = calls().socket(domain, type, protocol);
+  if (fd < 0) throw systemError('socket');
+  return fd;
+}
+
+/** sendto(2) of one message to a struct sockaddr of its family; waits for room. Throws {@link systemError}. */
+export function sendTo(fd: number, bytes: Buffer, address: Buffer): void {
+  if (calls().sendto(fd, bytes, bytes.length, 0, address, address.length) < 0) throw systemError('sendto');
 }

@@ -46,8 +46,42 @@ export const exthdrAttributes = {
   flags: [5, be32],
 } as const satisfies Table;
 
-/** NFTA_CT_* */
-export const ctAttributes = { key: [2, choice([['direction', 1]])], dreg: [1, be32] } as const satisfies Table;
+/** NFTA_EXTHDR_*, where a TCP option is written: the kernel takes no flags here, and lists the number 0 for them. */
+export const tcpOptionAttributes = {
+  sreg: [7, be32],
+  option: [2, u8],
+  offset: [3, be32],
+  length: [4, be32],
+  op: [6, choice([['tcpopt', 1]])],
+} as const satisfies Table;
+
+/** NFTA_CT_*, of what a connection has once. */
+export const ctAttributes = {
+  key: [
+    2,
+    choice([
+      ['state', 0],
+      ['direction', 1],
+    ]),
+  ],
+  dreg: [1, be32],
+} as const satisfies Table;
+
+/** NFTA_CT_*, of what a connection has for each direction (IP_CT_DIR_*). */
+export const ctTupleAttributes = {
+  key: [
+    2,
+    choice([
+      ['dst_ip', 20],
+      ['dst_ip6', 22],
+    ]),
+  ],
+  dreg: [1, be32],
+  direction: [3, choice([['reply', 1]], u8)],
+} as const satisfies Table;
+
+/** NFTA_RT_* */
+export const rtAttributes = { key: [2, choice([['tcpmss', 3]])], dreg: [1, be32] } as const satisfies Table;
 
 /** NFTA_FIB_*; the flags say which address is looked up, and nothing more. */
 export const fibAttributes = {
@@ -55,6 +89,7 @@ export const fibAttributes = {
     3,
     choice([
       ['saddr', 1],
+      ['saddr . oif', 17],
       ['daddr', 2],
     ]),
   ],
@@ -70,6 +105,15 @@ export const bitwiseAttributes = {
   length: [3, be32],
   mask: [4, data],
   xor: [5, data],
+} as const satisfies Table;
+
+/** NFTA_BYTEORDER_* */
+export const byteorderAttributes = {
+  sreg: [1, be32],
+  dreg: [2, be32],
+  op: [3, choice([['hton', 1]])],
+  length: [4, be32],
+  size: [5, be32],
 } as const satisfies Table;
 
 /** NFTA_CMP_* */
@@ -112,4 +156,11 @@ export const natAttributes = {
   portRegister: [5, be32],
   lastPortRegister: [6, be32],
   flags: [7, be32],
+} as const satisfies Table;
+
+/** NFTA_MASQ_*: ours has none of them. */
+export const masqAttributes = {
+  flags: [1, be32],
+  portRegister: [2, be32],
+  lastPortRegister: [3, be32],
 } as const satisfies Table;

@@ -5,15 +5,20 @@ import { decode, encode, type Table, type Values } from '../netlink/wire.ts';
 import { counterAttributes, type expressionAttributes } from './attributes.ts';
 import {
   bitwiseAttributes,
+  byteorderAttributes,
   cmpAttributes,
   ctAttributes,
+  ctTupleAttributes,
   exthdrAttributes,
   fibAttributes,
   immediateAttributes,
   lookupAttributes,
+  masqAttributes,
   metaAttributes,
   natAttributes,
   payloadAttributes,
+  rtAttributes,
+  tcpOptionAttributes,
 } from './expression-attributes.ts';
 
 /** The number of a set within a batch. The kernel looks sets up by name first; nft writes the number too. */
@@ -23,7 +28,8 @@ type Named<N extends Expression['name']> = Extract<Expression, { readonly name: 
 
 /** How the expressions of one name lie in NFTA_EXPR_DATA. What `decode` does not know in full it does not return. */
 interface Codec<E extends Expression> {
-  encode(expression: E, setId: SetId): Buffer;
+  /** Nothing for an expression that has no NFTA_EXPR_DATA at all. */
+  encode(expression: E, setId: SetId): Buffer | undefined;
   decode(bytes: Buffer): E | undefined;
 }
 
@@ -43,8 +49,18 @@ const codecs: { readonly [N in Expression['name']]: Codec<Named<N>> } = {
     },
   },
   payload: plain('payload', payloadAttributes),
-  exthdr: plain('exthdr', exthdrAttributes, { op: 'ipv6', flags: 0 }),
-  ct: plain('ct', ctAttributes),
+  exthdr: either(
+    (expression) => 'header' in expression,
+    plain('exthdr', exthdrAttributes, { op: 'ipv6', flags: 0 }),
+    plain('exthdr', tcpOptionAttributes, { op: 'tcpopt' }),
+  ),
+  ct: either(
+    ({ key }) => key === 'direction' || key === 'state',
+    plain('ct', ctAttributes),
+    plain('ct', ctTupleAttributes),
+  ),
+  rt: plain('rt', rtAttributes),
+  byteorder: plain('byteorder', byteorderAttributes),
   fib: plain('fib', fibAttributes),
   cmp: plain('cmp', cmpAttributes),
   bitwise: plain('bitwise', bitwiseAttributes, { operation: 'mask-xor' }),
@@ -82,6 +98,11 @@ const codecs: { readonly [N in Expression['name']]: Codec<Named<N>> } = {
       return isOneAddress && isPlain ? { name: 'nat', type, family, addressRegister } : undefined;
     },
   },
+  masq: {
+    encode: () => Buffer.alloc(0),
+    decode: (bytes) => (Object.keys(decode(masqAttributes, bytes)).length === 0 ? { name: 'masq' } : undefined),
+  },
+  notrack: { encode: () => undefined, decode: () => ({ name: 'notrack' }) },
   counter: { encode: () => Buffer.alloc(0), decode: () => ({ name: 'counter' }) },
 };
 
@@ -97,6 +118,18 @@ function plain<N extends Expression['name']>(name: N, table: Table, fixed: Value
       const own = Object.entries(values).filter(([row]) => !(row in fixed));
       return isOurs ? ({ name, ...Object.fromEntries(own) } as Named<N>) : undefined;
     },
+  };
+}
+
+/** An expression that has two forms, with attributes of their own. */
+function either<E extends Expression>(
+  isFirst: (expression: E) => boolean,
+  first: Codec<E>,
+  second: Codec<E>,
+): Codec<E> {
+  return {
+    encode: (expression, setId) => (isFirst(expression) ? first : second).encode(expression, setId),
+    decode: (bytes) => first.decode(bytes) ?? second.decode(bytes),
   };
 }
 

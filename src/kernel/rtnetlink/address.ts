@@ -1,8 +1,12 @@
-import { type Address, type Family, families } from '../../base/address.ts';
-import { address, u8, u32 } from '../netlink/field.ts';
-import type { NetlinkSocket } from '../netlink/socket.ts';
+import { type Address, type Family, families, familyOf } from '../../base/address.ts';
+import type { HeldAddress } from '../../datapath/host.ts';
+import type { InterfaceAddress } from '../../datapath/objects.ts';
+import { address, type Field, u8, u32 } from '../netlink/field.ts';
+import { flags, type NetlinkSocket } from '../netlink/socket.ts';
 import { addressFamily } from './family.ts';
+import { readLinkNames } from './link.ts';
 import { message } from './message.ts';
+import { routeProtocol } from './protocol.ts';
 import { unlessRefused } from './refusal.ts';
 
 /** An address of a network interface. */
@@ -16,6 +20,19 @@ export interface LinkAddress {
   readonly usable: boolean;
 }
 
+/** Seconds that an address may be used for new connections (`preferred`), and at all; {@link forever} has no end. */
+interface Lifetimes {
+  readonly preferred: number;
+  readonly valid: number;
+}
+const forever = 0xffffffff;
+
+/** linux/if_addr.h, struct ifa_cacheinfo: two times follow that only the kernel sets. */
+const lifetimes: Field<Lifetimes> = {
+  encode: ({ preferred, valid }) => Buffer.concat([u32.encode(preferred), u32.encode(valid), Buffer.alloc(8)]),
+  decode: (bytes) => ({ preferred: u32.decode(bytes), valid: u32.decode(bytes.subarray(4)) }),
+};
+
 /** linux/if_addr.h: struct ifaddrmsg and IFA_*. */
 const addressMessage = message(
   { family: u8, prefixLength: u8, flags: u8, scope: u8, index: u32 },
@@ -24,10 +41,19 @@ const addressMessage = message(
     address: [1, address],
     local: [2, address],
     flags: [8, u32],
+    lifetimes: [6, lifetimes],
+    /** Who made it, like the protocol of a route. */
+    protocol: [11, u8],
   },
 );
 
+const RTM_NEWADDR = 20;
+const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
+/** linux/rtnetlink.h, RT_SCOPE_*. */
+const scopes = { global: 0, link: 253 } as const;
+/** linux/if_addr.h, IFA_F_NODAD. */
+const noDuplicateDetection = 0x02;
 /** linux/if_addr.h, IFA_F_*. */
 const unusable = { dadFailed: 0x08, deprecated: 0x20, tentative: 0x40 } as const;
 const unusableMask = unusable.dadFailed | unusable.deprecated | unusable.tentative;
@@ -42,15 +68,112 @@ export async function listAddresses(socket: NetlinkSocket, deviceIndex: number):
   return lists.flat();
 }
 
+/** The addresses of all interfaces, IPv4 first. Throws KernelError. */
+// ip -4 addr show; ip -6 addr show
+export async function listAllAddresses(socket: NetlinkSocket): Promise<readonly HeldAddress[]> {
+  const lists: HeldAddress[][] = [];
+  for (const family of families) {
+    const entries = await dump(socket, family, 0);
+    lists.push(entries.map((entry) => heldAddressOf(family, entry)));
+  }
+  return lists.flat();
+}
+
+const heldAddressOf = (family: Family, entry: Entry): HeldAddress => ({
+  ...addressOf(family, entry),
+  deviceIndex: entry.header.index,
+  ours: entry.attributes.protocol === routeProtocol,
+});
+
+/** An interface, and an address on it; without an address, all of them. */
+export interface Holder {
+  readonly device: string;
+  readonly address?: Address;
+}
+
+/**
+ * The addresses that we gave to interfaces, IPv4 first: those that the kernel knows as ours, and those that `known` names.
+ * Kernels before 5.18 know no protocols of addresses (IFA_PROTO) and forget who made one. Throws KernelError.
+ */
+// ip addr show proto 230
+export async function listOurAddresses(
+  socket: NetlinkSocket,
+  known: readonly Holder[] = [],
+): Promise<readonly InterfaceAddress[]> {
+  const held = await listAllAddresses(socket);
+  const names = await readLinkNames(
+    socket,
+    held.map(({ deviceIndex }) => deviceIndex),
+  );
+  return held.flatMap((address) => {
+    const device = names.get(address.deviceIndex);
+    const isKnown = known.some((one) => one.device === device && (one.address ?? address.address) === address.address);
+    return device !== undefined && (address.ours || isKnown) ? [interfaceAddressOf(device, address)] : [];
+  });
+}
+
+/**
+ * Gives an address to an interface; that it has it already, from whomever, is no error. IPv6 ones are there at once,
+ * without a search for others who have them, and one of global scope is deprecated from the start: the node itself never
+ * chooses it. Throws KernelError. For IPv6 the kernel takes the scope from the address, not from `scope`.
+ *
+ * @param deviceIndex of the interface that `address.device` names
+ */
+// ip addr add 172.18.0.5/32 dev egress0 scope link proto 230
+// ip addr add fd00::33/128 dev eth0 nodad preferred_lft 0 proto 230
+export async function addAddress(socket: NetlinkSocket, address: InterfaceAddress, deviceIndex: number): Promise<void> {
+  const body = encodeAddress(address, deviceIndex);
+  const request = { type: RTM_NEWADDR, flags: flags.create | flags.excl, body };
+  await unlessRefused(socket.request(request), 'EEXIST');
+}
+
+/**
+ * Takes an address from an interface, whoever gave it: ask {@link listOurAddresses} before. That it is gone already, or
+ * the interface is, is no error. Throws KernelError.
+ */
+// ip addr del 172.18.0.5/32 dev egress0
+export async function deleteAddress(
+  socket: NetlinkSocket,
+  address: InterfaceAddress,
+  deviceIndex: number,
+): Promise<void> {
+  const body = encodeAddress(address, deviceIndex);
+  // ENXIO: the interface lost IPv6, and its addresses with it.
+  await unlessRefused(socket.request({ type: RTM_DELADDR, flags: 0, body }), 'EADDRNOTAVAIL', 'ENODEV', 'ENXIO');
+}
+
+type Entry = ReturnType<typeof addressMessage.decode>;
+
 async function listFamily(socket: NetlinkSocket, family: Family, deviceIndex: number): Promise<LinkAddress[]> {
-  const body = encodeAddressListing(family, deviceIndex);
-  const replies = await unlessRefused(socket.dump({ type: RTM_GETADDR, flags: 0, body }), 'ENODEV');
-  const entries = (replies ?? []).map((reply) => addressMessage.decode(reply.body));
+  const entries = await dump(socket, family, deviceIndex);
   // Kernels before 4.20 know no strict checking and list the addresses of every interface.
   return entries.filter(({ header }) => header.index === deviceIndex).map((entry) => addressOf(family, entry));
 }
 
-/** The body of a question for the addresses of one interface. */
+/** @param deviceIndex 0 for all interfaces */
+async function dump(socket: NetlinkSocket, family: Family, deviceIndex: number): Promise<Entry[]> {
+  const body = encodeAddressListing(family, deviceIndex);
+  const replies = await unlessRefused(socket.dump({ type: RTM_GETADDR, flags: 0, body }), 'ENODEV');
+  return (replies ?? []).map((reply) => addressMessage.decode(reply.body));
+}
+
+/** The body of a message that gives an address to an interface, or takes it. */
+export function encodeAddress({ address, prefixLength, scope }: InterfaceAddress, deviceIndex: number): Buffer {
+  const family = familyOf(address);
+  const deprecated = family === 6 && scope === 'global';
+  return addressMessage.encode(
+    { family: addressFamily(family), prefixLength, scope: scopes[scope], index: deviceIndex },
+    {
+      address,
+      local: address,
+      ...(family === 6 && { flags: noDuplicateDetection }),
+      ...(deprecated && { lifetimes: { preferred: 0, valid: forever } }),
+      protocol: routeProtocol,
+    },
+  );
+}
+
+/** The body of a question for the addresses of one interface, or with index 0 of all. */
 export function encodeAddressListing(family: Family, deviceIndex: number): Buffer {
   return addressMessage.encode({ family: addressFamily(family), index: deviceIndex });
 }
@@ -59,9 +182,13 @@ export function encodeAddressListing(family: Family, deviceIndex: number): Buffe
 export const decodeAddress = (family: Family, body: Buffer): LinkAddress =>
   addressOf(family, addressMessage.decode(body));
 
-function addressOf(family: Family, { header, attributes }: ReturnType<typeof addressMessage.decode>): LinkAddress {
+function addressOf(family: Family, { header, attributes }: Entry): LinkAddress {
   const own = attributes.local ?? attributes.address ?? '';
   const { prefixLength, scope } = header;
   const mask = family === 6 ? unusableMask | temporary : unusableMask;
   return { address: own, prefixLength, scope, family, usable: ((attributes.flags ?? 0) & mask) === 0 };
+}
+
+function interfaceAddressOf(device: string, { address, prefixLength, scope }: LinkAddress): InterfaceAddress {
+  return { kind: 'address', device, address, prefixLength, scope: scope === scopes.global ? 'global' : 'link' };
 }

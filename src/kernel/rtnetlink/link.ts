@@ -1,6 +1,7 @@
 import type { Link } from '../../datapath/objects.ts';
 import { cString, nested, u8, u16, u32 } from '../netlink/field.ts';
 import type { NetlinkSocket } from '../netlink/socket.ts';
+import { mac } from './mac.ts';
 import { message } from './message.ts';
 import { unlessRefused } from './refusal.ts';
 
@@ -10,6 +11,8 @@ const linkMessage = message(
   {
     filter: [29, u32],
     name: [3, cString],
+    mac: [1, mac],
+    mtu: [4, u32],
     info: [18, nested({ kind: [1, cString] })],
   },
 );
@@ -19,6 +22,8 @@ const RTM_GETLINK = 18;
 /** linux/rtnetlink.h, RTEXT_FILTER_*: counters would be half of the answer. */
 const SKIP_STATS = 8;
 const IFF_UP = 1;
+/** Of the text of an Ethernet address; IP tunnels and InfiniBand have addresses of other lengths. */
+const macLength = 17;
 
 /** The network interface with a name (also an alternative one) or an index; `undefined` when there is none. */
 // ip link show dev eth1
@@ -26,6 +31,19 @@ export async function readLink(socket: NetlinkSocket, nameOrIndex: string | numb
   const body = encodeLinkQuery(nameOrIndex);
   const replies = await unlessRefused(socket.request({ type: RTM_GETLINK, flags: 0, body }), 'ENODEV');
   return replies?.[0] && decodeLink(replies[0].body);
+}
+
+/** The names of interfaces by their indexes; one that is gone has none. Throws KernelError. */
+export async function readLinkNames(
+  socket: NetlinkSocket,
+  indexes: Iterable<number | undefined>,
+): Promise<ReadonlyMap<number, string>> {
+  const names = new Map<number, string>();
+  for (const index of new Set(indexes)) {
+    const link = index === undefined ? undefined : await readLink(socket, index);
+    if (link !== undefined) names.set(link.index, link.name);
+  }
+  return names;
 }
 
 /** Takes an interface down; that it is gone is no error. Throws KernelError. */
@@ -55,5 +73,7 @@ export function decodeLink(body: Buffer): Link {
     name: attributes.name ?? '',
     up: (header.flags & IFF_UP) !== 0,
     ...(type !== undefined && { type }),
+    mtu: attributes.mtu ?? 0,
+    ...(attributes.mac?.length === macLength && { mac: attributes.mac }),
   };
 }

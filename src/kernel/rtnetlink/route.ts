@@ -1,12 +1,39 @@
-import { type Address, type Family, familyOf } from '../../base/address.ts';
+import {
+  type Address,
+  addressBytes,
+  addressFromBytes,
+  type Family,
+  familyOf,
+  type Prefix,
+  prefixAddress,
+  prefixLength,
+} from '../../base/address.ts';
 import type { Route } from '../../datapath/objects.ts';
-import { address, u8, u32 } from '../netlink/field.ts';
+import { address, type Field, u8, u16, u32 } from '../netlink/field.ts';
 import { flags, isKernelError, type NetlinkSocket } from '../netlink/socket.ts';
 import { addressFamily } from './family.ts';
-import { readLink } from './link.ts';
+import { readLinkNames } from './link.ts';
 import { message } from './message.ts';
 import { routeProtocol } from './protocol.ts';
 import { unlessRefused } from './refusal.ts';
+
+/** linux/rtnetlink.h, struct rtvia: the next hop of a route of the other family, with its family before it. */
+const foreignHop: Field<Address> = {
+  encode: (value) => Buffer.concat([u16.encode(addressFamily(familyOf(value))), addressBytes(value)]),
+  decode: (bytes) => addressFromBytes(bytes.subarray(2)),
+};
+
+/** linux/rtnetlink.h: struct rtnexthop and what follows it. */
+const hopMessage = message(
+  { length: u16, flags: u8, hops: u8, outputIndex: u32 },
+  { gateway: [5, address], foreignGateway: [18, foreignHop] },
+);
+
+/** The first next hop of a list of them. */
+const firstHop: Field<ReturnType<typeof hopMessage.decode>> = {
+  encode: ({ header, attributes }) => hopMessage.encode(header, attributes),
+  decode: (bytes) => hopMessage.decode(bytes.subarray(0, u16.decode(bytes))),
+};
 
 /** linux/rtnetlink.h: struct rtmsg and RTA_*. */
 const routeMessage = message(
@@ -25,11 +52,14 @@ const routeMessage = message(
     destination: [1, address],
     mark: [16, u32],
     gateway: [5, address],
+    /** RTA_VIA: the next hop when it is of the other family. */
+    foreignGateway: [18, foreignHop],
     priority: [6, u32],
     table: [15, u32],
     outputIndex: [4, u32],
     /** The address to send from. */
     source: [7, address],
+    hops: [9, firstHop],
   },
 );
 
@@ -37,6 +67,8 @@ const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 const RTM_F_LOOKUP_TABLE = 0x1000;
+const RTNH_F_ONLINK = 4;
+const mainTable = 254;
 /** linux/rtnetlink.h, RTN_*: what the kernel does with packets for a destination. */
 const routeTypes = {
   unicast: 1,
@@ -60,12 +92,15 @@ export async function listRoutes(socket: NetlinkSocket, family: Family, table: n
   const entries = (replies ?? []).map((reply) => routeMessage.decode(reply.body));
   // Kernels before 4.20 know no strict checking and list every table of everybody.
   const ours = entries.filter((entry) => entry.header.protocol === routeProtocol && entry.attributes.table === table);
-  const names = await namesOf(socket, ours);
+  const names = await readLinkNames(
+    socket,
+    ours.map(({ attributes }) => attributes.outputIndex),
+  );
   return ours.map((entry) => routeOf(family, entry, names));
 }
 
 /**
- * Makes a route, or puts it in the place of the one with its table and metric, in one step: no packet finds none.
+ * Makes a route, or puts it in the place of the one with its table, destination and metric, in one step: no packet finds none.
  * Throws KernelError.
  *
  * @param deviceIndex of the interface that `route.device` names
@@ -76,12 +111,44 @@ export async function replaceRoute(socket: NetlinkSocket, route: Route, deviceIn
   await socket.request({ type: RTM_NEWROUTE, flags: flags.create | flags.replace, body });
 }
 
-/** Deletes a route of ours; that it is gone already is no error. Throws KernelError. */
+/** Deletes a route of ours; that it is gone already, or its interface, is no error. Throws KernelError. */
 // ip route del default via 192.168.0.1 dev eth1 metric 100 table 500007 protocol 230
 export async function deleteRoute(socket: NetlinkSocket, route: Route, deviceIndex?: number): Promise<void> {
   const body = encodeRoute(route, deviceIndex, scopes.nowhere);
   await unlessRefused(socket.request({ type: RTM_DELROUTE, flags: 0, body }), 'ESRCH');
 }
+
+/** Where the node sends what it has no better route for. */
+export interface DefaultRoute {
+  readonly deviceIndex: number;
+  /** Absent: everything is on the link. */
+  readonly via?: Address;
+}
+
+/**
+ * The default route of the main table, whoever made it: the one with the lowest metric that leads to an interface, and
+ * of one with several next hops the first. `undefined` when there is none. Throws KernelError.
+ */
+// ip route show default
+export async function defaultRoute(socket: NetlinkSocket, family: Family): Promise<DefaultRoute | undefined> {
+  const body = routeMessage.encode({ family: addressFamily(family) }, { table: mainTable });
+  const replies = await unlessRefused(socket.dump({ type: RTM_GETROUTE, flags: 0, body }), 'ENOENT');
+  const entries = (replies ?? []).map((reply) => routeMessage.decode(reply.body)).filter(isDefault);
+  const [best] = entries.sort((a, b) => metricOf(a) - metricOf(b));
+  if (best === undefined) return undefined;
+  const outputIndex = best.attributes.outputIndex ?? best.attributes.hops?.header.outputIndex;
+  const via = hopOf(best.attributes) ?? (best.attributes.hops && hopOf(best.attributes.hops.attributes));
+  return outputIndex === undefined ? undefined : { deviceIndex: outputIndex, ...(via !== undefined && { via }) };
+}
+
+/** Not those for the packets of some sources only. */
+function isDefault({ header, attributes }: Entry): boolean {
+  const { table, outputIndex, hops } = attributes;
+  const leadsOn = header.type === routeTypes.unicast && (outputIndex ?? hops) !== undefined;
+  return leadsOn && table === mainTable && header.destinationLength === 0 && header.sourceLength === 0;
+}
+
+const metricOf = ({ attributes }: Entry): number => attributes.priority ?? 0;
 
 /** The way that a packet would take. */
 export interface RouteLookup {
@@ -119,9 +186,23 @@ export function encodeRouteListing(family: Family, table: number): Buffer {
 
 /** The body of a message that makes a route, or deletes it if `scope` says so. */
 export function encodeRoute(route: Route, deviceIndex?: number, scope = scopeOf(route)): Buffer {
+  const { family, type, destination, via, metric, table } = route;
   return routeMessage.encode(
-    { family: addressFamily(route.family), protocol: routeProtocol, scope, type: routeTypes[route.type] },
-    { gateway: route.via, priority: route.metric, table: route.table, outputIndex: deviceIndex },
+    {
+      family: addressFamily(family),
+      destinationLength: destination === undefined ? 0 : prefixLength(destination),
+      protocol: routeProtocol,
+      scope,
+      type: routeTypes[type],
+      flags: route.onlink ? RTNH_F_ONLINK : 0,
+    },
+    {
+      destination: destination && prefixAddress(destination),
+      ...(via !== undefined && (familyOf(via) === family ? { gateway: via } : { foreignGateway: via })),
+      priority: metric,
+      table,
+      outputIndex: deviceIndex,
+    },
   );
 }
 
@@ -143,37 +224,37 @@ type Entry = ReturnType<typeof routeMessage.decode>;
 /** The way that an answer holds. */
 export function decodeLookup(body: Buffer): RouteLookup {
   const { header, attributes } = routeMessage.decode(body);
+  const via = hopOf(attributes);
   const types = Object.keys(routeTypes) as RouteLookup['type'][];
   return {
     type: types.find((name) => routeTypes[name] === header.type) ?? 'unicast',
     ...(attributes.outputIndex !== undefined && { deviceIndex: attributes.outputIndex }),
-    ...(attributes.gateway !== undefined && { via: attributes.gateway }),
+    ...(via !== undefined && { via }),
     ...(attributes.table !== undefined && { table: attributes.table }),
     ...(attributes.source !== undefined && { source: attributes.source }),
   };
 }
 
 function routeOf(family: Family, { header, attributes }: Entry, names: ReadonlyMap<number, string>): Route {
-  const { table = 0, priority: metric = 0, gateway: via, outputIndex } = attributes;
+  const { table = 0, priority: metric = 0, outputIndex } = attributes;
+  const destination = destinationOf(attributes.destination, header.destinationLength);
+  const what = { kind: 'route', family, table, ...(destination !== undefined && { destination }) } as const;
   // IPv6 says that unreachable routes go to `lo`.
-  if (header.type !== routeTypes.unicast) return { kind: 'route', family, table, type: 'unreachable', metric };
+  if (header.type !== routeTypes.unicast) return { ...what, type: 'unreachable', metric };
   const device = outputIndex === undefined ? undefined : names.get(outputIndex);
+  const via = hopOf(attributes);
   return {
-    kind: 'route',
-    family,
-    table,
+    ...what,
     type: 'unicast',
     ...(device !== undefined && { device }),
     ...(via !== undefined && { via }),
+    ...(header.flags & RTNH_F_ONLINK && { onlink: true }),
     metric,
   };
 }
 
-async function namesOf(socket: NetlinkSocket, entries: readonly Entry[]): Promise<ReadonlyMap<number, string>> {
-  const names = new Map<number, string>();
-  for (const index of new Set(entries.map((entry) => entry.attributes.outputIndex))) {
-    const link = index === undefined ? undefined : await readLink(socket, index);
-    if (link !== undefined) names.set(link.index, link.name);
-  }
-  return names;
+function destinationOf(address: Address | undefined, length: number): Prefix | undefined {
+  return address === undefined || length === 0 ? undefined : `${address}/${length}`;
 }
+
+const hopOf = ({ gateway, foreignGateway }: Entry['attributes']): Address | undefined => gateway ?? foreignGateway;

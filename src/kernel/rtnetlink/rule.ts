@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Family } from '../../base/address.ts';
 import type { PolicyRule } from '../../datapath/objects.ts';
-import { u8, u32 } from '../netlink/field.ts';
+import { cString, u8, u32 } from '../netlink/field.ts';
 import { flags, isKernelError, type NetlinkSocket } from '../netlink/socket.ts';
 import { addressFamily } from './family.ts';
 import { message } from './message.ts';
@@ -30,6 +30,7 @@ const ruleMessage = message(
     flags: u32,
   },
   {
+    input: [3, cString],
     priority: [6, u32],
     fwmark: [10, u32],
     fwmask: [16, u32],
@@ -43,7 +44,7 @@ const RTM_NEWRULE = 32;
 const RTM_DELRULE = 33;
 const RTM_GETRULE = 34;
 const FIB_RULE_INVERT = 2;
-const actions = { lookup: 1, goto: 2, nop: 3 } as const;
+const actions = { lookup: 1, goto: 2, nop: 3, unreachable: 7 } as const;
 
 /** All rules of a family, in the kernel's order, foreign ones too. */
 // ip rule show
@@ -82,8 +83,13 @@ async function isListed(socket: NetlinkSocket, rule: PolicyRule): Promise<boolea
 export function encodeRule(rule: PolicyRule): Buffer {
   const { code, ...target } = encodeAction(rule.action);
   return ruleMessage.encode(
-    { family: addressFamily(rule.family), action: code, flags: rule.invert ? FIB_RULE_INVERT : 0 },
     {
+      family: addressFamily(rule.family),
+      action: code,
+      flags: rule.invert ? FIB_RULE_INVERT : 0,
+    },
+    {
+      input: rule.input,
       priority: rule.priority,
       fwmark: rule.fwmark?.value,
       fwmask: rule.fwmark?.mask,
@@ -94,7 +100,7 @@ export function encodeRule(rule: PolicyRule): Buffer {
 }
 
 function encodeAction(action: PolicyRule['action']): { code: number; table?: number; goto?: number } {
-  if (action === 'nop') return { code: actions.nop };
+  if (typeof action === 'string') return { code: actions[action] };
   if ('goto' in action) return { code: actions.goto, goto: action.goto };
   return { code: actions.lookup, table: action.lookup };
 }
@@ -102,12 +108,13 @@ function encodeAction(action: PolicyRule['action']): { code: number; table?: num
 /** The rule that a message of a listing holds. The kernel leaves out what is 0, but for the mask of a mark. */
 export function decodeRule(family: Family, body: Buffer): ObservedPolicyRule {
   const { header, attributes } = ruleMessage.decode(body);
-  const { priority = 0, fwmark = 0, fwmask = 0, table = 0, goto = 0, protocol = 0 } = attributes;
+  const { priority = 0, fwmark = 0, fwmask = 0, table = 0, goto = 0, protocol = 0, input } = attributes;
   return {
     kind: 'rule',
     family,
     priority,
     action: decodeAction(header.action, table, goto),
+    ...(input !== undefined && { input }),
     ...(fwmask !== 0 && { fwmark: { value: fwmark, mask: fwmask } }),
     ...(header.flags & FIB_RULE_INVERT && { invert: true }),
     protocol,
@@ -117,5 +124,6 @@ export function decodeRule(family: Family, body: Buffer): ObservedPolicyRule {
 function decodeAction(code: number, table: number, target: number): ObservedPolicyRule['action'] {
   if (code === actions.lookup) return { lookup: table };
   if (code === actions.goto) return { goto: target };
-  return code === actions.nop ? 'nop' : { other: code };
+  if (code === actions.nop) return 'nop';
+  return code === actions.unreachable ? 'unreachable' : { other: code };
 }

@@ -1,4 +1,4 @@
-"""ask.py tcp|udp|icmp ADDRESS [PORT [BYTES]]: asks once and prints the answer; ends with 1 when there is none. The
+"""ask.py tcp|udp|icmp ADDRESS [PORT [BYTES [SOURCE-PORT]]]: asks once and prints the answer; ends with 1 when there is none. The
 first packet is the only one: nothing is repeated but what TCP itself repeats. BYTES is how long a question by UDP is."""
 
 import os
@@ -9,16 +9,24 @@ import sys
 SECONDS = 2
 
 
+def connected(family, kind, address, port):
+    s = socket.socket(family, kind)
+    s.settimeout(SECONDS)
+    if family == socket.AF_INET6:
+        # The same source port is free for IPv4, which somebody may ask by at the same time.
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    s.bind(("", source_port))
+    s.connect((address, port))
+    return s
+
+
 def ask_tcp(family, address, port):
-    with socket.create_connection((address, port), SECONDS) as s:
-        s.settimeout(SECONDS)
+    with connected(family, socket.SOCK_STREAM, address, port) as s:
         return s.makefile().readline().strip()
 
 
 def ask_udp(family, address, port):
-    s = socket.socket(family, socket.SOCK_DGRAM)
-    s.settimeout(SECONDS)
-    s.connect((address, port))
+    s = connected(family, socket.SOCK_DGRAM, address, port)
     s.send(b"?" * size)
     return s.recv(2048).decode().strip()
 
@@ -49,6 +57,7 @@ def fold(*words):
 protocol, address = sys.argv[1:3]
 port = int(sys.argv[3]) if len(sys.argv) > 3 else 0
 size = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+source_port = int(sys.argv[5]) if len(sys.argv) > 5 else 0
 family = socket.AF_INET6 if ":" in address else socket.AF_INET
 try:
     print({"tcp": ask_tcp, "udp": ask_udp, "icmp": ask_icmp}[protocol](family, address, port))

@@ -3,7 +3,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { CommanderError } from 'commander';
 import { EgressError } from '../../../src/base/errors.ts';
 import { commandLine } from '../../../src/cli/program.ts';
-import { added, type FakeMachine, newMachine, stateOf } from '../support/fake-machine.ts';
+import { added, type FakeMachine, held, newMachine, newNode, noCounters, stateOf } from '../support/fake-machine.ts';
 
 /** How a command ended, and what it did. */
 interface Outcome {
@@ -14,7 +14,11 @@ interface Outcome {
 }
 
 /** Runs a command line on a machine; without one nothing may be opened. */
-async function run(words: readonly string[], machine?: FakeMachine): Promise<Outcome> {
+async function run(
+  words: readonly string[],
+  machine?: FakeMachine,
+  files: Readonly<Record<string, string>> = {},
+): Promise<Outcome> {
   const [written, dataDirs] = [[] as string[], [] as string[]];
   let exitCode = 0;
   const program = commandLine({
@@ -29,9 +33,13 @@ async function run(words: readonly string[], machine?: FakeMachine): Promise<Out
       assert.ok(machine, 'nothing was expected to be opened');
       return machine;
     },
+    openService: () => assert.fail('no command was expected to go on'),
+    readFile: (path) => files[path],
   });
   // Quiet: what commander says of a wrong call goes to stderr by default.
-  for (const command of [program, ...program.commands]) command.configureOutput({ writeErr: () => {} });
+  for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
+    command.configureOutput({ writeErr: () => {} });
+  }
   const error = await program.parseAsync([...words], { from: 'user' }).then(
     () => undefined,
     (reason: unknown) => reason,
@@ -42,11 +50,14 @@ async function run(words: readonly string[], machine?: FakeMachine): Promise<Out
 const codeOf = ({ error }: Outcome) => (error instanceof CommanderError ? error.code : error);
 
 describe('--help', () => {
+  const onGateway = ['--policy <file>', '--node <address>', '--data-dir <dir>', '--dry-run'];
   /** What each command takes, and nothing is left out. */
   const options: Readonly<Record<string, readonly string[]>> = {
     status: ['--data-dir <dir>', '--json'],
     check: ['--data-dir <dir>', '--json'],
     gc: ['--data-dir <dir>', '--json', '--dry-run'],
+    gateway: [...onGateway, '--down', '--watch'],
+    'exit move': [...onGateway, '--to <address>'],
     version: ['--json'],
   };
 
@@ -54,13 +65,18 @@ describe('--help', () => {
     const outcome = await run(['--help']);
     assert.equal(codeOf(outcome), 'commander.helpDisplayed');
     const listed = [...outcome.stdout.matchAll(/^ {2}(\w+) /gm)].map((match) => match[1]);
-    assert.deepEqual(listed.sort(), Object.keys(options).sort());
+    assert.deepEqual(
+      listed.sort(),
+      Object.keys(options)
+        .map((command) => command.split(' ')[0])
+        .sort(),
+    );
   });
 
   for (const [command, expected] of Object.entries(options)) {
     test(`of ${command} says what it does, and lists its options with what they are for`, async () => {
-      const { stdout } = await run([command, '--help']);
-      assert.match(stdout, new RegExp(`^Usage: egress ${command} \\[options\\]\n\n\\w`));
+      const { stdout } = await run([...command.split(' '), '--help']);
+      assert.match(stdout, new RegExp(`^Usage: egress ${command} \\[options\\]( <name>)?\n\n\\w`));
       const listed = [...stdout.matchAll(/^ {2}(-.*?) {2,}\w/gm)].map((match) => match[1]);
       assert.deepEqual(listed.sort(), [...expected, '-h, --help'].sort());
     });
@@ -75,6 +91,11 @@ describe('a wrong call', () => {
     ['commander.unknownOption', ['--version']],
     ['commander.optionMissingArgument', ['status', '--data-dir']],
     ['commander.excessArguments', ['gc', 'pods']],
+    ['commander.unknownCommand', ['exit', 'mvoe']],
+    ['commander.missingArgument', ['exit', 'move', '--to', '172.18.0.7']],
+    ['commander.missingMandatoryOptionValue', ['exit', 'move', 'shared']],
+    ['commander.conflictingOption', ['gateway', '--watch', '--down']],
+    ['commander.conflictingOption', ['gateway', '--watch', '--dry-run']],
   ];
   for (const [code, words] of rows) {
     test(`like "egress ${words.join(' ')}" is refused and does nothing`, async () => {
@@ -90,8 +111,7 @@ async function machineWithPod(t: TestContext, options: { readonly isDead: boolea
   const machine = newMachine(t);
   await added(machine, 'a', '10.0.0.5');
   if (options.isDead) machine.host.links.delete('veth1');
-  const none = { packets: 0n, bytes: 0n };
-  machine.host.counters = { steered: new Map(), left: new Map(), pods: new Map(), dropped: none, guarded: none };
+  machine.host.counters = noCounters;
   return machine;
 }
 
@@ -153,11 +173,47 @@ pods/a/eth0 would be taken down
     assert.deepEqual(stateOf(machine), before);
   });
 
+  const policyFile = JSON.stringify({
+    nodes: [{ address: '172.18.0.5' }, { address: '172.18.0.6' }],
+    exits: [
+      {
+        ...{ name: 'shared', id: 50, gateways: ['172.18.0.6', '172.18.0.7'] },
+        ...{ interface: 'eth1', addresses: ['192.0.2.50'] },
+      },
+    ],
+  });
+
+  test('gateway serves what the policy file says, --down takes it down', async (t) => {
+    const machine = newNode(t, '172.18.0.6');
+    const before = stateOf(machine);
+    const files = { '/etc/cni/egress/policy.json': policyFile };
+    assert.match((await run(['gateway'], machine, files)).stdout, /^Exit "shared" is served here and leaves by eth1/);
+    assert.match((await run(['gateway', '--down'], machine, files)).stdout, /^No exit is served/);
+    assert.deepEqual(stateOf(machine), before);
+  });
+
+  test('gateway takes the node’s address and the policy file that it is told', async (t) => {
+    const machine = newNode(t, '172.18.0.6');
+    machine.host.linkAddresses.set('eth2', [held('172.18.0.5')]);
+    const wrong = await run(['gateway', '--policy', '/p', '--node', '172.18.0.5'], machine, { '/p': policyFile });
+    assert.ok(wrong.error instanceof EgressError && wrong.error.code === 'unknown-exit', String(wrong.error));
+    const right = await run(['gateway', '--policy', '/p', '--node', '172.18.0.6'], machine, { '/p': policyFile });
+    assert.match(right.stdout, /^Exit "shared" is served here/);
+  });
+
+  test('exit move lets the exit leave from another gateway', async (t) => {
+    const machine = newNode(t, '172.18.0.5');
+    const words = ['exit', 'move', 'shared', '--to', '172.18.0.7', '--policy', '/p', '--data-dir', '/state'];
+    const outcome = await run(words, machine, { '/p': policyFile });
+    assert.match(outcome.stdout, /^No exit is served or used on this node\.$/m);
+    assert.deepEqual([machine.store.loadMoves(), outcome.dataDirs], [{ shared: '172.18.0.7' }, ['/state']]);
+  });
+
   test('version says which versions it speaks, and whether the kernel answers', async (t) => {
     const machine = newMachine(t);
     const text = 'egress 1.2.3\nCNI specification 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0\nnetlink';
     assert.equal((await run(['version'], machine)).stdout, `${text} does not answer\n`);
-    machine.host.links.set('lo', { index: 1, name: 'lo', up: true });
+    machine.host.links.set('lo', { index: 1, name: 'lo', up: true, mtu: 1500 });
     assert.equal((await run(['version'], machine)).stdout, `${text} works\n`);
     assert.deepEqual(JSON.parse((await run(['version', '--json'], machine)).stdout), {
       version: '1.2.3',

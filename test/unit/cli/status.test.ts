@@ -3,19 +3,13 @@ import { describe, test } from 'node:test';
 import { toJson } from '../../../src/cli/command.ts';
 import { printStatus, readStatus, type Status } from '../../../src/cli/status.ts';
 import type { Counters } from '../../../src/datapath/host.ts';
-import { added, newMachine, policyTo } from '../support/fake-machine.ts';
+import { bringUp } from '../../../src/gateway/gateway.ts';
+import { added, gatewayConfiguration, newMachine, newNode, noCounters, policyTo } from '../support/fake-machine.ts';
 
 const counter = (packets: number, bytes = 100 * packets) => ({ packets: BigInt(packets), bytes: BigInt(bytes) });
 
 /** What a table has counted that nothing went through, but for the changes. */
-const counters = (changes: Partial<Counters>): Counters => ({
-  steered: new Map(),
-  left: new Map(),
-  pods: new Map(),
-  dropped: counter(0),
-  guarded: counter(0),
-  ...changes,
-});
+const counters = (changes: Partial<Counters>): Counters => ({ ...noCounters, ...changes });
 
 const status: Status = {
   exits: [
@@ -69,15 +63,46 @@ describe('the status', () => {
   test('is two tables and a sum for a person', () => {
     assert.equal(
       printStatus(status, false),
-      `EXIT      ID   INTERFACE  ADDRESS                       NEXT HOP                              STEERED  LEFT  DROPPED
-partners  7    eth1       192.168.0.245, fd00:168::245  192.168.0.1 (reachable), fd00:168::1  1200     1198  2
-backup    300  eth2       172.19.0.5                    on link                               0        0     0
+      `EXIT      ID   INTERFACE  ADDRESS                       NEXT HOP                              SERVED  STEERED  LEFT  DROPPED
+partners  7    eth1       192.168.0.245, fd00:168::245  192.168.0.1 (reachable), fd00:168::1          1200     1198  2
+backup    300  eth2       172.19.0.5                    on link                                       0        0     0
 
 POD            ADDRESS               EXITS           PACKETS
 default/web-0  10.0.0.174, fd00::ae  partners, drop  1300
 0123456789abc  10.0.0.9              backup          0
 
 Dropped by policy: 100 packets. Kept from leaving wrongly: 3 packets.
+`,
+    );
+  });
+
+  test('tells of a gateway what it served for others, and of an exit behind one where it leaves', () => {
+    const [partners, backup] = status.exits;
+    assert.ok(partners && backup);
+    const printed = printStatus(
+      {
+        ...{ pods: [], dropped: counter(0), guarded: counter(0) },
+        exits: [
+          { ...partners, served: counter(700) },
+          { ...backup, device: 'egress0', gateway: '172.18.0.6' },
+        ],
+        tunnel: {
+          ...{ vni: 14597, port: 4788, local: '172.18.0.5', mtu: 1450 },
+          ...{ unserved: counter(4), strangers: counter(5) },
+        },
+      },
+      false,
+    );
+    assert.equal(
+      printed,
+      `EXIT      ID   INTERFACE  ADDRESS                       NEXT HOP                              SERVED  STEERED  LEFT  DROPPED
+partners  7    eth1       192.168.0.245, fd00:168::245  192.168.0.1 (reachable), fd00:168::1  700     1200     1198  2
+backup    300  egress0    172.19.0.5                    gateway 172.18.0.6                            0        0     0
+
+Dropped by policy: 0 packets. Kept from leaving wrongly: 0 packets.
+
+Tunnel: VXLAN 14597 on UDP port 4788, from 172.18.0.5, MTU 1450.
+Came for an exit that is not served here: 4 packets. From strangers: 5 packets.
 `,
     );
   });
@@ -90,7 +115,7 @@ Dropped by policy: 100 packets. Kept from leaving wrongly: 3 packets.
   });
 
   test('of a node without pods is a sentence', () => {
-    assert.equal(printStatus({ ...status, pods: [] }, false), 'No pod on this node has an egress policy.\n');
+    assert.equal(printStatus({ ...status, exits: [], pods: [] }, false), 'No pod on this node has an egress policy.\n');
   });
 
   test('is numbers, not texts, for programs', () => {
@@ -115,13 +140,13 @@ describe('what the status says', () => {
     await added(machine, 'a', '10.0.0.5');
     await added(machine, 'b', '10.0.0.6', { configuration: policyTo('drop') });
     machine.host.neighbours.set('192.168.0.1', 'stale');
-    machine.host.counters = {
+    machine.host.counters = counters({
       steered: new Map([[7, counter(10)]]),
       left: new Map([[7, counter(8)]]),
       pods: new Map([['pods/a/eth0', counter(12)]]),
       dropped: counter(5),
       guarded: counter(2),
-    };
+    });
     const { exits, pods, dropped, guarded } = await readStatus(machine);
     assert.deepEqual(exits, [
       {
@@ -142,6 +167,35 @@ describe('what the status says', () => {
       ],
     );
     assert.deepEqual([dropped, guarded], [counter(5), counter(2)]);
+  });
+
+  test('has the gateway of an exit that leaves elsewhere, and what the tunnel refused', async (t) => {
+    const machine = newNode(t, '172.18.0.5');
+    await added(machine, 'a', '10.0.0.5', { configuration: gatewayConfiguration() });
+    machine.host.counters = counters({ unserved: counter(4), strangers: counter(5) });
+    const { exits, tunnel } = await readStatus(machine);
+    assert.deepEqual(
+      exits.map(({ name, gateway, served }) => [name, gateway, served]),
+      [['shared', '172.18.0.6', undefined]],
+    );
+    assert.deepEqual(tunnel, {
+      ...{ vni: 14597, port: 4788, local: '172.18.0.5', mtu: 1450 },
+      ...{ unserved: counter(4), strangers: counter(5) },
+    });
+  });
+
+  test('has what a gateway served, without any pod of its own', async (t) => {
+    const machine = newNode(t, '172.18.0.6');
+    await bringUp(machine, gatewayConfiguration());
+    machine.host.counters = counters({ served: new Map([[50, counter(9)]]), steered: new Map([[50, counter(9)]]) });
+    const { exits, pods } = await readStatus(machine);
+    assert.deepEqual(pods, []);
+    assert.deepEqual(
+      exits.map(({ name, gateway, served }) => [name, gateway, served]),
+      [['shared', undefined, counter(9)]],
+    );
+    machine.host.counters = counters({});
+    assert.deepEqual((await readStatus(machine)).exits[0]?.served, counter(0));
   });
 
   test('has the pods in the order of the names that it prints', async (t) => {

@@ -67,7 +67,7 @@ describe('ADD', () => {
 
   test('remembers only the host’s end of a pair: a bridge must never be set down', async (t) => {
     const machine = newMachine(t);
-    machine.host.links.set('cni0', { index: 99, name: 'cni0', up: true, type: 'bridge' });
+    machine.host.links.set('cni0', { index: 99, name: 'cni0', up: true, mtu: 1500, type: 'bridge' });
     const { prevResult } = request('a', '10.0.0.5');
     const attachment = await added(machine, 'a', '10.0.0.5', {
       prevResult: { ...prevResult, hostInterfaces: ['cni0', 'veth1', 'gone'] },
@@ -162,7 +162,7 @@ describe('ADD with another outcome than before', () => {
     await check(machine, attachment, true);
     const { kernel } = stateOf(machine);
     assert.deepEqual(Object.keys(kernel).filter((key) => key.includes('lanes4 ')).length, 1);
-    assert.deepEqual(kernel['route 4 500007 unicast'], {
+    assert.deepEqual(kernel['route 4 500007 default unicast'], {
       kind: 'route',
       family: 4,
       table: 500007,

@@ -55,7 +55,7 @@ describe('DEL', () => {
   test('leaves an interface up that is another one of the same name by now', async (t) => {
     const machine = newMachine(t);
     const attachment = await added(machine, 'a', '10.0.0.5');
-    machine.host.links.set('veth1', { index: 1000, name: 'veth1', up: true, type: 'veth' });
+    machine.host.links.set('veth1', { index: 1000, name: 'veth1', up: true, mtu: 1500, type: 'veth' });
     await del(machine, attachment, []);
     assert.deepEqual(machine.host.setDownLinks, []);
   });

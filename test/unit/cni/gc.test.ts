@@ -77,7 +77,7 @@ describe('a dead attachment', () => {
     const machine = newMachine(t);
     const attachment = await added(machine, 'a', '10.0.0.5');
     assert.deepEqual(await findDead(machine), []);
-    machine.host.links.set('veth1', { index: 1000, name: 'veth1', up: true });
+    machine.host.links.set('veth1', { index: 1000, name: 'veth1', up: true, mtu: 1500 });
     assert.deepEqual(
       (await findDead(machine)).map(({ containerId }) => containerId),
       [attachment.containerId],
@@ -88,7 +88,7 @@ describe('a dead attachment', () => {
 
   test('is not one whose interface on the host is no veth: what became of that nobody knows', async (t) => {
     const machine = newMachine(t);
-    machine.host.links.set('tap1', { index: 50, name: 'tap1', up: true, type: 'tun' });
+    machine.host.links.set('tap1', { index: 50, name: 'tap1', up: true, mtu: 1500, type: 'tun' });
     const { prevResult } = request('a', '10.0.0.5');
     await added(machine, 'a', '10.0.0.5', { prevResult: { ...prevResult, hostInterfaces: ['tap1'] } });
     assert.deepEqual(await findDead(machine), []);

@@ -3,13 +3,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { publishedFiles } from '../../../install/schema.ts';
 import { EgressError } from '../../../src/base/errors.ts';
-import { readChainEntry, readConfiguration } from '../../../src/config/read.ts';
+import { readChainEntry, readConfiguration, readPolicy } from '../../../src/config/read.ts';
 import { programFor } from '../../../src/policy/program.ts';
 
 const conf = new URL('../../../conf/', import.meta.url);
 const example = (file: string): string => readFileSync(new URL(file, conf), 'utf8');
-const readExample = (file: string) =>
-  readConfiguration({ type: 'egress', policyFile: `/${file}` }, () => example(file));
+const readExample = (file: string) => readPolicy(`/${file}`, () => example(file));
 
 describe('what is generated from the schema', () => {
   for (const [path, content] of publishedFiles()) {
@@ -17,6 +16,13 @@ describe('what is generated from the schema', () => {
       assert.equal(readFileSync(path, 'utf8'), content);
     });
   }
+
+  test('the schema of exits says what an exit must have', () => {
+    const { exits } = JSON.parse(example('policy.schema.json')).properties;
+    assert.deepEqual(exits.items.anyOf, [{ required: ['interface'] }, { required: ['gateways'] }]);
+    assert.deepEqual(exits.items.dependentRequired, { nextHop: ['interface'], gateways: ['addresses'] });
+    assert.equal(exits.items.properties.gateways.uniqueItems, true);
+  });
 
   interface Described {
     readonly description?: string;
@@ -31,13 +37,21 @@ describe('what is generated from the schema', () => {
     ]);
   }
 
+  /** Every option, as the table calls it. */
+  function optionsOf({ properties = {} }: Described, prefix = ''): string[] {
+    return Object.entries(properties).flatMap(([key, option]) => [
+      prefix + key,
+      ...optionsOf(option.items ?? option, `${prefix}${key}${option.items ? '[]' : ''}.`),
+    ]);
+  }
+
   for (const file of ['policy.schema.json', 'chain-entry.schema.json']) {
     test(`${file} describes every option`, () => assert.deepEqual(undescribed(JSON.parse(example(file))), []));
   }
 
   test('the table in README.md has a row for every option of both documents', () => {
     const options = ['policy.schema.json', 'chain-entry.schema.json'].flatMap((file) =>
-      Object.keys((JSON.parse(example(file)) as Described).properties ?? {}),
+      optionsOf(JSON.parse(example(file))),
     );
     assert.deepEqual(
       options.filter((option) => !example('README.md').includes(`\n| \`${option}\` `)),
@@ -49,7 +63,7 @@ describe('what is generated from the schema', () => {
 describe('the examples', () => {
   test('are all tested here', () => {
     const files = readdirSync(conf).filter((file) => !/\.schema\.json$|README/.test(file));
-    assert.deepEqual(files.sort(), ['10-bridge-egress.conflist', 'policy.json']);
+    assert.deepEqual(files.sort(), ['10-bridge-egress.conflist', 'gateway.json', 'policy.json']);
   });
 
   test('10-bridge-egress.conflist puts egress behind a plugin that routes pods through the host', () => {
@@ -58,7 +72,8 @@ describe('the examples', () => {
     assert.deepEqual([bridge.type, bridge.isGateway, bridge.ipMasq, plugins.length], ['bridge', true, true, 2]);
     // What the runtime makes of an entry (CNI specification, "Deriving execution configuration from plugin configuration").
     const entry = readChainEntry({ ...egress, cniVersion, name, prevResult: {}, runtimeConfig: {} });
-    assert.doesNotThrow(() => readConfiguration(entry, () => example('policy.json')));
+    for (const file of ['policy.json', 'gateway.json'])
+      assert.doesNotThrow(() => readConfiguration(entry, () => example(file)));
   });
 
   test('policy.json does what README.md says of it', () => {
@@ -75,6 +90,26 @@ describe('the examples', () => {
     assert.deepEqual(programOf('partner-x'), ['partner-lan 4', 'intranet 4', 'partner-apps 4', 'partner-apps 6']);
     assert.deepEqual(programOf('default'), ['partner-lan 4']);
     assert.deepEqual(programOf('sandbox'), ['sealed 4', 'sealed 6']);
+  });
+
+  test('gateway.json does what README.md says of it', () => {
+    const { policies, exits, nodes, tunnel } = readExample('gateway.json');
+    const [internet] = exits;
+    assert.deepEqual(internet?.addresses, { 4: '172.18.0.33', 6: 'fd00:172::33' });
+    assert.deepEqual(internet.gateways, ['172.18.0.3', '172.18.0.4']);
+    assert.deepEqual(
+      tunnel.sources,
+      nodes.map(({ address }) => `${address}/32`),
+    );
+    const programOf = (namespace: string) =>
+      programFor(policies, { namespace }).map(({ exit, family }) => `${exit} ${family}`);
+    assert.deepEqual(programOf('default'), ['internet 4', 'internet 6']);
+    assert.deepEqual(programOf('other'), []);
+  });
+
+  test('gateway.json does with replies by the tunnel, too', () => {
+    const overlay = { ...JSON.parse(example('gateway.json')), tunnel: { replyPath: 'tunnel' } };
+    assert.doesNotThrow(() => readPolicy('/gateway.json', () => JSON.stringify(overlay)));
   });
 
   test('README.md shows mistakes as they are really told', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { readChainEntry } from '../../../src/config/read.ts';
+import { readChainEntry, readPolicy } from '../../../src/config/read.ts';
 import { defaults } from '../../../src/config/schema.ts';
 import { exit, policy, read, readFileOf, refusalOf } from './samples.ts';
 
@@ -13,6 +13,9 @@ describe('without any option', () => {
       dataDir: '/var/lib/cni/egress',
       logFile: undefined,
       logLevel: 'info',
+      node: undefined,
+      nodes: [],
+      tunnel: { vni: 14597, port: 4788, replyPath: 'direct', sources: [] },
       clusterCIDRs: ['169.254.0.0/16', 'fe80::/10'],
       exits: [],
       policies: [],
@@ -21,7 +24,17 @@ describe('without any option', () => {
 
   test('exits and policies are filled in', () => {
     const { exits, policies } = read({ exits: [exit], policies: [policy] });
-    assert.deepEqual(exits, [{ name: 'partners', id: 14454, interface: 'eth1', nextHops: {}, addresses: {} }]);
+    assert.deepEqual(exits, [
+      {
+        name: 'partners',
+        id: 14454,
+        gateways: [],
+        interface: 'eth1',
+        nextHops: {},
+        addresses: {},
+        onUnavailable: 'drop',
+      },
+    ]);
     assert.deepEqual(policies, [{ ...policy, destinations: ['0.0.0.0/0', '::/0'], except: [], priority: 0 }]);
   });
 });
@@ -35,8 +48,10 @@ describe('options', () => {
     assert.deepEqual(exits[0], {
       ...exit,
       id: 9,
+      gateways: [],
       nextHops: { 4: '192.168.0.1', 6: 'fe80::1' },
       addresses: { 4: '192.168.0.245', 6: 'fd00::245' },
+      onUnavailable: 'drop',
     });
     assert.deepEqual(policies[0]?.destinations, ['10.0.0.0/8', '192.0.2.1/32']);
     assert.deepEqual(policies[0]?.except, ['fd00::/8']);
@@ -62,6 +77,18 @@ describe('options', () => {
     ]);
   });
 
+  test('a node without pods is known, too', () => {
+    const { node, nodes } = read({
+      node: 'FD00::02',
+      nodes: [{ address: 'FD00::02' }, { address: '172.16.0.3', podCIDRs: ['10.0.3.1/24'] }],
+    });
+    assert.equal(node, 'fd00::2');
+    assert.deepEqual(nodes, [
+      { address: 'fd00::2', podCIDRs: [] },
+      { address: '172.16.0.3', podCIDRs: ['10.0.3.0/24'] },
+    ]);
+  });
+
   for (const [written, flag] of [
     [0x4000, 0x4000],
     ['0x00200000', 0x200000],
@@ -73,9 +100,9 @@ describe('options', () => {
   }
 
   test('of the chain entry alone are taken as they are', () => {
-    const options = { dataDir: '/d', logFile: '/l', logLevel: 'silent' };
-    const { dataDir, logFile, logLevel } = read(options);
-    assert.deepEqual({ dataDir, logFile, logLevel }, options);
+    const options = { node: '172.18.0.5', dataDir: '/d', logFile: '/l', logLevel: 'silent' };
+    const { node, dataDir, logFile, logLevel } = read(options);
+    assert.deepEqual({ node, dataDir, logFile, logLevel }, options);
   });
 });
 
@@ -150,6 +177,31 @@ describe('the policy file', () => {
       refusalOf(() => readFileOf('{"policies": [], "exits": [], "policies": []}')),
       ['invalid-configuration', '/p.json#/policies: the key is there more than once'],
     );
+  });
+});
+
+describe('a policy file without a chain entry', () => {
+  const file = { exits: [exit], policies: [policy] };
+
+  test('makes the configuration that an entry with nothing but its path makes', () => {
+    const asked: string[] = [];
+    const readFile = (path: string) => {
+      asked.push(path);
+      return JSON.stringify(file);
+    };
+    assert.deepEqual(readPolicy('/q.json', readFile), read(file));
+    assert.deepEqual(asked, ['/q.json']);
+  });
+
+  test('must exist', () => {
+    const missing = () => readPolicy('/q.json', () => undefined);
+    assert.deepEqual(refusalOf(missing), ['try-again', 'Policy file /q.json does not exist']);
+  });
+
+  test('is judged like that of an entry', () => {
+    const contradiction = () => readPolicy('/q.json', () => JSON.stringify({ policies: [policy] }));
+    const line = '/q.json#/policies/0/exit: unknown exit "partners", expected one of "node", "drop"';
+    assert.deepEqual(refusalOf(contradiction), ['invalid-configuration', line]);
   });
 });
 

@@ -24,3 +24,9 @@ export function refusalOf(action: () => unknown): [code: string, ...lines: strin
 
 export const exit = { name: 'partners', interface: 'eth1' };
 export const policy = { name: 'p', namespaces: ['*'], exit: 'partners' };
+export const gateway = {
+  name: 'internet',
+  gateways: ['172.18.0.3', '172.18.0.4'],
+  addresses: ['172.18.0.33', 'fd00:172::33'],
+};
+export const node = { address: '172.18.0.5' };

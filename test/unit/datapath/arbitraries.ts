@@ -3,11 +3,12 @@ import { type Address, familyOf, parseAddress } from '../../../src/base/address.
 import type { NodeState, SteeredAttachment } from '../../../src/datapath/attachment.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
 import type { HostObject, PolicyRule } from '../../../src/datapath/objects.ts';
+import { tunnelDevice } from '../../../src/datapath/tunnel.ts';
 import type { Rule } from '../../../src/nftables/object.ts';
 import * as say from '../../../src/nftables/statement.ts';
 import type { Match, Program } from '../../../src/policy/match.ts';
 import { programName } from '../../../src/policy/program.ts';
-import { node as sampleNode } from './samples.ts';
+import { node as sampleNode, tunnel } from './samples.ts';
 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
 
@@ -85,14 +86,38 @@ export const anyObject: fc.Arbitrary<HostObject> = fc.oneof(
     priority: fc.constantFrom(700, 701),
     action: fc.constantFrom<PolicyRule['action']>('nop', { goto: 702 }, { lookup: 500007 }),
     fwmark: fc.constantFrom(undefined, { value: 7, mask: 0x3fff }),
+    input: fc.constantFrom(undefined, 'egress0'),
     invert: fc.constantFrom(undefined, true),
   }),
   object('route', {
     family,
     table: fc.constantFrom(500007, 500008),
     type: fc.constantFrom('unicast', 'unreachable'),
+    destination: fc.constantFrom(undefined, '192.0.2.0/24'),
     device: fc.constantFrom(undefined, 'eth1', 'eth2'),
+    onlink: fc.constantFrom(undefined, true),
     metric: fc.constantFrom(1024, 1),
+  }),
+  object('tunnel', {
+    ...{ name: fc.constant('egress0'), vni: fc.constantFrom(1, 2), port: fc.constant(4788) },
+    ...{ local: fc.constant('172.18.0.5'), mac: fc.constant('02:e6:ac:12:00:05'), mtu: fc.constantFrom(1450, 1430) },
+    ...{ groupPolicy: fc.boolean(), learning: fc.boolean(), up: fc.boolean() },
+  }),
+  object('address', {
+    device: fc.constantFrom('eth1', 'egress0'),
+    address: fc.constantFrom('172.18.0.5', '192.0.2.50'),
+    prefixLength: fc.constant(32),
+    scope: fc.constantFrom('global', 'link'),
+  }),
+  object('neighbour', {
+    device: fc.constant('egress0'),
+    address: fc.constantFrom('172.18.0.6', '172.18.0.7'),
+    mac: fc.constantFrom('02:e6:ac:12:00:06', '02:e6:ac:12:00:07'),
+  }),
+  object('forwarding', {
+    device: fc.constant('egress0'),
+    mac: fc.constantFrom('02:e6:ac:12:00:06', '02:e6:ac:12:00:07'),
+    remote: fc.constantFrom('172.18.0.6', '172.18.0.7'),
   }),
   object('sysctl', { name: fc.constantFrom('net/a', 'net/b'), value: fc.constantFrom('0', '1', '2') }),
 );
@@ -109,13 +134,21 @@ const anyExit = (id: number): fc.Arbitrary<ResolvedExit> =>
       device: fc.constantFrom('eth1', 'eth2'),
       isDual: fc.boolean(),
       via: maybe(fc.constant('192.0.2.1')),
+      hasNetworks: fc.boolean(),
+      onUnavailable: maybe(fc.constant('node' as const)),
+      gateway: maybe(fc.constantFrom(...tunnel.peers)),
     })
-    .map(({ device, isDual, via }) => ({
+    .map(({ device, isDual, via, hasNetworks, onUnavailable, gateway }) => ({
       name: `exit${id}`,
       id,
-      device,
+      device: gateway === undefined ? device : tunnelDevice,
+      ...(gateway && { gateway }),
+      ...(onUnavailable && { onUnavailable }),
       ways: [
-        { family: 4, address: `192.0.2.${id + 10}`, ...(via && { via }) },
+        {
+          ...{ family: 4 as const, address: `192.0.2.${id + 10}` },
+          ...(!gateway && via && { via, ...(hasNetworks && { networks: ['192.0.2.0/24'] }) }),
+        },
         ...(isDual ? [{ family: 6 as const, address: `2001:db8::${id}` }] : []),
       ],
     }));
@@ -159,7 +192,7 @@ export const anySituation: fc.Arbitrary<Situation> = fc
     return fc.tuple(fc.constant(exits), programs, pods);
   })
   .map(([exits, programs, pods]) => ({
-    node: { ...sampleNode, exits },
+    node: { ...sampleNode, exits, tunnel },
     attachments: pods.map(({ addresses, program, hasSubnet }, i) => {
       const [matches, subnets] = [programs[program] ?? [], hasSubnet ? ['192.168.7.0/24'] : []];
       return { mark: `pods/c${i}/eth0`, addresses, subnets, matches, program: programName(matches, subnets) };

@@ -12,6 +12,7 @@ import {
   laneKey,
   rulePriorities,
   sentKey,
+  tunnelPriorities,
 } from '../../../src/datapath/layout.ts';
 import { looseReversePath, reversePathName } from '../../../src/datapath/reverse-path.ts';
 
@@ -52,8 +53,9 @@ test('a lane is the exit’s id, its interface in 16 bytes, and its address', ()
   assert.equal(laneKey(1, 'a'.repeat(15), '::1'), `01000000${'61'.repeat(15)}00${addressHex('::1')}`);
 });
 
-test('the priorities of policy rules are three in a row', () => {
+test('the priorities of policy rules are three in a row, and those of the tunnel three behind them', () => {
   assert.deepEqual(rulePriorities(700), { skip: 700, exits: 701, end: 702 });
+  assert.deepEqual(tunnelPriorities(700), { noExit: 703, stray: 704, end: 705 });
 });
 
 describe('the reverse path filter of an exit’s interface', () => {

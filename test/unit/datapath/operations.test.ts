@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type Change, difference, keyOf } from '../../../src/datapath/difference.ts';
-import type { HostObject, PolicyRule, Route, Sysctl } from '../../../src/datapath/objects.ts';
+import type {
+  Forwarding,
+  HostObject,
+  InterfaceAddress,
+  Neighbour,
+  PolicyRule,
+  Route,
+  Sysctl,
+  TunnelLink,
+} from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
 import { printChanges } from '../../../src/datapath/print.ts';
 import type { Chain, NftSet } from '../../../src/nftables/object.ts';
@@ -15,9 +24,40 @@ const remove = (object: HostObject): Change => ({ verb: 'remove', object });
 const sysctl: Sysctl = { kind: 'sysctl', name: 'net/ipv4/conf/eth1/rp_filter', value: '2' };
 const route: Route = { kind: 'route', family: 4, table: 500007, type: 'unicast', device: 'eth1', metric: 1024 };
 const rule: PolicyRule = { kind: 'rule', family: 4, priority: 702, action: 'nop' };
+const tunnelLink: TunnelLink = {
+  kind: 'tunnel',
+  name: 'egress0',
+  ...{ vni: 14597, port: 4788, local: '172.18.0.5', mac: '02:e6:ac:12:00:05', mtu: 1450 },
+  ...{ groupPolicy: true, learning: false, up: true },
+};
+const address: InterfaceAddress = {
+  kind: 'address',
+  device: 'egress0',
+  address: '172.18.0.5',
+  prefixLength: 32,
+  scope: 'link',
+};
+const neighbour: Neighbour = {
+  kind: 'neighbour',
+  device: 'egress0',
+  address: '172.18.0.6',
+  mac: '02:e6:ac:12:00:06',
+};
+const forwarding: Forwarding = {
+  kind: 'forwarding',
+  device: 'egress0',
+  mac: '02:e6:ac:12:00:06',
+  remote: '172.18.0.6',
+};
 const set: NftSet = { kind: 'set', name: 'ranges', key: ['ipv4_addr'], intervals: ['10.0.0.0/8'] };
 const chain: Chain = { kind: 'chain', name: 'program-a', rules: [{ statements: [say.counter] }] };
 const hook = { type: 'filter', hook: 'forward', priority: 0 } as const;
+
+/** All kinds but the table. */
+const kinds = [
+  ...(['tunnel', 'address', 'sysctl', 'neighbour', 'forwarding', 'route', 'rule'] as const),
+  ...(['set', 'chain', 'element'] as const),
+];
 
 const operations = (...changes: Change[]) =>
   planOf(changes).transaction.map(({ verb, object }) => `${verb} ${keyOf(object)}`);
@@ -37,6 +77,13 @@ describe('a plan', () => {
     assert.deepEqual(plan.after, [rule, route, sysctl]);
   });
 
+  test('sets the tunnel’s device up before what is on it, and takes it down last', () => {
+    const { before } = planOf([rule, route, forwarding, neighbour, sysctl, address, tunnelLink].map(add));
+    assert.deepEqual(before, [tunnelLink, address, sysctl, neighbour, forwarding, route, rule]);
+    const { after } = planOf([tunnelLink, address, sysctl, neighbour, forwarding, route, rule].map(remove));
+    assert.deepEqual(after, [rule, route, forwarding, neighbour, sysctl, address, tunnelLink]);
+  });
+
   test('writes a route or parameter that differs before the transaction', () => {
     const other = [
       { ...route, device: 'eth2' },
@@ -50,7 +97,7 @@ describe('a plan', () => {
     fc.assert(
       fc.property(list, (objects) => {
         const { before, transaction } = planOf(objects.map(add));
-        for (const kind of ['sysctl', 'route', 'rule', 'set', 'chain', 'element'] as const) {
+        for (const kind of kinds) {
           const done = [...before, ...transaction.map(({ object }) => object)].filter((object) => object.kind === kind);
           assert.deepEqual(
             done,
@@ -106,6 +153,26 @@ EOT
 ip -6 rule del priority 702 nop
 ip route del default dev eth1 table 500007 metric 1024
 sysctl -w net/ipv4/conf/eth1/rp_filter=1
+`,
+    );
+  });
+
+  test('set the tunnel’s device up with what is on it, and take it down', () => {
+    const objects = [tunnelLink, address, neighbour, forwarding];
+    assert.equal(
+      printChanges(objects.map(add)),
+      `ip link add egress0 address 02:e6:ac:12:00:05 mtu 1450 group 230 type vxlan id 14597 dstport 4788 local 172.18.0.5 nolearning gbp && ip link set egress0 addrgenmode none && ip link set egress0 up
+ip address add 172.18.0.5/32 dev egress0 scope link
+ip neigh replace 172.18.0.6 lladdr 02:e6:ac:12:00:06 dev egress0 nud permanent
+bridge fdb replace 02:e6:ac:12:00:06 dev egress0 dst 172.18.0.6 self permanent
+`,
+    );
+    assert.equal(
+      printChanges(objects.map(remove)),
+      `bridge fdb del 02:e6:ac:12:00:06 dev egress0 dst 172.18.0.6 self permanent
+ip neigh del 172.18.0.6 lladdr 02:e6:ac:12:00:06 dev egress0 nud permanent
+ip address del 172.18.0.5/32 dev egress0 scope link
+ip link del egress0
 `,
     );
   });

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { NodeState, SteeredAttachment } from '../../../src/datapath/attachment.ts';
-import { desired, exitsOf } from '../../../src/datapath/desired.ts';
+import { desired } from '../../../src/datapath/desired.ts';
 import { type Change, difference, keyOf } from '../../../src/datapath/difference.ts';
 import { sentKey, sentTable } from '../../../src/datapath/layout.ts';
+import { needsOf } from '../../../src/datapath/needs.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import { type Remembered, released } from '../../../src/datapath/release.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
@@ -15,12 +16,15 @@ import { attachment, backup, node, partners } from './samples.ts';
 
 const remove = (objects: readonly HostObject[]) => objects.map((object): Change => ({ verb: 'remove', object }));
 
+const changesFor = (kernel: FakeKernel, node: NodeState, attachment: SteeredAttachment) =>
+  difference(desired(node, needsOf(node, attachment)), kernel.observe(node, needsOf(node, attachment), true));
+
 /** A node with what attachments need, the loose filters of their exits' interfaces included. */
 function nodeWith({ node, attachments }: Situation) {
   const kernel = new FakeKernel();
   for (const attachment of attachments) {
-    kernel.apply(difference(desired(node, attachment), kernel.observe(node, attachment, true)));
-    for (const { device } of exitsOf(node, attachment)) kernel.sysctls.set(reversePathName(device), '2');
+    kernel.apply(changesFor(kernel, node, attachment));
+    for (const { device } of needsOf(node, attachment).exits) kernel.sysctls.set(reversePathName(device), '2');
   }
   return kernel;
 }
@@ -33,7 +37,10 @@ const remembered = ({ node, attachments }: Situation): Remembered => ({
 });
 
 const filtersOf = (node: NodeState, attachments: readonly SteeredAttachment[]) =>
-  attachments.flatMap((attachment) => exitsOf(node, attachment)).map(({ device }) => reversePathName(device));
+  attachments
+    .flatMap((attachment) => needsOf(node, attachment).exits)
+    .filter(({ gateway }) => gateway === undefined) // the tunnel's own filter goes with its device
+    .map(({ device }) => reversePathName(device));
 
 function release(kernel: FakeKernel, { mark }: SteeredAttachment, known: Remembered): HostObject[] {
   const elements = kernel.podElements().filter(({ comment }) => comment === mark);
@@ -45,7 +52,10 @@ function release(kernel: FakeKernel, { mark }: SteeredAttachment, known: Remembe
 const byKey = (objects: readonly HostObject[]) => Object.fromEntries(objects.map((object) => [keyOf(object), object]));
 
 function requireExactly(kernel: FakeKernel, node: NodeState, attachments: readonly SteeredAttachment[]): void {
-  const needed = attachments.flatMap((attachment) => desired(node, attachment)).map(asListed);
+  const needed = attachments
+    .flatMap((attachment) => desired(node, needsOf(node, attachment)))
+    .filter(({ kind }) => kind !== 'sysctl') // the tunnel's filter, which is there with its device
+    .map(asListed);
   assert.deepEqual(byKey(kernel.contents()), byKey(needed));
 }
 
@@ -126,7 +136,7 @@ describe('a release', () => {
 
   test('takes the routes and rules of an exit that never got its chain', () => {
     const kernel = nodeWith({ node, attachments: [own] });
-    const halfDone = difference(desired(node, byBackup), kernel.observe(node, byBackup, true))
+    const halfDone = changesFor(kernel, node, byBackup)
       .map(({ object }) => object)
       .filter((object) => object.kind === 'rule' || object.kind === 'route');
     kernel.setUpOutside(halfDone);
@@ -136,7 +146,7 @@ describe('a release', () => {
 
   test('takes the routes of an exit that got neither rule nor chain, when it is told their table', () => {
     const kernel = nodeWith({ node, attachments: [own] });
-    kernel.setUpOutside(desired(node, byBackup).filter((object) => object.kind === 'route'));
+    kernel.setUpOutside(desired(node, needsOf(node, byBackup)).filter((object) => object.kind === 'route'));
     const tables = node.exits.map(({ id }) => node.routeTable + id);
     kernel.apply(remove(released(kernel.ourState(tables), [], known(node.exits))));
     requireExactly(kernel, node, [own]);
@@ -183,7 +193,7 @@ describe('a release', () => {
   test('takes the chain at an interface that an exit had before', () => {
     const moved = { ...node, exits: [{ ...partners, device: 'eth9' }] };
     const kernel = nodeWith({ node, attachments: [own] });
-    kernel.apply(difference(desired(moved, own), kernel.observe(moved, own, true)));
+    kernel.apply(changesFor(kernel, moved, own));
     kernel.apply(remove(released(kernel.ourState([]), [], known(moved.exits))));
     requireExactly(kernel, moved, [own]);
   });

@@ -1,4 +1,4 @@
-import type { NodeState, SteeredAttachment } from '../../../src/datapath/attachment.ts';
+import type { Gateway, NodeState, SteeredAttachment, Tunnel } from '../../../src/datapath/attachment.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
 
 /** Two families, each through a router. */
@@ -18,6 +18,36 @@ export const backup: ResolvedExit = {
   id: 300,
   device: 'eth2',
   ways: [{ family: 4, address: '172.19.0.5' }],
+};
+
+/** Two families, through the tunnel. */
+export const remote: ResolvedExit = {
+  name: 'remote',
+  id: 9,
+  device: 'egress0',
+  gateway: '172.18.0.6',
+  ways: [
+    { family: 4, address: '192.0.2.50' },
+    { family: 6, address: '2001:db8:50::1' },
+  ],
+};
+
+/** This node's end of a tunnel between IPv4 addresses. */
+export const tunnel: Tunnel = {
+  ...{ vni: 14597, port: 4788, local: '172.18.0.5', mtu: 1450, families: [4, 6] },
+  senders: ['172.18.0.5/32', '172.18.0.6/31'],
+  peers: ['172.18.0.6', '172.18.0.7'],
+};
+
+/** Serves `partners` to others; one of its addresses was given to the interface by us. */
+export const gateway: Gateway = {
+  served: [partners.id],
+  owned: [{ device: partners.device, address: '192.168.0.245' }],
+  replies: [
+    { destination: '10.0.1.0/24', node: '172.18.0.6' },
+    { destination: 'fd00:0:0:1::/64', node: '172.18.0.6' },
+    { destination: '10.0.2.0/24', node: '172.18.0.7' },
+  ],
 };
 
 export const node: NodeState = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { be32, cString, hex } from '../../../src/kernel/netlink/field.ts';
+import { be32, cString, hex, u8 } from '../../../src/kernel/netlink/field.ts';
 import { encode, type Table, type Values } from '../../../src/kernel/netlink/wire.ts';
 import type { expressionAttributes } from '../../../src/kernel/nftables/attributes.ts';
 import { counterIn, decodeExpression, encodeExpression } from '../../../src/kernel/nftables/expression.ts';
@@ -35,14 +35,32 @@ const arbitraries: { readonly [N in Expression['name']]: fc.Arbitrary<Extract<Ex
     length: number,
     dreg: register,
   }),
-  exthdr: fc.record({
-    name: fc.constant('exthdr' as const),
-    header: fc.nat(255),
-    offset: number,
-    length: number,
-    dreg: register,
-  }),
-  ct: fc.record({ name: fc.constant('ct' as const), key: fc.constant('direction' as const), dreg: register }),
+  exthdr: fc.oneof(
+    fc.record({
+      name: fc.constant('exthdr' as const),
+      header: fc.nat(255),
+      offset: number,
+      length: number,
+      dreg: register,
+    }),
+    fc.record({
+      name: fc.constant('exthdr' as const),
+      option: fc.nat(255),
+      offset: number,
+      length: number,
+      sreg: register,
+    }),
+  ),
+  ct: fc.oneof(
+    fc.record({ name: fc.constant('ct' as const), key: fc.constant('direction' as const), dreg: register }),
+    fc.record({
+      name: fc.constant('ct' as const),
+      key: fc.constantFrom('dst_ip' as const, 'dst_ip6' as const),
+      direction: fc.constant('reply' as const),
+      dreg: register,
+    }),
+  ),
+  rt: fc.record({ name: fc.constant('rt' as const), key: fc.constant('tcpmss' as const), dreg: register }),
   fib: fc.record({
     name: fc.constant('fib' as const),
     field: fc.constantFrom('saddr' as const, 'daddr' as const),
@@ -56,6 +74,14 @@ const arbitraries: { readonly [N in Expression['name']]: fc.Arbitrary<Extract<Ex
     length: number,
     mask: bytes,
     xor: bytes,
+  }),
+  byteorder: fc.record({
+    name: fc.constant('byteorder' as const),
+    op: fc.constant('hton' as const),
+    sreg: register,
+    dreg: register,
+    length: number,
+    size: number,
   }),
   cmp: fc.record({
     name: fc.constant('cmp' as const),
@@ -80,6 +106,8 @@ const arbitraries: { readonly [N in Expression['name']]: fc.Arbitrary<Extract<Ex
     family: fc.constantFrom(4 as const, 6 as const),
     addressRegister: register,
   }),
+  masq: fc.constant({ name: 'masq' as const }),
+  notrack: fc.constant({ name: 'notrack' as const }),
   counter: fc.constant({ name: 'counter' as const }),
 };
 
@@ -99,10 +127,14 @@ const numbers = {
   1: [1, be32],
   2: [2, be32],
   3: [3, be32],
+  4: [4, be32],
   5: [5, be32],
+  6: [6, be32],
   7: [7, be32],
   8: [8, be32],
 } as const satisfies Table;
+const withDirection = { ...numbers, 3: [3, u8] } as const satisfies Table;
+const tcpOption = { ...numbers, 2: [2, u8] } as const satisfies Table;
 const lookup = { ...numbers, 1: [1, cString] } as const satisfies Table;
 const snat = { type: 'snat', family: 4, addressRegister: 1 } as const;
 
@@ -112,7 +144,18 @@ const foreign: Record<string, Values<typeof expressionAttributes>> = {
   'a name that every object has': { name: 'constructor', data: Buffer.alloc(0) },
   nothing: {},
   'meta priority': { name: 'meta', data: encode(numbers, { 2: 2, 1: 1 }) },
-  'ct state': { name: 'ct', data: encode(numbers, { 2: 0, 1: 1 }) },
+  'ct mark': { name: 'ct', data: encode(numbers, { 2: 3, 1: 1 }) },
+  'ct original ip daddr': { name: 'ct', data: encode(withDirection, { 2: 20, 1: 1, 3: 0 }) },
+  'ct reply ip saddr': { name: 'ct', data: encode(withDirection, { 2: 19, 1: 1, 3: 1 }) },
+  'rt nexthop': { name: 'rt', data: encode(numbers, { 2: 1, 1: 1 }) },
+  'a number turned to the order of the host': {
+    name: 'byteorder',
+    data: encode(numbers, { 1: 1, 2: 1, 3: 0, 4: 2, 5: 2 }),
+  },
+  'reset tcp option sack-perm': { name: 'exthdr', data: encode(tcpOption, { 2: 4, 3: 0, 4: 0, 5: 0, 6: 1 }) },
+  'exists of a tcp option': { name: 'exthdr', data: encode(tcpOption, { 1: 1, 2: 2, 3: 2, 4: 2, 5: 1, 6: 1 }) },
+  'masquerade random': { name: 'masq', data: encode(numbers, { 1: 4 }) },
+  'masquerade to :1-9': { name: 'masq', data: encode(numbers, { 2: 1, 3: 2 }) },
   'meta mark < 7': { name: 'cmp', data: encode(numbers, { 1: 1, 2: 2 }) },
   'meta mark << 7': { name: 'bitwise', data: encode(numbers, { 1: 1, 2: 1, 3: 4 }) },
   'fib daddr . mark type': { name: 'fib', data: encode(numbers, { 3: 6, 2: 3, 1: 1 }) },

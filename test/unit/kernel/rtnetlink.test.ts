@@ -118,8 +118,12 @@ describe('a rule of a listing is decoded', () => {
     assert.deepEqual(decodeRule(4, listed.local), { ...rule, priority: 0, action: { lookup: 255 }, protocol: 2 });
   });
 
-  test('one with an action that we never use', () => {
-    assert.deepEqual(decodeRule(4, listed.unreachable), { ...rule, priority: 800, action: { other: 7 }, protocol: 0 });
+  test('one that ends in an error, and one with an action that we never use', () => {
+    const read = decodeRule(4, listed.unreachable);
+    assert.deepEqual(read, { ...rule, priority: 800, action: 'unreachable', protocol: 0 });
+    const prohibit = Buffer.from(listed.unreachable);
+    prohibit[7] = 8; // FR_ACT_PROHIBIT in struct fib_rule_hdr
+    assert.deepEqual(decodeRule(4, prohibit)?.action, { other: 8 });
   });
 
   test('one that looks for marks without a bit', () => {
@@ -247,11 +251,16 @@ describe('a link', () => {
     const up = buffer(
       '00 00 0100 06000000 43100100 00000000',
       '0900 0300 6574683100 000000',
+      '0800 0400 dc050000', // MTU
       '1000 1200 0900 0100 7665746800 000000',
     );
-    assert.deepEqual(decodeLink(up), { index: 6, name: 'eth1', up: true, type: 'veth' });
-    const physical = buffer('00 00 0100 06000000 02100000 00000000', '0900 0300 6574683100 000000');
-    assert.deepEqual(decodeLink(physical), { index: 6, name: 'eth1', up: false });
+    assert.deepEqual(decodeLink(up), { index: 6, name: 'eth1', up: true, type: 'veth', mtu: 1500 });
+    const physical = buffer(
+      '00 00 0100 06000000 02100000 00000000',
+      '0900 0300 6574683100 000000',
+      '0800 0400 28230000',
+    );
+    assert.deepEqual(decodeLink(physical), { index: 6, name: 'eth1', up: false, mtu: 9000 });
   });
 });
 

@@ -9,19 +9,35 @@ import type {
   Table,
 } from '../../../src/nftables/object.ts';
 import {
+  arrivesBy,
+  arrivesNotBy,
+  clampToRoute,
   counter,
   destinationIn,
   destinationTypeIn,
   family,
+  isNotProtocol,
   isReply,
+  isSyn,
+  keepMark,
   laterFragment,
+  leavesBy,
   markDeviceIn,
   markDeviceSourceIn,
+  markIn,
+  markIs,
+  markVerdict,
   markWithout,
+  masquerade,
+  notrack,
+  replyDestinationIn,
   setMark,
-  snatByMark,
+  snatByMarkAndDevice,
+  snatToSource,
+  sourceIn,
   sourceIsLocal,
   sourceVerdict,
+  udpDestinationPort,
   verdict,
 } from '../../../src/nftables/statement.ts';
 
@@ -40,19 +56,14 @@ const tcpPort443: Statement = {
   ],
 };
 
-const notFromTunnel: Statement = {
-  text: 'iifname != "egress0"',
-  expressions: [
-    { name: 'meta', key: 'iifname', dreg: 1 },
-    { name: 'cmp', op: 'neq', sreg: 1, data: '65677265737330000000000000000000' },
-  ],
-};
+const tunnel = 'egress0';
+const tunnelPort = 4788;
 
 export const sets = {
   pods4: { kind: 'set', name: 'pods4', key: ['ipv4_addr'], value: 'verdict', counter: true },
   pods6: { kind: 'set', name: 'pods6', key: ['ipv6_addr'], value: 'verdict', counter: true },
-  snat4: { kind: 'set', name: 'snat4', key: ['mark'], value: 'ipv4_addr' },
-  snat6: { kind: 'set', name: 'snat6', key: ['mark'], value: 'ipv6_addr' },
+  snat4: { kind: 'set', name: 'snat4', key: ['mark', 'ifname'], value: 'ipv4_addr' },
+  snat6: { kind: 'set', name: 'snat6', key: ['mark', 'ifname'], value: 'ipv6_addr' },
   lanes4: { kind: 'set', name: 'lanes4', key: ['mark', 'ifname', 'ipv4_addr'], counter: true },
   lanes6: { kind: 'set', name: 'lanes6', key: ['mark', 'ifname', 'ipv6_addr'], counter: true },
   local: { kind: 'set', name: 'local', key: ['fib_addrtype'] },
@@ -64,6 +75,12 @@ export const sets = {
   },
   cluster6: { kind: 'set', name: 'cluster6', key: ['ipv6_addr'], intervals: ['fd00::/64', 'ff00::/8'] },
   everything4: { kind: 'set', name: 'everything4', key: ['ipv4_addr'], intervals: ['0.0.0.0/0'] },
+  served: { kind: 'set', name: 'served', key: ['mark'], value: 'verdict' },
+  tunnels: { kind: 'set', name: 'tunnels', key: ['mark'] },
+  sources4: { kind: 'set', name: 'sources4', key: ['ipv4_addr'] },
+  sources6: { kind: 'set', name: 'sources6', key: ['ipv6_addr'] },
+  egress4: { kind: 'set', name: 'egress4', key: ['ipv4_addr'] },
+  egress6: { kind: 'set', name: 'egress6', key: ['ipv6_addr'] },
 } as const satisfies Record<string, NftSet>;
 
 const rule = (statements: readonly Statement[], comment?: string): Rule => ({
@@ -71,12 +88,13 @@ const rule = (statements: readonly Statement[], comment?: string): Rule => ({
   ...(comment !== undefined && { comment }),
 });
 const returns = verdict({ code: 'return' });
+const drop = verdict({ code: 'drop' });
 
 export const chains = {
   exit: {
     kind: 'chain',
     name: 'exit-7',
-    rules: [rule([counter, setMark(flag | idMask, flag | 7)], 'internet'), rule([counter, verdict({ code: 'drop' })])],
+    rules: [rule([counter, setMark(flag | idMask, flag | 7)], 'internet'), rule([counter, drop])],
   },
   program: {
     kind: 'chain',
@@ -90,7 +108,7 @@ export const chains = {
         verdict({ code: 'goto', chain: 'exit-7' }),
       ]),
       rule([destinationIn(6, 'cluster6', { first: true }), verdict({ code: 'jump', chain: 'exit-7' })]),
-      rule([notFromTunnel, verdict({ code: 'accept' })]),
+      rule([arrivesNotBy(tunnel), verdict({ code: 'accept' })]),
     ],
   },
   classify: {
@@ -110,8 +128,11 @@ export const chains = {
     hook: { type: 'nat', hook: 'postrouting', priority: 95 },
     rules: [
       rule([markWithout(flag), returns]),
-      rule([snatByMark(4, idMask, 'snat4')]),
-      rule([snatByMark(6, idMask, 'snat6')]),
+      rule([leavesBy(tunnel), snatToSource(4)]),
+      rule([leavesBy(tunnel), snatToSource(6)]),
+      rule([snatByMarkAndDevice(4, idMask, 'snat4')]),
+      rule([snatByMarkAndDevice(6, idMask, 'snat6')]),
+      rule([masquerade]),
     ],
   },
   guard: {
@@ -121,7 +142,55 @@ export const chains = {
     rules: [
       rule([sourceIsLocal, markDeviceSourceIn(4, idMask, 'lanes4'), returns]),
       rule([sourceIsLocal, markDeviceSourceIn(6, idMask, 'lanes6'), returns]),
-      rule([family(4), counter, verdict({ code: 'drop' })]),
+      rule([family(4), counter, drop]),
+    ],
+  },
+  untracked: {
+    kind: 'chain',
+    name: 'untracked',
+    hook: { type: 'filter', hook: 'prerouting', priority: -300 },
+    rules: [
+      rule([arrivesNotBy(tunnel), udpDestinationPort(tunnelPort), notrack]),
+      rule([arrivesNotBy(tunnel), markVerdict('served')]),
+      rule([arrivesBy(tunnel), isNotProtocol(4), sourceIn(4, 'sources4', { first: true, not: true }), drop]),
+      rule([isNotProtocol(6), markIs(0), returns]),
+    ],
+  },
+  untrackedOutput: {
+    kind: 'chain',
+    name: 'untracked-output',
+    hook: { type: 'filter', hook: 'output', priority: -300 },
+    rules: [rule([udpDestinationPort(tunnelPort), notrack])],
+  },
+  tunnelInput: {
+    kind: 'chain',
+    name: 'tunnel-input',
+    hook: { type: 'filter', hook: 'input', priority: 0 },
+    rules: [
+      rule([udpDestinationPort(tunnelPort), sourceIn(4, 'sources4', { first: true }), returns]),
+      rule([udpDestinationPort(tunnelPort), sourceIn(6, 'sources6', { first: true }), returns]),
+      rule([udpDestinationPort(tunnelPort), counter, drop]),
+    ],
+  },
+  forward: {
+    kind: 'chain',
+    name: 'forward',
+    hook: { type: 'filter', hook: 'forward', priority: -150 },
+    rules: [
+      rule([leavesBy(tunnel), isSyn, clampToRoute]),
+      rule([
+        isReply,
+        replyDestinationIn(4, 'egress4'),
+        destinationIn(4, 'cluster4', { first: true }),
+        setMark(flag | idMask, flag | 7),
+      ]),
+      rule([
+        isReply,
+        replyDestinationIn(6, 'egress6'),
+        destinationIn(6, 'cluster6', { first: true }),
+        setMark(flag | idMask, flag | 7),
+      ]),
+      rule([markIn(idMask, 'tunnels'), keepMark(idMask)]),
     ],
   },
 } as const satisfies Record<string, Chain>;
@@ -142,8 +211,13 @@ export const elements = {
     verdict: { code: 'goto', chain: 'program-a' },
     comment: 'net/abc/eth0',
   },
-  snat4: { kind: 'element', set: 'snat4', key: '07000000', value: 'ac120021' },
-  snat6: { kind: 'element', set: 'snat6', key: '07000000', value: 'fd000000000000000000000000000033' },
+  snat4: { kind: 'element', set: 'snat4', key: '0700000065746831000000000000000000000000', value: 'ac120021' },
+  snat6: {
+    kind: 'element',
+    set: 'snat6',
+    key: '0700000065746831000000000000000000000000',
+    value: 'fd000000000000000000000000000033',
+  },
   lane4: { kind: 'element', set: 'lanes4', key: '0700000065746831000000000000000000000000ac120021' },
   lane6: {
     kind: 'element',
@@ -152,6 +226,12 @@ export const elements = {
   },
   local: { kind: 'element', set: 'local', key: '02000000' },
   multicast: { kind: 'element', set: 'local', key: '05000000' },
+  served: { kind: 'element', set: 'served', key: '07000000', verdict: { code: 'goto', chain: 'program-a' } },
+  tunnel: { kind: 'element', set: 'tunnels', key: '07000000' },
+  source4: { kind: 'element', set: 'sources4', key: 'ac120022' },
+  source6: { kind: 'element', set: 'sources6', key: 'fd000000000000000000000000000034' },
+  egress4: { kind: 'element', set: 'egress4', key: 'ac120021' },
+  egress6: { kind: 'element', set: 'egress6', key: 'fd000000000000000000000000000033' },
 } as const satisfies Record<string, Element>;
 
 /** Objects in the table of the family netdev, in an order that the kernel takes. */

@@ -79,7 +79,7 @@ delete set inet cni-egress lanes4
 add element inet cni-egress local { multicast }
 add element inet cni-egress lanes4 { 0x00000007 . "eth1" . 172.18.0.33 }
 add element inet cni-egress pods4 { 10.0.0.174 comment "net/abc/eth0" : goto program-a }
-add element inet cni-egress snat6 { 0x00000007 : fd00::33 }
+add element inet cni-egress snat6 { 0x00000007 . "eth1" : fd00::33 }
 delete element inet cni-egress pods4 { 10.0.0.174 }
 `,
     );
@@ -88,7 +88,7 @@ delete element inet cni-egress pods4 { 10.0.0.174 }
   test('shows the bytes of an element whose set is unknown', () => {
     assert.equal(
       printScript([{ verb: 'add', object: elements.snat4 }]),
-      'add element inet cni-egress snat4 { 0x07000000 : 0xac120021 }\n',
+      'add element inet cni-egress snat4 { 0x0700000065746831000000000000000000000000 : 0xac120021 }\n',
     );
   });
 

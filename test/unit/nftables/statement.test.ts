@@ -13,6 +13,7 @@ const statements: readonly Statement[] = [
   say.isReply,
   say.destinationTypeIn('own'),
   say.sourceIsLocal,
+  say.sourceIsOfOutput,
   say.destinationIn(4, 'cluster4', { first: true }),
   say.destinationIn(6, 'cluster6', { first: true, not: true }),
   say.sourceVerdict(4, 'pods4'),
@@ -20,11 +21,34 @@ const statements: readonly Statement[] = [
   say.markWithout(0x100000),
   say.setMark(0x103fff, 0x100007),
   say.setMark(0x80003fff, 0x80000007),
-  say.snatByMark(4, 0x3fff, 'snat4'),
-  say.snatByMark(6, 0x3fff, 'snat6'),
   say.markDeviceSourceIn(4, 0x3fff, 'lanes4'),
   say.markDeviceSourceIn(6, 0x3fff, 'lanes6'),
   say.markDeviceIn(0x3fff, 'sent'),
+  say.snatByMarkAndDevice(4, 0x3fff, 'snat4'),
+  say.snatByMarkAndDevice(6, 0x3fff, 'snat6'),
+  say.snatToSource(4),
+  say.snatToSource(6),
+  say.masquerade,
+  say.notrack,
+  say.arrivesBy('egress0'),
+  say.arrivesNotBy('egress0'),
+  say.leavesBy('abcdefghijklmno'),
+  say.isNotProtocol(4),
+  say.isNotProtocol(6),
+  say.udpDestinationPort(4788),
+  say.udpDestinationPort(53),
+  say.isSyn,
+  say.isMidStream,
+  say.clampToRoute,
+  say.markIs(0),
+  say.markIs(0x103fff),
+  say.markVerdict('served'),
+  say.markIn(0x3fff, 'tunnels'),
+  say.keepMark(0x3fff),
+  say.sourceIn(4, 'sources4', { first: true }),
+  say.sourceIn(6, 'sources6', { first: true, not: true }),
+  say.replyDestinationIn(4, 'egress4'),
+  say.replyDestinationIn(6, 'egress6'),
   say.laterFragment(4),
   say.laterFragment(6),
   say.counter,
@@ -34,9 +58,12 @@ const statements: readonly Statement[] = [
   say.verdict({ code: 'jump', chain: 'exit-7' }),
 ];
 
-/** Data of up to 4 bytes as nft shows it: the number that a little-endian host reads there. */
+/** Data as nft shows it: the numbers that a little-endian host reads there, 4 bytes each. */
 const number = (data: Hex) =>
-  `0x${Buffer.from(data.padEnd(8, '0'), 'hex').readUInt32LE().toString(16).padStart(8, '0')}`;
+  (data.match(/.{1,8}/g) ?? [])
+    .map((word) => Buffer.from(word.padEnd(8, '0'), 'hex').readUInt32LE())
+    .map((word) => `0x${word.toString(16).padStart(8, '0')}`)
+    .join(' ');
 
 const verdictText = (verdict: Verdict) => ('chain' in verdict ? `${verdict.code} -> ${verdict.chain}` : verdict.code);
 
@@ -50,9 +77,19 @@ function instruction(expression: Expression): string {
     case 'payload':
       return `payload load ${expression.length}b @ ${expression.base} header + ${expression.offset} => reg ${expression.dreg}`;
     case 'exthdr':
-      return `exthdr load ipv6 ${expression.length}b @ ${expression.header} + ${expression.offset} => reg ${expression.dreg}`;
-    case 'ct':
-      return `ct load ${expression.key} => reg ${expression.dreg}`;
+      return 'header' in expression
+        ? `exthdr load ipv6 ${expression.length}b @ ${expression.header} + ${expression.offset} => reg ${expression.dreg}`
+        : `exthdr write tcpopt reg ${expression.sreg} => ${expression.length}b @ ${expression.option} + ${expression.offset}`;
+    case 'ct': {
+      const direction = 'direction' in expression ? ` , dir ${expression.direction}` : '';
+      return `ct load ${expression.key} => reg ${expression.dreg}${direction}`;
+    }
+    case 'rt':
+      return `rt load ${expression.key} => reg ${expression.dreg}`;
+    case 'byteorder': {
+      const { op, sreg, dreg, length, size } = expression;
+      return `byteorder reg ${dreg} = ${op}(reg ${sreg}, ${size}, ${length})`;
+    }
     case 'fib':
       return `fib ${expression.field} ${expression.result} => reg ${expression.dreg}`;
     case 'bitwise': {
@@ -69,8 +106,10 @@ function instruction(expression: Expression): string {
       return `immediate reg 0 ${verdictText(expression.verdict)}`;
     case 'nat':
       return `nat ${expression.type} ${expression.family === 4 ? 'ip' : 'ip6'} addr_min reg ${expression.addressRegister}`;
+    case 'masq':
+    case 'notrack':
     case 'counter':
-      return 'counter';
+      return expression.name;
   }
 }
 
@@ -88,6 +127,10 @@ describe('beside nft 1.0.6', () => {
   }
 
   test('every rule that it was given is one of ours', () => assert.equal(golden.length, statements.length));
+});
+
+test('the name of an interface fills its register', () => {
+  assert.equal(say.deviceHex('eth1'), '65746831000000000000000000000000');
 });
 
 test('a statement that is not the first of its family in a rule does not ask for the family again', () => {

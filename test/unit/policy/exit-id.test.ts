@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { exitIdOf, fnv1a, highestExitId } from '../../../src/policy/exit-id.ts';
+import { fnv1a } from '../../../src/base/fnv1a.ts';
+import { exitIdOf, highestExitId } from '../../../src/policy/exit-id.ts';
 
 describe('the id of an exit', () => {
   // draft-eastlake-fnv, appendix C

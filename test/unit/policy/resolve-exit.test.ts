@@ -1,23 +1,30 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
-import type { Exit } from '../../../src/policy/exit.ts';
-import { type InterfaceAddress, resolveExit } from '../../../src/policy/resolve-exit.ts';
+import {
+  type InterfaceAddress,
+  type LocalExit,
+  resolveExit,
+  resolveThroughTunnel,
+} from '../../../src/policy/resolve-exit.ts';
 
-const exit = (more: Partial<Exit> = {}): Exit => ({
+const exit = (more: Partial<LocalExit> = {}): LocalExit => ({
   name: 'partners',
   id: 7,
+  gateways: [],
   interface: 'eth1',
   nextHops: {},
   addresses: {},
+  onUnavailable: 'drop',
   ...more,
 });
 
-const link = { index: 3, name: 'eth1', up: true };
+const link = { index: 3, name: 'eth1', up: true, mtu: 1500 };
 
 const own = (address: string, more: Partial<InterfaceAddress> = {}): InterfaceAddress => ({
   family: address.includes(':') ? 6 : 4,
   address,
+  prefixLength: address.includes(':') ? 64 : 24,
   scope: 0,
   usable: true,
   ...more,
@@ -25,7 +32,7 @@ const own = (address: string, more: Partial<InterfaceAddress> = {}): InterfaceAd
 
 const dual = [own('192.168.0.240'), own('192.168.0.241'), own('fe80::1', { scope: 253 }), own('2001:db8::1')];
 
-const waysOf = (configured: Exit, addresses: readonly InterfaceAddress[] = dual) =>
+const waysOf = (configured: LocalExit, addresses: readonly InterfaceAddress[] = dual) =>
   resolveExit(configured, { link, addresses }).ways;
 
 const refusal = (code: string, message: string) => (error: unknown) => {
@@ -41,7 +48,7 @@ describe('an exit on this node', () => {
       name: 'partners',
       id: 7,
       device: 'eth1',
-      ways: [{ family: 4, address: '192.168.0.245', via: '192.168.0.1' }],
+      ways: [{ family: 4, address: '192.168.0.245', via: '192.168.0.1', networks: ['192.168.0.0/24'] }],
     });
   });
 
@@ -54,13 +61,13 @@ describe('an exit on this node', () => {
 
   test('has only the families of its next hops then', () => {
     assert.deepEqual(waysOf(exit({ nextHops: { 6: 'fe80::99' } })), [
-      { family: 6, address: '2001:db8::1', via: 'fe80::99' },
+      { family: 6, address: '2001:db8::1', via: 'fe80::99', networks: ['2001:db8::/64'] },
     ]);
   });
 
   test('lacks a family in which the interface has no address', () => {
     assert.deepEqual(waysOf(exit({ nextHops: { 4: '192.168.0.1', 6: 'fe80::99' } }), [own('192.168.0.240')]), [
-      { family: 4, address: '192.168.0.240', via: '192.168.0.1' },
+      { family: 4, address: '192.168.0.240', via: '192.168.0.1', networks: ['192.168.0.0/24'] },
     ]);
   });
 
@@ -74,6 +81,72 @@ describe('an exit on this node', () => {
       assert.deepEqual(ways, [{ family: 6, address: '2001:db8::1' }]);
     });
   }
+});
+
+describe('the networks of the interface', () => {
+  const networksOf = (via: string, addresses: readonly InterfaceAddress[]) =>
+    waysOf(exit({ nextHops: { [via.includes(':') ? 6 : 4]: via } }), addresses).map(({ networks }) => networks);
+
+  test('are reached without the next hop, each once and in one order', () => {
+    const addresses = [own('192.168.9.7', { prefixLength: 20 }), own('192.168.0.240'), own('192.168.0.241')];
+    assert.deepEqual(networksOf('192.168.0.1', addresses), [['192.168.0.0/20', '192.168.0.0/24']]);
+  });
+
+  test('are those of the family of the way', () => {
+    assert.deepEqual(networksOf('fe80::99', [own('192.168.0.240'), own('2001:db8::1')]), [['2001:db8::/64']]);
+  });
+
+  test('are none for single addresses, and none that are on the link alone', () => {
+    const single = [own('192.168.0.240', { prefixLength: 32 }), own('192.168.0.241', { scope: 253 })];
+    assert.deepEqual(networksOf('192.168.0.1', single), [undefined]);
+    const ipv6 = [own('2001:db8::1', { prefixLength: 128 }), own('fe80::1', { scope: 253 })];
+    assert.deepEqual(networksOf('fe80::99', ipv6), [undefined]);
+  });
+
+  test('count also where an address is deprecated: its neighbours are there', () => {
+    const addresses = [own('2001:db8::1', { prefixLength: 128 }), own('2001:db8:7::1', { usable: false })];
+    assert.deepEqual(networksOf('fe80::99', addresses), [['2001:db8:7::/64']]);
+  });
+
+  test('are not told of where everything is reached without a next hop', () => {
+    assert.deepEqual(waysOf(exit()), [
+      { family: 4, address: '192.168.0.240' },
+      { family: 6, address: '2001:db8::1' },
+    ]);
+  });
+});
+
+describe('what an exit does when it is not available', () => {
+  const facts = { link, addresses: dual };
+
+  test('is told only where its packets may leave with the node’s address', () => {
+    assert.equal(resolveExit(exit({ onUnavailable: 'node' }), facts).onUnavailable, 'node');
+    assert.equal('onUnavailable' in resolveExit(exit({ onUnavailable: 'drop' }), facts), false);
+  });
+
+  test('is the same through the tunnel', () => {
+    const configured = exit({ addresses: { 4: '192.0.2.50' }, onUnavailable: 'node' });
+    assert.equal(resolveThroughTunnel(configured, '172.18.0.6', 'egress0').onUnavailable, 'node');
+  });
+});
+
+test('an exit through the tunnel has the gateway and the addresses, and nothing of an interface', () => {
+  const configured = exit({
+    gateways: ['172.18.0.6'],
+    nextHops: { 4: '192.168.0.1', 6: 'fe80::99' },
+    addresses: { 6: '2001:db8:50::1', 4: '192.0.2.50' },
+  });
+  assert.deepEqual(resolveThroughTunnel(configured, '172.18.0.6', 'egress0'), {
+    name: 'partners',
+    id: 7,
+    device: 'egress0',
+    shared: true,
+    gateway: '172.18.0.6',
+    ways: [
+      { family: 4, address: '192.0.2.50' },
+      { family: 6, address: '2001:db8:50::1' },
+    ],
+  });
 });
 
 describe('an exit that this node cannot use', () => {

@@ -29,6 +29,7 @@ export const sampleNode: NodeRecord = {
     { name: 'partners', id: 7, device: 'eth1', ways: [{ family: 4, address: '192.168.0.245', via: '192.168.0.1' }] },
   ],
   sysctls: { 'net/ipv4/conf/eth1/rp_filter': '1' },
+  addresses: [],
 };
 
 /** As JSON.parse makes objects, not without a prototype. */
@@ -56,7 +57,33 @@ const exit = fc.record(
     name,
     id: fc.integer({ min: 1, max: 16383 }),
     device: name,
-    ways: fc.array(fc.record({ family, address, via: address }, { requiredKeys: ['family', 'address'], ...plain })),
+    ways: fc.array(
+      fc.record(
+        { family, address, via: address, networks: fc.array(prefix) },
+        { requiredKeys: ['family', 'address'], ...plain },
+      ),
+    ),
+    gateway: address,
+    onUnavailable: fc.constant('node' as const),
+  },
+  { requiredKeys: ['name', 'id', 'device', 'ways'], ...plain },
+);
+
+const tunnel = fc.record(
+  {
+    ...{ vni: fc.nat(0xffffff), port: fc.nat(0xffff), local: address, mtu: fc.nat(0xffff) },
+    ...{ families: fc.subarray([4, 6] as const), senders: fc.array(prefix), peers: fc.array(address) },
+  },
+  plain,
+);
+
+const held = fc.array(fc.record({ device: name, address }, plain));
+
+const gateway = fc.record(
+  {
+    served: fc.array(fc.integer({ min: 1, max: 16383 })),
+    owned: held,
+    replies: fc.array(fc.record({ destination: prefix, node: address }, plain)),
   },
   plain,
 );
@@ -87,7 +114,13 @@ export const anyNodeRecord: fc.Arbitrary<NodeRecord> = fc.record(
     rulePriority: fc.nat(0xffffffff),
     clusterCIDRs: fc.array(prefix),
     exits: fc.array(exit),
+    tunnel,
+    gateway,
     sysctls: fc.dictionary(name, fc.string(), plain),
+    addresses: held,
   },
-  plain,
+  {
+    requiredKeys: ['version', 'fwmark', 'routeTable', 'rulePriority', 'clusterCIDRs', 'exits', 'sysctls', 'addresses'],
+    ...plain,
+  },
 );

@@ -60,6 +60,29 @@ describe('the store', () => {
     assert.deepEqual(warnings, []);
   });
 
+  test('gives back which exits were moved, none at first, and keeps no file without any', (t) => {
+    const { store, dataDir, warnings } = newStore(t);
+    assert.deepEqual(store.loadMoves(), {});
+    const moves = { shared: '172.18.0.7', other: 'fd00:18::7' };
+    store.saveMoves(moves);
+    assert.deepEqual(store.loadMoves(), moves);
+    assert.deepEqual(filesBelow(dataDir), ['lock', 'moves.json']);
+    store.saveMoves({ other: 'fd00:18::7' });
+    assert.deepEqual(store.loadMoves(), { other: 'fd00:18::7' });
+    store.saveMoves({});
+    store.saveMoves({});
+    assert.deepEqual(store.loadMoves(), {});
+    assert.deepEqual([filesBelow(dataDir), warnings], [['lock'], []]);
+  });
+
+  test('forgets the node, but not which exits were moved', (t) => {
+    const { store } = newStore(t);
+    store.saveNode(sampleNode);
+    store.saveMoves({ shared: '172.18.0.7' });
+    store.forgetNode();
+    assert.deepEqual(store.loadMoves(), { shared: '172.18.0.7' });
+  });
+
   test('lists all attachments, keeping apart those that differ in one name', (t) => {
     const { store } = newStore(t);
     const records = [
@@ -153,6 +176,8 @@ describe('the store', () => {
       () => store.forget(sample()),
       () => store.saveNode(sampleNode),
       () => store.forgetNode(),
+      () => store.saveMoves({ shared: '172.18.0.7' }),
+      () => store.saveMoves({}),
     ]) {
       assert.throws(change, /needs its lock/);
     }
@@ -254,6 +279,16 @@ describe('a file that is no record', () => {
     assert.deepEqual(filesBelow(dataDir), ['broken/node.json.1', 'lock']);
   });
 
+  test('is moved aside also where the moved exits should be, which then are none', (t) => {
+    const { store, dataDir, warnings } = newStore(t);
+    for (const text of ['{}', '{"version":1,"gateways":{"shared":"here"}}', '{"version":1,"gateways":[]}']) {
+      fs.writeFileSync(join(dataDir, 'moves.json'), text);
+      assert.deepEqual(store.loadMoves(), {});
+      assert.match(warnings.pop() ?? '', /moves\.json is no record/);
+    }
+    assert.deepEqual(filesBelow(join(dataDir, 'broken')).length, 3);
+  });
+
   test('is only warned of by a reader that does not hold the lock', (t) => {
     const { dataDir } = newStore(t);
     fs.mkdirSync(join(dataDir, 'attachments'));
@@ -271,7 +306,7 @@ describe('a record that a newer version wrote', () => {
     const { store, dataDir, warnings } = newStore(t);
     const newer = JSON.stringify({ version: 2, network: 'pods' });
     fs.mkdirSync(join(dataDir, 'attachments'));
-    for (const file of [sampleFile, 'node.json']) fs.writeFileSync(join(dataDir, file), newer);
+    for (const file of [sampleFile, 'node.json', 'moves.json']) fs.writeFileSync(join(dataDir, file), newer);
     const calls: readonly [() => unknown, file: string][] = [
       [() => store.load(sample()), sampleFile],
       [() => store.list(), sampleFile],
@@ -280,6 +315,9 @@ describe('a record that a newer version wrote', () => {
       [() => store.loadNode(), 'node.json'],
       [() => store.saveNode(sampleNode), 'node.json'],
       [() => store.forgetNode(), 'node.json'],
+      [() => store.loadMoves(), 'moves.json'],
+      [() => store.saveMoves({ shared: '172.18.0.7' }), 'moves.json'],
+      [() => store.saveMoves({}), 'moves.json'],
     ];
     for (const [call, file] of calls) {
       assert.throws(call, (error) => {

@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict';
-import type { Address } from '../../../src/base/address.ts';
-import type { NodeState, SteeredAttachment } from '../../../src/datapath/attachment.ts';
+import { type Address, type Family, familyOf } from '../../../src/base/address.ts';
+import type { NodeState } from '../../../src/datapath/attachment.ts';
 import type { Change } from '../../../src/datapath/difference.ts';
-import type { Counters, Host, LinkAddress, Observed } from '../../../src/datapath/host.ts';
+import type {
+  Counters,
+  DefaultRoute,
+  Flow,
+  HeldAddress,
+  Host,
+  Introduction,
+  LinkAddress,
+  Observed,
+} from '../../../src/datapath/host.ts';
 import { addressHex } from '../../../src/datapath/layout.ts';
+import type { Needs } from '../../../src/datapath/needs.ts';
 import type { HostObject, Link, PolicyRule } from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
 import type { OurState } from '../../../src/datapath/release.ts';
@@ -16,7 +26,10 @@ export class FakeHost implements Host, Disposable {
   readonly links = new Map<string, Link>();
   /** By the name of the interface. */
   readonly linkAddresses = new Map<string, readonly LinkAddress[]>();
+  readonly defaultRoutes = new Map<Family, DefaultRoute>();
   readonly foreignRules: PolicyRule[] = [];
+  /** The connections that conntrack knows. */
+  readonly flows: Flow[] = [];
   /** Addresses that the node reaches through another host. */
   readonly remote = new Set<Address>();
   counters: Counters | undefined;
@@ -32,19 +45,58 @@ export class FakeHost implements Host, Disposable {
   /** What the kernel will answer to transactions. */
   refusal: Error | undefined;
 
+  /** Who waits for changes of the kernel's. */
+  readonly watchers = new Set<() => void>();
+
   /** All changes that were carried out. */
   readonly applied: Change[] = [];
+  /** Addresses whose connections were to be forgotten, all of them. */
   readonly forgottenFlows: Address[] = [];
+  /** Those of {@link flows} that were picked out to be forgotten. */
+  readonly pickedFlows: Flow[] = [];
+  /** Addresses whose answers' connections were to be forgotten. */
+  readonly forgottenFlowsTo: Address[] = [];
+  /** What neighbours were told: interface and addresses. */
+  readonly announced: (readonly [device: string, addresses: readonly Address[]])[] = [];
+  /** How which connections were introduced. */
+  readonly primed: (Introduction & { flows: readonly Flow[] })[] = [];
+  /** Names of the calls that others notice, in their order. */
+  readonly calls: string[] = [];
   readonly setDownLinks: string[] = [];
 
   [Symbol.dispose](): void {}
 
-  async readLink(name: string): Promise<Link | undefined> {
-    return this.links.get(name);
+  async readLink(nameOrIndex: string | number): Promise<Link | undefined> {
+    return [...this.links.values()].find(({ name, index }) => name === nameOrIndex || index === nameOrIndex);
   }
 
   async listAddresses({ name }: Link): Promise<readonly LinkAddress[]> {
     return this.linkAddresses.get(name) ?? [];
+  }
+
+  async listAllAddresses(): Promise<readonly HeldAddress[]> {
+    const given = [...this.linkAddresses].flatMap(([device, addresses]) => {
+      const { index = 0 } = this.links.get(device) ?? {};
+      return addresses.map((address) => ({ ...address, deviceIndex: index, ours: false }));
+    });
+    return [...given, ...this.#ownAddresses()];
+  }
+
+  /** Those that we made: only newer kernels know that. */
+  #ownAddresses(): HeldAddress[] {
+    const { outside } = this.kernel;
+    return outside
+      .list()
+      .filter((object) => object.kind === 'address')
+      .map(({ device, address, prefixLength, scope }) => ({
+        ...{ address, prefixLength, usable: true, ours: outside.tellsWhoseAddresses },
+        ...{ family: familyOf(address), scope: scope === 'link' ? 253 : 0 },
+        deviceIndex: this.links.get(device)?.index ?? 1000,
+      }));
+  }
+
+  async defaultRoute(family: Family): Promise<DefaultRoute | undefined> {
+    return this.defaultRoutes.get(family);
   }
 
   async isOnLink(address: Address): Promise<boolean> {
@@ -59,16 +111,20 @@ export class FakeHost implements Host, Disposable {
     return this.kernel.sysctls.get(name);
   }
 
-  async observe(
-    node: NodeState,
-    attachment: SteeredAttachment,
-    { contents }: { contents: boolean },
-  ): Promise<Observed<HostObject[]>> {
-    return { state: this.kernel.observe(node, attachment, contents), generation: this.kernel.generation };
+  async observe(node: NodeState, needs: Needs, { contents }: { contents: boolean }): Promise<Observed<HostObject[]>> {
+    return { state: this.kernel.observe(node, needs, contents), generation: this.kernel.generation };
   }
 
-  async observeOurs(tables: readonly number[]): Promise<Observed<OurState>> {
-    return { state: this.kernel.ourState(tables), generation: this.kernel.generation };
+  async observeOurs(
+    tables: readonly number[],
+    addresses: readonly { readonly device: string; readonly address: Address }[],
+  ): Promise<Observed<OurState>> {
+    return { state: this.kernel.ourState(tables, addresses), generation: this.kernel.generation };
+  }
+
+  watch(changed: () => void): Disposable {
+    this.watchers.add(changed);
+    return { [Symbol.dispose]: () => this.watchers.delete(changed) };
   }
 
   async readCounters(): Promise<Counters> {
@@ -85,6 +141,10 @@ export class FakeHost implements Host, Disposable {
     return this.kernel
       .podElements()
       .filter(({ key, comment = '' }) => comment.startsWith(mark) && (keys?.includes(key) ?? true));
+  }
+
+  async listServed(): Promise<readonly Element[]> {
+    return this.kernel.servedElements();
   }
 
   async hasTable(): Promise<boolean> {
@@ -112,6 +172,7 @@ export class FakeHost implements Host, Disposable {
     }
     this.kernel.apply(changes);
     this.applied.push(...changes);
+    if (changes.length > 0) this.calls.push('apply');
     return true;
   }
 
@@ -121,7 +182,38 @@ export class FakeHost implements Host, Disposable {
     );
   }
 
-  async deleteFlows(address: Address): Promise<void> {
-    this.forgottenFlows.push(address);
+  async deleteFlows(address: Address, only?: (flow: Flow) => boolean): Promise<void> {
+    this.calls.push(`deleteFlows ${address}`);
+    const gone = this.#dropFlows(
+      (flow) => (flow.source === address || flow.replySource === address) && (only?.(flow) ?? true),
+    );
+    if (only === undefined) this.forgottenFlows.push(address);
+    else this.pickedFlows.push(...gone);
+  }
+
+  async deleteFlowsTo(address: Address): Promise<void> {
+    this.calls.push(`deleteFlowsTo ${address}`);
+    this.#dropFlows((flow) => flow.replyDestination === address);
+    this.forgottenFlowsTo.push(address);
+  }
+
+  #dropFlows(isGone: (flow: Flow) => boolean): readonly Flow[] {
+    const gone = this.flows.filter(isGone);
+    this.flows.splice(0, this.flows.length, ...this.flows.filter((flow) => !gone.includes(flow)));
+    return gone;
+  }
+
+  async listFlows(source: Address): Promise<readonly Flow[]> {
+    return this.flows.filter((flow) => flow.source === source);
+  }
+
+  async announce(device: string, addresses: readonly Address[]): Promise<void> {
+    this.calls.push(`announce ${addresses.join(' ')}`);
+    this.announced.push([device, addresses]);
+  }
+
+  async primeFlows(introduction: Introduction, flows: readonly Flow[]): Promise<void> {
+    this.calls.push(`primeFlows ${introduction.mark}`);
+    this.primed.push({ ...introduction, flows });
   }
 }

@@ -1,16 +1,16 @@
-import assert from 'node:assert/strict';
-import { canonicalJson } from '../../../src/base/canonical.ts';
-import type { NodeState, SteeredAttachment } from '../../../src/datapath/attachment.ts';
-import { exitsOf } from '../../../src/datapath/desired.ts';
+import { families } from '../../../src/base/address.ts';
+import type { NodeState } from '../../../src/datapath/attachment.ts';
 import { type Change, keyOf } from '../../../src/datapath/difference.ts';
 import * as layout from '../../../src/datapath/layout.ts';
-import type { HostObject, PolicyRule, Route, Sysctl } from '../../../src/datapath/objects.ts';
+import type { Needs } from '../../../src/datapath/needs.ts';
+import type { HostObject, OutsideObject, PolicyRule } from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
 import type { OurState } from '../../../src/datapath/release.ts';
+import { tunnelDevice, tunnelRules } from '../../../src/datapath/tunnel.ts';
 import { mergePrefixes, printRange } from '../../../src/nftables/interval.ts';
-import type { Chain, Element, InTable, NftObject, NftSet, Operation, Table } from '../../../src/nftables/object.ts';
-
-type Objects = Map<string, Table | NftObject>;
+import type { Chain, Element, NftSet, Operation } from '../../../src/nftables/object.ts';
+import { type Objects, perform, references } from './fake-nftables.ts';
+import { FakeOutside } from './fake-outside.ts';
 
 /** An object as it is listed: a rule has lost its words, ranges are merged. */
 export function asListed(object: HostObject): HostObject {
@@ -25,19 +25,28 @@ export function asListed(object: HostObject): HostObject {
   return { ...object, rules };
 }
 
+/** An address on an interface, as a list of ours names it. */
+type Holder = { readonly device: string; readonly address?: string };
+
+const podSetNames = families.flatMap((family) => layout.podSets(family).map(({ name }) => name));
+
 /**
- * The kernel of a node as plain data: our tables, our policy rules and routes, and the kernel parameters. It refuses what
- * the real one refuses: to name what is not there, to delete what is not there or still in use, to add an element twice.
+ * The kernel of a node as plain data: our tables, what we set up outside of them, and the kernel parameters. It refuses
+ * what the real one refuses: to name what is not there, to delete what is not there or still in use, to add an element
+ * twice.
  */
 export class FakeKernel {
   /** Counts the changes of the ruleset. */
   generation = 1;
-  readonly sysctls = new Map<string, string>();
+  readonly outside = new FakeOutside();
   #nftables: Objects = new Map();
-  readonly #outside = new Map<string, PolicyRule | Route>();
 
   get hasTable(): boolean {
     return this.#nftables.has('table');
+  }
+
+  get sysctls(): Map<string, string> {
+    return this.outside.sysctls;
   }
 
   /** Somebody deletes our tables. */
@@ -48,7 +57,7 @@ export class FakeKernel {
 
   /** Everything of ours, as it is listed, in no particular order. */
   contents(): HostObject[] {
-    return [...this.#nftables.values(), ...this.#outside.values()].map(asListed);
+    return [...this.#nftables.values(), ...this.outside.list()].map(asListed);
   }
 
   /** Carries changes out, in the order of {@link planOf}. A refused transaction changes nothing, but what comes before it stays. */
@@ -56,17 +65,11 @@ export class FakeKernel {
     const { before, transaction, after } = planOf(changes);
     this.setUpOutside(before);
     this.transact(transaction);
-    for (const object of after) {
-      if (object.kind === 'sysctl') this.sysctls.set(object.name, object.value);
-      else this.#outside.delete(keyOf(object));
-    }
+    for (const object of after) this.outside.takeDown(object);
   }
 
-  setUpOutside(objects: readonly (Sysctl | Route | PolicyRule)[]): void {
-    for (const object of objects) {
-      if (object.kind === 'sysctl') this.sysctls.set(object.name, object.value);
-      else this.#outside.set(keyOf(object), object);
-    }
+  setUpOutside(objects: readonly OutsideObject[]): void {
+    for (const object of objects) this.outside.setUp(object);
   }
 
   /** All operations or none. */
@@ -78,19 +81,28 @@ export class FakeKernel {
     this.generation++;
   }
 
-  /** What is there of what one attachment needs. */
-  observe(node: NodeState, attachment: SteeredAttachment, contents: boolean): HostObject[] {
-    const exits = exitsOf(node, attachment);
-    return this.contents()
-      .filter((object) => concerns(object, node, attachment, exits))
+  /** What is there of what is needed. */
+  observe(node: NodeState, needs: Needs, contents: boolean): HostObject[] {
+    const { gateway } = needs;
+    const known: Holder[] = [...(gateway?.owned ?? []), { device: tunnelDevice }];
+    const addresses = new Set(this.outside.ourAddresses(known).map(keyOf));
+    const all = this.contents();
+    const ofTunnel = new Set<HostObject>(tunnelRules(all.filter((object) => object.kind === 'rule')));
+    return all
+      .filter((object) => (ofTunnel.has(object) ? needs.tunnel !== undefined : concerns(object, node, needs)))
+      .filter((object) => object.kind !== 'address' || addresses.has(keyOf(object)))
       .map((object) => (contents ? object : withoutProgramRanges(object)));
   }
 
-  /** What is there of ours, with the routes in the tables that our rules lead to and in `tables`. */
-  ourState(tables: readonly number[]): OurState {
+  /**
+   * What is there of ours, with the routes in the tables that our rules lead to and in `tables`, and with the addresses
+   * that the kernel knows as ours and `addresses`.
+   */
+  ourState(tables: readonly number[], addresses: readonly Holder[] = []): OurState {
     const all = this.contents();
     const rules = all.filter((object) => object.kind === 'rule');
     const listed = new Set([...tables, ...rules.map(tableOf)]);
+    const { tunnel } = this.outside;
     return {
       table: this.hasTable,
       chains: all
@@ -100,155 +112,98 @@ export class FakeKernel {
       ...(this.#nftables.has(keyOf(layout.sentTable)) && {
         sent: all.filter((object) => object.kind === 'chain' && object.family !== undefined) as Chain[],
       }),
-      exitElements: all.filter((object) => object.kind === 'element' && isOfExit(object)) as Element[],
+      exitElements: all.filter(
+        (object) => object.kind === 'element' && (isOfExit(object) || isServed(object)),
+      ) as Element[],
       rules,
       routes: all.filter((object) => object.kind === 'route').filter(({ table }) => listed.has(table)),
+      ...(tunnel && { tunnel }),
+      addresses: this.outside.ourAddresses(addresses).filter(({ device }) => device !== tunnelDevice),
     };
   }
 
   /** The elements of the pods' maps. */
   podElements(): Element[] {
-    return this.contents().filter((object) => object.kind === 'element' && object.set.startsWith('pods')) as Element[];
+    return this.elements().filter(({ set }) => podSetNames.includes(set));
+  }
+
+  /** The elements by which exits are served to others. */
+  servedElements(): Element[] {
+    return this.elements().filter(isServed);
+  }
+
+  elements(): Element[] {
+    return this.contents().filter((object) => object.kind === 'element') as Element[];
   }
 }
 
-const isOfExit = ({ set }: Element) => /^(snat|lanes|sent)/.test(set);
+const isOfExit = ({ set }: Element) => /^(snat|lanes|sent$|tunnels|fallback)/.test(set);
+const isServed = ({ set }: Element) => set === layout.setNames.served;
 
 const tableOf = ({ action }: PolicyRule) =>
   typeof action === 'object' && 'lookup' in action ? action.lookup : undefined;
 
-function concerns(
-  object: HostObject,
-  node: NodeState,
-  { addresses, program }: SteeredAttachment,
-  exits: NodeState['exits'],
-): boolean {
-  const isTheirTable = (table: number) => exits.some(({ id }) => node.routeTable + id === table);
+/** Whether an object is looked for: what `src/kernel/observe.ts` lists. */
+function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
+  const { exits, tunnel, gateway } = needs;
   if ('family' in object && object.family === 'netdev' && exits.length === 0) return false;
   switch (object.kind) {
     case 'set':
-      return !layout.isProgramChain(object.name) || object.name.startsWith(`${program}-`);
     case 'chain':
-      if (layout.isProgramChain(object.name)) return object.name === program;
-      if (object.family !== undefined)
-        return exits.some(({ device }) => layout.chainNames.sent(device) === object.name);
-      return exits.some(({ id }) => layout.chainNames.exit(id) === object.name) || !/^exit-\d/.test(object.name);
+      return object.family === undefined ? isNamed(object, needs) : isSentOf(object, exits);
     case 'element':
-      if (isOfExit(object)) return exits.some(({ id }) => id === layout.exitIdOfKey(object.key));
-      return object.set === layout.setNames.own || addresses.map(layout.addressHex).includes(object.key);
-    case 'rule': {
-      const table = tableOf(object);
-      const isTheirFamily = exits.some(({ ways }) => ways.some(({ family }) => family === object.family));
-      return isTheirFamily && (table === undefined || isTheirTable(table));
-    }
+      return concernsElement(object, needs);
+    case 'rule':
+      return concernsRule(object, node, needs);
     case 'route':
-      return isTheirTable(object.table);
+      return tablesOf(node, needs).includes(object.table);
+    case 'address':
+      return tunnel !== undefined && (object.device === tunnelDevice || gateway !== undefined);
+    case 'tunnel':
+    case 'neighbour':
+    case 'forwarding':
+      return tunnel !== undefined;
     default:
       return true;
   }
 }
+
+const isSentOf = (object: Chain | NftSet, exits: Needs['exits']) =>
+  object.kind === 'set' || exits.some(({ device }) => layout.chainNames.sent(device) === object.name);
+
+function isNamed({ kind, name }: Chain | NftSet, { exits, tunnel, gateway, attachment }: Needs): boolean {
+  const has = (parts: { readonly chains: readonly string[]; readonly sets: readonly string[] }) =>
+    parts[`${kind}s`].includes(name);
+  if (has(layout.tunnelParts)) return tunnel !== undefined;
+  if (has(layout.gatewayParts)) return gateway !== undefined;
+  if (layout.isProgramChain(name)) return name === attachment?.program || isOfProgram(name, attachment?.program);
+  return !/^exit-\d/.test(name) || exits.some(({ id }) => layout.chainNames.exit(id) === name);
+}
+
+const isOfProgram = (name: string, program: string | undefined) =>
+  program !== undefined && name.startsWith(`${program}-`);
+
+function concernsElement(element: Element, { exits, gateway, attachment }: Needs): boolean {
+  if (isServed(element)) return gateway !== undefined;
+  if (isOfExit(element)) {
+    const id = layout.exitIdOfKey(element.key);
+    return exits.some((exit) => exit.id === id) || (id === layout.replyId && gateway !== undefined);
+  }
+  const addresses = attachment?.addresses.map(layout.addressHex) ?? [];
+  return element.set === layout.setNames.own || addresses.includes(element.key);
+}
+
+function concernsRule(rule: PolicyRule, node: NodeState, needs: Needs): boolean {
+  const inUse = needs.gateway ? families : needs.exits.flatMap(({ ways }) => ways.map(({ family }) => family));
+  const table = tableOf(rule);
+  return inUse.includes(rule.family) && (table === undefined || tablesOf(node, needs).includes(table));
+}
+
+const tablesOf = ({ routeTable }: NodeState, { exits, gateway }: Needs): number[] =>
+  [...exits.map(({ id }) => id), ...(gateway ? [layout.replyId] : [])].map((id) => routeTable + id);
 
 function withoutProgramRanges(object: HostObject): HostObject {
   if (object.kind !== 'set' || !layout.isProgramChain(object.name)) return object;
   const { intervals: _, ...set } = object;
   return set;
 }
-
-function perform(objects: Objects, { verb, object }: Operation): void {
-  if (object.kind !== 'table') assert.ok(objects.has(named(object, 'table')), `no table for ${keyOf(object)}`);
-  if (verb === 'add') add(objects, object);
-  else takeAway(objects, verb, object);
-}
-
-function add(objects: Objects, object: Table | NftObject): void {
-  if (object.kind === 'element') addElement(objects, object);
-  else addOrExtend(objects, object);
-}
-
-function takeAway(objects: Objects, verb: 'delete' | 'flush', object: Table | NftObject): void {
-  assert.ok(objects.has(keyOf(object)), `${keyOf(object)} is not there to ${verb}`);
-  if (object.kind === 'table') {
-    for (const [key, other] of objects) if (inTableOf(object)(other)) objects.delete(key);
-  } else if (verb === 'flush') flush(objects, object);
-  else {
-    objects.delete(keyOf(object));
-    const users = object.kind === 'element' ? [] : usersOf(objects, object);
-    assert.deepEqual(users, [], `${keyOf(object)} is in use`);
-    if (object.kind === 'set') removeElements(objects, object);
-  }
-}
-
-function addElement(objects: Objects, element: Element): void {
-  assert.ok(!objects.has(keyOf(element)), `${keyOf(element)} is there already`);
-  requireNamed(objects, element);
-  objects.set(keyOf(element), element);
-}
-
-/** A chain that is there gets the rules behind its own, a set the ranges beside its own. */
-function addOrExtend(objects: Objects, object: Table | Chain | NftSet): void {
-  const old = objects.get(keyOf(object));
-  requireNamed(objects, object);
-  if (object.kind === 'chain' && old?.kind === 'chain') {
-    assert.equal(canonicalJson(old.hook ?? null), canonicalJson(object.hook ?? null), `another hook of ${object.name}`);
-    objects.set(keyOf(object), { ...object, rules: [...old.rules, ...object.rules] });
-  } else if (object.kind === 'set' && old?.kind === 'set') {
-    const intervals = [...(old.intervals ?? []), ...(object.intervals ?? [])];
-    assert.equal(shapeOf(old), shapeOf(object), `another type of ${object.name}`);
-    objects.set(keyOf(object), object.intervals === undefined ? object : { ...object, intervals });
-  } else objects.set(keyOf(object), object);
-}
-
-const shapeOf = (set: NftSet) => canonicalJson({ ...set, intervals: set.intervals && [] });
-
-function flush(objects: Objects, object: NftObject): void {
-  if (object.kind === 'chain') objects.set(keyOf(object), { ...(objects.get(keyOf(object)) as Chain), rules: [] });
-  if (object.kind !== 'set') return;
-  if (object.intervals !== undefined) objects.set(keyOf(object), { ...object, intervals: [] });
-  removeElements(objects, object);
-}
-
-function removeElements(objects: Objects, set: NftSet): void {
-  for (const [key, other] of objects) {
-    if (other.kind === 'element' && other.set === set.name && inTableOf(set)(other)) objects.delete(key);
-  }
-}
-
-const inTableOf =
-  ({ family }: InTable) =>
-  (other: InTable) =>
-    other.family === family;
-
-/** What {@link keyOf} says of something in the same table. */
-const named = ({ family }: InTable, name: string) => (family === undefined ? name : `${family} ${name}`);
-
-/** The keys of the chain and the sets that a rule or element leads to, and of the set that an element is in. */
-function namesIn(object: Table | NftObject): string[] {
-  if (object.kind === 'element') {
-    const { set, verdict } = object;
-    return [named(object, `set ${set}`), ...(verdict && 'chain' in verdict ? [`chain ${verdict.chain}`] : [])];
-  }
-  if (object.kind !== 'chain') return [];
-  return object.rules
-    .flatMap(({ statements }) => statements.flatMap(({ expressions }) => expressions))
-    .flatMap((expression) => {
-      if (expression.name === 'lookup') return [named(object, `set ${expression.set}`)];
-      const leadsOn = expression.name === 'immediate' && 'chain' in expression.verdict;
-      return leadsOn ? [named(object, `chain ${expression.verdict.chain}`)] : [];
-    });
-}
-
-function requireNamed(objects: Objects, object: Table | NftObject): void {
-  for (const name of namesIn(object))
-    assert.ok(objects.has(name), `${keyOf(object)} names ${name}, which is not there`);
-}
-
-/** What keeps a chain or set from being deleted. Its own elements do not keep a set. */
-const usersOf = (objects: Objects, object: Chain | NftSet): string[] =>
-  [...objects.values()]
-    .filter((user) => object.kind === 'chain' || user.kind === 'chain')
-    .filter((user) => namesIn(user).includes(keyOf(object)))
-    .map(keyOf);
-
-/** How many rules and elements lead to a chain. */
-const references = (objects: Objects, chain: Chain): number =>
-  [...objects.values()].flatMap(namesIn).filter((name) => name === keyOf(chain)).length;

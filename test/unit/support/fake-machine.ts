@@ -2,11 +2,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { familyOf } from '../../../src/base/address.ts';
 import { type AddRequest, add } from '../../../src/cni/add.ts';
 import type { Machine } from '../../../src/cni/machine.ts';
 import { type Configuration, configurationOf } from '../../../src/config/configuration.ts';
-import type { PolicyDocument } from '../../../src/config/schema.ts';
+import type { ChainEntry, PolicyDocument } from '../../../src/config/schema.ts';
 import { keyOf } from '../../../src/datapath/difference.ts';
+import type { Counters, LinkAddress } from '../../../src/datapath/host.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
 import { Store } from '../../../src/store/store.ts';
 import { FakeHost } from './fake-host.ts';
@@ -19,6 +21,14 @@ export interface FakeMachine extends Machine, Disposable {
   readonly warnings: string[];
 }
 
+const none = { packets: 0n, bytes: 0n };
+
+/** What a table has counted that nothing went through. */
+export const noCounters: Counters = {
+  ...{ steered: new Map(), served: new Map(), left: new Map(), pods: new Map() },
+  ...{ dropped: none, guarded: none, unserved: none, strangers: none },
+};
+
 /** A node with two uplinks and the host's ends of two pods, all of which filter strictly. */
 export function newMachine(t: TestContext): FakeMachine {
   const dataDir = mkdtempSync(join(tmpdir(), 'egress-machine-'));
@@ -27,7 +37,7 @@ export function newMachine(t: TestContext): FakeMachine {
   const names = ['eth1', 'eth2', 'veth1', 'veth2'];
   for (const [i, name] of names.entries()) {
     const type = name.startsWith('veth') ? { type: 'veth' } : {};
-    host.links.set(name, { index: i + 2, name, up: true, ...type });
+    host.links.set(name, { index: i + 2, name, up: true, mtu: 1500, ...type });
     host.kernel.sysctls.set(reversePathName(name), '1');
   }
   host.kernel.sysctls.set(reversePathName('all'), '0');
@@ -76,6 +86,38 @@ export const configuration = (changes: PolicyDocument = {}): Configuration =>
 /** One with another policy for all pods. */
 export const policyTo = (exit: string, destinations = ['203.0.113.0/24']): Configuration =>
   configuration({ policies: [{ name: 'other', namespaces: ['*'], destinations, exit }] });
+
+const gatewayDocument: PolicyDocument = {
+  nodes: [
+    { address: '172.18.0.5', podCIDRs: ['10.0.0.0/24'] },
+    { address: '172.18.0.6', podCIDRs: ['10.0.1.0/24'] },
+    { address: '172.18.0.7', podCIDRs: ['10.0.2.0/24'] },
+  ],
+  exits: [
+    { name: 'shared', id: 50, gateways: ['172.18.0.6', '172.18.0.7'], interface: 'eth1', addresses: ['192.0.2.50'] },
+    { name: 'partners', id: 7, interface: 'eth2', addresses: ['192.168.0.245'] },
+  ],
+  policies: [{ name: 'shared', namespaces: ['default'], destinations: ['203.0.113.0/24'], exit: 'shared' }],
+};
+
+/** Three nodes, of which two are gateways: pods of the namespace `default` leave by `shared`. */
+export const gatewayConfiguration = (changes: PolicyDocument = {}, entry: Partial<ChainEntry> = {}): Configuration =>
+  configurationOf({ type: 'egress', ...entry }, [{ ...gatewayDocument, ...changes }]);
+
+/** A machine of {@link gatewayConfiguration}: the node with an address on its uplink `eth0`. */
+export function newNode(t: TestContext, address: string): FakeMachine {
+  const machine = newMachine(t);
+  const { host } = machine;
+  host.links.set('eth0', { index: 20, name: 'eth0', up: true, mtu: 1500 });
+  host.kernel.sysctls.set(reversePathName('eth0'), '1');
+  host.linkAddresses.set('eth0', [held(address, 16)]);
+  return machine;
+}
+
+/** An address of global scope that is in use. */
+export const held = (address: string, prefixLength = familyOf(address) === 4 ? 24 : 64): LinkAddress => ({
+  ...{ address, prefixLength, family: familyOf(address), scope: 0, usable: true },
+});
 
 /** ADD of a pod of the namespace `default` behind `veth1`. */
 export const request = (containerId: string, address: string, changes: Partial<AddRequest> = {}): AddRequest => ({

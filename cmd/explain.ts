@@ -1,0 +1,7 @@
+import { asEgressError, errorTable } from '../src/base/errors.ts';
+
+/** An error for a person, in two lines: what is wrong, and what to do. */
+export function explain(error: unknown): string {
+  const { code, message } = asEgressError(error);
+  return `egress: ${errorTable[code].title}: ${message}\n${errorTable[code].remedy}.`;
+}

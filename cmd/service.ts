@@ -1,0 +1,25 @@
+import { unwatchFile, watchFile } from 'node:fs';
+import type { Service } from '../src/cli/command.ts';
+import { explain } from './explain.ts';
+
+const endings = ['SIGTERM', 'SIGINT'] as const;
+/** Milliseconds between two looks at a file. Looking sees what inotify does not: links, mounts, and files yet to come. */
+const interval = 1_000;
+
+/** From now on SIGTERM and SIGINT end the service; a second one ends the process as it is. */
+export function openService(): Service & Disposable {
+  const controller = new AbortController();
+  const end = () => controller.abort();
+  for (const signal of endings) process.once(signal, end);
+  return {
+    signal: controller.signal,
+    report: (error, consequence) => process.stderr.write(`${explain(error)} ${consequence}\n`),
+    watchFile: (path, changed) => {
+      watchFile(path, { interval }, changed);
+      return { [Symbol.dispose]: () => unwatchFile(path, changed) };
+    },
+    [Symbol.dispose]: () => {
+      for (const signal of endings) process.off(signal, end);
+    },
+  };
+}

@@ -1,0 +1,120 @@
+import { parseAddress } from '../base/address.ts';
+import { EgressError } from '../base/errors.ts';
+import type { Machine } from '../cni/machine.ts';
+import type { Configuration } from '../config/configuration.ts';
+import { type ReadFile, readPolicy } from '../config/read.ts';
+import { describe } from '../datapath/describe.ts';
+import { bringDown, bringUp, planGateway } from '../gateway/gateway.ts';
+import { type Move, moveExit, planMove } from '../gateway/move.ts';
+import type { Outcome } from '../gateway/reconcile.ts';
+import { Bell, lastGood, watch } from '../gateway/watch.ts';
+import type { CliSurroundings } from './command.ts';
+
+/** What the commands of gateways are told on the command line. */
+export interface GatewayOptions {
+  readonly policy: string;
+  readonly node?: string;
+  readonly down?: true;
+  readonly watch?: true;
+  readonly dryRun?: true;
+}
+
+/** The policy file, for a node that may have been told its own address. Throws as for a chain entry. */
+export function readConfigured({ policy, node }: GatewayOptions, readFile: ReadFile): Configuration {
+  const configuration = readPolicy(policy, readFile);
+  return node === undefined ? configuration : { ...configuration, node: requireAddress('--node', node) };
+}
+
+/** Takes text for the person. */
+type Write = CliSurroundings['write'];
+
+/** `egress gateway`: sets the gateway's side up, or takes it down. Throws when an exit could not be as it should. */
+export async function gateway(
+  machine: Machine,
+  configuration: Configuration,
+  options: GatewayOptions,
+  write: Write,
+): Promise<void> {
+  if (options.dryRun) return write(await planGateway(machine, configuration, !options.down));
+  tell(await (options.down ? bringDown : bringUp)(machine, configuration), summary, write);
+}
+
+/** What was done, and then what could not be. */
+function tell(outcome: Outcome, words: (outcome: Outcome) => string, write: Write): void {
+  write(words(outcome));
+  const [first] = outcome.failures;
+  if (first === undefined) return;
+  throw new EgressError(first.code, outcome.failures.map(({ message }) => message).join('; '));
+}
+
+/**
+ * `egress gateway --watch`: sets the gateway's side up and keeps it so, with the policy file as it is then, until the
+ * service ends; it leaves the gateway as it is. Throws what is wrong with the policy file at the start.
+ */
+export async function watchGateway(
+  { openMachine, openService, readFile, write }: CliSurroundings,
+  options: GatewayOptions & { readonly dataDir: string },
+): Promise<void> {
+  using service = openService();
+  using machine = await openMachine(options);
+  const bell = new Bell();
+  using _kernel = machine.host.watch(bell.ring);
+  using _file = service.watchFile(options.policy, bell.ring);
+  const configuration = lastGood(
+    () => readConfigured(options, readFile),
+    (error) => service.report(error, 'The last good configuration stays in force.'),
+  );
+  let said = summary;
+  const look = async () => {
+    // A socket that had an error is of no use any more: each look has its own.
+    using own = await openMachine(options);
+    const outcome = await bringUp(own, configuration());
+    const words = said;
+    said = whatChanged;
+    tell(outcome, words, write);
+  };
+  const report = (error: unknown) => service.report(error, 'It is tried again until then.');
+  await watch({ look, report, bell, signal: service.signal });
+}
+
+/** `egress exit move`: makes this node use another gateway for an exit. Throws when an exit could not be as it should. */
+export async function move(
+  machine: Machine,
+  configuration: Configuration,
+  { exit, to }: { readonly exit: string; readonly to: string },
+  { dryRun }: GatewayOptions,
+  write: Write,
+): Promise<void> {
+  const wanted: Move = { exit, to: requireAddress('--to', to) };
+  if (dryRun) return write(await planMove(machine, configuration, wanted));
+  tell(await moveExit(machine, configuration, wanted), summary, write);
+}
+
+function requireAddress(option: string, text: string): string {
+  const address = parseAddress(text);
+  if (address !== undefined) return address;
+  throw new EgressError('unknown-exit', `${option}: expected an IP address, got "${text}"`);
+}
+
+/** As many reasons stand in one line. */
+const reasonsShown = 5;
+
+/** What a look found, and so changed, in one line; nothing if nothing. */
+function whatChanged({ changes }: Outcome): string {
+  if (changes.length === 0) return '';
+  const reasons = changes.flatMap(describe);
+  const more = reasons.length > reasonsShown ? [`${reasons.length - reasonsShown} more`] : [];
+  return `${changes.length} things changed: ${[...reasons.slice(0, reasonsShown), ...more].join(', ')}.\n`;
+}
+
+/** What this node is now, in one line for each exit. */
+function summary({ node, changes }: Outcome): string {
+  const served = new Set(node?.gateway?.served);
+  const lines = (node?.exits ?? []).map(({ id, name, device, gateway, ways }) => {
+    const addresses = ways.map(({ address }) => address).join(' and ');
+    if (gateway !== undefined) return `Exit "${name}" leaves from ${gateway}, with ${addresses}.`;
+    return `Exit "${name}" ${served.has(id) ? 'is served here and ' : ''}leaves by ${device}, with ${addresses}.`;
+  });
+  const nothing = lines.length === 0 ? ['No exit is served or used on this node.'] : [];
+  return [...lines, ...nothing, `${changes.length} things changed.`, ''].join('\n');
+}

@@ -1,0 +1,90 @@
+import { familyOf } from '../base/address.ts';
+import { EgressError } from '../base/errors.ts';
+import type { Configuration } from '../config/configuration.ts';
+import type { Gateway, Tunnel } from '../datapath/attachment.ts';
+import type { ResolvedExit } from '../datapath/exit.ts';
+import { tunnelMtu } from '../datapath/tunnel.ts';
+import { type NodeRecord, recordVersion } from '../store/record.ts';
+import type { OwnEnd } from './exits.ts';
+import type { Machine } from './machine.ts';
+import { markConflict } from './mark-conflict.ts';
+
+/** What changes in the node's record. */
+export interface NodeChanges {
+  /** Exits as they are now: they take the places of earlier ones with their ids or names. */
+  readonly exits: readonly ResolvedExit[];
+  /** Needed as soon as one of the exits goes through the tunnel, or there is a gateway. */
+  readonly ownEnd: OwnEnd | undefined;
+  readonly gateway?: Gateway | undefined;
+}
+
+/**
+ * The node's record with the changes. Throws `invalid-configuration` when numbers changed that what is set up depends
+ * on, and `mark-conflict`.
+ */
+export async function nextNode(
+  machine: Machine,
+  configuration: Configuration,
+  previous: NodeRecord | undefined,
+  { exits, ownEnd, gateway }: NodeChanges,
+): Promise<NodeRecord> {
+  const { fwmark, routeTable, rulePriority, clusterCIDRs } = configuration;
+  const hasTable = await machine.host.hasTable(); // first: it tells whether we can work here at all
+  const conflict = markConflict(fwmark, await machine.host.listForeignRules());
+  if (conflict !== undefined) throw new EgressError('mark-conflict', conflict);
+  const merged = mergedExits(previous?.exits ?? [], exits);
+  const needsTunnel = gateway !== undefined || merged.some((exit) => exit.gateway !== undefined);
+  const tunnel = needsTunnel ? (ownEnd ? tunnelOf(configuration, ownEnd, gateway) : previous?.tunnel) : undefined;
+  const next: NodeRecord = {
+    version: recordVersion,
+    ...{ fwmark, routeTable, rulePriority, clusterCIDRs },
+    exits: merged,
+    ...(tunnel && { tunnel }),
+    ...(gateway && { gateway }),
+    sysctls: previous?.sysctls ?? {},
+    addresses: previous?.addresses ?? [],
+  };
+  if (previous !== undefined && hasTable) requireSameNumbers(previous, next);
+  return next;
+}
+
+function mergedExits(previous: readonly ResolvedExit[], exits: readonly ResolvedExit[]): ResolvedExit[] {
+  const kept = previous.filter(({ id, name }) => !exits.some((exit) => exit.id === id || exit.name === name));
+  return [...kept, ...exits].sort((a, b) => a.id - b.id);
+}
+
+function tunnelOf({ tunnel, exits }: Configuration, own: OwnEnd, gateway: Gateway | undefined): Tunnel {
+  const throughTunnel = exits.filter(({ gateways }) => gateways.length > 0);
+  const ends = [
+    ...throughTunnel.flatMap(({ gateways }) => gateways),
+    ...(gateway?.replies ?? []).map(({ node }) => node),
+  ];
+  const families = throughTunnel.flatMap(({ addresses }) => Object.values(addresses).map(familyOf));
+  return {
+    vni: tunnel.vni,
+    port: tunnel.port,
+    local: own.address,
+    mtu: tunnelMtu(own.underlayMtu, own.address),
+    families: [...new Set(families)].sort(),
+    senders: tunnel.sources,
+    peers: [...new Set(ends)].filter((end) => end !== own.address),
+  };
+}
+
+/** What is set up with other numbers would be steered wrong, or not at all. */
+function requireSameNumbers(previous: NodeRecord, next: NodeRecord): void {
+  const both = { ...(previous.tunnel && next.tunnel && { tunnel: [previous.tunnel, next.tunnel] as const }) };
+  const pairs = [
+    ...(['fwmark', 'routeTable', 'rulePriority'] as const).map((key) => [`/${key}`, previous[key], next[key]] as const),
+    ...(['vni', 'port', 'local'] as const).map((key) => {
+      return [key === 'local' ? '/node' : `/tunnel/${key}`, both.tunnel?.[0][key], both.tunnel?.[1][key]] as const;
+    }),
+  ];
+  for (const [pointer, before, now] of pairs) {
+    if (before === now) continue;
+    throw new EgressError(
+      'invalid-configuration',
+      `#${pointer}: what is set up on this node has ${before}, got ${now}; change it when no pod and no gateway uses it`,
+    );
+  }
+}

@@ -1,0 +1,113 @@
+import {
+  type Address,
+  addressBytes,
+  contains,
+  familyOf,
+  type Prefix,
+  prefixAddress,
+  prefixLength,
+} from '../base/address.ts';
+import { type Placed, placed, placeOf, problem } from './placed.ts';
+import type { Problem } from './problem.ts';
+import type { PolicyDocument } from './schema.ts';
+
+type Documents = readonly Placed<PolicyDocument>[];
+type Node = NonNullable<PolicyDocument['nodes']>[number];
+type Exit = NonNullable<PolicyDocument['exits']>[number];
+
+/** What keeps the tunnel to gateways from working, though each part of the configuration is valid in itself. */
+export function tunnelContradictions(documents: Documents): Problem[] {
+  const exits = placed(documents, 'exits', ({ exits }) => exits);
+  const gateways = placed(exits, 'gateways', ({ gateways }) => gateways);
+  return [
+    ...mixedFamilies(gateways),
+    ...unknownSenders(documents, gateways),
+    ...replyContradictions(documents, gateways),
+    ...addressContradictions(documents, exits),
+  ];
+}
+
+function mixedFamilies([first, ...others]: readonly Placed<Address>[]): Problem[] {
+  if (first === undefined) return [];
+  const strangers = others.filter(({ value }) => familyOf(value) !== familyOf(first.value));
+  const message = (gateway: Address) =>
+    `gateway ${gateway} is not of the family of ${first.value} at ${placeOf(first)}: ` +
+    'the tunnel has one family, so list the IPv4 or the IPv6 addresses of all gateways';
+  return strangers.map((gateway) => problem(gateway, '', message(gateway.value)));
+}
+
+/** A tunnel port that is open to everybody lets everybody send with the egress addresses. */
+function unknownSenders(documents: Documents, [gateway]: readonly Placed<Address>[]): Problem[] {
+  if (gateway === undefined) return [];
+  const family = familyOf(gateway.value);
+  const senders = documents.flatMap(({ value: { nodes = [], tunnel } }) => [
+    ...nodes.map(({ address }) => address),
+    ...(tunnel?.allowedSources ?? []),
+  ]);
+  if (senders.some((sender) => familyOf(sender) === family)) return [];
+  const message =
+    'VXLAN authenticates nobody, so a gateway takes packets from known nodes only: ' +
+    `list the IPv${family} addresses of all nodes in "nodes", or their ranges in "tunnel.allowedSources"`;
+  return [problem(gateway, '', message)];
+}
+
+/** What `replyPath: tunnel` needs to find the node of a pod: nodes of the tunnel's family with ranges of their own. */
+function replyContradictions(documents: Documents, [gateway]: readonly Placed<Address>[]): Problem[] {
+  const replyPath = documents.find(({ value }) => value.tunnel?.replyPath !== undefined);
+  if (replyPath?.value.tunnel?.replyPath !== 'tunnel') return [];
+  const nodes = placed(documents, 'nodes', ({ nodes }) => nodes);
+  const isEnd = ({ value }: Placed<Node>) => !gateway || familyOf(value.address) === familyOf(gateway.value);
+  const ranges = nodes.filter(isEnd).flatMap(podRanges);
+  if (ranges.length > 0) return overlaps(ranges);
+  const kind = gateway ? `node with an IPv${familyOf(gateway.value)} address` : 'node';
+  const message = `"tunnel" needs to know the nodes of pods, but no ${kind} has "podCIDRs": list them, or set "direct"`;
+  return [problem(replyPath, '/tunnel/replyPath', message)];
+}
+
+/** Egress addresses that would be on two nodes: those of two exits that move each for itself, and those of nodes. */
+function addressContradictions(documents: Documents, exits: readonly Placed<Exit>[]): Problem[] {
+  const nodes = new Set(placed(documents, 'nodes', ({ nodes }) => nodes).map(({ value }) => value.address));
+  const first = new Map<Address, Placed<Address>>();
+  const shared = exits.filter(({ value }) => value.gateways !== undefined);
+  return shared.flatMap((exit) =>
+    placed([exit], 'addresses', ({ addresses }) => addresses).flatMap((address) => {
+      const earlier = first.get(address.value);
+      first.set(address.value, earlier ?? address);
+      if (earlier) return [problem(address, '', `${address.value} is already at ${placeOf(earlier)}: ${onOneGateway}`)];
+      const isOwn = exit.value.gateways?.every((gateway) => gateway === address.value);
+      return nodes.has(address.value) && !isOwn ? [problem(address, '', `${address.value} ${ofNode}`)] : [];
+    }),
+  );
+}
+
+const onOneGateway = 'an address is on one gateway at a time, so each exit with gateways needs addresses of its own';
+const ofNode = 'is the address of a node, and cannot be on any other gateway: take one that no node has';
+
+interface PodRange extends Placed<Prefix> {
+  readonly node: Address;
+}
+
+const podRanges = (node: Placed<Node>): PodRange[] =>
+  placed([node], 'podCIDRs', ({ podCIDRs }) => podCIDRs).map((range) => ({ ...range, node: node.value.address }));
+
+/** Ranges of one node inside those of another. */
+function overlaps(ranges: readonly PodRange[]): Problem[] {
+  const sorted = ranges
+    .map((range) => ({ range, key: sortKey(range.value) }))
+    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  let outer: PodRange | undefined;
+  return sorted.flatMap(({ range }) => {
+    // An outer range sorts before all that it holds, so looking at the last one that is in no other is enough.
+    if (outer === undefined || !contains(outer.value, range.value)) outer = range;
+    return outer.node === range.node ? [] : [problem(range, '', overlap(range, outer))];
+  });
+}
+
+const overlap = (inner: PodRange, outer: PodRange): string =>
+  `${inner.value} of node ${inner.node} overlaps ${outer.value} of node ${outer.node} at ${placeOf(outer)}: ` +
+  'with replyPath "tunnel", each range must belong to one node';
+
+function sortKey(range: Prefix): string {
+  const address = Buffer.from(addressBytes(prefixAddress(range))).toString('hex');
+  return `${familyOf(range)} ${address} ${String(prefixLength(range)).padStart(3, '0')}`;
+}

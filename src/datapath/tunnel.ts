@@ -1,0 +1,213 @@
+import { type Address, addressBytes, addressFromBytes, type Family, families, familyOf } from '../base/address.ts';
+import { fnv1a } from '../base/fnv1a.ts';
+import type { Chain, Hook, Rule, Statement } from '../nftables/object.ts';
+import * as say from '../nftables/statement.ts';
+import type { Tunnel } from './attachment.ts';
+import type { NodeNumbers } from './layout.ts';
+import * as layout from './layout.ts';
+import type { HostObject, Mac, OutsideObject, PolicyRule } from './objects.ts';
+import { loose, reversePathName } from './reverse-path.ts';
+
+/** Name of the tunnel's device. */
+export const tunnelDevice = 'egress0';
+
+/** What VXLAN puts around an inner IP packet: its own header, UDP, and the inner Ethernet header, behind the outer IP. */
+const overhead = { 4: 20 + 8 + 8 + 14, 6: 40 + 8 + 8 + 14 } as const;
+
+/** How long an inner IP packet may be, in bytes, over an underlay of `underlayMtu` between addresses like `local`. */
+export const tunnelMtu = (underlayMtu: number, local: Address): number => underlayMtu - overhead[familyOf(local)];
+
+/**
+ * The MAC address of a node's end of the tunnel: `02:e6:` (locally administered) and the IPv4 address, or a hash of the
+ * IPv6 address. Made from the address alone, so that nobody has to ask for it.
+ */
+export function tunnelMac(end: Address): Mac {
+  const tail = familyOf(end) === 4 ? Buffer.from(addressBytes(end)) : Buffer.alloc(4);
+  if (familyOf(end) === 6) tail.writeUInt32BE(fnv1a(end));
+  return ['02', 'e6', ...Array.from(tail, (byte) => byte.toString(16).padStart(2, '0'))].join(':');
+}
+
+/**
+ * The next hop that stands for a node inside the tunnel. For IPv4 over IPv4 it is the node's address. All else uses the
+ * link-local address that belongs to its MAC (RFC 4291, appendix A): routes of IPv4 may have it too (RFC 5549).
+ */
+export function nextHopOf(end: Address, family: Family): Address {
+  if (family === 4 && familyOf(end) === 4) return end;
+  const mac = tunnelMac(end)
+    .split(':')
+    .map((byte) => Number.parseInt(byte, 16));
+  const [first = 0, ...rest] = mac;
+  const interfaceId = [first ^ 0x02, ...rest.slice(0, 2), 0xff, 0xfe, ...rest.slice(2)];
+  return addressFromBytes(Uint8Array.from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, ...interfaceId]));
+}
+
+/** The IPv4 dummy address (RFC 7600, section 4.8): for a device that needs some address, and will never send with it. */
+const dummyAddress = '192.0.0.8';
+
+/** The tunnel as it must be on a node that has one: its device, what leads to the others, and who may use it. */
+export function desiredTunnel(node: NodeNumbers, tunnel: Tunnel): HostObject[] {
+  return [
+    ...desiredDevice(tunnel),
+    ...strayRules(node, tunnel),
+    layout.servedMap,
+    ...families.map((family) =>
+      layout.rangesSet(
+        layout.setNames.senders(family),
+        family,
+        tunnel.senders.filter((range) => familyOf(range) === family),
+      ),
+    ),
+    arrive,
+    ...inputChains(tunnel.port),
+    forward(tunnel.port),
+    untag,
+    ...untracked(tunnel.port),
+  ];
+}
+
+function desiredDevice({ vni, port, local, mtu, families, peers }: Tunnel): OutsideObject[] {
+  const device = tunnelDevice;
+  const own = familyOf(local) === 4 ? local : dummyAddress;
+  return [
+    {
+      kind: 'tunnel',
+      name: device,
+      ...{ vni, port, local, mtu, mac: tunnelMac(local), groupPolicy: true, learning: false, up: true },
+    },
+    // Without any address the reverse path filter drops everything, even when it is loose.
+    { kind: 'address', device, address: own, prefixLength: 32, scope: 'link' },
+    { kind: 'sysctl', name: reversePathName(device), value: loose },
+    ...peers.flatMap((peer): OutsideObject[] => {
+      const nextHops = new Set(families.map((family) => nextHopOf(peer, family)));
+      const mac = tunnelMac(peer);
+      return [
+        ...[...nextHops].map((address) => ({ kind: 'neighbour', device, address, mac }) as const),
+        { kind: 'forwarding', device, mac, remote: peer },
+      ];
+    }),
+  ];
+}
+
+/**
+ * A packet that comes out of the tunnel for an exit has no other way than that exit. {@link arrive} says so already; this
+ * holds when somebody flushes the ruleset, and the gateway's own routes would send the packet out as it came. Answers to
+ * pods have no id, nor has the question of the reverse path filter where a packet into the tunnel came from.
+ */
+function strayRules({ rulePriority, fwmark }: NodeNumbers, { families }: Tunnel): PolicyRule[] {
+  const { noExit, stray, end } = layout.tunnelPriorities(rulePriority);
+  return families.flatMap((family): PolicyRule[] => [
+    {
+      kind: 'rule',
+      family,
+      priority: noExit,
+      fwmark: { value: 0, mask: layout.exitIdMask },
+      action: { goto: end },
+    },
+    {
+      kind: 'rule',
+      family,
+      priority: stray,
+      input: tunnelDevice,
+      fwmark: { value: 0, mask: fwmark }, // with our bit an exit may say where else it leaves
+      action: 'unreachable',
+    },
+    { kind: 'rule', family, priority: end, action: 'nop' },
+  ]);
+}
+
+/** Those of our policy rules that belong to the tunnel, and not to exits; told by what they say, wherever they stand. */
+export function tunnelRules(rules: readonly PolicyRule[]): PolicyRule[] {
+  const jumps = rules.filter(({ fwmark }) => fwmark?.value === 0 && fwmark.mask === layout.exitIdMask);
+  const isLanding = ({ action, priority }: PolicyRule) =>
+    action === 'nop' &&
+    jumps.some(({ action }) => typeof action === 'object' && 'goto' in action && action.goto === priority);
+  return rules.filter((rule) => jumps.includes(rule) || rule.input === tunnelDevice || isLanding(rule));
+}
+
+const rule = (...statements: Statement[]): Rule => ({ statements });
+const chain = (name: string, rules: readonly Rule[], hook?: Hook): Chain => ({
+  kind: 'chain',
+  name,
+  rules,
+  ...(hook && { hook }),
+});
+const done = say.verdict({ code: 'return' });
+const drop = [say.counter, say.verdict({ code: 'drop' })] as const;
+
+/** What comes out of the tunnel is for an exit that is served here, or an answer to a pod of ours. Else it goes nowhere. */
+const arrive = chain(
+  layout.chainNames.arrive,
+  [
+    rule(say.arrivesNotBy(tunnelDevice), done),
+    rule(say.markVerdict(layout.setNames.served)),
+    rule(say.isReply, done),
+    rule(...drop),
+  ],
+  { type: 'filter', hook: 'prerouting', priority: -91 },
+);
+
+/** VXLAN asks nobody who they are: only nodes may send to our port. */
+const inputChains = (port: number): Chain[] => [
+  chain(layout.chainNames.senders, [
+    ...families.map((family) => rule(say.sourceIn(family, layout.setNames.senders(family), { first: true }), done)),
+    rule(...drop),
+  ]),
+  chain(
+    layout.chainNames.input,
+    [rule(say.udpDestinationPort(port), say.verdict({ code: 'goto', chain: layout.chainNames.senders }))],
+    { type: 'filter', hook: 'input', priority: 0 },
+  ),
+];
+
+/**
+ * A pod must not send to the tunnel's port of a node: masqueraded, its packets would come from a node. Into the tunnel
+ * TCP goes with segments that fit.
+ */
+const forward = (port: number): Chain =>
+  chain(
+    layout.chainNames.forward,
+    [
+      ...families.map((family) =>
+        rule(
+          say.udpDestinationPort(port),
+          say.destinationIn(family, layout.setNames.senders(family), { first: true }),
+          ...drop,
+        ),
+      ),
+      rule(say.leavesBy(tunnelDevice), say.isSyn, say.clampToRoute),
+    ],
+    { type: 'filter', hook: 'forward', priority: -150 },
+  );
+
+/** Behind the guard. The exit's id travels; without our bit the packet around it is not steered again. */
+const untag = chain(layout.chainNames.untag, [rule(say.leavesBy(tunnelDevice), say.keepMark(layout.exitIdMask))], {
+  type: 'filter',
+  hook: 'postrouting',
+  priority: 150,
+});
+
+/** Connections are tracked inside the tunnel; around it they would be one for each hash of an inner flow. */
+const untracked = (port: number): Chain[] => [
+  chain(
+    layout.chainNames.untrackedIn,
+    families.map((family) =>
+      rule(
+        say.udpDestinationPort(port),
+        say.sourceIn(family, layout.setNames.senders(family), { first: true }),
+        say.notrack,
+      ),
+    ),
+    { type: 'filter', hook: 'prerouting', priority: -300 },
+  ),
+  chain(
+    layout.chainNames.untrackedOut,
+    families.map((family) =>
+      rule(
+        say.udpDestinationPort(port),
+        say.destinationIn(family, layout.setNames.senders(family), { first: true }),
+        say.notrack,
+      ),
+    ),
+    { type: 'filter', hook: 'output', priority: -300 },
+  ),
+];

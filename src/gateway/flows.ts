@@ -1,0 +1,105 @@
+import { type Address, contains } from '../base/address.ts';
+import type { Machine } from '../cni/machine.ts';
+import type { Change } from '../datapath/difference.ts';
+import type { ResolvedExit } from '../datapath/exit.ts';
+import type { Flow, Introduction } from '../datapath/host.ts';
+import { tunnelMac } from '../datapath/tunnel.ts';
+import { matchFor } from '../policy/match-for.ts';
+import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
+
+/**
+ * Lets connections go on when an exit has moved. Conntrack keeps the source address that a connection began with: where
+ * that is not right any more, it must forget the connection. It picks it up at the next packet of the pod
+ * (nf_conntrack_tcp_loose), with the address that is right now. Such a packet is sent here at once for each connection,
+ * in place of the pod: an answer that comes before would find nobody, and a pod that only listens would never send.
+ */
+export async function followFlows(
+  machine: Machine,
+  previous: NodeRecord | undefined,
+  next: NodeRecord,
+  changes: readonly Change[],
+): Promise<void> {
+  const { host } = machine;
+  for (const address of addressesThatCame(changes)) await host.deleteFlowsTo(address);
+  for (const exit of next.exits) {
+    const before = previous?.exits.find(({ id }) => id === exit.id);
+    if (before === undefined || before.gateway === exit.gateway) continue;
+    await followExit(machine, exit, introductionOf(next, before, exit), await placesNotSteered(machine, next));
+  }
+  for (const address of addressesThatLeft(previous, next)) await host.deleteFlowsTo(address);
+}
+
+/** Egress addresses that came to this node just now. */
+const addressesThatCame = (changes: readonly Change[]): readonly Address[] =>
+  changes.flatMap(({ verb, object }) =>
+    verb === 'add' && object.kind === 'address' && object.scope === 'global' ? [object.address] : [],
+  );
+
+/** Egress addresses that this node gave up. */
+function addressesThatLeft(previous: NodeRecord | undefined, next: NodeRecord): ReadonlySet<Address> {
+  const addressesOf = (node: NodeRecord | undefined) =>
+    (node?.exits ?? [])
+      .filter(({ gateway }) => gateway === undefined)
+      .flatMap(({ ways }) => ways.map(({ address }) => address));
+  const left = new Set(addressesOf(next));
+  return new Set(addressesOf(previous).filter((address) => !left.has(address)));
+}
+
+/**
+ * How this node makes connections of its pods known. From one gateway to another nothing changes in its own conntrack,
+ * which would call the packets invalid: they go past it. What ends at the first router behind the gateway does no harm.
+ */
+function introductionOf({ fwmark, tunnel }: NodeRecord, before: ResolvedExit, exit: ResolvedExit): Introduction {
+  if (exit.gateway === undefined) return { mark: (fwmark | exit.id) >>> 0, hops: 1 };
+  if (before.gateway === undefined || tunnel === undefined) return { mark: (fwmark | exit.id) >>> 0, hops: 2 };
+  const ends = { sourceMac: tunnelMac(tunnel.local), destinationMac: tunnelMac(exit.gateway) };
+  return { mark: exit.id, hops: 2, ends };
+}
+
+/** Where no program sends anything to an exit: in the cluster, and on this node. */
+async function placesNotSteered({ host }: Machine, { clusterCIDRs }: NodeRecord): Promise<(to: Address) => boolean> {
+  const own = new Set((await host.listAllAddresses()).map(({ address }) => address));
+  return (to) => own.has(to) || clusterCIDRs.some((range) => contains(range, to));
+}
+
+/** Pod by pod: what is forgotten is known again a moment later. */
+async function followExit(
+  { host, store }: Machine,
+  { name }: ResolvedExit,
+  introduction: Introduction,
+  isNotSteered: (to: Address) => boolean,
+): Promise<void> {
+  for (const { addresses, matches, subnets } of store.list().filter((record) => uses(record, name))) {
+    /** Whether the pod's program sends it to the exit; the destination is the one after DNAT. */
+    const isBy = ({ replySource: to }: Flow) =>
+      matchFor(matches, to)?.exit === name && !isNotSteered(to) && !subnets.some((subnet) => contains(subnet, to));
+    for (const address of addresses) {
+      const flows = (await host.listFlows(address)).filter((flow) => flow.established === true && isBy(flow));
+      if (introduction.ends === undefined) await forget(host, address, isBy, flows);
+      if (flows.length > 0) await host.primeFlows(introduction, flows);
+    }
+  }
+}
+
+const uses = ({ matches }: AttachmentRecord, name: string): boolean => matches.some(({ exit }) => exit === name);
+
+/**
+ * Deletes what a pod has by the exit. Where conntrack saw an answer first it took the other end for the one who began:
+ * such a flow would make an answer of what the pod sends, and go out untranslated.
+ */
+async function forget(
+  host: Machine['host'],
+  address: Address,
+  isBy: (flow: Flow) => boolean,
+  flows: readonly Flow[],
+): Promise<void> {
+  const reversed = new Set(
+    flows.map((flow) => ends(flow.replySource, flow.replySourcePort, flow.source, flow.sourcePort)),
+  );
+  await host.deleteFlows(
+    address,
+    (flow) => isBy(flow) || reversed.has(ends(flow.source, flow.sourcePort, flow.replySource, flow.replySourcePort)),
+  );
+}
+
+const ends = (...parts: readonly (Address | number | undefined)[]): string => parts.join(' ');

@@ -1,0 +1,40 @@
+import { EgressError } from '../base/errors.ts';
+import { findOwnEnd } from '../cni/exits.ts';
+import type { Machine } from '../cni/machine.ts';
+import type { Configuration } from '../config/configuration.ts';
+import { printChanges } from '../datapath/print.ts';
+import { type Outcome, planReconcile, reconcile } from './reconcile.ts';
+
+/**
+ * Makes this node serve the exits that it is the gateway of: all whose gateway it is by the configuration, or by a move.
+ * Of the others it may be the gateway later; they are left alone. Throws `unknown-exit` on a node that no exit names, and
+ * that serves none from before.
+ */
+export async function bringUp(machine: Machine, configuration: Configuration): Promise<Outcome> {
+  using _lock = machine.store.lock();
+  await requireGateway(machine, configuration);
+  return await reconcile(machine, configuration, { serves: () => true, moves: machine.store.loadMoves() });
+}
+
+/** The commands that {@link bringUp}, or {@link bringDown}, stands for. Changes nothing. */
+export async function planGateway(machine: Machine, configuration: Configuration, up: boolean): Promise<string> {
+  if (up) await requireGateway(machine, configuration);
+  const wanted = { serves: () => up, moves: machine.store.loadMoves() };
+  return printChanges(await planReconcile(machine, configuration, wanted));
+}
+
+/** Stops to serve exits, and takes down what only that needs: pods of this node keep what they need. */
+export async function bringDown(machine: Machine, configuration: Configuration): Promise<Outcome> {
+  using _lock = machine.store.lock();
+  return await reconcile(machine, configuration, { serves: () => false, moves: machine.store.loadMoves() });
+}
+
+async function requireGateway({ host, store }: Machine, configuration: Configuration): Promise<void> {
+  if (store.loadNode()?.gateway !== undefined) return;
+  const address = (await findOwnEnd(host, configuration))?.address;
+  if (configuration.exits.some(({ gateways }) => address !== undefined && gateways.includes(address))) return;
+  throw new EgressError(
+    'unknown-exit',
+    address === undefined ? 'No exit has gateways' : `No exit names this node, ${address}, among its gateways`,
+  );
+}

@@ -1,0 +1,69 @@
+import type { Address } from '../base/address.ts';
+import { EgressError } from '../base/errors.ts';
+import type { Machine } from '../cni/machine.ts';
+import type { Configuration } from '../config/configuration.ts';
+import { printChanges } from '../datapath/print.ts';
+import type { Exit } from '../policy/exit.ts';
+import type { MovesRecord } from '../store/record.ts';
+import { type Outcome, planReconcile, reconcile, type Wanted } from './reconcile.ts';
+
+/** An exit, and the gateway that it shall use from now on. */
+export interface Move {
+  readonly exit: string;
+  readonly to: Address;
+}
+
+/**
+ * Makes this node use another gateway for an exit. On the gateway that it moves to, the node takes the exit's addresses
+ * and serves it; on the one that it leaves, the node gives them up; everywhere else all pods of the exit follow by one
+ * route. Do it on the new gateway first: connections survive when their packets never meet a gateway without the
+ * address. What is chosen here is remembered, and used by pods that start later. Throws `unknown-exit`.
+ */
+export async function moveExit(machine: Machine, configuration: Configuration, move: Move): Promise<Outcome> {
+  using _lock = machine.store.lock();
+  const { store } = machine;
+  const before = store.loadMoves();
+  const moves = movesWith(before, configuration, move);
+  store.saveMoves(moves);
+  try {
+    return await reconcile(machine, configuration, wantedBy(machine, move, moves));
+  } catch (error) {
+    store.saveMoves(before);
+    throw error;
+  }
+}
+
+/** The commands that {@link moveExit} stands for. Changes nothing. */
+export async function planMove(machine: Machine, configuration: Configuration, move: Move): Promise<string> {
+  const moves = movesWith(machine.store.loadMoves(), configuration, move);
+  return printChanges(await planReconcile(machine, configuration, wantedBy(machine, move, moves)));
+}
+
+/** A gateway that was brought down does not come back because an exit moves; the exit that moves to it is served. */
+function wantedBy({ store }: Machine, { exit }: Move, moves: MovesRecord['gateways']): Wanted {
+  const served = new Set(store.loadNode()?.gateway?.served);
+  return { serves: ({ name, id }) => name === exit || served.has(id), moves, required: exit };
+}
+
+/** What the configuration says anyway is not remembered, nor are exits that it does not have any more. */
+function movesWith(
+  moves: MovesRecord['gateways'],
+  configuration: Configuration,
+  { exit: name, to }: Move,
+): MovesRecord['gateways'] {
+  const exit = gatewayExit(configuration, name);
+  if (!exit.gateways.includes(to)) {
+    throw new EgressError('unknown-exit', `Exit "${name}" has the gateways ${exit.gateways.join(', ')}, got ${to}`);
+  }
+  const first = new Map(configuration.exits.map(({ name, gateways }) => [name, gateways[0]]));
+  const all = Object.entries({ ...moves, [name]: to });
+  return Object.fromEntries(all.filter(([name, gateway]) => first.has(name) && first.get(name) !== gateway));
+}
+
+function gatewayExit({ exits }: Configuration, name: string): Exit {
+  const withGateways = exits.filter(({ gateways }) => gateways.length > 0);
+  const exit = withGateways.find((exit) => exit.name === name);
+  if (exit !== undefined) return exit;
+  const known = withGateways.map(({ name }) => `"${name}"`).join(', ') || 'none';
+  throw new EgressError('unknown-exit', `No exit with gateways is called "${name}", there are: ${known}`);
+}

@@ -1,0 +1,157 @@
+import { type Address, familyOf } from '../base/address.ts';
+import { canonicalJson } from '../base/canonical.ts';
+import { asEgressError, type EgressError } from '../base/errors.ts';
+import { findOwnEnd, gatewayOf, type OwnEnd, resolveOnNode } from '../cni/exits.ts';
+import type { Machine } from '../cni/machine.ts';
+import { nextNode } from '../cni/node.ts';
+import { differenceNow, settle } from '../cni/set-up.ts';
+import { planReleaseServed, releaseServed } from '../cni/tear-down.ts';
+import type { Configuration } from '../config/configuration.ts';
+import type { Gateway } from '../datapath/attachment.ts';
+import type { Change } from '../datapath/difference.ts';
+import type { ResolvedExit } from '../datapath/exit.ts';
+import { needsOfNode } from '../datapath/needs.ts';
+import type { Exit } from '../policy/exit.ts';
+import type { MovesRecord, NodeRecord } from '../store/record.ts';
+import { followFlows } from './flows.ts';
+
+/** What a node shall be. */
+export interface Wanted {
+  /** Whether it serves an exit that it is the gateway of. */
+  serves(exit: Exit): boolean;
+  readonly moves: MovesRecord['gateways'];
+  /** Name of the exit that it is all about: when that one cannot be as it should, nothing is done. */
+  readonly required?: string;
+}
+
+/** What was done, or would be. */
+export interface Outcome {
+  /** The node as it is now; undefined when nothing of ours is left on it. */
+  readonly node: NodeRecord | undefined;
+  readonly changes: readonly Change[];
+  /** Why exits are left as they were; the others are as they should be. */
+  readonly failures: readonly EgressError[];
+}
+
+/**
+ * Makes the node's exits what the configuration says now: those that its pods use lead to the gateways that they have
+ * now, and those that it is the gateway of are served to others. All in one step: what serves is there before the
+ * egress addresses are announced, and what is not needed any more goes last. Connections go on where they can. An exit
+ * that cannot be as it should keeps no other from it. When it throws, all is as before. Needs the store's lock.
+ */
+export async function reconcile(machine: Machine, configuration: Configuration, wanted: Wanted): Promise<Outcome> {
+  const { store } = machine;
+  const previous = store.loadNode();
+  const { next, failures } = await wantedNode(machine, configuration, previous, wanted);
+  const changes = next.exits.length > 0 ? await setUp(machine, previous, next) : [];
+  const released = await releaseOthers(machine, next);
+  await followFlows(machine, previous, next, changes);
+  await announceNew(machine, changes);
+  return { node: store.loadNode(), changes: [...changes, ...released], failures };
+}
+
+async function setUp(machine: Machine, previous: NodeRecord | undefined, next: NodeRecord): Promise<readonly Change[]> {
+  const { store } = machine;
+  if (canonicalJson(previous) !== canonicalJson(next)) store.saveNode(next);
+  try {
+    return await settle(machine, next, needsOfNode(next), true);
+  } catch (error) {
+    // The addresses that were given before it failed are remembered in the record: release, then go back.
+    await releaseOthers(machine, previous);
+    if (previous !== undefined) store.saveNode(previous);
+    throw error;
+  }
+}
+
+/** What the node does not serve, and what only that needs. */
+function releaseOthers(machine: Machine, node: NodeRecord | undefined): Promise<readonly Change[]> {
+  const served = new Set(node?.gateway?.served);
+  return releaseServed(machine, (id) => !served.has(id));
+}
+
+/** The changes that {@link reconcile} would make. Changes nothing. */
+export async function planReconcile(
+  machine: Machine,
+  configuration: Configuration,
+  wanted: Wanted,
+): Promise<readonly Change[]> {
+  const { next } = await wantedNode(machine, configuration, machine.store.loadNode(), wanted);
+  const served = new Set(next.gateway?.served);
+  const released = await planReleaseServed(machine, (id) => !served.has(id));
+  if (next.exits.length === 0) return released;
+  const { state } = await machine.host.observe(next, needsOfNode(next), { contents: true });
+  return [...(await differenceNow(machine, next, needsOfNode(next), state)), ...released];
+}
+
+async function wantedNode(
+  machine: Machine,
+  configuration: Configuration,
+  previous: NodeRecord | undefined,
+  { serves, moves, required }: Wanted,
+): Promise<{ next: NodeRecord; failures: EgressError[] }> {
+  const { host } = machine;
+  const ownEnd = await findOwnEnd(host, configuration);
+  const [exits, served, failures]: [ResolvedExit[], ResolvedExit[], EgressError[]] = [[], [], []];
+  for (const exit of configuration.exits) {
+    const before = previous?.exits.find(({ name }) => name === exit.name);
+    const isServed = ownEnd !== undefined && gatewayOf(exit, moves) === ownEnd.address && serves(exit);
+    if (!isServed && before === undefined) continue;
+    const now = await resolveOnNode(host, exit, ownEnd, moves).catch((error) => {
+      if (exit.name === required) throw error;
+      failures.push(asEgressError(error));
+      return before;
+    });
+    if (now !== undefined) exits.push(now);
+    if (now !== undefined && isServed && now.gateway === undefined) served.push(now);
+  }
+  const known = previous?.addresses ?? [];
+  const gateway =
+    ownEnd && served.length > 0 ? await gatewayOn(machine, configuration, ownEnd, served, known) : undefined;
+  return { next: await nextNode(machine, configuration, previous, { exits, ownEnd, gateway }), failures };
+}
+
+async function gatewayOn(
+  { host }: Machine,
+  { nodes, tunnel }: Configuration,
+  own: OwnEnd,
+  served: readonly ResolvedExit[],
+  known: NodeRecord['addresses'],
+): Promise<Gateway> {
+  const others = nodes.filter(({ address }) => address !== own.address && familyOf(address) === familyOf(own.address));
+  const replies = others.flatMap(({ address, podCIDRs }) =>
+    podCIDRs.map((destination) => ({ destination, node: address })),
+  );
+  return {
+    served: served.map(({ id }) => id),
+    owned: await ownedAddresses(host, served, known),
+    replies: tunnel.replyPath === 'tunnel' ? replies : [],
+  };
+}
+
+/** Egress addresses that nobody else put on an interface. */
+async function ownedAddresses(
+  host: Machine['host'],
+  served: readonly ResolvedExit[],
+  known: NodeRecord['addresses'],
+): Promise<Gateway['owned']> {
+  const ourselves = new Set(known.map(({ address }) => address));
+  const held = await host.listAllAddresses();
+  const foreign = new Set(
+    held.filter(({ address, ours }) => !ours && !ourselves.has(address)).map(({ address }) => address),
+  );
+  const wanted = served.flatMap(({ device, ways }) => ways.map(({ address }) => ({ device, address })));
+  return wanted.filter(({ address }) => !foreign.has(address));
+}
+
+/** Until the neighbours hear of it they send to where an address was before. */
+async function announceNew({ host }: Machine, changes: readonly Change[]): Promise<void> {
+  const added = changes.flatMap(({ verb, object }) =>
+    verb !== 'remove' && object.kind === 'address' && object.scope === 'global' ? [object] : [],
+  );
+  for (const [device, addresses] of Map.groupBy(added, ({ device }) => device)) {
+    await host.announce(
+      device,
+      addresses.map(({ address }): Address => address),
+    );
+  }
+}

@@ -1,0 +1,109 @@
+/** What {@link watch} has around it. */
+export interface Watch {
+  /** Makes all as it should be. Its errors do not end the watch. */
+  look(): Promise<void>;
+  /** Takes an error of a look: each kind once, until a look succeeds again. */
+  report(error: unknown): void;
+  /** Whoever knows of a change rings it. */
+  readonly bell: Bell;
+  /** Ends the watch; a look that has begun is finished. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Milliseconds: `rest` from one look to the next however often the bell rings, `retry` after a look that failed, and
+ * `idle` to the next look when nothing rings, for what changes without a message.
+ */
+export const pauses = { rest: 100, retry: 1_000, idle: 30_000 } as const;
+
+/** Rung whenever a look may find something. A ring during a look is kept for the next one; any number are one. */
+export class Bell {
+  #next = new AbortController();
+
+  readonly ring = (): void => this.#next.abort();
+
+  /** Forgets what was rung; the signal is aborted by the next ring. */
+  reset(): AbortSignal {
+    this.#next = new AbortController();
+    return this.#next.signal;
+  }
+}
+
+/** Looks at once, after every ring and after every idle while, until the signal is aborted. */
+export async function watch({ look, report, bell, signal }: Watch): Promise<void> {
+  const errors = new ErrorsOnce(report);
+  signal.addEventListener('abort', bell.ring, { once: true });
+  while (!signal.aborted) {
+    const rung = bell.reset();
+    const succeeded = await errors.ofAsync(look);
+    await pause(succeeded ? pauses.rest : pauses.retry, signal);
+    await pause(pauses.idle, rung);
+  }
+}
+
+/**
+ * What `read` gives each time it is asked, or the last that it gave when it cannot: `report` takes the error then, each
+ * kind once until a reading succeeds again. Throws the error of the first reading.
+ */
+export function lastGood<T>(read: () => T, report: (error: unknown) => void): () => T {
+  const errors = new ErrorsOnce(report);
+  let good = read();
+  return () => {
+    errors.of(() => {
+      good = read();
+    });
+    return good;
+  };
+}
+
+/** Reports errors of something that is repeated, by their texts. */
+class ErrorsOnce {
+  readonly #report: (error: unknown) => void;
+  readonly #reported = new Set<string>();
+
+  constructor(report: (error: unknown) => void) {
+    this.#report = report;
+  }
+
+  of(action: () => void): void {
+    try {
+      action();
+      this.#reported.clear();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** Whether the action succeeded. */
+  async ofAsync(action: () => Promise<void>): Promise<boolean> {
+    try {
+      await action();
+      this.#reported.clear();
+      return true;
+    } catch (error) {
+      this.#failed(error);
+      return false;
+    }
+  }
+
+  #failed(error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error);
+    if (this.#reported.has(text)) return;
+    this.#reported.add(text);
+    this.#report(error);
+  }
+}
+
+/** Resolves after so many milliseconds, or as soon as the signal is aborted. */
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, milliseconds);
+    signal.addEventListener('abort', end);
+  });
+}

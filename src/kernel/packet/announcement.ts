@@ -1,0 +1,62 @@
+import { type Address, addressBytes, familyOf } from '../../base/address.ts';
+import type { Mac } from '../../datapath/objects.ts';
+import { broadcast, ethernetFrame, etherTypes, macBytes } from './ethernet.ts';
+import { type IpHeader, ipPacket, ipProtocols, transportChecksum } from './ip.ts';
+
+/**
+ * The frames that tell a link that an address is at a MAC address from now on, whatever its neighbours believed. Nobody
+ * acknowledges them: a lost one is made good by sending it again, or by the neighbours' own doubts.
+ */
+export const announcement = (mac: Mac, address: Address): readonly Buffer[] =>
+  familyOf(address) === 4 ? gratuitousArp(mac, address) : [unsolicitedAdvertisement(mac, address)];
+
+const ARPOP_REQUEST = 1;
+const ARPOP_REPLY = 2;
+const nobody: Mac = '00:00:00:00:00:00';
+
+/**
+ * Gratuitous ARP for an IPv4 address, as a request (RFC 5227, 3: an ARP announcement) and as a reply.
+ *
+ * Both, because either alone misses somebody: some stacks and switches learn only from requests and pass over replies
+ * to what they did not ask, others only from replies.
+ */
+// arping -U -c 1 -I eth1 192.0.2.50; arping -A -c 1 -I eth1 192.0.2.50
+export const gratuitousArp = (mac: Mac, address: Address): readonly Buffer[] => [
+  arpFrame(ARPOP_REQUEST, mac, address, nobody),
+  // Linux takes a reply for gratuitous only if its target is the sender in both addresses (arp_is_garp), and without
+  // that it does not let go of what it learnt within the last second (locktime).
+  arpFrame(ARPOP_REPLY, mac, address, mac),
+];
+
+/** linux/if_arp.h: struct arphdr for IPv4 over Ethernet, with sender and target. */
+function arpFrame(operation: number, mac: Mac, address: Address, target: Mac): Buffer {
+  const header = Buffer.from([0, 1, 0x08, 0x00, 6, 4, 0, operation]);
+  const ip = addressBytes(address);
+  const payload = Buffer.concat([header, macBytes(mac), ip, macBytes(target), ip]);
+  return ethernetFrame(broadcast, mac, etherTypes.arp, payload);
+}
+
+const ND_NEIGHBOR_ADVERT = 136;
+/** RFC 4861, 4.4: the receiver shall replace what it knows. */
+const NA_FLAG_OVERRIDE = 0x20;
+const ND_OPT_TARGET_LINKADDR = 2;
+/** All nodes of the link, and the group of Ethernet that they listen to (RFC 2464, 7). */
+const allNodes = { address: 'ff02::1', mac: '33:33:00:00:00:01' } as const;
+/** RFC 4861, 7.1.2: with any other number the receiver has to drop it, since a router may have passed it on. */
+const ownLink = 255;
+
+/** An unsolicited neighbour advertisement (RFC 4861, 7.2.6) for an IPv6 address, sent from that address. */
+// ndsend fd00::50 eth1
+export function unsolicitedAdvertisement(mac: Mac, address: Address): Buffer {
+  const header = {
+    source: address,
+    destination: allNodes.address,
+    protocol: ipProtocols.icmp6,
+    hops: ownLink,
+  } satisfies IpHeader;
+  const start = Buffer.from([ND_NEIGHBOR_ADVERT, 0, 0, 0, NA_FLAG_OVERRIDE, 0, 0, 0]);
+  const option = Buffer.from([ND_OPT_TARGET_LINKADDR, 1, ...macBytes(mac)]);
+  const body = Buffer.concat([start, addressBytes(address), option]);
+  body.writeUInt16BE(transportChecksum(header, body), 2);
+  return ethernetFrame(allNodes.mac, mac, etherTypes.ipv6, ipPacket(header, body));
+}

@@ -1,0 +1,91 @@
+import { closeSync } from 'node:fs';
+import { openSocket, sendTo, setSocketOption, systemError } from '../netlink/libc.ts';
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const AF_PACKET = 17;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+/** linux/in.h: a raw socket of this protocol is given its IP headers (IP_HDRINCL), and receives nothing. */
+const IPPROTO_RAW = 255;
+const SOL_SOCKET = 1;
+const SO_MARK = 36;
+
+/**
+ * Sends Ethernet frames out of a device, in their order, with a packet mark if one is given (0…0xffffffff). Nothing is
+ * ever received: protocol 0 does not listen. Waits while the socket's send buffer is full. The frames that stand before
+ * a refused one have been sent. Throws an Error with `code`: `ENXIO` without such a device, `ENETDOWN` while it is
+ * down, `EMSGSIZE`, `ENOBUFS`, `EPERM`.
+ */
+export function sendFrames(deviceIndex: number, frames: readonly Buffer[], mark?: number): void {
+  withRawSocket(AF_PACKET, 0, mark, (fd) => {
+    for (const frame of frames) sendTo(fd, frame, linkLayerAddress(deviceIndex, frame));
+  });
+}
+
+/**
+ * Sends IP packets of either family, with a packet mark, through the node's own stack: routing, conntrack and the hooks
+ * `output` and `postrouting` see them as they see the node's own packets, whoever their source is. What a rule or a
+ * route refuses is lost, as it would be further on; the others are sent. Throws an Error with `code`: `EPERM` without
+ * CAP_NET_RAW or CAP_NET_ADMIN, `EAFNOSUPPORT` on a kernel without the family.
+ */
+export function sendPackets(packets: readonly Buffer[], mark: number): void {
+  for (const [version, some] of Map.groupBy(packets, versionOf)) {
+    const family = version === 4 ? AF_INET : AF_INET6;
+    withRawSocket(family, IPPROTO_RAW, mark, (fd) => {
+      for (const packet of some) sendUnlessRefused(fd, packet, version === 4 ? address4(packet) : address6(packet));
+    });
+  }
+}
+
+function sendUnlessRefused(fd: number, packet: Buffer, address: Buffer): void {
+  try {
+    sendTo(fd, packet, address);
+  } catch {
+    // A firewall (EPERM), no route (ENETUNREACH, EHOSTUNREACH), a full queue (ENOBUFS).
+  }
+}
+
+function withRawSocket(domain: number, protocol: number, mark: number | undefined, send: (fd: number) => void): void {
+  const fd = openSocket(domain, SOCK_RAW | SOCK_CLOEXEC, protocol);
+  try {
+    // `| 0`: the same 32 bits as the int that setsockopt takes.
+    const marked = mark === undefined || setSocketOption(fd, SOL_SOCKET, SO_MARK, mark | 0);
+    if (!marked) throw systemError('setsockopt');
+    send(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const etherTypeOffset = 12;
+
+/**
+ * linux/if_packet.h: struct sockaddr_ll. A raw socket reads only the device and the protocol; before 5.1 kernels did
+ * not look for the protocol in the frame.
+ */
+function linkLayerAddress(deviceIndex: number, frame: Buffer): Buffer {
+  const bytes = Buffer.alloc(20);
+  bytes.writeUInt16LE(AF_PACKET, 0);
+  frame.copy(bytes, 2, etherTypeOffset, etherTypeOffset + 2);
+  bytes.writeInt32LE(deviceIndex, 4);
+  return bytes;
+}
+
+const versionOf = (packet: Buffer): number => packet.readUInt8(0) >> 4;
+
+/** linux/in.h: struct sockaddr_in with the packet's destination; the port means nothing. */
+function address4(packet: Buffer): Buffer {
+  const bytes = Buffer.alloc(16);
+  bytes.writeUInt16LE(AF_INET, 0);
+  packet.copy(bytes, 4, 16, 20);
+  return bytes;
+}
+
+/** linux/in6.h: struct sockaddr_in6 with the packet's destination. */
+function address6(packet: Buffer): Buffer {
+  const bytes = Buffer.alloc(28);
+  bytes.writeUInt16LE(AF_INET6, 0);
+  packet.copy(bytes, 8, 24, 40);
+  return bytes;
+}

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { describe, test } from 'node:test';
+import { listen } from '../../src/kernel/netlink/notifications.ts';
+
+// In a network namespace of its own, as rtnetlink.test.ts.
+if (process.env.EGRESS_TEST_NAMESPACE === undefined) {
+  const env = { ...process.env, EGRESS_TEST_NAMESPACE: 'own' };
+  const command = ['--pdeathsig', 'KILL', 'unshare', '--net', process.execPath, import.meta.filename];
+  const { status } = spawnSync('setpriv', command, { env, stdio: 'inherit', timeout: 120_000, killSignal: 'SIGKILL' });
+  process.exit(status ?? 1);
+}
+
+/** Runs a command line; the event loop stands still meanwhile. */
+const run = (line: string, input = '') => {
+  const [tool = '', ...args] = line.split(' ');
+  execFileSync(tool, args, { input, stdio: ['pipe', 'ignore', 'inherit'] });
+};
+
+/** Whether it called back for what the command lines did. */
+async function hears(...lines: readonly string[]): Promise<boolean> {
+  await arrived();
+  let heard = false;
+  using _listening = listen(() => {
+    heard = true;
+  });
+  for (const line of lines) run(line);
+  await arrived();
+  return heard;
+}
+
+/** The kernel tells of a change before it answers who made it: one turn of the event loop takes all that is there. */
+async function arrived(): Promise<void> {
+  for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+// Without link-local addresses the kernel does nothing later of its own accord.
+run('ip link set lo up');
+run('ip link add name eth1 type veth peer name other');
+run('ip link set other addrgenmode none up');
+run('ip link set eth1 addrgenmode none up');
+run('ip address add 192.0.2.1/24 dev eth1');
+run('ip -6 address add 2001:db8::1/64 dev eth1 nodad');
+run('ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev eth1 nud permanent');
+run('ip neigh add 192.0.2.8 lladdr 02:00:00:00:00:08 dev eth1 nud stale');
+const table = '{ set a { type ipv4_addr; }; chain c { }; }';
+run('nft -f -', `table inet cni-egress ${table}\ntable netdev cni-egress ${table}\ntable inet other ${table}`);
+
+describe('it calls back when', () => {
+  /** Each undoes what was before it; the order matters. */
+  const changes: Readonly<Record<string, string>> = {
+    'an interface comes': 'ip link add name eth2 type bridge',
+    'an interface goes': 'ip link del eth2',
+    'an IPv4 address comes': 'ip address add 192.0.2.2/24 dev eth1',
+    'an IPv4 address goes': 'ip address del 192.0.2.2/24 dev eth1',
+    'an IPv6 address comes': 'ip address add 2001:db8::2/64 dev eth1 nodad',
+    'an IPv6 address goes': 'ip address del 2001:db8::2/64 dev eth1',
+    'an IPv4 route comes': 'ip route add 198.51.100.0/24 dev eth1 table 100',
+    'an IPv4 route goes': 'ip route del 198.51.100.0/24 dev eth1 table 100',
+    'an IPv6 route comes': 'ip -6 route add 2001:db8:1::/64 dev eth1 table 100',
+    'an IPv6 route goes': 'ip -6 route del 2001:db8:1::/64 dev eth1 table 100',
+    'an IPv4 rule comes': 'ip rule add priority 100 lookup 100',
+    'an IPv4 rule goes': 'ip rule del priority 100',
+    'an IPv6 rule comes': 'ip -6 rule add priority 100 lookup 100',
+    'an IPv6 rule goes': 'ip -6 rule del priority 100',
+    'a permanent neighbour changes': 'ip neigh replace 192.0.2.9 lladdr 02:00:00:00:00:0a dev eth1 nud permanent',
+    'a permanent neighbour goes': 'ip neigh del 192.0.2.9 dev eth1',
+    'the reverse path filter changes': 'sysctl -qw net.ipv4.conf.eth1.rp_filter=1',
+    'an element of a set of ours comes': 'nft add element inet cni-egress a { 192.0.2.1 }',
+    'a set of ours is flushed': 'nft flush set inet cni-egress a',
+    'a rule of ours comes': 'nft add rule inet cni-egress c accept',
+    'a chain of ours is flushed': 'nft flush chain inet cni-egress c',
+    'our table of the family netdev goes': 'nft delete table netdev cni-egress',
+    'all of nftables is flushed': 'nft flush ruleset',
+  };
+  for (const [what, line] of Object.entries(changes)) {
+    test(what, async () => {
+      assert.equal(await hears(line), true);
+    });
+  }
+});
+
+describe('it does not call back when', () => {
+  test('a neighbour that was learnt is confirmed, changes or ages', async () => {
+    const states = ['reachable', 'delay', 'probe', 'stale'];
+    const lines = states.map((state) => `ip neigh replace 192.0.2.8 lladdr 02:00:00:00:00:07 dev eth1 nud ${state}`);
+    assert.equal(await hears(...lines), false);
+  });
+
+  test('others change tables of theirs', async () => {
+    const lines = ['add table inet other', 'add chain inet other c', 'add table ip cni', 'delete table ip cni'];
+    assert.equal(await hears(...lines.map((line) => `nft ${line}`)), false);
+  });
+
+  test('it was disposed of', async () => {
+    let times = 0;
+    listen(() => times++)[Symbol.dispose]();
+    run('ip link add name eth3 type bridge');
+    await arrived();
+    assert.equal(times, 0);
+  });
+});
+
+test('it calls back when notifications were lost, and after that as before', async () => {
+  const macs = Array.from({ length: 200 }, (_, i) => `02:00:00:00:01:${i.toString(16).padStart(2, '0')}`);
+  const flood = macs.map((mac) => `neigh replace 192.0.2.8 lladdr ${mac} dev eth1 nud stale\n`);
+  let heard = 0;
+  using _listening = listen(() => heard++, { bufferBytes: 4_096 });
+  run('ip -batch -', flood.join(''));
+  await arrived();
+  assert.ok(heard > 0, 'learnt neighbours alone are nothing to hear of: it was the loss');
+  const before = heard;
+  run('ip address add 192.0.2.3/24 dev eth1');
+  await arrived();
+  assert.ok(heard > before);
+});

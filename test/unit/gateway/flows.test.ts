@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Flow } from '../../../src/datapath/host.ts';
+import { tunnelMac } from '../../../src/datapath/tunnel.ts';
+import { bringDown, bringUp } from '../../../src/gateway/gateway.ts';
+import { moveExit } from '../../../src/gateway/move.ts';
+import { added, type FakeMachine, gatewayConfiguration, held, newNode, policyTo } from '../support/fake-machine.ts';
+
+const [podsNode, first, second] = ['172.18.0.5', '172.18.0.6', '172.18.0.7'];
+const configured = gatewayConfiguration();
+const toSecond = { exit: 'shared', to: second };
+const address = '10.0.0.5';
+/** Through the node's own stack: the exit's id, and the bit that says "ours". */
+const steered = 0x0010_0000 | 50;
+
+/** An established connection of the pod to a destination of the exit, but for the changes. */
+const flow = (changes: Partial<Flow> = {}): Flow => ({
+  ...{ family: 4, protocol: 6, source: address, sourcePort: 40000 },
+  ...{ destination: '203.0.113.9', destinationPort: 443 },
+  ...{ replySource: '203.0.113.9', replySourcePort: 443, replyDestination: address },
+  established: true,
+  ...changes,
+});
+
+const to = (destination: string) => flow({ destination, replySource: destination });
+
+const pod = (machine: FakeMachine, policy = configured) => added(machine, 'a', address, { configuration: policy });
+
+/** Forgets what was written down of the host until now. */
+function fromNow({ host }: FakeMachine): void {
+  for (const list of [host.calls, host.forgottenFlows, host.forgottenFlowsTo, host.pickedFlows, host.primed]) {
+    list.length = 0;
+  }
+}
+
+describe('when an exit moves from one gateway to another, a node with pods of it', () => {
+  test('tells the new gateway of their established connections, after the route leads there', async (t) => {
+    const machine = newNode(t, podsNode);
+    await pod(machine);
+    const own = flow();
+    machine.host.flows.push(own);
+    fromNow(machine);
+    await moveExit(machine, configured, toSecond);
+    const ends = { sourceMac: tunnelMac(podsNode), destinationMac: tunnelMac(second) };
+    assert.deepEqual(machine.host.primed, [{ mark: 50, hops: 2, ends, flows: [own] }]);
+    assert.deepEqual(machine.host.calls, ['apply', 'primeFlows 50']);
+  });
+
+  test('does not tell of connections that are not established, or that the program sends elsewhere', async (t) => {
+    const machine = newNode(t, podsNode);
+    await pod(machine);
+    const { established: _, ...opening } = flow();
+    machine.host.flows.push(opening, to('198.51.100.1'));
+    fromNow(machine);
+    await moveExit(machine, configured, toSecond);
+    assert.deepEqual(machine.host.primed, []);
+  });
+
+  test('goes by the destination behind a Service, not by the Service’s address', async (t) => {
+    const machine = newNode(t, podsNode);
+    await pod(machine);
+    const behindService = flow({ destination: '10.96.0.9' });
+    const away = flow({ replySource: '10.0.2.9' });
+    machine.host.flows.push(behindService, away);
+    await moveExit(machine, configured, toSecond);
+    assert.deepEqual(
+      machine.host.primed.flatMap(({ flows }) => flows),
+      [behindService],
+    );
+  });
+
+  test('leaves connections in the cluster and to the node alone, whatever the policy’s destinations', async (t) => {
+    const everywhere = [{ name: 'all', namespaces: ['default'], destinations: ['0.0.0.0/0'], exit: 'shared' }];
+    const all = gatewayConfiguration({ clusterCIDRs: ['10.96.0.0/12'], policies: everywhere });
+    const machine = newNode(t, podsNode);
+    const prevResult = { addresses: [address], subnets: ['10.77.0.0/24'], hostInterfaces: ['veth1'] };
+    await added(machine, 'a', address, { configuration: all, prevResult });
+    machine.host.linkAddresses.set('eth1', [held('198.18.0.9')]);
+    const outside = flow();
+    machine.host.flows.push(...['10.96.0.9', '10.77.0.9', '198.18.0.9'].map(to), outside);
+    await moveExit(machine, all, toSecond);
+    assert.deepEqual(
+      machine.host.primed.flatMap(({ flows }) => flows),
+      [outside],
+    );
+  });
+
+  test('leaves pods of other exits alone', async (t) => {
+    const machine = newNode(t, podsNode);
+    await pod(machine);
+    const other = gatewayConfiguration({ policies: [] });
+    await added(machine, 'b', '10.0.0.6', {
+      configuration: { ...other, policies: policyTo('partners').policies },
+    });
+    machine.host.flows.push(flow({ source: '10.0.0.6', replyDestination: '10.0.0.6' }));
+    await moveExit(machine, configured, toSecond);
+    assert.deepEqual(machine.host.primed, []);
+  });
+
+  test('forgets no connection: inside the tunnel none is translated', async (t) => {
+    const machine = newNode(t, podsNode);
+    await pod(machine);
+    machine.host.flows.push(flow());
+    fromNow(machine);
+    await moveExit(machine, configured, toSecond);
+    const { forgottenFlows, forgottenFlowsTo, pickedFlows } = machine.host;
+    assert.deepEqual([forgottenFlows, forgottenFlowsTo, pickedFlows], [[], [], []]);
+  });
+});
+
+describe('the gateway that an exit moves to', () => {
+  test('forgets what was answered to the exit’s addresses while they were elsewhere', async (t) => {
+    const machine = newNode(t, second);
+    await moveExit(machine, configured, toSecond);
+    assert.deepEqual(machine.host.forgottenFlowsTo, ['192.0.2.50']);
+  });
+
+  test('forgets the connections of its own pods that went through the tunnel, those of the exit alone', async (t) => {
+    const machine = newNode(t, second);
+    await pod(machine);
+    const { established: _, ...opening } = flow({ sourcePort: 40001 });
+    const begunOutside = flow({ source: '203.0.113.9', destination: address, replySource: address });
+    machine.host.flows.push(flow(), opening, to('198.51.100.1'), begunOutside);
+    fromNow(machine);
+    await moveExit(machine, configured, toSecond);
+    assert.deepEqual(machine.host.pickedFlows, [flow(), opening]);
+    assert.deepEqual(machine.host.forgottenFlows, []);
+  });
+
+  test('makes them known again, for one hop, before it announces the address', async (t) => {
+    const machine = newNode(t, second);
+    await pod(machine);
+    const { established: _, ...opening } = flow({ sourcePort: 40001 });
+    machine.host.flows.push(flow(), opening, to('198.51.100.1'));
+    fromNow(machine);
+    await moveExit(machine, configured, toSecond);
+    assert.deepEqual(machine.host.primed, [{ mark: steered, hops: 1, flows: [flow()] }]);
+    assert.deepEqual(machine.host.calls.slice(-4), [
+      'deleteFlowsTo 192.0.2.50',
+      `deleteFlows ${address}`,
+      `primeFlows ${steered}`,
+      'announce 192.0.2.50',
+    ]);
+  });
+});
+
+describe('the gateway that an exit leaves', () => {
+  test('forgets the connections that have the exit’s addresses, after it gave them up', async (t) => {
+    const machine = newNode(t, first);
+    await bringUp(machine, configured);
+    await pod(machine);
+    fromNow(machine);
+    await moveExit(machine, configured, toSecond);
+    assert.deepEqual(machine.host.forgottenFlowsTo, ['192.0.2.50']);
+    const last = machine.host.calls.lastIndexOf('apply');
+    assert.ok(last >= 0 && last < machine.host.calls.indexOf('deleteFlowsTo 192.0.2.50'), String(machine.host.calls));
+  });
+
+  test('makes the connections of its own pods known anew, here and at the new gateway', async (t) => {
+    const machine = newNode(t, first);
+    await bringUp(machine, configured);
+    await pod(machine);
+    const own = flow({ replyDestination: '192.0.2.50' });
+    machine.host.flows.push(own);
+    fromNow(machine);
+    await moveExit(machine, configured, toSecond);
+    assert.deepEqual(machine.host.pickedFlows, [own]);
+    assert.deepEqual(machine.host.primed, [{ mark: steered, hops: 2, flows: [own] }]);
+    assert.ok(
+      machine.host.calls.indexOf(`deleteFlows ${address}`) < machine.host.calls.indexOf(`primeFlows ${steered}`),
+    );
+  });
+
+  test('forgets too what conntrack took for connections from the other end to its pods', async (t) => {
+    const machine = newNode(t, first);
+    await bringUp(machine, configured);
+    await pod(machine);
+    const own = flow({ replyDestination: '192.0.2.50' });
+    const answer = { source: '203.0.113.9', sourcePort: 443, destination: address, destinationPort: 40000 };
+    const reversed = flow({
+      ...answer,
+      ...{ replySource: address, replySourcePort: 40000, replyDestination: '203.0.113.9' },
+    });
+    const begunOutside = { ...reversed, sourcePort: 50000 };
+    machine.host.flows.push(reversed, own, begunOutside);
+    fromNow(machine);
+    await moveExit(machine, configured, toSecond);
+    assert.deepEqual(machine.host.pickedFlows, [reversed, own]);
+  });
+});
+
+describe('a gateway that comes and goes without a move', () => {
+  test('forgets what was answered to an address that it takes', async (t) => {
+    const machine = newNode(t, first);
+    await bringUp(machine, configured);
+    assert.deepEqual(machine.host.forgottenFlowsTo, ['192.0.2.50']);
+  });
+
+  test('forgets nothing when it is there already', async (t) => {
+    const machine = newNode(t, first);
+    await pod(machine);
+    await bringUp(machine, configured);
+    fromNow(machine);
+    await bringUp(machine, configured);
+    assert.deepEqual(machine.host.calls, []);
+  });
+
+  test('forgets nothing of its own pods when it goes: their exit stays', async (t) => {
+    const machine = newNode(t, first);
+    await pod(machine);
+    await bringUp(machine, configured);
+    machine.host.flows.push(flow({ replyDestination: '192.0.2.50' }));
+    fromNow(machine);
+    await bringDown(machine, configured);
+    const { forgottenFlows, forgottenFlowsTo, pickedFlows, primed } = machine.host;
+    assert.deepEqual([forgottenFlows, forgottenFlowsTo, pickedFlows, primed], [[], [], [], []]);
+  });
+});

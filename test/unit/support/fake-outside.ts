@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { keyOf } from '../../../src/datapath/difference.ts';
+import type { InterfaceAddress, OutsideObject, Sysctl, TunnelLink } from '../../../src/datapath/objects.ts';
+import { reversePathName } from '../../../src/datapath/reverse-path.ts';
+import { tunnelDevice } from '../../../src/datapath/tunnel.ts';
+
+type Kept = Exclude<OutsideObject, Sysctl>;
+
+/** What of ours is not in nftables. What hangs on the tunnel's device comes after it and goes with it. */
+export class FakeOutside {
+  /** All kernel parameters of the node: there are no others. */
+  readonly sysctls = new Map<string, string>();
+  /** Whether addresses keep who made them (Linux 5.18). */
+  tellsWhoseAddresses = true;
+  #tunnel: TunnelLink | undefined;
+  readonly #kept = new Map<string, Kept>();
+
+  get tunnel(): TunnelLink | undefined {
+    return this.#tunnel;
+  }
+
+  /** All but the parameters. */
+  list(): Kept[] {
+    return [...this.#kept.values()];
+  }
+
+  setUp(object: OutsideObject): void {
+    if (object.kind === 'sysctl') this.#setSysctl(object);
+    else {
+      if (object.kind === 'tunnel') this.#setTunnel(object);
+      const device = 'device' in object ? object.device : undefined;
+      assert.ok(device !== tunnelDevice || this.#tunnel, `${keyOf(object)} needs the tunnel's device`);
+      this.#kept.set(keyOf(object), object);
+    }
+  }
+
+  /** That it is gone already is no error. */
+  takeDown(object: OutsideObject): void {
+    if (object.kind === 'sysctl') this.#setSysctl(object);
+    else if (object.kind === 'tunnel') this.#deleteTunnel();
+    else this.#kept.delete(keyOf(object));
+  }
+
+  /** As the kernel and a list of known ones tell them. */
+  ourAddresses(known: readonly { readonly device: string; readonly address?: string }[]): InterfaceAddress[] {
+    return this.list()
+      .filter((object) => object.kind === 'address')
+      .filter(
+        ({ device, address }) =>
+          this.tellsWhoseAddresses ||
+          known.some((one) => one.device === device && (one.address ?? address) === address),
+      );
+  }
+
+  #setSysctl({ name, value }: Sysctl): void {
+    if (this.sysctls.has(name)) this.sysctls.set(name, value);
+  }
+
+  #setTunnel(tunnel: TunnelLink): void {
+    if (this.#tunnel !== undefined && fixed(this.#tunnel) !== fixed(tunnel)) this.#deleteTunnel();
+    this.#tunnel = tunnel;
+    const filter = reversePathName(tunnel.name);
+    if (!this.sysctls.has(filter)) this.sysctls.set(filter, '1');
+  }
+
+  #deleteTunnel(): void {
+    const name = this.#tunnel?.name;
+    if (name === undefined) return;
+    for (const [key, object] of this.#kept) {
+      if (('device' in object && object.device === name) || object.kind === 'tunnel') this.#kept.delete(key);
+    }
+    this.sysctls.delete(reversePathName(name));
+    this.#tunnel = undefined;
+  }
+}
+
+/** What cannot be changed of a device while it is there. */
+const fixed = ({ vni, port, local, groupPolicy, learning }: TunnelLink): string =>
+  JSON.stringify([vni, port, local, groupPolicy, learning]);
