@@ -19,7 +19,7 @@ const readOnly = (...mounts: readonly string[]) => [
   ].join('; '),
 ];
 
-const remount = 'mount -o remount,bind,ro /';
+const remount = 'mount -o remount,bind,ro /; mount -o remount,bind,ro /tmp 2>/dev/null || true'; // where it is a mount
 const noexec = ['/tmp', '/dev/shm', '/run'].map((path) => `mount -t tmpfs -o noexec,ro none ${path}`);
 
 /** Surroundings of a runtime, some strange, in which the plugin has to work all the same. */

@@ -9,7 +9,6 @@ had ten lines more, or for GIVE_UP seconds, and prints "round" and what it found
   gap      milliseconds: the longest time between two lines of one connection, or since its last one
 An echo connection asks again as soon as it has its answer, and after PAUSE."""
 
-import json
 import os
 import selectors
 import signal
@@ -66,7 +65,7 @@ def attempt(connection, step):
     try:
         step()
     except (OSError, ValueError) as error:
-        broken.append(f"{connection.name}: {error}")
+        broken.append(f"{connection.name}: {error}".replace("'", "").replace('"', ""))
         events.unregister(connection.socket)
         connection.socket.close()
         connections.remove(connection)
@@ -82,7 +81,8 @@ def report():
         "peers": sorted({one.peer.rsplit(" ", 1)[0] for one in connections}),
         "gap": round(1000 * max((one.longest(now) for one in connections), default=0)),
     }
-    print(f"round {json.dumps(found)}", flush=True)
+    # As JSON. The module for it is not in the least Python that Debian has.
+    print("round", str(found).replace("'", '"'), flush=True)
     for one in connections:
         one.begin_round()
 
