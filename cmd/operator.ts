@@ -12,6 +12,7 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
   const program = commandLine({
     version,
     write: (text) => writeSync(1, text),
+    remark: (text) => process.stderr.write(text),
     setExitCode: (code) => {
       exitCode = code;
     },

@@ -6,6 +6,8 @@ export interface CliSurroundings {
   readonly version: string;
   /** Text for the person, on stdout. */
   write(text: string): void;
+  /** Text for the person, on stderr: what is said about the text on stdout. */
+  remark(text: string): void;
   /** The exit code when the command ends: 0 success, 1 something is wrong with what was looked at. */
   setExitCode(code: number): void;
   /** Colours are wanted on stdout. */

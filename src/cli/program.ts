@@ -6,6 +6,7 @@ import { type CliSurroundings, toJson } from './command.ts';
 import { type GatewayOptions, gateway, move, readConfigured, watchGateway } from './gateway.ts';
 import { collect, planCollection } from './gc.ts';
 import { printStatus, readStatus } from './status.ts';
+import { type ValidateOptions, validate } from './validate.ts';
 
 interface Options {
   readonly dataDir: string;
@@ -90,6 +91,19 @@ export function commandLine(surroundings: CliSurroundings): Command {
       using machine = await openMachine(options);
       await move(machine, readConfigured(options, readFile), { exit: name, to: options.to }, options, write);
     });
+
+  command(
+    'validate',
+    'look for mistakes in a policy file; exit code 1 when there are any, 0 when there are only warnings',
+  )
+    .argument('<file>', 'the policy file, in JSON, or in YAML (which only this command reads)')
+    .option('--json', 'print JSON')
+    .addOption(
+      new Option('--print', 'print the file as JSON, with all defaults; mistakes and warnings go to stderr').conflicts(
+        'json',
+      ),
+    )
+    .action((file: string, options: ValidateOptions) => validate(file, options, surroundings));
 
   command('version', 'show versions, and whether the kernel can be spoken to')
     .option('--json', 'print JSON')

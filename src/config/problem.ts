@@ -15,20 +15,30 @@ export interface Problem {
 export const pointerOf = (path: readonly PropertyKey[]): string =>
   path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
 
+/** A problem as people read it, in one line. */
+export const lineOf = ({ source, pointer, message }: Problem): string => `${source}#${pointer}: ${message}`;
+
 /** Refuses a configuration with all its problems at once, one in a line. */
 export function refuse(problems: readonly Problem[]): void {
-  if (problems.length === 0) return;
-  const lines = problems.map(({ source, pointer, message }) => `${source}#${pointer}: ${message}`);
-  throw new EgressError('invalid-configuration', lines.join('\n'));
+  if (problems.length > 0) throw new EgressError('invalid-configuration', problems.map(lineOf).join('\n'));
 }
 
-/** The value as the schema gives it back, or an error with all problems that the schema sees. */
-export function validated<T>(schema: z.ZodMiniType<T>, value: unknown, source: string): T {
+/** What is valid, or else everything that is wrong with it: at least one problem. */
+export type Judged<T> = { readonly value: T } | { readonly problems: readonly Problem[] };
+
+/** The value as the schema gives it back, or all problems that the schema sees. */
+export function judge<T>(schema: z.ZodMiniType<T>, value: unknown, source: string): Judged<T> {
   const result = schema.safeParse(value);
-  if (result.success) return result.data;
+  if (result.success) return { value: result.data };
   const found = result.error.issues.flatMap((issue) => explained(issue, schema, value));
-  refuse(found.map(({ path, message }) => ({ source, pointer: pointerOf(path), message })));
-  throw new EgressError('internal', `Validation of ${source} failed without a problem`);
+  return { problems: found.map(({ path, message }) => ({ source, pointer: pointerOf(path), message })) };
+}
+
+/** What is valid, or an error with all problems. */
+export function accept<T>(judged: Judged<T>): T {
+  if ('value' in judged) return judged.value;
+  refuse(judged.problems);
+  throw new EgressError('internal', 'A configuration was refused without a problem');
 }
 
 type Issue = z.core.$ZodIssue;

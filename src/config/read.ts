@@ -3,8 +3,15 @@ import { contradictions } from './checks.ts';
 import { type Configuration, configurationOf } from './configuration.ts';
 import { parseJson, repeatedKeys } from './json.ts';
 import type { Source } from './placed.ts';
-import { refuse, validated } from './problem.ts';
-import { type ChainEntry, chainEntrySchema, defaults, policyDocumentSchema, reservedPrefix } from './schema.ts';
+import { accept, type Judged, judge, type Problem, refuse } from './problem.ts';
+import {
+  type ChainEntry,
+  chainEntrySchema,
+  defaults,
+  type PolicyDocument,
+  policyDocumentSchema,
+  reservedPrefix,
+} from './schema.ts';
 
 /** The text of a file; `undefined` when there is none of that name; throws when it cannot be read. */
 export type ReadFile = (path: string) => string | undefined;
@@ -13,7 +20,7 @@ const entrySource = 'network configuration';
 
 /** The network configuration from standard input, as far as it can be judged without the policy file. */
 export function readChainEntry(stdin: unknown): ChainEntry {
-  return validated(chainEntrySchema, withoutReserved(stdin), entrySource);
+  return accept(judge(chainEntrySchema, withoutReserved(stdin), entrySource));
 }
 
 /**
@@ -52,8 +59,26 @@ function readPolicyFile(entry: ChainEntry, readFile: ReadFile): Source[] {
 function parsePolicyFile(path: string, text: string) {
   // Not an invalid configuration: somebody may be writing the file just now.
   const value = attempt(`Policy file ${path} is no complete JSON document`, () => parseJson(text));
-  refuse(repeatedKeys(text).map((pointer) => ({ source: path, pointer, message: 'the key is there more than once' })));
-  return validated(policyDocumentSchema, value, path);
+  return accept(judgePolicyDocument(path, value, repetitions(path, text)));
+}
+
+/** The keys that a valid JSON text has a second time in one object. */
+export const repetitions = (source: string, json: string): Problem[] =>
+  repeatedKeys(json).map((pointer) => ({ source, pointer, message: 'the key is there more than once' }));
+
+/** A policy document in itself, with what was wrong with the text that it comes from. */
+function judgePolicyDocument(source: string, value: unknown, inText: readonly Problem[]): Judged<PolicyDocument> {
+  const judged = judge(policyDocumentSchema, value, source);
+  const problems = [...inText, ...('problems' in judged ? judged.problems : [])];
+  return problems.length > 0 ? { problems } : judged;
+}
+
+/** A policy document as it is when no chain entry adds to it: what {@link readPolicy} takes. */
+export function judgePolicy(source: string, value: unknown, inText: readonly Problem[]): Judged<PolicyDocument> {
+  const judged = judgePolicyDocument(source, value, inText);
+  if ('problems' in judged) return judged;
+  const problems = contradictions([{ name: source, document: judged.value }]);
+  return problems.length > 0 ? { problems } : judged;
 }
 
 function attempt<T>(failure: string, action: () => T): T {

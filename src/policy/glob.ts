@@ -18,3 +18,11 @@ export function fitsGlob(glob: string, text: string): boolean {
   }
   return /^\**$/.test(glob.slice(at));
 }
+
+/**
+ * Whether every text that fits the inner glob fits the outer one, too. Some pairs are not recognized, like `?*` and
+ * `a*`: true is always right.
+ */
+export const includesGlob = (outer: string, inner: string): boolean =>
+  // The inner glob, read as a text, stands for all its texts: `*` of the outer one takes anything, `?` not another's `*`.
+  fitsGlob(outer, inner) && !(outer.includes('?') && inner.includes('*'));

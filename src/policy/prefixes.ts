@@ -22,6 +22,21 @@ interface Bits {
   readonly sortKey: string;
 }
 
+/** Whether ranges hold every address of a prefix between them. */
+export function cover(ranges: readonly Prefix[], prefix: Prefix): boolean {
+  return isCovered(
+    toBits(prefix).sortKey,
+    ranges.map((range) => toBits(range).sortKey),
+  );
+}
+
+/** The same for texts of bits: one that begins another holds it. */
+function isCovered(bits: string, ranges: readonly string[]): boolean {
+  if (ranges.some((range) => bits.startsWith(range))) return true;
+  const inside = ranges.filter((range) => range.startsWith(bits));
+  return inside.length > 0 && isCovered(`${bits}0`, inside) && isCovered(`${bits}1`, inside);
+}
+
 function toBits(prefix: Prefix): Bits {
   const family = familyOf(prefix);
   const allBits = Array.from(addressBytes(prefixAddress(prefix)), (byte) => byte.toString(2).padStart(8, '0')).join('');

@@ -28,7 +28,7 @@ const selects = (policy: Policy, pod: Pod): boolean =>
   policy.namespaces.some((glob) => fitsGlob(glob, pod.namespace ?? ''));
 
 /** One destination of one policy: what the order is defined on. */
-interface Candidate {
+export interface Candidate {
   readonly policy: Policy;
   readonly destination: Prefix;
 }
@@ -48,7 +48,8 @@ function matchesOf(policies: readonly Policy[], family: Family): Match[] {
   }));
 }
 
-function byRank(a: Candidate, b: Candidate): number {
+/** Sorts what decides first to the front. */
+export function byRank(a: Candidate, b: Candidate): number {
   return (
     b.policy.priority - a.policy.priority ||
     prefixLength(b.destination) - prefixLength(a.destination) ||

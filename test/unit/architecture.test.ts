@@ -26,7 +26,7 @@ const table: Readonly<Record<string, Row>> = {
   store: { imports: ['base'], types: ['policy', 'datapath'], packages: ['zod', 'node:fs', 'node:path'] },
   cni: { imports: [...pure, 'store'] },
   gateway: { imports: [...pure, 'store', 'cni'] },
-  cli: { imports: [...pure, 'store', 'cni', 'gateway'], packages: ['commander', 'cli-table3', 'pino'] },
+  cli: { imports: [...pure, 'store', 'cni', 'gateway'], packages: ['commander', 'cli-table3', 'pino', 'yaml'] },
 };
 
 interface Import {

@@ -24,6 +24,7 @@ async function run(
   const program = commandLine({
     version: '1.2.3',
     write: (text) => written.push(text),
+    remark: () => assert.fail('no command was expected to remark on anything'),
     setExitCode: (code) => {
       exitCode = code;
     },
@@ -58,6 +59,7 @@ describe('--help', () => {
     gc: ['--data-dir <dir>', '--json', '--dry-run'],
     gateway: [...onGateway, '--down', '--watch'],
     'exit move': [...onGateway, '--to <address>'],
+    validate: ['--print', '--json'],
     version: ['--json'],
   };
 
@@ -76,7 +78,7 @@ describe('--help', () => {
   for (const [command, expected] of Object.entries(options)) {
     test(`of ${command} says what it does, and lists its options with what they are for`, async () => {
       const { stdout } = await run([...command.split(' '), '--help']);
-      assert.match(stdout, new RegExp(`^Usage: egress ${command} \\[options\\]( <name>)?\n\n\\w`));
+      assert.match(stdout, new RegExp(`^Usage: egress ${command} \\[options\\]( <\\w+>)?\n\n\\w`));
       const listed = [...stdout.matchAll(/^ {2}(-.*?) {2,}\w/gm)].map((match) => match[1]);
       assert.deepEqual(listed.sort(), [...expected, '-h, --help'].sort());
     });
@@ -96,6 +98,8 @@ describe('a wrong call', () => {
     ['commander.missingMandatoryOptionValue', ['exit', 'move', 'shared']],
     ['commander.conflictingOption', ['gateway', '--watch', '--down']],
     ['commander.conflictingOption', ['gateway', '--watch', '--dry-run']],
+    ['commander.missingArgument', ['validate']],
+    ['commander.conflictingOption', ['validate', 'p.json', '--print', '--json']],
   ];
   for (const [code, words] of rows) {
     test(`like "egress ${words.join(' ')}" is refused and does nothing`, async () => {

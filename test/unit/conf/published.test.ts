@@ -3,7 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { publishedFiles } from '../../../install/schema.ts';
 import { EgressError } from '../../../src/base/errors.ts';
-import { readChainEntry, readConfiguration, readPolicy } from '../../../src/config/read.ts';
+import { judgePolicy, readChainEntry, readConfiguration, readPolicy } from '../../../src/config/read.ts';
+import { warningsOf } from '../../../src/config/warnings.ts';
 import { programFor } from '../../../src/policy/program.ts';
 
 const conf = new URL('../../../conf/', import.meta.url);
@@ -75,6 +76,14 @@ describe('the examples', () => {
     for (const file of ['policy.json', 'gateway.json'])
       assert.doesNotThrow(() => readConfiguration(entry, () => example(file)));
   });
+
+  for (const file of ['policy.json', 'gateway.json']) {
+    test(`${file} has neither mistakes nor what "egress validate" warns of`, () => {
+      const judged = judgePolicy(file, JSON.parse(example(file)), []);
+      assert.ok('value' in judged, JSON.stringify(judged));
+      assert.deepEqual(warningsOf(file, judged.value), []);
+    });
+  }
 
   test('policy.json does what README.md says of it', () => {
     const { policies, exits } = readExample('policy.json');

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { contains } from '../../../src/base/address.ts';
-import { withoutNested } from '../../../src/policy/prefixes.ts';
+import { contains, parsePrefix } from '../../../src/base/address.ts';
+import { cover, withoutNested } from '../../../src/policy/prefixes.ts';
 import { anyPrefix } from './arbitraries.ts';
 
 describe('withoutNested', () => {
@@ -37,3 +37,25 @@ describe('withoutNested', () => {
     );
   });
 });
+
+describe('ranges cover a prefix', () => {
+  const rows: [ranges: string[], prefix: string, covered: boolean][] = [
+    [[], '10.0.0.0/8', false],
+    [['10.0.0.0/8'], '10.0.0.0/8', true],
+    [['0.0.0.0/0'], '10.1.2.3/32', true],
+    [['0.0.0.0/0'], '::/0', false],
+    [['::/0'], '0.0.0.0/0', false],
+    [['10.0.0.0/9', '10.128.0.0/9'], '10.0.0.0/8', true],
+    [['10.0.0.0/9', '10.128.0.0/10', '10.192.0.0/11'], '10.0.0.0/8', false],
+    [['fd00::/65', 'fd00:0:0:0:8000::/65'], 'fd00::/64', true],
+    [['fd00::/65', 'fd00:0:0:0:8000::/66'], 'fd00::/64', false],
+    [['203.0.113.4/31', '203.0.113.6/32', '203.0.113.7/32'], '203.0.113.4/30', true],
+  ];
+  for (const [ranges, prefix, covered] of rows) {
+    test(`${ranges.join(', ') || 'none'} ${covered ? 'does' : 'does not'} cover ${prefix}`, () => {
+      assert.equal(cover(ranges.map(canonical), canonical(prefix)), covered);
+    });
+  }
+});
+
+const canonical = (prefix: string) => parsePrefix(prefix) ?? assert.fail(prefix);

@@ -1,0 +1,84 @@
+import { contains, type Prefix } from '../base/address.ts';
+import { includesGlob } from '../policy/glob.ts';
+import type { Policy } from '../policy/policy.ts';
+import { cover } from '../policy/prefixes.ts';
+import { byRank } from '../policy/program.ts';
+import { type Configuration, configurationOf } from './configuration.ts';
+import type { Problem } from './problem.ts';
+import type { PolicyDocument } from './schema.ts';
+
+/** What is legal in a document without contradictions, and surely not what somebody meant. */
+export function warningsOf(source: string, document: PolicyDocument): Problem[] {
+  const configuration = configurationOf({ type: 'egress' }, [document]);
+  return [...unusedExits(configuration), ...policyWarnings(configuration)].map((found) => ({ source, ...found }));
+}
+
+type Found = Omit<Problem, 'source'>;
+
+/** An exit without any policy may be waiting for its first one. */
+function unusedExits({ exits, policies }: Configuration): Found[] {
+  if (policies.length === 0) return [];
+  const used = new Set(policies.map(({ exit }) => exit));
+  return exits.flatMap(({ name }, i) =>
+    used.has(name) ? [] : [{ pointer: `/exits/${i}`, message: `no policy uses exit "${name}"` }],
+  );
+}
+
+function policyWarnings({ policies, clusterCIDRs }: Configuration): Found[] {
+  return policies.flatMap((policy, i) => {
+    const pointer = `/policies/${i}`;
+    // Who wants to leave the cluster's ranges alone gets that.
+    const cluster = policy.exit === 'node' ? [] : clusterCIDRs;
+    const message = idle(policy, cluster) ?? hidden(policy, policies, cluster);
+    return message === undefined ? destinationsIn(cluster, policy, pointer) : [{ pointer, message }];
+  });
+}
+
+/** Why no packet fits the policy. */
+function idle({ name, destinations, except }: Policy, cluster: readonly Prefix[]): string | undefined {
+  const isLost = (ranges: readonly Prefix[]) => destinations.every((destination) => cover(ranges, destination));
+  const why = (ranges: string) => `policy "${name}" fits no packet: all its destinations are inside ${ranges}`;
+  if (isLost(except)) return why('"except"');
+  if (isLost(cluster)) return why('ranges of the cluster, which are never steered');
+  return isLost([...except, ...cluster])
+    ? why('"except" or ranges of the cluster, which are never steered')
+    : undefined;
+}
+
+function destinationsIn(cluster: readonly Prefix[], { destinations }: Policy, pointer: string): Found[] {
+  return destinations.flatMap((destination, i) => {
+    if (!cover(cluster, destination)) return [];
+    const range = cluster.find((each) => contains(each, destination));
+    const which = range === undefined || range === destination ? '' : ` (${range})`;
+    const message = `${destination} is inside ranges of the cluster${which}, which are never steered`;
+    return [{ pointer: `${pointer}/destinations/${i}`, message }];
+  });
+}
+
+/** Why others decide about every packet that fits the policy. */
+function hidden(policy: Policy, policies: readonly Policy[], cluster: readonly Prefix[]): string | undefined {
+  const wider = policies.filter((other) => other !== policy && isWider(other, policy));
+  if (!hide(wider, policy, cluster)) return undefined;
+  const one = wider.find((other) => hide([other], policy, cluster));
+  if (one) return `policy "${policy.name}" decides nothing: "${one.name}" decides before it`;
+  const needed = wider.reduce((kept, each) => {
+    const others = kept.filter((other) => other !== each);
+    return hide(others, policy, cluster) ? others : kept;
+  }, wider);
+  const names = needed.map(({ name }) => `"${name}"`).join(', ');
+  return `policy "${policy.name}" decides nothing: ${names} together decide before it`;
+}
+
+/** Whether the other policy is for all pods of this one, and leaves nothing alone that this one takes. */
+const isWider = (other: Policy, policy: Policy): boolean =>
+  policy.namespaces.every((inner) => other.namespaces.some((outer) => includesGlob(outer, inner))) &&
+  other.except.every((range) => cover(policy.except, range));
+
+/** Whether for each packet of the policy one of the others, all wider, comes first. */
+const hide = (others: readonly Policy[], policy: Policy, cluster: readonly Prefix[]): boolean =>
+  policy.destinations.every((destination) => {
+    const earlier = others.flatMap((other) =>
+      other.destinations.filter((range) => byRank({ policy: other, destination: range }, { policy, destination }) < 0),
+    );
+    return cover([...earlier, ...policy.except, ...cluster], destination);
+  });
