@@ -113,6 +113,7 @@ const byFamily = (addresses: readonly Address[]): AddressByFamily =>
 const toPolicy = (policy: Listed<'policies'>): Policy => ({
   name: policy.name,
   namespaces: policy.namespaces,
+  pods: policy.pods ?? defaults.pods,
   destinations: policy.destinations ?? defaults.destinations,
   except: policy.except ?? [],
   exit: policy.exit,

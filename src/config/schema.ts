@@ -13,6 +13,7 @@ import {
   name,
   namespaceGlob,
   oneOf,
+  podGlob,
   prefix,
 } from './value.ts';
 
@@ -28,6 +29,7 @@ export const defaults = {
   port: 4788,
   replyPath: 'direct',
   onUnavailable: 'drop',
+  pods: ['*'],
   destinations: ['0.0.0.0/0', '::/0'],
   priority: 0,
 } as const;
@@ -133,6 +135,11 @@ const policy = z.strictObject(
     namespaces: required(
       filled(namespaceGlob, 'a list of namespaces'),
       'Namespaces of the pods; `*` stands for any characters, `?` for one. `["*"]` also fits pods of runtimes that know no namespaces.',
+    ),
+    pods: optional(
+      filled(podGlob, 'a list of pod names'),
+      'Names of the pods, with `*` and `?` as in `namespaces`. Pods of a Deployment are `name-*`, of a StatefulSet `name-0`, `name-1`, ….',
+      defaults.pods,
     ),
     destinations: optional(
       filled(prefix, 'a list of address ranges'),

@@ -50,6 +50,11 @@ export const namespaceGlob = matching(
   /^[a-z0-9*?-]{1,63}$/,
 );
 
+export const podGlob = matching(
+  'a pod name of lower-case letters, digits, "-" and ".", with "*" and "?" as wildcards',
+  /^[a-z0-9.*?-]{1,253}$/,
+);
+
 export const absolutePath = matching('an absolute path', /^\/\P{Cc}*$/u);
 
 /** What the kernel takes (dev_valid_name in net/core/dev.c). */

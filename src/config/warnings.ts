@@ -71,8 +71,12 @@ function hidden(policy: Policy, policies: readonly Policy[], cluster: readonly P
 
 /** Whether the other policy is for all pods of this one, and leaves nothing alone that this one takes. */
 const isWider = (other: Policy, policy: Policy): boolean =>
-  policy.namespaces.every((inner) => other.namespaces.some((outer) => includesGlob(outer, inner))) &&
+  areIncluded(policy.namespaces, other.namespaces) &&
+  areIncluded(policy.pods, other.pods) &&
   other.except.every((range) => cover(policy.except, range));
+
+const areIncluded = (globs: readonly string[], wider: readonly string[]): boolean =>
+  globs.every((inner) => wider.some((outer) => includesGlob(outer, inner)));
 
 /** Whether for each packet of the policy one of the others, all wider, comes first. */
 const hide = (others: readonly Policy[], policy: Policy, cluster: readonly Prefix[]): boolean =>

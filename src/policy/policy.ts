@@ -5,6 +5,8 @@ export interface Policy {
   readonly name: string;
   /** Globs, of which one must fit the pod's namespace. */
   readonly namespaces: readonly string[];
+  /** Globs, of which one must fit the pod's name. */
+  readonly pods: readonly string[];
   readonly destinations: readonly Prefix[];
   /** Left alone, as if the policy did not exist. */
   readonly except: readonly Prefix[];

@@ -23,9 +23,9 @@ export function programName(program: Program, subnets: readonly Prefix[]): strin
   return `program-${bytesToHex(sha256(utf8ToBytes(text))).slice(0, 24)}`;
 }
 
-/** A runtime that gives no namespace leaves the policies for all namespaces. */
-const selects = (policy: Policy, pod: Pod): boolean =>
-  policy.namespaces.some((glob) => fitsGlob(glob, pod.namespace ?? ''));
+/** A runtime that gives no namespace and no name leaves the policies for all namespaces and pods. */
+const selects = ({ namespaces, pods }: Policy, { namespace = '', name = '' }: Pod): boolean =>
+  namespaces.some((glob) => fitsGlob(glob, namespace)) && pods.some((glob) => fitsGlob(glob, name));
 
 /** One destination of one policy: what the order is defined on. */
 export interface Candidate {

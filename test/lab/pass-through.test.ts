@@ -33,6 +33,21 @@ describe('a pod', labTest, () => {
     });
   }
 
+  test('passes through unless a policy names it, where policies name pods', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    await node.write({ egress: egressEntry({ policies: [{ ...policy.policies[0], pods: ['db-?', 'web-*'] }] }) });
+    for (const [name, sources] of [
+      ['web-7d4b-x', world.exitAddress],
+      ['db-10', node.addresses('eth0')],
+      ['my-web-1', node.addresses('eth0')],
+    ] as const) {
+      const pod = await node.pod('default', name);
+      await node.add(pod);
+      assert.deepEqual(await pod.askEach(), sources, name);
+    }
+  });
+
   test('without a policy is left alone also where other pods have one', async () => {
     await using lab = await Lab.create();
     const node = await lab.node();

@@ -36,7 +36,8 @@ test('what is there stays, in canonical form; what the name or the interface dec
     policies: [{ ...policy, destinations: ['10.1.2.3/8', '192.0.2.1'], priority: 5 }],
   });
   assert.deepEqual(exits, [{ ...exit, nextHop: 'fe80::1', onUnavailable: 'drop' }]);
-  assert.deepEqual(policies, [{ ...policy, destinations: ['10.0.0.0/8', '192.0.2.1/32'], except: [], priority: 5 }]);
+  const destinations = ['10.0.0.0/8', '192.0.2.1/32'];
+  assert.deepEqual(policies, [{ ...policy, pods: ['*'], destinations, except: [], priority: 5 }]);
   assert.deepEqual([nodes, fwmark], [[{ address: 'fd00::245', podCIDRs: [] }], '0x00004000']);
 });
 

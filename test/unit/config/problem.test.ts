@@ -149,7 +149,7 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   ],
   [
     { policies: [{ ...policy, exit: 'node', ports: ['tcp:25'] }] },
-    '#/policies/0/ports: unknown key, expected one of "name", "namespaces", "destinations", "except", "exit", "priority"',
+    '#/policies/0/ports: unknown key, expected one of "name", "namespaces", "pods", "destinations", "except", "exit", "priority"',
   ],
   [
     {

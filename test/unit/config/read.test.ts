@@ -35,7 +35,9 @@ describe('without any option', () => {
         onUnavailable: 'drop',
       },
     ]);
-    assert.deepEqual(policies, [{ ...policy, destinations: ['0.0.0.0/0', '::/0'], except: [], priority: 0 }]);
+    assert.deepEqual(policies, [
+      { ...policy, pods: ['*'], destinations: ['0.0.0.0/0', '::/0'], except: [], priority: 0 },
+    ]);
   });
 });
 

@@ -91,6 +91,8 @@ describe('a policy behind others', () => {
     ['of lower priority is not', { destinations: [world] }, [{ priority: -1 }], []],
     ['with wider namespaces is told', { namespaces: ['a-b', 'a*'] }, [{ priority: 1 }], by('"p1" decides before it')],
     ['for other namespaces is not', { namespaces: ['a', 'b'] }, [{ priority: 1, namespaces: ['a'] }], []],
+    ['of other pods is not', { pods: ['web-*'] }, [{ priority: 1, pods: ['web-0', 'db-*'] }], []],
+    ['of all pods is told', { pods: ['web-*'] }, [{ priority: 1, pods: ['w*'] }], by('"p1" decides before it')],
     ['with narrower destinations is not', {}, [{ priority: 1, destinations: [world] }], []],
     ['for one family only is not', {}, [{ priority: 1, destinations: ['0.0.0.0/0'] }], []],
     ['that except something is not', { destinations: [world] }, [{ priority: 1, except: ['203.0.113.7/32'] }], []],

@@ -26,6 +26,7 @@ export const anyPolicies: fc.Arbitrary<Policy[]> = fc.uniqueArray(
   fc.record({
     name: fc.constantFrom('a', 'B', 'c', 'D', 'e', 'f-1', 'f.1'),
     namespaces: fc.constantFrom(['*'], ['blue'], ['red', 'b*'], ['red']),
+    pods: fc.constantFrom(['*'], ['*'], ['web-0'], ['db', 'web-*']),
     destinations: fc.array(anyPrefix, { minLength: 1, maxLength: 4 }),
     except: fc.array(anyPrefix, { maxLength: 2 }),
     exit: fc.constantFrom('internet', 'partners', 'node', 'drop'),

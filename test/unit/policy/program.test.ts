@@ -11,6 +11,7 @@ import { anyAddress, anyPolicies } from './arbitraries.ts';
 const policy = (name: string, more: Partial<Policy> = {}): Policy => ({
   name,
   namespaces: ['*'],
+  pods: ['*'],
   destinations: ['0.0.0.0/0', '::/0'],
   except: [],
   exit: 'internet',
@@ -38,10 +39,20 @@ describe('which policies a pod gets', () => {
     assert.deepEqual(programOf(...policies), ['blue: 192.0.2.1/32 → internet']);
   });
 
-  test('only those for all namespaces, when the runtime gives none', () => {
+  test('of those only the ones with a glob that fits its name', () => {
+    const policies = [
+      policy('web', { pods: ['db-?', 'w*b'], destinations: ['192.0.2.1/32'] }),
+      policy('db', { pods: ['db-?', 'we'], destinations: ['192.0.2.2/32'] }),
+      policy('red', { namespaces: ['red'], pods: ['web'], destinations: ['192.0.2.3/32'] }),
+    ];
+    assert.deepEqual(programOf(...policies), ['web: 192.0.2.1/32 → internet']);
+  });
+
+  test('only those for all namespaces and pods, when the runtime names neither', () => {
     const policies = [
       policy('all', { destinations: ['192.0.2.1/32'] }),
       policy('some', { namespaces: ['b*', '?*'], destinations: ['192.0.2.2/32'] }),
+      policy('pods', { pods: ['w*', '?*'], destinations: ['192.0.2.3/32'] }),
     ];
     assert.deepEqual(shown(programFor(policies, {})), ['all: 192.0.2.1/32 → internet']);
   });
@@ -153,9 +164,15 @@ describe('matches that change nothing', () => {
 });
 
 /** The rule as the documentation says it, tried on one destination. */
-function exitByRule(policies: readonly Policy[], namespace: string, destination: Address): string {
+function exitByRule(
+  policies: readonly Policy[],
+  pod: { namespace: string; name: string },
+  destination: Address,
+): string {
+  const fits = (globs: readonly string[], text: string) =>
+    globs.some((glob) => new RegExp(`^${glob.replace('*', '.*')}$`).test(text));
   const candidates = policies
-    .filter(({ namespaces }) => namespaces.some((glob) => new RegExp(`^${glob.replace('*', '.*')}$`).test(namespace)))
+    .filter(({ namespaces, pods }) => fits(namespaces, pod.namespace) && fits(pods, pod.name))
     .filter(({ except }) => !except.some((range) => contains(range, destination)))
     .flatMap((policy) => policy.destinations.map((prefix) => ({ policy, prefix })))
     .filter(({ prefix }) => contains(prefix, destination));
@@ -178,14 +195,17 @@ const exitByProgram = (program: Program, destination: Address): string =>
       !except.some((range) => contains(range, destination)),
   )?.exit ?? 'node';
 
-const anyNamespace = fc.constantFrom('blue', 'red', 'green');
+const anyPod = fc.record({
+  namespace: fc.constantFrom('blue', 'red', 'green'),
+  name: fc.constantFrom('web-0', 'web-12'),
+});
 
 describe('for all policies', () => {
   test('the first match that fits has the exit that the documented order gives', () => {
     fc.assert(
-      fc.property(anyPolicies, anyNamespace, anyAddress, (policies, namespace, destination) => {
-        const program = programFor(policies, { namespace });
-        assert.equal(exitByProgram(program, destination), exitByRule(policies, namespace, destination));
+      fc.property(anyPolicies, anyPod, anyAddress, (policies, pod, destination) => {
+        const program = programFor(policies, pod);
+        assert.equal(exitByProgram(program, destination), exitByRule(policies, pod, destination));
       }),
       { numRuns: 3000 },
     );
@@ -193,16 +213,16 @@ describe('for all policies', () => {
 
   test('the order in the configuration does not matter', () => {
     fc.assert(
-      fc.property(anyPolicies, anyNamespace, (policies, namespace) => {
-        assert.deepEqual(programFor(policies.toReversed(), { namespace }), programFor(policies, { namespace }));
+      fc.property(anyPolicies, anyPod, (policies, pod) => {
+        assert.deepEqual(programFor(policies.toReversed(), pod), programFor(policies, pod));
       }),
     );
   });
 
   test('a match has destinations and exceptions of its family alone, none inside another', () => {
     fc.assert(
-      fc.property(anyPolicies, anyNamespace, (policies, namespace) => {
-        for (const { family, destinations, except } of programFor(policies, { namespace })) {
+      fc.property(anyPolicies, anyPod, (policies, pod) => {
+        for (const { family, destinations, except } of programFor(policies, pod)) {
           assert.notEqual(destinations.length, 0);
           assert.ok([...destinations, ...except].every((range) => familyOf(range) === family));
           assert.deepEqual([withoutNested(destinations), withoutNested(except)], [destinations, except]);
