@@ -1,5 +1,5 @@
 import type { Family } from '../base/address.ts';
-import type { Expression, Hex, Verdict } from './expression.ts';
+import type { Expression, Hex } from './expression.ts';
 import {
   deviceHex,
   header,
@@ -13,6 +13,7 @@ import {
 } from './load.ts';
 import type { Statement } from './object.ts';
 
+export * from './action.ts';
 export { deviceHex, hostHex } from './load.ts';
 
 /**
@@ -175,25 +176,6 @@ export const isMidStream: Statement = {
   ],
 };
 
-/** TCPOPT_MAXSEG */
-const maximumSegment = 2;
-
-/** Lowers the largest segment that a TCP packet asks for to what fits the MTU of its route. For a chain of forward. */
-export const clampToRoute: Statement = {
-  text: 'tcp option maxseg size set rt mtu',
-  expressions: [
-    { name: 'rt', key: 'tcpmss', dreg: 1 },
-    { name: 'byteorder', op: 'hton', sreg: 1, dreg: 1, length: 2, size: 2 },
-    { name: 'exthdr', option: maximumSegment, offset: 2, length: 2, sreg: 1 },
-  ],
-};
-
-/** The whole mark is the value. */
-export const markIs = (value: number): Statement => ({
-  text: `meta mark ${printMark(value)}`,
-  expressions: metaIs('mark', hostHex(value)),
-});
-
 /** The verdict that a map has for the whole mark; none: the next rule. */
 export const markVerdict = (map: string): Statement => ({
   text: `meta mark vmap @${map}`,
@@ -214,58 +196,6 @@ export const markWithout = (bits: number): Statement => ({
   text: `meta mark & ${printMark(bits)} == ${printMark(0)}`,
   expressions: [...loadMark(bits), { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(0) }],
 });
-
-/** Sets the bits of `mask` in the mark to those of `value`, and leaves all others as they are. */
-export function setMark(mask: number, value: number): Statement {
-  const keep = ~mask >>> 0;
-  return {
-    // nft prints the bits that may stay, which are those that it sets as well.
-    text: `meta mark set meta mark & ${printMark((keep | value) >>> 0)} | ${printMark(value)}`,
-    expressions: [
-      { name: 'meta', key: 'mark', dreg: 1 },
-      { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(keep), xor: hostHex(value) },
-      { name: 'meta', key: 'mark', sreg: 1 },
-    ],
-  };
-}
-
-/** Clears all bits of the mark but those of the mask. */
-export const keepMark = (mask: number): Statement => ({
-  text: `meta mark set meta mark & ${printMark(mask)}`,
-  expressions: [...loadMark(mask), { name: 'meta', key: 'mark', sreg: 1 }],
-});
-
-/**
- * Gives the connection the source address that a map of `mark . ifname` has for masked mark and outgoing interface
- * together; none: the next rule.
- */
-export const snatByMarkAndDevice = (of: Family, mask: number, map: string): Statement => ({
-  text: `snat ${header[of].protocol} to meta mark & ${printMark(mask)} . oifname map @${map}`,
-  expressions: [
-    ...loadMarkAndDevice(mask),
-    { name: 'lookup', set: map, sreg: 1, dreg: 1 },
-    { name: 'nat', type: 'snat', family: of, addressRegister: 1 },
-  ],
-});
-
-/**
- * Gives the connection the source address that it has, so that no later rule gives it another. For a rule that has not
- * spoken of the family before.
- */
-export const snatToSource = (of: Family): Statement => ({
-  text: `snat ${header[of].protocol} to ${header[of].protocol} saddr`,
-  expressions: [
-    ...ofFamily(of),
-    loadAddress(of, 'saddr'),
-    { name: 'nat', type: 'snat', family: of, addressRegister: 1 },
-  ],
-});
-
-/** Gives the connection an address of the interface that it goes out by. */
-export const masquerade: Statement = { text: 'masquerade', expressions: [{ name: 'masq' }] };
-
-/** Lets the packet pass without a connection. For a chain that is hooked in before conntrack, at -300. */
-export const notrack: Statement = { text: 'notrack', expressions: [{ name: 'notrack' }] };
 
 /** Masked mark, outgoing interface and source address together are in a set of `mark . ifname . address`. */
 export const markDeviceSourceIn = (of: Family, mask: number, set: string): Statement => ({
@@ -319,12 +249,3 @@ function isNotZero(mask: Hex): Expression[] {
     { name: 'cmp', op: 'neq', sreg: 1, data: '0000' },
   ];
 }
-
-/** Counts the packet. */
-export const counter: Statement = { text: 'counter', expressions: [{ name: 'counter' }] };
-
-/** Ends the rule. */
-export const verdict = (of: Verdict): Statement => ({
-  text: 'chain' in of ? `${of.code} ${of.chain}` : of.code,
-  expressions: [{ name: 'immediate', verdict: of }],
-});

@@ -25,7 +25,6 @@ import {
   markDeviceIn,
   markDeviceSourceIn,
   markIn,
-  markIs,
   markVerdict,
   markWithout,
   masquerade,
@@ -153,7 +152,6 @@ export const chains = {
       rule([arrivesNotBy(tunnel), udpDestinationPort(tunnelPort), notrack]),
       rule([arrivesNotBy(tunnel), markVerdict('served')]),
       rule([arrivesBy(tunnel), isNotProtocol(4), sourceIn(4, 'sources4', { first: true, not: true }), drop]),
-      rule([isNotProtocol(6), markIs(0), returns]),
     ],
   },
   untrackedOutput: {

@@ -40,8 +40,6 @@ const statements: readonly Statement[] = [
   say.isSyn,
   say.isMidStream,
   say.clampToRoute,
-  say.markIs(0),
-  say.markIs(0x103fff),
   say.markVerdict('served'),
   say.markIn(0x3fff, 'tunnels'),
   say.keepMark(0x3fff),
