@@ -111,7 +111,7 @@ function whatChanged({ changes }: Outcome): string {
 function summary({ node, changes }: Outcome): string {
   const served = new Set(node?.gateway?.served);
   const lines = (node?.exits ?? []).map(({ id, name, device, gateway, ways }) => {
-    const addresses = ways.map(({ address }) => address).join(' and ');
+    const addresses = ways.flatMap(({ addresses }) => addresses).join(' and ');
     if (gateway !== undefined) return `Exit "${name}" leaves from ${gateway}, with ${addresses}.`;
     return `Exit "${name}" ${served.has(id) ? 'is served here and ' : ''}leaves by ${device}, with ${addresses}.`;
   });

@@ -117,7 +117,7 @@ export function printStatus({ exits, pods, dropped, guarded, tunnel }: Status, c
     exit.name,
     String(exit.id),
     exit.device,
-    exit.ways.map(({ address }) => address).join(', '),
+    exit.ways.flatMap(({ addresses }) => addresses).join(', '),
     nextHops(exit),
     exit.served === undefined ? '' : String(exit.served.packets),
     String(exit.steered.packets),

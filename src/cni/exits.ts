@@ -4,7 +4,7 @@ import type { Configuration } from '../config/configuration.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { DefaultRoute, Host } from '../datapath/host.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
-import type { AddressByFamily, Exit } from '../policy/exit.ts';
+import type { Exit } from '../policy/exit.ts';
 import { type LocalExit, resolveExit, resolveThroughTunnel } from '../policy/resolve-exit.ts';
 import type { MovesRecord } from '../store/record.ts';
 
@@ -94,9 +94,9 @@ export async function resolveOnNode(
 async function withInterface(host: Host, exit: Exit): Promise<LocalExit> {
   if (exit.interface !== undefined) return { ...exit, interface: exit.interface };
   const routes: [Family, DefaultRoute][] = [];
-  for (const address of Object.values(exit.addresses)) {
-    const route = await host.defaultRoute(familyOf(address));
-    if (route !== undefined) routes.push([familyOf(address), route]);
+  for (const family of new Set(exit.addresses.map(familyOf))) {
+    const route = await host.defaultRoute(family);
+    if (route !== undefined) routes.push([family, route]);
   }
   const device = routes[0]?.[1].device;
   if (device === undefined) {
@@ -106,12 +106,10 @@ async function withInterface(host: Host, exit: Exit): Promise<LocalExit> {
     );
   }
   const usable = routes.filter(([, route]) => route.device.index === device.index);
-  const byFamily = (value: (family: Family, route: DefaultRoute) => Address | undefined): AddressByFamily =>
-    Object.fromEntries(usable.map(([family, route]) => [family, value(family, route)]));
   return {
     ...exit,
     interface: device.name,
-    nextHops: byFamily((_, { via }) => via),
-    addresses: byFamily((family) => exit.addresses[family]),
+    nextHops: Object.fromEntries(usable.map(([family, { via }]) => [family, via])),
+    addresses: exit.addresses.filter((address) => usable.some(([family]) => family === familyOf(address))),
   };
 }

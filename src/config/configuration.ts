@@ -1,4 +1,5 @@
 import { type Address, familyOf, type Prefix, parsePrefix } from '../base/address.ts';
+import { mergePortRanges } from '../base/port-range.ts';
 import type { AddressByFamily, Exit } from '../policy/exit.ts';
 import { exitIdOf } from '../policy/exit-id.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -103,7 +104,10 @@ const toExit = (exit: Listed<'exits'>): Exit => ({
   gateways: exit.gateways ?? [],
   ...(exit.interface !== undefined && { interface: exit.interface }),
   nextHops: byFamily([exit.nextHop ?? []].flat()),
-  addresses: byFamily(exit.addresses ?? []),
+  addresses: exit.addresses ?? [],
+  ...(exit.addressPerFlow && { addressPerFlow: true }),
+  ...(exit.portsPerPod !== undefined && { portsPerPod: exit.portsPerPod }),
+  annotationNamespaces: exit.annotationNamespaces ?? defaults.annotationNamespaces,
   onUnavailable: exit.onUnavailable ?? defaults.onUnavailable,
 });
 
@@ -116,6 +120,8 @@ const toPolicy = (policy: Listed<'policies'>): Policy => ({
   pods: policy.pods ?? defaults.pods,
   destinations: policy.destinations ?? defaults.destinations,
   except: policy.except ?? [],
+  ...(policy.ports && { ports: mergePortRanges(policy.ports) }),
   exit: policy.exit,
   priority: policy.priority ?? defaults.priority,
+  ...(policy.optIn && { optIn: true }),
 });

@@ -1,6 +1,7 @@
 // Not 'zod': the full package loads far more, and every start of the plugin would pay for it.
 import * as z from 'zod/mini';
-import { type Address, familyOf } from '../base/address.ts';
+import { type Address, families, familyOf } from '../base/address.ts';
+import { mostAddresses } from '../policy/exit.ts';
 import { highestExitId } from '../policy/exit-id.ts';
 import { builtInExits } from '../policy/match.ts';
 import {
@@ -14,7 +15,9 @@ import {
   namespaceGlob,
   oneOf,
   podGlob,
+  portRange,
   prefix,
+  truth,
 } from './value.ts';
 
 /** What an option is when nobody gives it. */
@@ -32,6 +35,9 @@ export const defaults = {
   pods: ['*'],
   destinations: ['0.0.0.0/0', '::/0'],
   priority: 0,
+  optIn: false,
+  addressPerFlow: false,
+  annotationNamespaces: [],
 } as const;
 
 /** A key that must be there. The description is what editors show, and a row of the table in conf/README.md. */
@@ -50,10 +56,15 @@ const addressPerFamily = filled(address, 'a list of IP addresses').check(atMostO
 
 const isSet = (addresses: readonly Address[]): boolean => new Set(addresses).size === addresses.length;
 
-const gateways = filled(address, 'a list of IP addresses').check(
+const addressesOnce = filled(address, 'a list of IP addresses').check(
   z.refine(isSet, 'a list with each address once'),
   z.meta({ uniqueItems: true }),
 );
+
+const isWithinLimit = (addresses: readonly Address[]): boolean =>
+  families.every((family) => addresses.filter((each) => familyOf(each) === family).length <= mostAddresses);
+
+const exitAddresses = addressesOnce.check(z.refine(isWithinLimit, `at most ${mostAddresses} addresses of each family`));
 
 /** What is not given is taken from the interface, so only what is given on both sides must agree. */
 function familiesAgree(exit: {
@@ -61,7 +72,7 @@ function familiesAgree(exit: {
   addresses?: Address[] | undefined;
 }): boolean {
   if (exit.nextHop === undefined || exit.addresses === undefined) return true;
-  const familiesOf = (addresses: readonly Address[]) => addresses.map(familyOf).sort().join();
+  const familiesOf = (addresses: readonly Address[]) => [...new Set(addresses.map(familyOf))].sort().join();
   return familiesOf([exit.nextHop].flat()) === familiesOf(exit.addresses);
 }
 
@@ -89,7 +100,7 @@ const exit = z
         'Number of the exit in packet marks and routing tables. Made from the name, the same on every node; only needed when two names make one number by chance.',
       ),
       gateways: optional(
-        gateways,
+        addressesOnce,
         'Nodes that packets leave from, by their underlay addresses (those in `nodes`), the preferred one first. Without it, packets leave from the pod’s own node.',
       ),
       interface: optional(
@@ -101,8 +112,22 @@ const exit = z
         'Router behind the interface: one address, or a list with one of each family. Needs `interface`; without it, destinations are neighbours on that interface.',
       ),
       addresses: optional(
-        addressPerFamily,
-        'Source addresses of packets that leave, at most one of each family; a family without one is dropped, never leaked. Without this, the interface’s own addresses; required with `gateways`, so that pods are seen with the same address whichever gateway they leave by.',
+        exitAddresses,
+        'Source addresses of packets that leave; a family without one is dropped, never leaked. Pods are spread over several of a family by their own address: each keeps one. Without this, the interface’s own addresses; required with `gateways`, so that pods are seen with the same address whichever gateway they leave by.',
+      ),
+      addressPerFlow: optional(
+        truth,
+        'With several addresses of a family: spread connections over them, not pods.',
+        defaults.addressPerFlow,
+      ),
+      portsPerPod: optional(
+        integer(16, 32768),
+        'Give each pod so many source ports of its own, so that an address and port seen outside name the pod (`egress who`). Without it, pods share all ports.',
+      ),
+      annotationNamespaces: optional(
+        z.array(namespaceGlob, 'a list of namespaces'),
+        'Namespaces whose pods may ask for the exit by the annotation `egress.cni/exit`, with wildcards as in policies.',
+        defaults.annotationNamespaces,
       ),
       onUnavailable: optional(
         oneOf(unavailableChoices),
@@ -124,6 +149,10 @@ const exit = z
     z.refine((exit) => exit.gateways === undefined || exit.addresses !== undefined, {
       error: 'the addresses that pods are seen with, whichever of the "gateways" they leave by',
       path: ['addresses'],
+    }),
+    z.refine((exit) => !exit.addressPerFlow || exit.portsPerPod === undefined, {
+      error: 'no "portsPerPod" beside "addressPerFlow": a block of ports belongs to one pod on one address',
+      path: ['portsPerPod'],
     }),
     z.refine(familiesAgree, { error: 'next hops of the same families as in addresses', path: ['nextHop'] }),
     z.meta(exitParts),
@@ -151,11 +180,20 @@ const policy = z.strictObject(
       'Ranges inside the destinations that the policy leaves alone.',
       [],
     ),
+    ports: optional(
+      filled(portRange, 'a list of ports'),
+      'Protocols and destination ports: `protocol[:port[-port]]`, with `tcp`, `udp`, `sctp` or `icmp`. Without it, packets of any protocol.',
+    ),
     exit: required(z.string('the name of an exit'), 'Name of an exit, `node` or `drop`.'),
     priority: optional(
       integer(-1_000_000, 1_000_000),
       'The higher one decides; then the longer destination prefix; then the name that sorts first.',
       defaults.priority,
+    ),
+    optIn: optional(
+      truth,
+      'Only for pods that ask for the policy by the annotation `egress.cni/policy`.',
+      defaults.optIn,
     ),
   },
   'an object',

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { type Address, contains, parseAddress, parsePrefix } from '../base/address.ts';
+import { parsePortRange } from '../base/port-range.ts';
 
 // The message of every check here completes the sentence "expected …, got …".
 
@@ -38,6 +39,15 @@ const isUnicast = (address: Address): boolean => !neverUnicast.some((range) => c
 export const address = parsed('an IP address', parseAddress).check(z.refine(isUnicast, 'a unicast IP address'));
 
 export const prefix = parsed('an IP address range like "10.0.0.0/8"', parsePrefix);
+
+/** Some ports of a protocol. */
+export const portRange = parsed(
+  '"tcp", "udp", "sctp" or "icmp", with a port or range of ports like "tcp:443" or "udp:5060-5061" (icmp has none)',
+  parsePortRange,
+);
+
+/** Yes or no. */
+export const truth = z.boolean('true or false');
 
 /** Names stand in comments of nftables (at most 127 bytes) and in lists with commas between them. */
 export const name = matching(

@@ -157,7 +157,7 @@ const exitElement = (set: string, { id }: ResolvedExit): Element => ({
   key: layout.exitKey(id),
 });
 
-const wayElements = (exit: ResolvedExit, { family, address }: Way): Element[] => [
+const wayElements = (exit: ResolvedExit, { family, addresses: [address = ''] }: Way): Element[] => [
   {
     kind: 'element',
     set: layout.setNames.snat(family),

@@ -1,10 +1,10 @@
 import type { Address, Family, Prefix } from '../base/address.ts';
 
-/** How packets of one family leave by an exit: with which source address, and through which next hop, if any. */
+/** How packets of one family leave by an exit: with which source addresses, and through which next hop, if any. */
 export interface Way {
   readonly family: Family;
-  /** Given on the node that they leave from: with a tunnel, on the gateway. */
-  readonly address: Address;
+  /** Given on the node that they leave from: with a tunnel, on the gateway. At least one, each once. */
+  readonly addresses: readonly Address[];
   readonly via?: Address;
   /** The interface's own networks, which are reached without the next hop. */
   readonly networks?: readonly Prefix[];
@@ -23,6 +23,8 @@ export interface ResolvedExit {
   readonly gateway?: Address;
   /** The exit has gateways, whether this node is the one that it uses now or not. */
   readonly shared?: true;
+  /** Of several addresses each connection gets one, not each pod. */
+  readonly addressPerFlow?: true;
   /** With `node`, what the exit cannot take for want of a route leaves with the node's address; else it is dropped. */
   readonly onUnavailable?: 'node';
 }

@@ -10,7 +10,7 @@ import { nextHopOf, tunnelDevice } from './tunnel.ts';
 /** What a gateway has on top of its exits and the tunnel. */
 export function desiredGateway(node: NodeState, gateway: Gateway, exits: readonly ResolvedExit[]): HostObject[] {
   const served = exits.filter(({ id }) => gateway.served.includes(id));
-  const egress = served.flatMap(({ ways }) => ways.map(({ address }) => address));
+  const egress = served.flatMap(({ ways }) => ways.flatMap(({ addresses }) => addresses));
   const owned = gateway.owned.map(({ address }) => address);
   const remote = gateway.replies.map(({ destination }) => destination);
   return [

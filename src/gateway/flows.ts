@@ -40,7 +40,7 @@ function addressesThatLeft(previous: NodeRecord | undefined, next: NodeRecord): 
   const addressesOf = (node: NodeRecord | undefined) =>
     (node?.exits ?? [])
       .filter(({ gateway }) => gateway === undefined)
-      .flatMap(({ ways }) => ways.map(({ address }) => address));
+      .flatMap(({ ways }) => ways.flatMap(({ addresses }) => addresses));
   const left = new Set(addressesOf(next));
   return new Set(addressesOf(previous).filter((address) => !left.has(address)));
 }

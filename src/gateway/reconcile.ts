@@ -139,7 +139,9 @@ async function ownedAddresses(
   const foreign = new Set(
     held.filter(({ address, ours }) => !ours && !ourselves.has(address)).map(({ address }) => address),
   );
-  const wanted = served.flatMap(({ device, ways }) => ways.map(({ address }) => ({ device, address })));
+  const wanted = served.flatMap(({ device, ways }) =>
+    ways.flatMap(({ addresses }) => addresses.map((address) => ({ device, address }))),
+  );
   return wanted.filter(({ address }) => !foreign.has(address));
 }
 

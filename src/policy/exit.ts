@@ -3,6 +3,9 @@ import type { Address, Family } from '../base/address.ts';
 /** At most one address of each family. */
 export type AddressByFamily = { readonly [F in Family]?: Address };
 
+/** How many addresses of a family an exit may have: a quarter of the slots that pods are spread over. */
+export const mostAddresses = 16;
+
 /** A way out as it is configured, the same for all nodes. */
 export interface Exit {
   readonly name: string;
@@ -17,8 +20,16 @@ export interface Exit {
   readonly interface?: string;
   /** Empty: the destinations are neighbours on the interface. Without `interface`: as the gateway's default routes say. */
   readonly nextHops: AddressByFamily;
-  /** Source addresses of packets that leave. Empty, which an exit with gateways never is: the interface's own. */
-  readonly addresses: AddressByFamily;
+  /**
+   * Source addresses of packets that leave, each once. Empty, which an exit with gateways never is: the interface's own.
+   */
+  readonly addresses: readonly Address[];
+  /** Of several addresses each connection gets one, not each pod. */
+  readonly addressPerFlow?: true;
+  /** How many source ports each pod has for itself; absent: pods share them all. */
+  readonly portsPerPod?: number;
+  /** Globs of the namespaces whose pods may ask for the exit by annotation. */
+  readonly annotationNamespaces: readonly string[];
   /** What becomes of packets while the interface, the tunnel or the route of the exit is gone. */
   readonly onUnavailable: 'drop' | 'node';
 }

@@ -1,27 +1,35 @@
 import type { Family, Prefix } from '../base/address.ts';
+import type { PortRange } from '../base/port-range.ts';
 
 /** What the runtime tells about the pod (CNI_ARGS); a runtime that is not Kubernetes tells nothing. */
 export interface Pod {
   readonly namespace?: string;
   readonly name?: string;
   readonly uid?: string;
+  /** Those of its annotations that are meant for us: key without the prefix `egress.cni/` → value. */
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** One line of a program: packets of one family towards `destinations`, but not `except`, use the exit. */
+/** One line of a program: packets of one family towards `destinations`, but not `except`, and `ports` use the exit. */
 export interface Match {
-  /** Name of the policy that it comes from. */
+  /** Name of the policy that it comes from, or {@link wishName}. */
   readonly policy: string;
   readonly family: Family;
   /** Canonical, sorted, none inside another; never empty. */
   readonly destinations: readonly Prefix[];
   /** Canonical, sorted; may be empty. */
   readonly except: readonly Prefix[];
+  /** Canonical, merged; never empty. Absent: packets of any protocol. */
+  readonly ports?: readonly PortRange[];
   /** Name of an exit: a configured one, or the built-in `node` or `drop`. */
   readonly exit: string;
 }
 
 /** The ordered matches of one pod: the first that fits a packet decides; a packet that none fits leaves as before. */
 export type Program = readonly Match[];
+
+/** What the matches of a pod's own wish are called: no policy can have a name with a `/`. */
+export const wishName = 'egress.cni/exit';
 
 /** Exits that need no configuration: leave as if we were not there; do not leave at all. */
 export const builtInExits = ['node', 'drop'] as const;

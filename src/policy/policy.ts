@@ -1,4 +1,5 @@
 import type { Prefix } from '../base/address.ts';
+import type { PortRange } from '../base/port-range.ts';
 
 /** Which pods, towards which destinations, use which exit: a policy of the configuration with all defaults filled in. */
 export interface Policy {
@@ -10,8 +11,12 @@ export interface Policy {
   readonly destinations: readonly Prefix[];
   /** Left alone, as if the policy did not exist. */
   readonly except: readonly Prefix[];
+  /** Canonical, merged; never empty. Absent: packets of any protocol. */
+  readonly ports?: readonly PortRange[];
   /** Name of a configured exit, or of a built-in one. */
   readonly exit: string;
   /** The higher one decides. */
   readonly priority: number;
+  /** Only for pods that ask for it by name. */
+  readonly optIn?: true;
 }

@@ -6,26 +6,41 @@ import type { Match, Pod, Program } from './match.ts';
 import type { Policy } from './policy.ts';
 import { withoutNested } from './prefixes.ts';
 
+/** What a pod asks for by its annotations. */
+export interface Wishes {
+  /** Names of the policies that it opts in to. */
+  readonly named: ReadonlySet<string>;
+  /** A policy of its own, called {@link wishName}. */
+  readonly own?: Policy;
+}
+
+const noWishes: Wishes = { named: new Set() };
+
 /**
  * The program of a pod: IPv4 first, then IPv6. Of several policies that fit a packet the one with the higher priority
- * decides, then the one with the longer destination prefix, then the one whose name sorts first. Empty: no policy
- * changes anything for the pod.
+ * decides, then the one with the longer destination prefix, then the one whose name sorts first. The pod's own policy
+ * comes before all that have its priority or a lower one, but behind every `drop`. Empty: nothing changes for the pod.
  */
-export function programFor(policies: readonly Policy[], pod: Pod): Program {
-  const selected = policies.filter((policy) => selects(policy, pod));
-  return families.flatMap((family) => withoutIdle(matchesOf(selected, family)));
+export function programFor(policies: readonly Policy[], pod: Pod, wishes: Wishes = noWishes): Program {
+  const selected = policies.filter((policy) => selects(policy, pod, wishes));
+  return families.flatMap((family) => withoutIdle(matchesOf(selected, wishes.own, family)));
 }
 
 /** The name of the chain that pods with an equal program and the same own networks share. */
 export function programName(program: Program, subnets: readonly Prefix[]): string {
-  const matches = program.map(({ family, destinations, except, exit }) => [family, destinations, except, exit]);
+  const matches = program.map(({ family, destinations, except, exit, ports }) => {
+    return [family, destinations, except, exit, ...(ports ? [ports] : [])];
+  });
   const text = JSON.stringify([matches, subnets.toSorted()]);
   return `program-${bytesToHex(sha256(utf8ToBytes(text))).slice(0, 24)}`;
 }
 
-/** A runtime that gives no namespace and no name leaves the policies for all namespaces and pods. */
-const selects = ({ namespaces, pods }: Policy, { namespace = '', name = '' }: Pod): boolean =>
+/** Whether a policy is for the pod, were it not for `optIn`. A runtime that gives no namespace and no name leaves the policies for all namespaces and pods. */
+export const isFor = ({ namespaces, pods }: Policy, { namespace = '', name = '' }: Pod): boolean =>
   namespaces.some((glob) => fitsGlob(glob, namespace)) && pods.some((glob) => fitsGlob(glob, name));
+
+const selects = (policy: Policy, pod: Pod, { named }: Wishes): boolean =>
+  isFor(policy, pod) && (!policy.optIn || named.has(policy.name));
 
 /** One destination of one policy: what the order is defined on. */
 export interface Candidate {
@@ -33,20 +48,33 @@ export interface Candidate {
   readonly destination: Prefix;
 }
 
-function matchesOf(policies: readonly Policy[], family: Family): Match[] {
-  const candidates = policies.flatMap((policy) =>
-    policy.destinations
-      .filter((destination) => familyOf(destination) === family)
-      .map((destination) => ({ policy, destination })),
-  );
-  return runsOf(candidates.sort(byRank)).map(({ policy, destinations }) => ({
+function matchesOf(policies: readonly Policy[], own: Policy | undefined, family: Family): Match[] {
+  const ranked = candidatesOf(policies, family);
+  const place = own ? placeOf(own, ranked) : 0;
+  const inOrder = own ? [...ranked.slice(0, place), ...candidatesOf([own], family), ...ranked.slice(place)] : ranked;
+  return runsOf(inOrder).map(({ policy, destinations }) => ({
     policy: policy.name,
     family,
     destinations: withoutNested(destinations),
     except: withoutNested(policy.except.filter((range) => familyOf(range) === family)),
+    ...(policy.ports && { ports: policy.ports }),
     exit: policy.exit,
   }));
 }
+
+/** All destinations of the family, what decides first to the front. */
+const candidatesOf = (policies: readonly Policy[], family: Family): Candidate[] =>
+  policies
+    .flatMap((policy) =>
+      policy.destinations
+        .filter((destination) => familyOf(destination) === family)
+        .map((destination) => ({ policy, destination })),
+    )
+    .sort(byRank);
+
+/** Where a pod's own policy stands: what an administrator drops, no annotation lets out. */
+const placeOf = (own: Policy, ranked: readonly Candidate[]): number =>
+  ranked.findLastIndex(({ policy }) => policy.exit === 'drop' || policy.priority > own.priority) + 1;
 
 /** Sorts what decides first to the front. */
 export function byRank(a: Candidate, b: Candidate): number {
@@ -70,7 +98,9 @@ function runsOf(candidates: readonly Candidate[]): { policy: Policy; destination
 
 /** Without what no packet reaches, and without a tail that says what happens anyway. */
 function withoutIdle(matches: readonly Match[]): Match[] {
-  const everything = matches.findIndex(({ destinations, except }) => destinations[0]?.endsWith('/0') && !except.length);
+  const everything = matches.findIndex(({ destinations, except, ports }) => {
+    return destinations[0]?.endsWith('/0') && except.length === 0 && ports === undefined;
+  });
   const reached = everything < 0 ? matches : matches.slice(0, everything + 1);
   return reached.slice(0, reached.findLastIndex(({ exit }) => exit !== 'node') + 1);
 }

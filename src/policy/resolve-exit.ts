@@ -30,19 +30,24 @@ export interface LocalExit extends Exit {
 export function resolveExit(exit: LocalExit, facts: InterfaceFacts): ResolvedExit {
   requireUsableLink(exit, facts.link);
   const addresses = addressesOf(exit, facts.addresses);
-  const ways = families.flatMap((family) => wayOf(family, addresses[family], exit.nextHops[family], facts.addresses));
+  const ways = families.flatMap((family) => wayOf(family, addresses, exit.nextHops[family], facts.addresses));
   if (ways.length === 0) throw new EgressError('exit-address', noAddress(exit));
   return { name: exit.name, id: exit.id, device: exit.interface, ways, ...traitsOf(exit) };
 }
 
 /** The exit as it is on a node whose packets reach it through the tunnel. */
 export function resolveThroughTunnel(exit: Exit, gateway: Address, device: string): ResolvedExit {
-  const ways = families.flatMap((family) => wayOf(family, exit.addresses[family], undefined, []));
+  const ways = families.flatMap((family) => wayOf(family, exit.addresses, undefined, []));
   return { name: exit.name, id: exit.id, device, ways, gateway, ...traitsOf(exit) };
 }
 
-const traitsOf = ({ gateways, onUnavailable }: Exit): Pick<ResolvedExit, 'shared' | 'onUnavailable'> => ({
+const traitsOf = ({
+  gateways,
+  addressPerFlow,
+  onUnavailable,
+}: Exit): Pick<ResolvedExit, 'shared' | 'addressPerFlow' | 'onUnavailable'> => ({
   ...(gateways.length > 0 && { shared: true }),
+  ...(addressPerFlow && { addressPerFlow }),
   ...(onUnavailable === 'node' && { onUnavailable }),
 });
 
@@ -56,14 +61,13 @@ function requireUsableLink(exit: LocalExit, link: Link | undefined): void {
 }
 
 /** Whether no family has an address. */
-export const isEmpty = (addresses: AddressByFamily): boolean =>
-  families.every((family) => addresses[family] === undefined);
+const isEmpty = (addresses: AddressByFamily): boolean => families.every((family) => addresses[family] === undefined);
 
-function addressesOf(exit: Exit, own: readonly InterfaceAddress[]): AddressByFamily {
-  if (!isEmpty(exit.addresses)) return exit.addresses;
+function addressesOf(exit: Exit, own: readonly InterfaceAddress[]): readonly Address[] {
+  if (exit.addresses.length > 0) return exit.addresses;
   const wanted = families.filter((family) => isEmpty(exit.nextHops) || exit.nextHops[family] !== undefined);
   const firstOf = (family: Family) => own.find((candidate) => candidate.family === family && isGlobal(candidate));
-  return Object.fromEntries(wanted.map((family) => [family, firstOf(family)?.address]));
+  return wanted.flatMap((family) => firstOf(family)?.address ?? []);
 }
 
 /** RT_SCOPE_UNIVERSE, which `ip address` calls global. */
@@ -73,13 +77,14 @@ const isGlobal = ({ scope, usable }: InterfaceAddress): boolean => usable && sco
 
 function wayOf(
   family: Family,
-  address: Address | undefined,
+  all: readonly Address[],
   via: Address | undefined,
   own: readonly InterfaceAddress[],
 ): Way[] {
-  if (address === undefined) return [];
+  const addresses = all.filter((address) => familyOf(address) === family);
+  if (addresses.length === 0) return [];
   const networks = via === undefined ? [] : networksOf(family, own);
-  return [{ family, address, ...(via && { via }), ...(networks.length > 0 && { networks }) }];
+  return [{ family, addresses, ...(via && { via }), ...(networks.length > 0 && { networks }) }];
 }
 
 /** The networks that the interface is in: the next hop would only send their packets back. */

@@ -43,6 +43,7 @@ const match = z.object({
   family,
   destinations: z.array(prefix).check(z.minLength(1)),
   except: z.array(prefix),
+  ports: z.exactOptional(z.array(name).check(z.minLength(1))),
   exit: name,
 });
 
@@ -53,13 +54,14 @@ const exit = z.object({
   ways: z.array(
     z.object({
       family,
-      address,
+      addresses: z.array(address).check(z.minLength(1)),
       via: z.exactOptional(address),
       networks: z.exactOptional(z.array(prefix)),
     }),
   ),
   gateway: z.exactOptional(address),
   shared: z.exactOptional(z.literal(true)),
+  addressPerFlow: z.exactOptional(z.literal(true)),
   onUnavailable: z.exactOptional(z.literal('node')),
 });
 
@@ -89,6 +91,7 @@ export const attachmentRecord: z.ZodMiniType<AttachmentRecord> = z.object({
     namespace: z.exactOptional(z.string()),
     name: z.exactOptional(z.string()),
     uid: z.exactOptional(z.string()),
+    annotations: z.exactOptional(z.record(z.string(), z.string())),
   }),
   addresses: z.array(address),
   subnets: z.array(prefix),

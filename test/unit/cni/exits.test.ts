@@ -17,7 +17,8 @@ const exit = (more: Partial<Exit> = {}): Exit => ({
   id: 50,
   gateways: ['172.18.0.6', '172.18.0.7'],
   nextHops: {},
-  addresses: { 4: '192.0.2.50' },
+  addresses: ['192.0.2.50'],
+  annotationNamespaces: [],
   onUnavailable: 'drop',
   ...more,
 });
@@ -122,7 +123,7 @@ describe('an exit on a node', () => {
       device: 'egress0',
       gateway: '172.18.0.7',
       shared: true,
-      ways: [{ family: 4, address: '192.0.2.50' }],
+      ways: [{ family: 4, addresses: ['192.0.2.50'] }],
     });
   });
 
@@ -135,12 +136,12 @@ describe('an exit on a node', () => {
   test('without gateways leaves by its interface wherever the pod is', async (t) => {
     const { host } = newMachine(t);
     host.linkAddresses.set('eth1', [held('192.168.0.240')]);
-    const local = exit({ gateways: [], interface: 'eth1', addresses: {} });
+    const local = exit({ gateways: [], interface: 'eth1', addresses: [] });
     assert.deepEqual(await resolveOnNode(host, local, undefined, {}), {
       name: 'shared',
       id: 50,
       device: 'eth1',
-      ways: [{ family: 4, address: '192.168.0.240' }],
+      ways: [{ family: 4, addresses: ['192.168.0.240'] }],
     });
   });
 
@@ -155,7 +156,7 @@ describe('an exit on a node', () => {
 
 describe('an exit without an interface, on its gateway,', () => {
   const own = { address: '172.18.0.6', underlayMtu: 1500 };
-  const dual = exit({ addresses: { 4: '192.0.2.50', 6: '2001:db8:50::1' } });
+  const dual = exit({ addresses: ['192.0.2.50', '2001:db8:50::1'] });
 
   test('leaves as the default routes of its families do', async (t) => {
     const { host } = newMachine(t);
@@ -164,8 +165,8 @@ describe('an exit without an interface, on its gateway,', () => {
     host.defaultRoutes.set(4, { device: link, via: '198.51.100.1' });
     host.defaultRoutes.set(6, { device: link, via: 'fe80::1' });
     assert.deepEqual((await resolveOnNode(host, dual, own, {})).ways, [
-      { family: 4, address: '192.0.2.50', via: '198.51.100.1', networks: ['198.51.100.0/24'] },
-      { family: 6, address: '2001:db8:50::1', via: 'fe80::1' },
+      { family: 4, addresses: ['192.0.2.50'], via: '198.51.100.1', networks: ['198.51.100.0/24'] },
+      { family: 6, addresses: ['2001:db8:50::1'], via: 'fe80::1' },
     ]);
   });
 
@@ -174,7 +175,7 @@ describe('an exit without an interface, on its gateway,', () => {
     host.links.set('eth7', link);
     host.defaultRoutes.set(4, { device: link });
     const { device, ways } = await resolveOnNode(host, exit(), own, {});
-    assert.deepEqual([device, ways], ['eth7', [{ family: 4, address: '192.0.2.50' }]]);
+    assert.deepEqual([device, ways], ['eth7', [{ family: 4, addresses: ['192.0.2.50'] }]]);
   });
 
   test('has the interface of the only family with a default route', async (t) => {

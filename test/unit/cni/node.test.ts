@@ -8,7 +8,7 @@ import type { ResolvedExit } from '../../../src/datapath/exit.ts';
 import type { NodeRecord } from '../../../src/store/record.ts';
 import { type FakeMachine, gatewayConfiguration, newNode } from '../support/fake-machine.ts';
 
-const way = { family: 4, address: '192.0.2.50' } as const;
+const way = { family: 4, addresses: ['192.0.2.50'] } as const;
 const remote: ResolvedExit = { name: 'shared', id: 50, device: 'egress0', gateway: '172.18.0.6', ways: [way] };
 const local: ResolvedExit = { name: 'partners', id: 7, device: 'eth2', ways: [way] };
 const ownEnd = { address: '172.18.0.5', underlayMtu: 1500 };

@@ -110,7 +110,8 @@ describe('an exit with gateways', () => {
         id: 2313,
         gateways: ['172.18.0.3', '172.18.0.4'],
         nextHops: {},
-        addresses: { 4: '172.18.0.33', 6: 'fd00:172::33' },
+        addresses: ['172.18.0.33', 'fd00:172::33'],
+        annotationNamespaces: [],
         onUnavailable: 'drop',
       },
     ]);
@@ -270,5 +271,5 @@ describe('replies by the tunnel', () => {
 test('the address of the only gateway may be the egress address as well', () => {
   const own = { ...exit, gateways: ['172.18.0.3'], addresses: ['172.18.0.3'] };
   const { exits } = read({ exits: [own], nodes: [...nodes, { address: '172.18.0.3' }] });
-  assert.deepEqual(exits[0]?.addresses, { 4: '172.18.0.3' });
+  assert.deepEqual(exits[0]?.addresses, ['172.18.0.3']);
 });

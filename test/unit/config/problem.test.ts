@@ -94,8 +94,29 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
     ],
   ),
   [
-    { exits: [{ ...exit, addresses: ['::2', '::3'] }] },
-    '#/exits/0/addresses: expected at most one address of each family, got ["::2","::3"]',
+    { exits: [{ ...exit, nextHop: ['::2', '::3'] }] },
+    '#/exits/0/nextHop: expected at most one address of each family, got ["::2","::3"]',
+  ],
+  [
+    { exits: [{ ...exit, addresses: ['::2', '0::2'] }] },
+    '#/exits/0/addresses: expected a list with each address once, got ["::2","0::2"]',
+  ],
+  [
+    { exits: [{ ...exit, addresses: Array.from({ length: 17 }, (_, i) => `192.0.2.${i + 1}`) }] },
+    '#/exits/0/addresses: expected at most 16 addresses of each family, got ["192.0.2.1","192.0.2.2","192.0.2.3","192.0.2.4","192.0.2.5"…',
+  ],
+  ...[15, 32769, '1024'].map((portsPerPod): [unknown, string] => [
+    { exits: [{ ...exit, portsPerPod }] },
+    `#/exits/0/portsPerPod: expected a whole number from 16 to 32768, got ${JSON.stringify(portsPerPod)}`,
+  ]),
+  [
+    { exits: [{ ...exit, addressPerFlow: true, portsPerPod: 1024 }] },
+    '#/exits/0/portsPerPod: expected no "portsPerPod" beside "addressPerFlow": a block of ports belongs to one pod on one address, got 1024',
+  ],
+  [{ exits: [{ ...exit, addressPerFlow: 'yes' }] }, '#/exits/0/addressPerFlow: expected true or false, got "yes"'],
+  [
+    { exits: [{ ...exit, annotationNamespaces: ['*', 'Partner'] }] },
+    '#/exits/0/annotationNamespaces/1: expected a namespace of lower-case letters, digits and "-", with "*" and "?" as wildcards, got "Partner"',
   ],
   [
     { exits: [{ ...exit, nextHop: '1.1.1.1', addresses: ['1.1.1.2', '::2'] }] },
@@ -148,9 +169,20 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
     '#/policies/0/priority: expected a whole number from -1000000 to 1000000, got "1"',
   ],
   [
-    { policies: [{ ...policy, exit: 'node', ports: ['tcp:25'] }] },
-    '#/policies/0/ports: unknown key, expected one of "name", "namespaces", "pods", "destinations", "except", "exit", "priority"',
+    { policies: [{ ...policy, exit: 'node', port: ['tcp:25'] }] },
+    '#/policies/0/port: unknown key, did you mean "ports"?',
   ],
+  [
+    { policies: [{ ...policy, exit: 'node', ports: [] }] },
+    '#/policies/0/ports: expected a list of ports with at least one in it, got []',
+  ],
+  ...['tcp/25', 'TCP:25', 'tcp:0', 'tcp:65536', 'tcp:2-1', 'tcp:', 'tcp:1-', 'icmp:8', 'gre', '25', 'tcp: 25'].map(
+    (ports): [unknown, string] => [
+      { policies: [{ ...policy, exit: 'node', ports: ['udp', ports] }] },
+      `#/policies/0/ports/1: expected "tcp", "udp", "sctp" or "icmp", with a port or range of ports like "tcp:443" or "udp:5060-5061" (icmp has none), got ${JSON.stringify(ports)}`,
+    ],
+  ),
+  [{ policies: [{ ...policy, exit: 'node', optIn: 1 }] }, '#/policies/0/optIn: expected true or false, got 1'],
   [
     {
       policies: [

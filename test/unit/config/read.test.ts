@@ -31,7 +31,8 @@ describe('without any option', () => {
         gateways: [],
         interface: 'eth1',
         nextHops: {},
-        addresses: {},
+        addresses: [],
+        annotationNamespaces: [],
         onUnavailable: 'drop',
       },
     ]);
@@ -52,7 +53,8 @@ describe('options', () => {
       id: 9,
       gateways: [],
       nextHops: { 4: '192.168.0.1', 6: 'fe80::1' },
-      addresses: { 4: '192.168.0.245', 6: 'fd00::245' },
+      addresses: ['192.168.0.245', 'fd00::245'],
+      annotationNamespaces: [],
       onUnavailable: 'drop',
     });
     assert.deepEqual(policies[0]?.destinations, ['10.0.0.0/8', '192.0.2.1/32']);

@@ -146,10 +146,10 @@ const anyExit = (id: number): fc.Arbitrary<ResolvedExit> =>
       ...(onUnavailable && { onUnavailable }),
       ways: [
         {
-          ...{ family: 4 as const, address: `192.0.2.${id + 10}` },
+          ...{ family: 4 as const, addresses: [`192.0.2.${id + 10}`] },
           ...(!gateway && via && { via, ...(hasNetworks && { networks: ['192.0.2.0/24'] }) }),
         },
-        ...(isDual ? [{ family: 6 as const, address: `2001:db8::${id}` }] : []),
+        ...(isDual ? [{ family: 6 as const, addresses: [`2001:db8::${id}`] }] : []),
       ],
     }));
 

@@ -92,7 +92,7 @@ describe('an exit', () => {
 
   test('with a next hop reaches the networks of its interface without it', () => {
     const ways = [
-      { family: 4, address: '192.168.0.245', via: '192.168.0.1', networks: ['10.9.0.0/16', '192.168.0.0/24'] },
+      { family: 4, addresses: ['192.168.0.245'], via: '192.168.0.1', networks: ['10.9.0.0/16', '192.168.0.0/24'] },
     ] as const;
     assert.deepEqual(lines(commandsFor({ device: 'eth1', ways }), /route/), [
       'ip route replace default via 192.168.0.1 dev eth1 table 500011 metric 1024',
@@ -103,7 +103,7 @@ describe('an exit', () => {
   });
 
   test('that falls back to the node has no last route, and its id in the set of those', () => {
-    const ways = [{ family: 4, address: '192.168.0.245' }] as const;
+    const ways = [{ family: 4, addresses: ['192.168.0.245'] }] as const;
     const text = commandsFor({ device: 'eth1', ways, onUnavailable: 'node' });
     assert.deepEqual(lines(text, /route/), ['ip route replace default dev eth1 table 500011 metric 1024']);
     assert.deepEqual(lines(text, /element .* fallback/), ['add element inet cni-egress fallback { 0x0000000b }']);
@@ -114,8 +114,8 @@ describe('an exit', () => {
     const text = commandsFor({
       ...{ device: 'egress0', gateway: '172.18.0.6' },
       ways: [
-        { family: 4, address: '192.0.2.50' },
-        { family: 6, address: '2001:db8:50::1' },
+        { family: 4, addresses: ['192.0.2.50'] },
+        { family: 6, addresses: ['2001:db8:50::1'] },
       ],
     });
     assert.deepEqual(lines(text, /route/), [
@@ -137,7 +137,7 @@ describe('an exit', () => {
   test('over IPv6 has a next hop of IPv6 for packets of IPv4', () => {
     const text = commandsFor({
       ...{ device: 'egress0', gateway: 'fd00:18::6' },
-      ways: [{ family: 4, address: '192.0.2.50' }],
+      ways: [{ family: 4, addresses: ['192.0.2.50'] }],
     });
     assert.match(lines(text, /route/)[0] ?? '', /^ip route replace default via inet6 fe80::\S+ dev egress0 onlink /);
   });

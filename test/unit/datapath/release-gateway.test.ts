@@ -71,7 +71,11 @@ const anyGateway = ({ exits }: NodeState): fc.Arbitrary<Gateway> => {
     })
     .map(({ served, hasOwn, replies }) => ({
       served: served.map(({ id }) => id),
-      owned: hasOwn ? served.flatMap(({ device, ways }) => ways.map(({ address }) => ({ device, address }))) : [],
+      owned: hasOwn
+        ? served.flatMap(({ device, ways }) =>
+            ways.flatMap(({ addresses }) => addresses.map((address) => ({ device, address }))),
+          )
+        : [],
       replies,
     }));
 };

@@ -7,8 +7,8 @@ export const partners: ResolvedExit = {
   id: 7,
   device: 'eth1',
   ways: [
-    { family: 4, address: '192.168.0.245', via: '192.168.0.1' },
-    { family: 6, address: 'fd00:168::245', via: 'fd00:168::1' },
+    { family: 4, addresses: ['192.168.0.245'], via: '192.168.0.1' },
+    { family: 6, addresses: ['fd00:168::245'], via: 'fd00:168::1' },
   ],
 };
 
@@ -17,7 +17,7 @@ export const backup: ResolvedExit = {
   name: 'backup',
   id: 300,
   device: 'eth2',
-  ways: [{ family: 4, address: '172.19.0.5' }],
+  ways: [{ family: 4, addresses: ['172.19.0.5'] }],
 };
 
 /** Two families, through the tunnel. */
@@ -27,8 +27,8 @@ export const remote: ResolvedExit = {
   device: 'egress0',
   gateway: '172.18.0.6',
   ways: [
-    { family: 4, address: '192.0.2.50' },
-    { family: 6, address: '2001:db8:50::1' },
+    { family: 4, addresses: ['192.0.2.50'] },
+    { family: 6, addresses: ['2001:db8:50::1'] },
   ],
 };
 

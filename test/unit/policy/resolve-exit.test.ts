@@ -14,7 +14,8 @@ const exit = (more: Partial<LocalExit> = {}): LocalExit => ({
   gateways: [],
   interface: 'eth1',
   nextHops: {},
-  addresses: {},
+  addresses: [],
+  annotationNamespaces: [],
   onUnavailable: 'drop',
   ...more,
 });
@@ -43,31 +44,31 @@ const refusal = (code: string, message: string) => (error: unknown) => {
 
 describe('an exit on this node', () => {
   test('leaves with its configured addresses, through its next hops', () => {
-    const configured = exit({ nextHops: { 4: '192.168.0.1' }, addresses: { 4: '192.168.0.245' } });
+    const configured = exit({ nextHops: { 4: '192.168.0.1' }, addresses: ['192.168.0.245'] });
     assert.deepEqual(resolveExit(configured, { link, addresses: dual }), {
       name: 'partners',
       id: 7,
       device: 'eth1',
-      ways: [{ family: 4, address: '192.168.0.245', via: '192.168.0.1', networks: ['192.168.0.0/24'] }],
+      ways: [{ family: 4, addresses: ['192.168.0.245'], via: '192.168.0.1', networks: ['192.168.0.0/24'] }],
     });
   });
 
   test('leaves with the first address of the interface in each family when it has none of its own', () => {
     assert.deepEqual(waysOf(exit()), [
-      { family: 4, address: '192.168.0.240' },
-      { family: 6, address: '2001:db8::1' },
+      { family: 4, addresses: ['192.168.0.240'] },
+      { family: 6, addresses: ['2001:db8::1'] },
     ]);
   });
 
   test('has only the families of its next hops then', () => {
     assert.deepEqual(waysOf(exit({ nextHops: { 6: 'fe80::99' } })), [
-      { family: 6, address: '2001:db8::1', via: 'fe80::99', networks: ['2001:db8::/64'] },
+      { family: 6, addresses: ['2001:db8::1'], via: 'fe80::99', networks: ['2001:db8::/64'] },
     ]);
   });
 
   test('lacks a family in which the interface has no address', () => {
     assert.deepEqual(waysOf(exit({ nextHops: { 4: '192.168.0.1', 6: 'fe80::99' } }), [own('192.168.0.240')]), [
-      { family: 4, address: '192.168.0.240', via: '192.168.0.1', networks: ['192.168.0.0/24'] },
+      { family: 4, addresses: ['192.168.0.240'], via: '192.168.0.1', networks: ['192.168.0.0/24'] },
     ]);
   });
 
@@ -78,7 +79,7 @@ describe('an exit on this node', () => {
   ] as const) {
     test(`does not leave with ${what} address`, () => {
       const ways = waysOf(exit(), [own('2001:db8::bad', trait), own('2001:db8::1')]);
-      assert.deepEqual(ways, [{ family: 6, address: '2001:db8::1' }]);
+      assert.deepEqual(ways, [{ family: 6, addresses: ['2001:db8::1'] }]);
     });
   }
 });
@@ -110,8 +111,8 @@ describe('the networks of the interface', () => {
 
   test('are not told of where everything is reached without a next hop', () => {
     assert.deepEqual(waysOf(exit()), [
-      { family: 4, address: '192.168.0.240' },
-      { family: 6, address: '2001:db8::1' },
+      { family: 4, addresses: ['192.168.0.240'] },
+      { family: 6, addresses: ['2001:db8::1'] },
     ]);
   });
 });
@@ -125,7 +126,7 @@ describe('what an exit does when it is not available', () => {
   });
 
   test('is the same through the tunnel', () => {
-    const configured = exit({ addresses: { 4: '192.0.2.50' }, onUnavailable: 'node' });
+    const configured = exit({ addresses: ['192.0.2.50'], onUnavailable: 'node' });
     assert.equal(resolveThroughTunnel(configured, '172.18.0.6', 'egress0').onUnavailable, 'node');
   });
 });
@@ -134,7 +135,7 @@ test('an exit through the tunnel has the gateway and the addresses, and nothing 
   const configured = exit({
     gateways: ['172.18.0.6'],
     nextHops: { 4: '192.168.0.1', 6: 'fe80::99' },
-    addresses: { 6: '2001:db8:50::1', 4: '192.0.2.50' },
+    addresses: ['2001:db8:50::1', '192.0.2.50'],
   });
   assert.deepEqual(resolveThroughTunnel(configured, '172.18.0.6', 'egress0'), {
     name: 'partners',
@@ -143,8 +144,8 @@ test('an exit through the tunnel has the gateway and the addresses, and nothing 
     shared: true,
     gateway: '172.18.0.6',
     ways: [
-      { family: 4, address: '192.0.2.50' },
-      { family: 6, address: '2001:db8:50::1' },
+      { family: 4, addresses: ['192.0.2.50'] },
+      { family: 6, addresses: ['2001:db8:50::1'] },
     ],
   });
 });
@@ -159,7 +160,7 @@ describe('an exit that this node cannot use', () => {
 
   test('because the interface is down, even with addresses of its own', () => {
     assert.throws(
-      () => resolveExit(exit({ addresses: { 4: '192.168.0.245' } }), { link: { ...link, up: false }, addresses: dual }),
+      () => resolveExit(exit({ addresses: ['192.168.0.245'] }), { link: { ...link, up: false }, addresses: dual }),
       refusal('exit-interface', 'Exit "partners" leaves by interface "eth1", which is down'),
     );
   });

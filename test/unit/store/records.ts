@@ -26,7 +26,12 @@ export const sampleNode: NodeRecord = {
   rulePriority: 1000,
   clusterCIDRs: ['10.0.0.0/16'],
   exits: [
-    { name: 'partners', id: 7, device: 'eth1', ways: [{ family: 4, address: '192.168.0.245', via: '192.168.0.1' }] },
+    {
+      name: 'partners',
+      id: 7,
+      device: 'eth1',
+      ways: [{ family: 4, addresses: ['192.168.0.245'], via: '192.168.0.1' }],
+    },
   ],
   sysctls: { 'net/ipv4/conf/eth1/rp_filter': '1' },
   addresses: [],
@@ -59,8 +64,8 @@ const exit = fc.record(
     device: name,
     ways: fc.array(
       fc.record(
-        { family, address, via: address, networks: fc.array(prefix) },
-        { requiredKeys: ['family', 'address'], ...plain },
+        { family, addresses: fc.array(address, { minLength: 1 }), via: address, networks: fc.array(prefix) },
+        { requiredKeys: ['family', 'addresses'], ...plain },
       ),
     ),
     gateway: address,

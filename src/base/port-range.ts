@@ -1,0 +1,74 @@
+/** Protocols that a policy may name. `icmp` is that of the family: ICMP for IPv4, ICMPv6 for IPv6. */
+export const protocols = ['icmp', 'tcp', 'udp', 'sctp'] as const;
+
+/** One of {@link protocols}. */
+export type Protocol = (typeof protocols)[number];
+
+/**
+ * Destination ports of a protocol as canonical text: `tcp` (all of it), `tcp:25`, `tcp:5060-5061`. Equal ranges have
+ * equal texts. Made by {@link parsePortRange} only.
+ */
+export type PortRange = string;
+
+/** What a {@link PortRange} says. */
+export interface PortRangeParts {
+  readonly protocol: Protocol;
+  /** Ports 0…65535, both included; absent: the whole protocol, which for `icmp` is all there is. */
+  readonly ports?: { readonly first: number; readonly last: number };
+}
+
+/** The canonical text of `protocol[:port[-port]]`, or `undefined` when the text is none. ICMP has no ports. */
+export function parsePortRange(text: string): PortRange | undefined {
+  const [, name, first, last = first] = /^(\w+)(?::(\d{1,5})(?:-(\d{1,5}))?)?$/.exec(text) ?? [];
+  const protocol = protocols.find((known) => known === name);
+  if (protocol === undefined) return undefined;
+  if (first === undefined) return protocol;
+  const ports = { first: Number(first), last: Number(last) };
+  if (protocol === 'icmp' || ports.first < 1 || ports.last > highestPort || ports.first > ports.last) return undefined;
+  return textOf({ protocol, ports });
+}
+
+const highestPort = 65535;
+
+/** The parts of a canonical text. */
+export function portRangeParts(range: PortRange): PortRangeParts {
+  const [protocol = '', ports] = range.split(':');
+  if (ports === undefined) return { protocol: protocol as Protocol };
+  const [first = '', last = first] = ports.split('-');
+  return { protocol: protocol as Protocol, ports: { first: Number(first), last: Number(last) } };
+}
+
+function textOf({ protocol, ports }: PortRangeParts): PortRange {
+  if (ports === undefined) return protocol;
+  return `${protocol}:${ports.first}${ports.last === ports.first ? '' : `-${ports.last}`}`;
+}
+
+/** The same ports with none twice: sorted, and what overlaps or adjoins made one. */
+export function mergePortRanges(ranges: readonly PortRange[]): PortRange[] {
+  const parts = [...new Set(ranges)].map(portRangeParts);
+  return protocols.flatMap((protocol) => {
+    const own = parts.filter((range) => range.protocol === protocol);
+    if (own.some(({ ports }) => ports === undefined)) return [protocol];
+    return mergePorts(own.flatMap(({ ports }) => ports ?? [])).map((ports) => textOf({ protocol, ports }));
+  });
+}
+
+type Ports = NonNullable<PortRangeParts['ports']>;
+
+function mergePorts(ranges: readonly Ports[]): Ports[] {
+  const merged: Ports[] = [];
+  for (const range of ranges.toSorted((a, b) => a.first - b.first)) {
+    const before = merged.at(-1);
+    if (before === undefined || before.last + 1 < range.first) merged.push(range);
+    else if (range.last > before.last) merged[merged.length - 1] = { ...before, last: range.last };
+  }
+  return merged;
+}
+
+/** Whether a range holds another one, or a single port of a protocol. */
+export function holdsPorts(outer: PortRange, inner: PortRange): boolean {
+  const [wide, narrow] = [portRangeParts(outer), portRangeParts(inner)];
+  if (wide.protocol !== narrow.protocol) return false;
+  if (wide.ports === undefined) return true;
+  return narrow.ports !== undefined && wide.ports.first <= narrow.ports.first && narrow.ports.last <= wide.ports.last;
+}
