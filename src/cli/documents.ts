@@ -1,0 +1,79 @@
+import type { Document, LineCounter, YAMLError } from 'yaml';
+import { parseJson } from '../config/json.ts';
+import type { Problem } from '../config/problem.ts';
+import { type ReadFile, repetitions } from '../config/read.ts';
+
+/** What a parser makes of a document. */
+export interface Parsed {
+  /** `undefined`: too little is there to go on. */
+  readonly value: unknown;
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+/** The text of the file, or why there is none. */
+export function contentOf(file: string, readFile: ReadFile): string | Problem {
+  try {
+    return readFile(file) ?? inFile(file, 'the file does not exist');
+  } catch (error) {
+    return inFile(file, `the file cannot be read: ${messageOf(error)}`);
+  }
+}
+
+/** By the file's name; where that does not tell, whether the text begins like a JSON object or list. */
+export const isYaml = (file: string, text: string): boolean =>
+  /\.ya?ml$/i.test(file) || !(/\.json$/i.test(file) || /^\uFEFF?\s*[{[]/.test(text));
+
+/** The one document of a file, in JSON or YAML. */
+export async function parseDocument(file: string, text: string): Promise<Parsed> {
+  if (!isYaml(file, text)) return parseJsonText(file, text);
+  const { yaml, lines } = await openYaml();
+  return parsed(file, yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false }), lines);
+}
+
+/** All documents of a file; only YAML can have several, or none. */
+export async function parseDocuments(file: string, text: string): Promise<Parsed[]> {
+  if (!isYaml(file, text)) return [parseJsonText(file, text)];
+  const { yaml, lines } = await openYaml();
+  const documents = yaml.parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
+  return documents.map((document) => parsed(file, document, lines));
+}
+
+async function openYaml() {
+  // Loaded only now: most commands, and all calls of a runtime, need no parser.
+  const yaml = await import('yaml');
+  return { yaml, lines: new yaml.LineCounter() };
+}
+
+function parseJsonText(file: string, text: string): Parsed {
+  try {
+    return { value: parseJson(text), problems: repetitions(file, text), warnings: [] };
+  } catch (error) {
+    return { value: undefined, problems: [inFile(file, `no JSON: ${messageOf(error)}`)], warnings: [] };
+  }
+}
+
+function parsed(file: string, document: Document.Parsed, lines: LineCounter): Parsed {
+  const told = ({ code, message, pos }: YAMLError): Problem => {
+    const { line, col } = lines.linePos(pos[0]);
+    return inFile(file, `${ownWords[code] ?? message} at line ${line} column ${col}`);
+  };
+  const [problems, warnings] = [document.errors.map(told), document.warnings.map(told)];
+  // Where a key is there twice, the rest can be judged all the same.
+  if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) return { value: undefined, problems, warnings };
+  try {
+    return { value: document.toJS() as unknown, problems, warnings };
+  } catch (error) {
+    return { value: undefined, problems: [...problems, inFile(file, messageOf(error))], warnings };
+  }
+}
+
+/** For messages of the parser that speak to programmers. */
+const ownWords: Readonly<Record<string, string>> = {
+  DUPLICATE_KEY: 'the key is there more than once',
+  MULTIPLE_DOCS: 'a file is one document, but a second one begins',
+};
+
+const inFile = (source: string, message: string): Problem => ({ source, pointer: '', message });
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,45 @@
+import { lineOf, type Problem } from '../config/problem.ts';
+import { importDocuments } from '../import/import.ts';
+import { type ImportFlags, judgeOptions } from '../import/options.ts';
+import { type CliSurroundings, toJson } from './command.ts';
+import { contentOf, type Parsed, parseDocuments } from './documents.ts';
+
+type Surroundings = Pick<CliSurroundings, 'readFile' | 'setExitCode' | 'write' | 'remark'>;
+
+/** `egress import`: prints a policy file made of what people have, and says what has no counterpart. */
+export async function importFiles(files: readonly string[], flags: ImportFlags, around: Surroundings): Promise<void> {
+  const options = judgeOptions(flags);
+  const documents = (await Promise.all(files.map((file) => documentsOf(file, around)))).flat();
+  const inText = documents.flatMap(({ problems }) => problems);
+  const before = [...('problems' in options ? options.problems : []), ...inText];
+  if ('problems' in options || before.length > 0) return refuse(before, [], around);
+  const { document, errors, warnings } = importDocuments(documents, options.value);
+  const told = [...documents.flatMap((each) => each.warnings), ...warnings];
+  if (document === undefined) return refuse(errors, told, around);
+  say(told, 'warning: ', around);
+  around.write(toJson(document));
+}
+
+interface InFile extends Parsed {
+  readonly file: string;
+  readonly position: number;
+}
+
+async function documentsOf(file: string, { readFile }: Surroundings): Promise<InFile[]> {
+  const text = contentOf(file, readFile);
+  const parsed =
+    typeof text === 'string'
+      ? await parseDocuments(file, text)
+      : [{ value: undefined, problems: [text], warnings: [] }];
+  return parsed.map((each, i) => ({ ...each, file, position: i + 1 }));
+}
+
+function refuse(errors: readonly Problem[], warnings: readonly Problem[], around: Surroundings): void {
+  say(errors, '', around);
+  say(warnings, 'warning: ', around);
+  around.setExitCode(1);
+}
+
+function say(problems: readonly Problem[], prefix: string, { remark }: Surroundings): void {
+  for (const problem of problems) remark(`${prefix}${lineOf(problem)}\n`);
+}

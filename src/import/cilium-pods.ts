@@ -1,0 +1,119 @@
+import * as z from 'zod/mini';
+import type { Problem } from '../config/problem.ts';
+import { askedFor, fitName, namePods, notTold } from './draft.ts';
+import type { Manifest } from './manifest.ts';
+import { inBoth, labelSelector, type Selected, selected } from './selector.ts';
+
+const selectorsOfPods = { podSelector: z.optional(labelSelector), namespaceSelector: z.optional(labelSelector) };
+
+/** Pods, as a CiliumEgressNATPolicy tells them: those that fit both selectors. */
+export const podRuleWithoutNodes = z.object(selectorsOfPods, 'an object');
+
+/** Pods, as a CiliumEgressGatewayPolicy tells them: those that fit all selectors that are there. */
+export const podRule = z.object({ ...selectorsOfPods, nodeSelector: z.optional(labelSelector) }, 'an object');
+
+type Rule = z.infer<typeof podRule>;
+
+/** The pods of a policy: of some namespaces all, of others those that ask. */
+export interface Pods {
+  /** Namespaces of which all pods are meant. */
+  readonly all: readonly string[];
+  /** Namespaces of which some pods are meant. */
+  readonly asking: readonly string[];
+  /** Name of the policy that those ask for. */
+  readonly askingName: string;
+  readonly warnings: readonly Problem[];
+}
+
+/** Pods of the namespaces, unless there are reasons why not all of them. */
+interface Selection {
+  readonly pointer: string;
+  /** Empty: no pod fits. */
+  readonly namespaces: readonly string[];
+  readonly reasons: readonly Reason[];
+}
+
+/** Something that chooses pods and has no counterpart. */
+interface Reason {
+  readonly pointer: string;
+  readonly why: string;
+  readonly instead: string;
+}
+
+/** What a policy says about its pods, and where in the document. */
+export interface PlacedRules {
+  readonly rules: readonly Rule[];
+  readonly pointer: string;
+}
+
+/**
+ * The pods of a policy, which the rules choose together.
+ *
+ * @param unknown keys of the document that are not known: one inside a rule may choose fewer pods
+ */
+export function podsOf({ source, name }: Manifest, { rules, pointer }: PlacedRules, unknown: readonly Problem[]): Pods {
+  const selections = rules.map((rule, i) => selectionOf(rule, `${pointer}/${i}`, unknown));
+  const all = union(selections.filter(({ reasons }) => reasons.length === 0));
+  // Pods that another rule takes anyway need not ask.
+  const narrow = selections.filter(({ namespaces, reasons }) => reasons.length > 0 && !isWithin(namespaces, all));
+  const askingName = fitName(all.length > 0 ? `${name}-opt-in` : name);
+  const idle = selections.filter(({ namespaces }) => namespaces.length === 0).map((each) => each.pointer);
+  const warnings = [
+    ...(rules.length === 0 ? [pointer] : idle).map((at) => ({ source, pointer: at, message: 'no pod fits: left out' })),
+    ...narrow.flatMap(({ reasons }) => reasons.map((reason) => warningOf(source, reason, askingName))),
+  ];
+  return { all, asking: union(narrow), askingName, warnings };
+}
+
+const warningOf = (source: string, { pointer, why, instead }: Reason, policy: string): Problem => ({
+  source,
+  pointer,
+  message: `${why}: ${askedFor(policy)}; ${instead}`,
+});
+
+function selectionOf(rule: Rule, pointer: string, unknown: readonly Problem[]): Selection {
+  // Cilium refuses such a rule, whatever else is in it.
+  if (!rule.podSelector && !rule.namespaceSelector) return { pointer, namespaces: [], reasons: [] };
+  const pods = selected(rule.podSelector, namesNamespaceOfPod);
+  const namespaces = selected(rule.namespaceSelector, (key) => key === namespaceName);
+  const nodes = selected(rule.nodeSelector, () => false);
+  const reasons = [
+    ...reasonOf(`${pointer}/podSelector`, pods, 'labels of pods', namePods),
+    ...reasonOf(`${pointer}/namespaceSelector`, namespaces, 'labels of namespaces', nameNamespaces),
+    ...reasonOf(`${pointer}/nodeSelector`, nodes, 'labels of the pods’ nodes', choosePerNode),
+    ...(unknown.some((each) => each.pointer.startsWith(`${pointer}/`)) ? [{ pointer, ...unknownChoice }] : []),
+  ];
+  return { pointer, namespaces: inBoth(pods.namespaces, namespaces.namespaces) ?? ['*'], reasons };
+}
+
+const reasonOf = (pointer: string, { unknowable }: Selected, what: string, instead: string): Reason[] =>
+  unknowable.length === 0
+    ? []
+    : [{ pointer, why: `${what} (${unknowable.join(', ')}) have no counterpart, ${notTold}`, instead }];
+
+const nameNamespaces = 'the namespaces can be listed by name instead';
+
+const choosePerNode = 'the policy can stand in the policy file of these nodes only instead';
+
+const unknownChoice = {
+  why: 'it is not known which pods the unknown key chooses',
+  instead: 'namespaces and names of the pods can be listed instead',
+};
+
+/** The label that Kubernetes gives every namespace. */
+const namespaceName = 'kubernetes.io/metadata.name';
+
+/** What Cilium labels every pod with. */
+const namespaceLabels = ['io.kubernetes.pod.namespace', `io.cilium.k8s.namespace.labels.${namespaceName}`];
+
+/** Before the key may stand where the label is from. */
+const namesNamespaceOfPod = (key: string): boolean => namespaceLabels.includes(key.replace(/^(k8s|any):/, ''));
+
+/** The namespaces of all, with nothing beside the wildcard. */
+function union(selections: readonly Selection[]): string[] {
+  const all = [...new Set(selections.flatMap(({ namespaces }) => namespaces))];
+  return all.includes('*') ? ['*'] : all;
+}
+
+const isWithin = (namespaces: readonly string[], wider: readonly string[]): boolean =>
+  wider.includes('*') || namespaces.every((each) => wider.includes(each));

@@ -1,0 +1,137 @@
+import * as z from 'zod/mini';
+import { type Judged, judge, type Problem } from '../config/problem.ts';
+import { address, filled, interfaceName, prefix } from '../config/value.ts';
+import { type Pods, podRule, podRuleWithoutNodes, podsOf } from './cilium-pods.ts';
+import { type Draft, type ExitDraft, fitName, type Reading } from './draft.ts';
+import type { Manifest } from './manifest.ts';
+import { labelSelector, selected } from './selector.ts';
+import { unknownKeys } from './unknown-keys.ts';
+
+const ranges = 'a list of address ranges';
+
+const gateway = z.object(
+  {
+    nodeSelector: z.optional(labelSelector),
+    interface: z.optional(interfaceName),
+    egressIP: z.optional(address),
+  },
+  'an object',
+);
+
+/** Spec of a CiliumEgressGatewayPolicy (cilium.io/v2). */
+const gatewayPolicy = z.object(
+  {
+    selectors: z.array(podRule, 'a list of selectors'),
+    destinationCIDRs: filled(prefix, ranges),
+    excludedCIDRs: z.optional(z.array(prefix, ranges)),
+    egressGateway: z.optional(gateway),
+    egressGateways: z.optional(z.array(gateway, 'a list of gateways')),
+  },
+  'an object',
+);
+
+/** Spec of a CiliumEgressNATPolicy (cilium.io/v2alpha1), which was there before. */
+const natPolicy = z.object(
+  {
+    egress: z.array(podRuleWithoutNodes, 'a list of selectors'),
+    destinationCIDRs: filled(prefix, ranges),
+    egressSourceIP: address,
+  },
+  'an object',
+);
+
+type Spec = z.infer<typeof gatewayPolicy>;
+type Gateway = z.infer<typeof gateway>;
+
+/** `cilium.io/v2`, CiliumEgressGatewayPolicy. */
+export function readGatewayPolicy(manifest: Manifest): Reading {
+  const spec = specOf(gatewayPolicy, manifest);
+  if ('problems' in spec) return { drafts: [], warnings: [], errors: spec.problems };
+  const { selectors, egressGateways = [], egressGateway } = spec.value;
+  const unknown = unknownIn(gatewayPolicy, manifest);
+  const several = egressGateways.length > 0;
+  const gateways = several ? egressGateways : [egressGateway ?? {}];
+  const place = several ? '/spec/egressGateways' : '/spec/egressGateway';
+  const exit = exitOf(gateways, place);
+  const pods = podsOf(manifest, { rules: selectors, pointer: '/spec/selectors' }, unknown);
+  const overruled = several && egressGateway ? [overruling(manifest)] : [];
+  const warnings = [...unknown, ...pods.warnings, ...overruled, ...gatewayWarnings(manifest, gateways, place)];
+  return { drafts: draftsOf(manifest, spec.value, pods, exit), warnings, errors: [] };
+}
+
+/** `cilium.io/v2alpha1`, CiliumEgressNATPolicy. */
+export function readNatPolicy(manifest: Manifest): Reading {
+  const spec = specOf(natPolicy, manifest);
+  if ('problems' in spec) return { drafts: [], warnings: [], errors: spec.problems };
+  const { egress, egressSourceIP } = spec.value;
+  const unknown = unknownIn(natPolicy, manifest);
+  const exit = { pointer: '/spec/egressSourceIP', from: 'the node that has the address', addresses: [egressSourceIP] };
+  const pods = podsOf(manifest, { rules: egress, pointer: '/spec/egress' }, unknown);
+  return { drafts: draftsOf(manifest, spec.value, pods, exit), warnings: [...unknown, ...pods.warnings], errors: [] };
+}
+
+const rawSpec = ({ value }: Manifest): unknown => ('spec' in value ? value.spec : undefined);
+
+function specOf<T>(schema: z.ZodMiniType<T>, manifest: Manifest): Judged<T> {
+  const judged = judge(schema, rawSpec(manifest), manifest.source);
+  if ('value' in judged) return judged;
+  return { problems: judged.problems.map((problem) => ({ ...problem, pointer: `/spec${problem.pointer}` })) };
+}
+
+const unknownIn = (schema: z.core.$ZodType, manifest: Manifest): Problem[] =>
+  unknownKeys(schema, rawSpec(manifest)).map(({ pointer, message }) => ({
+    source: manifest.source,
+    pointer: `/spec${pointer}`,
+    message: `${message}; it is left out`,
+  }));
+
+const overruling = ({ source }: Manifest): Problem => ({
+  source,
+  pointer: '/spec/egressGateway',
+  message: 'Cilium does not look at it beside "egressGateways": it is left out',
+});
+
+function exitOf(gateways: readonly Gateway[], pointer: string): ExitDraft {
+  const [name] = gateways.flatMap((each) => each.interface ?? []);
+  return {
+    pointer,
+    from: gateways.map(nodesOf).join('; '),
+    addresses: [...new Set(gateways.flatMap(({ egressIP }) => egressIP ?? []))],
+    ...(name !== undefined && { interface: name }),
+  };
+}
+
+const nodesOf = ({ nodeSelector }: Gateway): string =>
+  selected(nodeSelector, () => false)
+    .unknowable.toSorted()
+    .join(', ') || 'any node';
+
+/** What an exit cannot say of gateways. That it does not know their labels is told where exits are made. */
+function gatewayWarnings({ source }: Manifest, gateways: readonly Gateway[], pointer: string): Problem[] {
+  const both = gateways.some((each) => each.interface !== undefined && each.egressIP !== undefined);
+  const interfaces = new Set(gateways.map((each) => each.interface));
+  const withAddress = gateways.filter(({ egressIP }) => egressIP !== undefined);
+  const messages = [
+    both && 'Cilium ignores a policy with both "interface" and "egressIP": here it has an effect',
+    interfaces.size > 1 &&
+      'different interfaces of gateways have no counterpart: the exit has the first; for the others, make exits and policies of their own',
+    withAddress.length > 0 &&
+      withAddress.length < gateways.length &&
+      'the addresses of gateways without "egressIP" are not known: pods leave with those of the others; add them to the "addresses" of the exit',
+  ];
+  return messages.flatMap((message) => (message === false ? [] : [{ source, pointer, message }]));
+}
+
+function draftsOf(
+  { source, identity, name }: Manifest,
+  { destinationCIDRs, excludedCIDRs = [] }: Pick<Spec, 'destinationCIDRs' | 'excludedCIDRs'>,
+  { all, asking, askingName }: Pods,
+  exit: ExitDraft,
+): Draft[] {
+  const same = { source, identity, destinations: destinationCIDRs, except: excludedCIDRs, exit };
+  const drafts = [
+    { ...same, name: fitName(name), namespaces: all, optIn: false },
+    { ...same, name: askingName, namespaces: asking, optIn: true },
+  ];
+  return drafts.filter(({ namespaces }) => namespaces.length > 0);
+}

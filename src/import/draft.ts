@@ -1,0 +1,67 @@
+import type { Address, Prefix } from '../base/address.ts';
+import { fnv1a } from '../base/fnv1a.ts';
+import type { PortRange } from '../base/port-range.ts';
+import type { Problem } from '../config/problem.ts';
+
+/** A policy that somebody has, in our words, as far as their document tells. */
+export interface Draft {
+  /** What messages call the document. */
+  readonly source: string;
+  /** What tells the document from all others. */
+  readonly identity: string;
+  /** {@link fitName} has made it fit, but another draft may have the same. */
+  readonly name: string;
+  readonly namespaces: readonly string[];
+  readonly destinations: readonly Prefix[];
+  readonly except: readonly Prefix[];
+  readonly ports?: readonly PortRange[];
+  /** Something that has no counterpart selects fewer pods. */
+  readonly optIn: boolean;
+  readonly exit: ExitDraft;
+}
+
+/** A way out, as far as a document tells. Drafts with the same way out share an exit. */
+export interface ExitDraft {
+  /** JSON pointer of the place that describes it. */
+  readonly pointer: string;
+  /** Which nodes packets leave from, in the words of the document; absent: from the pod's own node. */
+  readonly from?: string;
+  /** Empty: the document does not tell. */
+  readonly addresses: readonly Address[];
+  readonly interface?: string;
+}
+
+/** What was made of a document. With errors the drafts are of no use. */
+export interface Reading {
+  readonly drafts: readonly Draft[];
+  readonly warnings: readonly Problem[];
+  readonly errors: readonly Problem[];
+}
+
+/** A document that nothing can be made of. */
+export const skipped = (source: string, why: string): Reading => ({
+  drafts: [],
+  warnings: [{ source, pointer: '', message: `${why}: skipped` }],
+  errors: [],
+});
+
+const longestName = 63;
+
+/** A name of Kubernetes, of up to 253 characters, as ours: one that is cut gets a hash of the whole. */
+export const fitName = (name: string): string => (name.length <= longestName ? name : hashed(name, name));
+
+/** The name, cut as far as needed, and a hash of something that no other has. */
+export const hashed = (name: string, of: string): string => {
+  const hash = fnv1a(of).toString(16).padStart(8, '0');
+  return `${name.slice(0, longestName - 1 - hash.length)}-${hash}`;
+};
+
+/** What pods do for a policy with `optIn`. */
+export const askedFor = (policy: string): string =>
+  `policy "${policy}" is only for pods that ask for it by the annotation egress.cni/policy ("optIn")`;
+
+/** Why labels say nothing to us. */
+export const notTold = 'since a CNI plugin is not told them';
+
+/** What there is instead of labels of pods. */
+export const namePods = '"pods" can tell them by name instead';

@@ -1,0 +1,206 @@
+import * as z from 'zod/mini';
+import { type Address, type Family, familyOf, type Prefix } from '../base/address.ts';
+import { type PortRange, parsePortRange } from '../base/port-range.ts';
+import { judge, type Problem, pointerOf } from '../config/problem.ts';
+import { address, interfaceName, portRange, prefix } from '../config/value.ts';
+import { askedFor, type ExitDraft, fitName, namePods, notTold, type Reading, skipped } from './draft.ts';
+import type { Manifest } from './manifest.ts';
+
+const texts = z.record(z.string(), z.string('a text'), 'texts');
+
+/** What we look at in a Service; most of it is none of our business. */
+const service = z.object({
+  metadata: z.object({ annotations: z.optional(texts) }),
+  spec: z.optional(z.object({ selector: z.optional(texts), loadBalancerIP: z.optional(z.string('a text')) })),
+  status: z.optional(
+    z.object({
+      loadBalancer: z.optional(
+        z.object({ ingress: z.optional(z.array(z.object({ ip: z.optional(z.string('a text')) }), 'a list')) }),
+      ),
+    }),
+  ),
+});
+
+type Service = z.infer<typeof service>;
+type Annotations = Readonly<Record<string, string>>;
+
+const prefixOfKeys = 'kube-vip.io/';
+const egress = `${prefixOfKeys}egress`;
+
+/** Annotations that are read, say nothing about packets, or are written by kube-vip itself. */
+const understood = ['destination-ports', 'allowed-networks', 'denied-networks', 'ipv6', 'internal', 'nftables-table'];
+
+/** Annotations without counterpart, and what to do. */
+const unlike = new Map([
+  ['source-ports', 'policies do not look at source ports: it is left out'],
+  ['no-internal-traffic', 'ranges of the cluster are the same for all policies: give them with --cluster-cidr'],
+  ['detect-api-server', 'no API server is looked for: add its address to "clusterCIDRs", or to "except" of the policy'],
+]);
+
+/** `v1`, Service: one that kube-vip gives its pods' packets the address of. */
+export function readService(manifest: Manifest): Reading {
+  const judged = judge(service, manifest.value, manifest.source);
+  if ('problems' in judged) return { drafts: [], warnings: [], errors: judged.problems };
+  const annotations = judged.value.metadata.annotations ?? {};
+  if (annotations[egress] !== 'true') {
+    return skipped(manifest.source, `a Service without the annotation ${egress}: "true"`);
+  }
+  return readEgress(manifest, judged.value, annotations);
+}
+
+function readEgress(
+  { source, identity, name, namespace }: Manifest,
+  value: Service,
+  annotations: Annotations,
+): Reading {
+  // Whoever applies a manifest without namespace gets the one of their kubeconfig, which is this one for most.
+  const placed = namespace ?? 'default';
+  const policy = fitName(`${placed}.${name}`);
+  const family = annotations[`${egress}-ipv6`] === 'true' ? 6 : 4;
+  const destinations = allowed(annotations, family);
+  const except = lists(annotations, 'denied-networks', prefix);
+  const [ports, exit] = [portsOf(annotations), exitOf(value, annotations, family)];
+  const parts: Part<unknown>[] = [destinations, except, ports, exit];
+  const at = (found: readonly Found[]): Problem[] => found.map((each) => ({ source, ...each }));
+  const draft = {
+    source,
+    identity,
+    name: policy,
+    namespaces: [placed],
+    destinations: destinations.value,
+    except: except.value,
+    ...(ports.value.length > 0 && { ports: ports.value }),
+    optIn: true,
+    exit: exit.value,
+  };
+  const aboutPods = [...(namespace === undefined ? [noNamespace] : []), ownPods(value, policy)];
+  return {
+    drafts: [draft],
+    warnings: at([...aboutPods, ...parts.flatMap(({ warnings = [] }) => warnings), ...strangers(annotations)]),
+    errors: at(parts.flatMap(({ errors = [] }) => errors)),
+  };
+}
+
+type Found = Omit<Problem, 'source'>;
+
+/** What a part of the Service says in our words. */
+interface Part<T> {
+  readonly value: T;
+  readonly warnings?: readonly Found[];
+  readonly errors?: readonly Found[];
+}
+
+const noNamespace: Found = {
+  pointer: '/metadata/namespace',
+  message: 'missing: the namespace is taken to be "default"',
+};
+
+function ownPods({ spec }: Service, policy: string): Found {
+  const labels = Object.entries(spec?.selector ?? {}).map(([key, value]) => `${key}=${value}`);
+  const why =
+    labels.length > 0
+      ? `labels of pods (${labels.join(', ')}) have no counterpart, ${notTold}`
+      : 'which pods a Service without selector is for is not known';
+  return { pointer: '/spec/selector', message: `${why}: ${askedFor(policy)}; ${namePods}` };
+}
+
+/** Annotations about egress that nothing here reads. */
+const strangers = (annotations: Annotations): Found[] =>
+  Object.keys(annotations).flatMap((key) => {
+    const [name] = key.startsWith(`${egress}-`) ? [key.slice(egress.length + 1)] : [];
+    if (name === undefined || understood.includes(name)) return [];
+    return [{ pointer: placeOf(key), message: unlike.get(name) ?? 'an unknown annotation: it is left out' }];
+  });
+
+const placeOf = (key: string): string => pointerOf(['metadata', 'annotations', key]);
+
+const items = (text = ''): string[] =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+
+/** A list with commas in an annotation about egress; what is wrong with it has the annotation as its place. */
+function lists(annotations: Annotations, name: string, item: z.ZodMiniType<string>): Part<string[]> {
+  const key = `${egress}-${name}`;
+  const judged = judge(z.array(item), items(annotations[key]), '');
+  if ('value' in judged) return judged;
+  return { value: [], errors: judged.problems.map(({ message }) => ({ pointer: placeOf(key), message })) };
+}
+
+const everywhere: Readonly<Record<Family, Prefix>> = { 4: '0.0.0.0/0', 6: '::/0' };
+
+/** kube-vip steers one family of a Service. Destinations of the other stay as they are, and do not meet an exit without address. */
+function allowed(annotations: Annotations, family: Family): Part<Prefix[]> {
+  const { value, errors = [] } = lists(annotations, 'allowed-networks', prefix);
+  if (errors.length > 0 || value.length === 0) return { value: [everywhere[family]], errors };
+  const own = value.filter((each) => familyOf(each) === family);
+  const others = value.filter((each) => familyOf(each) !== family);
+  if (others.length === 0) return { value };
+  const message = `kube-vip steers IPv${family} of this Service only: ${others.join(', ')} left out`;
+  const found = [{ pointer: placeOf(`${egress}-allowed-networks`), message }];
+  return own.length > 0 ? { value: own, warnings: found } : { value: own, errors: found };
+}
+
+/** kube-vip takes a port without protocol for TCP. */
+function portsOf(annotations: Annotations): Part<PortRange[]> {
+  const key = `${egress}-destination-ports`;
+  const completed = items(annotations[key]).map((item) => (/^\d/.test(item) ? `tcp:${item}` : item.toLowerCase()));
+  const read = lists({ [key]: completed.join() }, 'destination-ports', portRange);
+  return { ...read, value: read.value.flatMap((each) => parsePortRange(each) ?? []) };
+}
+
+function exitOf(value: Service, annotations: Annotations, family: Family): Part<ExitDraft> {
+  const { addresses, pointer, errors } = addressesOf(value, annotations);
+  const own = addresses.filter((each) => familyOf(each) === family);
+  const wrong = addresses.length > 0 && own.length === 0 ? [{ pointer, message: wrongFamily(addresses, family) }] : [];
+  const name = interfaceOf(annotations);
+  const vlan = `${prefixOfKeys}serviceVLAN`;
+  return {
+    value: { pointer, addresses: own, ...(name.value !== undefined && { interface: name.value }) },
+    errors: [...errors, ...wrong, ...(name.errors ?? [])],
+    warnings: vlan in annotations ? [{ pointer: placeOf(vlan), message: noVlan }] : [],
+  };
+}
+
+const noVlan = 'interfaces of VLANs are not made: make it on each node, and name it with --interface';
+
+/** `auto` is the interface whose network holds the address. */
+function interfaceOf(annotations: Annotations): Part<string | undefined> {
+  const key = `${prefixOfKeys}serviceInterface`;
+  const name = annotations[key];
+  if (name === undefined || name === 'auto') return { value: undefined };
+  const judged = judge(interfaceName, name, '');
+  if ('value' in judged) return judged;
+  return { value: undefined, errors: judged.problems.map(({ message }) => ({ pointer: placeOf(key), message })) };
+}
+
+const wrongFamily = (addresses: readonly Address[], family: Family): string =>
+  `expected an IPv${family} address, got ${addresses.join(', ')}: kube-vip steers IPv6 with ${egress}-ipv6: "true", else IPv4`;
+
+interface Addresses {
+  readonly addresses: readonly Address[];
+  readonly pointer: string;
+  readonly errors: readonly Found[];
+}
+
+/** The addresses that the Service asks for, or else those that it was given. */
+function addressesOf({ spec, status }: Service, annotations: Annotations): Addresses {
+  const key = `${prefixOfKeys}loadbalancerIPs`;
+  const places = [
+    { pointer: placeOf(key), texts: items(annotations[key]) },
+    { pointer: '/spec/loadBalancerIP', texts: items(spec?.loadBalancerIP) },
+    {
+      pointer: '/status/loadBalancer/ingress',
+      texts: status?.loadBalancer?.ingress?.flatMap(({ ip }) => ip ?? []) ?? [],
+    },
+  ];
+  const asked = places.map((place) => ({ ...place, texts: place.texts.filter((text) => !byDhcp.includes(text)) }));
+  const { pointer, texts } = asked.find(({ texts }) => texts.length > 0) ?? { pointer: '', texts: [] };
+  const judged = judge(z.array(address), texts, '');
+  if ('value' in judged) return { addresses: [...new Set(judged.value)], pointer, errors: [] };
+  return { addresses: [], pointer, errors: judged.problems.map(({ message }) => ({ pointer, message })) };
+}
+
+/** How a Service asks kube-vip to get its address by DHCP. */
+const byDhcp = ['0.0.0.0', '::'];

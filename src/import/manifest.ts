@@ -1,0 +1,110 @@
+import * as z from 'zod/mini';
+import { judge, type Problem } from '../config/problem.ts';
+
+/** One document of a file, as its parser gave it. */
+export interface Parsed {
+  readonly file: string;
+  /** Which document of the file it is, from 1 on. */
+  readonly position: number;
+  readonly value: unknown;
+}
+
+/** An object as Kubernetes keeps it. */
+export interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: string;
+  /** Kind, namespace and name: what tells it from all others. */
+  readonly identity: string;
+  /** What messages call it: file and identity. */
+  readonly source: string;
+  readonly name: string;
+  readonly namespace?: string;
+  /** The whole object without members that are null: Kubernetes takes them as absent. */
+  readonly value: object;
+}
+
+/** Manifests, and what is wrong with those that are none. */
+export interface Manifests {
+  readonly manifests: readonly Manifest[];
+  readonly errors: readonly Problem[];
+}
+
+/** The manifests of some documents: lists unpacked, empty documents left out, none twice. */
+export function manifestsOf(documents: readonly Parsed[]): Manifests {
+  const judged = documents.flatMap(({ file, position, value }) =>
+    unpacked(withoutNulls(value), `${file} document ${position}`).map((item) => manifestOf(file, item)),
+  );
+  const manifests = judged.flatMap((each) => ('manifest' in each ? each.manifest : []));
+  const errors = judged.flatMap((each) => ('problems' in each ? each.problems : []));
+  return { manifests, errors: [...errors, ...repeats(manifests)] };
+}
+
+/** Names as Kubernetes has them, but not how long they are: parts of the API differ in it. */
+const kubernetesName = z
+  .string('a name')
+  .check(z.regex(/^[a-z0-9][a-z0-9.-]*$/, 'a name of lower-case letters, digits, "-" and "."'));
+
+const head = z.object(
+  {
+    apiVersion: z.string('a text like "v1"'),
+    kind: z.string('the kind of a Kubernetes object'),
+    metadata: z.object({ name: kubernetesName, namespace: z.optional(kubernetesName) }, 'an object with a name'),
+  },
+  'a Kubernetes object',
+);
+
+const list = z.object({
+  apiVersion: z.string(),
+  kind: z.string().check(z.endsWith('List')),
+  items: z.array(z.unknown()),
+});
+
+interface Item {
+  /** What messages call it while its name is not known. */
+  readonly place: string;
+  readonly value: unknown;
+}
+
+/** The document itself, or, of a list, its items: those of a typed list may leave their type to the list. */
+function unpacked(value: unknown, place: string): Item[] {
+  if (value === undefined || value === null) return [];
+  const { success, data } = list.safeParse(value);
+  if (!success) return [{ place, value }];
+  const kind = data.kind.slice(0, -'List'.length);
+  const type = kind === '' ? {} : { apiVersion: data.apiVersion, kind };
+  return data.items.flatMap((item, i) =>
+    unpacked(isObject(item) ? { ...type, ...item } : item, `${place} item ${i + 1}`),
+  );
+}
+
+function manifestOf(file: string, { place, value }: Item) {
+  const judged = judge(head, value, place);
+  if ('problems' in judged) return judged;
+  const { apiVersion, kind, metadata } = judged.value;
+  const { name, namespace } = metadata;
+  const identity = `${kind} ${namespace === undefined ? '' : `${namespace}/`}${name}`;
+  const named = { name, ...(namespace !== undefined && { namespace }) };
+  return { manifest: { apiVersion, kind, identity, source: `${file} ${identity}`, ...named, value: value as object } };
+}
+
+/** Whoever applies one object twice keeps the last; which one that is here, nobody can know. */
+function repeats(manifests: readonly Manifest[]): Problem[] {
+  const first = new Map<string, Manifest>();
+  return manifests.flatMap((manifest) => {
+    const earlier = first.get(manifest.identity);
+    first.set(manifest.identity, earlier ?? manifest);
+    if (earlier === undefined) return [];
+    const message = `the same object is already there as ${earlier.source}: keep one of them`;
+    return [{ source: manifest.source, pointer: '', message }];
+  });
+}
+
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (!isObject(value)) return value;
+  const members = Object.entries(value).filter(([, member]) => member !== null);
+  return Object.fromEntries(members.map(([key, member]) => [key, withoutNulls(member)]));
+}

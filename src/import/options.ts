@@ -1,0 +1,54 @@
+import * as z from 'zod/mini';
+import type { Address, Prefix } from '../base/address.ts';
+import { type Judged, judge, type Problem } from '../config/problem.ts';
+import { address, interfaceName, prefix } from '../config/value.ts';
+
+/** What documents of others do not tell, as it stands on the command line. */
+export interface ImportFlags {
+  readonly gateway?: readonly string[];
+  readonly node?: readonly string[];
+  readonly address?: readonly string[];
+  readonly interface?: string;
+  readonly nextHop?: readonly string[];
+  readonly clusterCidr?: readonly string[];
+}
+
+/** The same, valid and canonical. */
+export interface ImportOptions {
+  /** Underlay addresses of the gateways of all exits, the preferred one first. */
+  readonly gateways: readonly Address[];
+  /** Underlay addresses of nodes. */
+  readonly nodes: readonly Address[];
+  /** Ranges of such addresses. */
+  readonly nodeRanges: readonly Prefix[];
+  /** For exits whose documents name no address. */
+  readonly addresses: readonly Address[];
+  /** For exits whose documents name no interface. */
+  readonly interface?: string;
+  /** Routers behind the interfaces. */
+  readonly nextHops: readonly Address[];
+  readonly clusterCIDRs: readonly Prefix[];
+}
+
+/** The options of the command, or all that is wrong with them. */
+export function judgeOptions(flags: ImportFlags): Judged<ImportOptions> {
+  const problems: Problem[] = [];
+  const read = (flag: string, schema: z.ZodMiniType<string>, texts: readonly string[] = []): string[] => {
+    const judged = judge(z.array(schema), texts, flag);
+    if ('value' in judged) return judged.value;
+    problems.push(...judged.problems);
+    return [];
+  };
+  const [ranges, nodes] = [true, false].map((isRange) => flags.node?.filter((each) => each.includes('/') === isRange));
+  const [name] = read('--interface', interfaceName, flags.interface === undefined ? [] : [flags.interface]);
+  const value = {
+    gateways: read('--gateway', address, flags.gateway),
+    nodes: read('--node', address, nodes),
+    nodeRanges: read('--node', prefix, ranges),
+    addresses: read('--address', address, flags.address),
+    ...(name !== undefined && { interface: name }),
+    nextHops: read('--next-hop', address, flags.nextHop),
+    clusterCIDRs: read('--cluster-cidr', prefix, flags.clusterCidr),
+  };
+  return problems.length > 0 ? { problems } : { value };
+}

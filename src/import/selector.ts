@@ -1,0 +1,83 @@
+import * as z from 'zod/mini';
+import { oneOf } from '../config/value.ts';
+
+const operators = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const;
+
+/** What Kubernetes calls a LabelSelector: all its requirements must hold. */
+export const labelSelector = z.object(
+  {
+    matchLabels: z.optional(z.record(z.string(), z.string('a text'), 'labels')),
+    matchExpressions: z.optional(
+      z.array(
+        z.object(
+          {
+            key: z.string('the key of a label'),
+            operator: oneOf(operators),
+            values: z.optional(z.array(z.string('a text'), 'a list of texts')),
+          },
+          'an object with key and operator',
+        ),
+        'a list of requirements',
+      ),
+    ),
+  },
+  'a label selector',
+);
+
+export type LabelSelector = z.infer<typeof labelSelector>;
+
+/** What a label selector says, as far as a CNI plugin can know it. */
+export interface Selected {
+  /** The only namespaces that fit; absent: it says nothing of their names. */
+  readonly namespaces?: readonly string[];
+  /** The requirements that no CNI plugin can judge, as kubectl writes them. */
+  readonly unknowable: readonly string[];
+}
+
+/**
+ * @param selector absent or empty: everything fits
+ * @param namesNamespace whether a label of this key holds the name of the namespace
+ */
+export function selected(selector: LabelSelector = {}, namesNamespace: (key: string) => boolean): Selected {
+  const requirements = requirementsOf(selector);
+  const known = requirements.filter(({ key, operator }) => namesNamespace(key) && operator !== 'NotIn');
+  const unknowable = requirements.filter((each) => !known.includes(each)).map(textOf);
+  const namespaces = known.map(namespacesOf).reduce(inBoth, undefined);
+  return { unknowable, ...(namespaces && { namespaces }) };
+}
+
+/** What is in both lists; an absent one holds everything. */
+export function inBoth(
+  one: readonly string[] | undefined,
+  other: readonly string[] | undefined,
+): readonly string[] | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return one.filter((each) => other.includes(each));
+}
+
+interface Requirement {
+  readonly key: string;
+  readonly operator: (typeof operators)[number];
+  readonly values: readonly string[];
+}
+
+const requirementsOf = ({ matchLabels = {}, matchExpressions = [] }: LabelSelector): Requirement[] => [
+  ...Object.entries(matchLabels).map(([key, value]) => ({ key, operator: 'In' as const, values: [value] })),
+  ...matchExpressions.map(({ key, operator, values = [] }) => ({ key, operator, values })),
+];
+
+/** Every pod has a namespace. */
+function namespacesOf({ operator, values }: Requirement): readonly string[] | undefined {
+  if (operator === 'Exists') return undefined;
+  return operator === 'In' ? [...new Set(values.filter(isNamespace))] : [];
+}
+
+/** What no namespace is called must not become a wildcard. */
+const isNamespace = (text: string): boolean => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text);
+
+function textOf({ key, operator, values }: Requirement): string {
+  if (operator === 'Exists') return key;
+  if (operator === 'DoesNotExist') return `!${key}`;
+  if (operator === 'In' && values.length === 1) return `${key}=${values[0]}`;
+  return `${key} ${operator.toLowerCase()} (${values.join(', ')})`;
+}
