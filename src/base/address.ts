@@ -18,9 +18,12 @@ export type Prefix = string;
 /** The family of a canonical address or prefix. */
 export const familyOf = (address: Address | Prefix): Family => (address.includes(':') ? 6 : 4);
 
+/** Six groups of four digits and an IPv4 address. Longer texts come from people who mean no address, or no good. */
+const longestAddress = 45;
+
 /** The canonical text of an address, or `undefined` when the text is none (a zone or a prefix length is no address). */
 export function parseAddress(text: string): Address | undefined {
-  if (text.includes('/') || text.includes('%')) return undefined;
+  if (text.length > longestAddress || text.includes('/') || text.includes('%')) return undefined;
   try {
     return (text.includes(':') ? new Address6(text) : new Address4(text)).correctForm();
   } catch {

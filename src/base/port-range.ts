@@ -1,8 +1,21 @@
+import type { Family } from './address.ts';
+
 /** Protocols that a policy may name. `icmp` is that of the family: ICMP for IPv4, ICMPv6 for IPv6. */
 export const protocols = ['icmp', 'tcp', 'udp', 'sctp'] as const;
 
 /** One of {@link protocols}. */
 export type Protocol = (typeof protocols)[number];
+
+/** The number of a protocol in the header of a packet (IPPROTO_*). */
+export const protocolNumber = (protocol: Protocol, family: Family): number =>
+  protocol === 'icmp' ? icmpNumbers[family] : numbers[protocol];
+
+const numbers = { tcp: 6, udp: 17, sctp: 132 } as const;
+const icmpNumbers = { 4: 1, 6: 58 } as const;
+
+/** The protocol of a number in a packet's header; `undefined` for one that no policy can name. */
+export const protocolOf = (number: number, family: Family): Protocol | undefined =>
+  protocols.find((protocol) => protocolNumber(protocol, family) === number);
 
 /**
  * Destination ports of a protocol as canonical text: `tcp` (all of it), `tcp:25`, `tcp:5060-5061`. Equal ranges have
@@ -71,4 +84,20 @@ export function holdsPorts(outer: PortRange, inner: PortRange): boolean {
   if (wide.protocol !== narrow.protocol) return false;
   if (wide.ports === undefined) return true;
   return narrow.ports !== undefined && wide.ports.first <= narrow.ports.first && narrow.ports.last <= wide.ports.last;
+}
+
+/** Whether one of the ranges holds another one, or a single port of a protocol. */
+export const holdPorts = (ranges: readonly PortRange[], inner: PortRange): boolean =>
+  ranges.some((range) => holdsPorts(range, inner));
+
+/** The range in parts, each of which lies inside or outside of each of the others. A whole protocol is one part. */
+export function splitPortRange(range: PortRange, others: readonly PortRange[]): PortRange[] {
+  const { protocol, ports } = portRangeParts(range);
+  if (ports === undefined) return [range];
+  const starts = others
+    .map(portRangeParts)
+    .flatMap((other) => (other.protocol === protocol && other.ports ? [other.ports.first, other.ports.last + 1] : []))
+    .filter((start) => start > ports.first && start <= ports.last);
+  const cuts = [...new Set([ports.first, ...starts])].toSorted((a, b) => a - b);
+  return cuts.map((first, i) => textOf({ protocol, ports: { first, last: (cuts[i + 1] ?? ports.last + 1) - 1 } }));
 }

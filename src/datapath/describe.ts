@@ -1,8 +1,9 @@
 import { addressFromBytes, familyOf } from '../base/address.ts';
+import type { Hex } from '../nftables/expression.ts';
 import type { Chain, Element } from '../nftables/object.ts';
 import { nameOfTable } from '../nftables/script.ts';
 import { type Change, missingRules } from './difference.ts';
-import { deviceOfKey, exitIdOfKey, setNames } from './layout.ts';
+import { deviceOfKey, exitIdOfKey, exitIdOfPart, setNames } from './layout.ts';
 import type { HostObject, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
 
 /** What a change says about the node, in sentences for a person: what is missing, different, or too much. */
@@ -84,10 +85,16 @@ const setsOfIds: readonly string[] = [setNames.tunnels, setNames.fallback, setNa
 function elementKey({ set, key }: Element): string {
   if (set.startsWith('pods') || set.startsWith('answered')) return addressFromBytes(Buffer.from(key, 'hex'));
   if (setsOfIds.includes(set)) return String(exitIdOfKey(key));
-  if (set === setNames.sent || set.startsWith('snat')) return `${exitIdOfKey(key)} . ${deviceOfKey(key)}`;
+  if (exitIdOfPart(set) !== undefined) return slotText(key);
+  if (set === setNames.sent || set === setNames.spread || set.startsWith('snat'))
+    return `${exitIdOfKey(key)} . ${deviceOfKey(key)}`;
   if (!set.startsWith('lanes')) return key;
   return `${exitIdOfKey(key)} . ${deviceOfKey(key)} . ${addressFromBytes(Buffer.from(key.slice(40), 'hex'))}`;
 }
+
+/** The low bits of an address, or of a port. */
+const slotText = (key: Hex): string =>
+  key.length === 4 ? String(Number.parseInt(key, 16)) : addressFromBytes(Buffer.from(key, 'hex'));
 
 const hex = (value: number) => `0x${value.toString(16)}`;
 const ip = (family: 4 | 6) => (family === 4 ? 'ip' : 'ip -6');

@@ -1,14 +1,15 @@
 import { type Family, families, familyOf } from '../base/address.ts';
-import type { Chain, Element, Hook, NftSet, Rule, Statement } from '../nftables/object.ts';
+import type { Chain, Element, Hook, Rule, Statement } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
-import type { Match } from '../policy/match.ts';
 import type { NodeState, SteeredAttachment } from './attachment.ts';
 import type { ResolvedExit, Way } from './exit.ts';
 import { desiredGateway, replyRoutes } from './gateway.ts';
 import * as layout from './layout.ts';
 import type { Needs } from './needs.ts';
 import type { HostObject, PolicyRule, Route } from './objects.ts';
+import { desiredProgram } from './program.ts';
 import { desiredSent } from './sent.ts';
+import { desiredTranslation } from './translation.ts';
 import { desiredTunnel, nextHopOf, tunnelDevice } from './tunnel.ts';
 
 /** Everything that must be on the node for what `needs` names, except what {@link looseReversePath} says. */
@@ -50,6 +51,7 @@ function desiredBase(node: NodeState): HostObject[] {
     ]),
     layout.tunnelsSet,
     layout.fallbackSet,
+    layout.spreadMap,
     chain(layout.chainNames.drop, [rule(say.counter, say.verdict({ code: 'drop' }))]),
     midStream,
     classify,
@@ -97,6 +99,7 @@ const nat = (fwmark: number): Chain =>
     [
       rule(say.markWithout(fwmark), say.verdict({ code: 'return' })),
       ...families.map((family) => rule(say.leavesBy(tunnelDevice), say.snatToSource(family))),
+      rule(say.markDeviceVerdict(layout.exitIdMask, layout.setNames.spread)),
       ...families.map((family) =>
         rule(say.snatByMarkAndDevice(family, layout.exitIdMask, layout.setNames.snat(family))),
       ),
@@ -143,9 +146,7 @@ function desiredExit(node: NodeState, exit: ResolvedExit): HostObject[] {
   const steer = say.setMark((node.fwmark | layout.exitIdMask) >>> 0, (node.fwmark | exit.id) >>> 0);
   return [
     chain(layout.chainNames.exit(exit.id), [{ statements: [say.counter, steer], comment: exit.name }]),
-    ...(exit.gateway === undefined
-      ? exit.ways.flatMap((way) => wayElements(exit, way))
-      : [exitElement(layout.setNames.tunnels, exit)]),
+    ...(exit.gateway === undefined ? desiredTranslation(exit) : [exitElement(layout.setNames.tunnels, exit)]),
     ...(exit.onUnavailable === 'node' ? [exitElement(layout.setNames.fallback, exit)] : []),
     ...exit.ways.flatMap((way) => wayRoutes(node, exit, way)),
   ];
@@ -156,16 +157,6 @@ const exitElement = (set: string, { id }: ResolvedExit): Element => ({
   set,
   key: layout.exitKey(id),
 });
-
-const wayElements = (exit: ResolvedExit, { family, addresses: [address = ''] }: Way): Element[] => [
-  {
-    kind: 'element',
-    set: layout.setNames.snat(family),
-    key: layout.sentKey(exit.id, exit.device),
-    value: layout.addressHex(address),
-  },
-  { kind: 'element', set: layout.setNames.lanes(family), key: layout.laneKey(exit.id, exit.device, address) },
-];
 
 /** The kernel's own default for IPv6; the same for both families keeps one number in what people see. */
 const exitMetric = 1024;
@@ -225,55 +216,6 @@ function policyRules(node: NodeState, lookups: readonly Lookup[]): PolicyRule[] 
       ),
     { kind: 'rule', family, priority: end, action: 'nop' },
   ]);
-}
-
-/** The attachment's program: one chain, and a set for each list of ranges in it. */
-function desiredProgram(node: NodeState, attachment: SteeredAttachment): HostObject[] {
-  const sets: NftSet[] = [];
-  const rangesOf = (suffix: string, family: Family, ranges: readonly string[]): string => {
-    const name = `${attachment.program}-${suffix}`;
-    sets.push(layout.rangesSet(name, family, ranges));
-    return name;
-  };
-  const done = say.verdict({ code: 'return' });
-  const rules = [
-    rule(say.destinationTypeIn(layout.setNames.own), done),
-    ...families.map((family) =>
-      rule(say.destinationIn(family, layout.setNames.cluster(family), { first: true }), done),
-    ),
-    ...families.flatMap((family) => {
-      const subnets = attachment.subnets.filter((subnet) => familyOf(subnet) === family);
-      if (subnets.length === 0) return [];
-      return [rule(say.destinationIn(family, rangesOf(`subnets${family}`, family, subnets), { first: true }), done)];
-    }),
-    ...attachment.matches.map((match, i) =>
-      rule(
-        ...matchStatements(match, (suffix, ranges) => rangesOf(`${i + 1}${suffix}`, match.family, ranges)),
-        verdictOf(node, match),
-      ),
-    ),
-  ];
-  return [...sets, chain(attachment.program, rules)];
-}
-
-function matchStatements(match: Match, setOf: (suffix: string, ranges: readonly string[]) => string): Statement[] {
-  const everywhere = match.destinations.some((destination) => destination.endsWith('/0'));
-  const { family, except } = match;
-  return [
-    everywhere ? say.family(family) : say.destinationIn(family, setOf('', match.destinations), { first: true }),
-    ...(except.length > 0 ? [say.destinationIn(family, setOf('-except', except), { first: false, not: true })] : []),
-  ];
-}
-
-function verdictOf(node: NodeState, match: Match): Statement {
-  if (match.exit === 'node') return say.verdict({ code: 'return' });
-  const exit = node.exits.find(({ name }) => name === match.exit);
-  // A family that the exit lacks is dropped: left alone it would leak with the node's address.
-  const hasFamily = exit?.ways.some((way) => way.family === match.family);
-  return say.verdict({
-    code: 'goto',
-    chain: exit && hasFamily ? layout.chainNames.exit(exit.id) : layout.chainNames.drop,
-  });
 }
 
 /** The attachment's addresses: what makes packets go through its program. Written last. */

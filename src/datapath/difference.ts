@@ -1,5 +1,5 @@
 import { canonicalJson } from '../base/canonical.ts';
-import { mergePrefixes, printRange } from '../nftables/interval.ts';
+import { mergeIntervals, printRange } from '../nftables/interval.ts';
 import type { Chain, InTable, NftSet, Rule } from '../nftables/object.ts';
 import type { HostObject } from './objects.ts';
 
@@ -65,7 +65,7 @@ const comparable = (object: HostObject): unknown =>
 /** Ranges are compared as the kernel keeps them: merged. When they were not read, the set's name says what is in it. */
 function sameSet({ intervals = [], ...desired }: NftSet, { intervals: read, ...observed }: NftSet): boolean {
   if (canonicalJson(desired) !== canonicalJson(observed)) return false;
-  return read === undefined || canonicalJson(mergePrefixes(intervals).map(printRange)) === canonicalJson(read);
+  return read === undefined || canonicalJson(mergeIntervals(intervals).map(printRange)) === canonicalJson(read);
 }
 
 /** The instructions only: what was read from the kernel has no words of ours. */

@@ -31,6 +31,16 @@ export interface DefaultRoute {
   readonly via?: Address;
 }
 
+/** Where the node sends a packet of its own, by the rules and routes that are there now. */
+export interface RouteTaken {
+  /** `local`, `broadcast`, `anycast`, `multicast`: it stays here or on the segment; `unicast`: it goes on. */
+  readonly type: string;
+  readonly device?: string;
+  readonly via?: Address;
+  /** The address that the node itself would send from. */
+  readonly source?: Address;
+}
+
 /** From which end of the tunnel to which. */
 export interface TunnelEnds {
   readonly sourceMac: Mac;
@@ -102,6 +112,8 @@ export interface Host {
   defaultRoute(family: Family): Promise<DefaultRoute | undefined>;
   /** Whether the node reaches an address without a next hop: `ip route get`. */
   isOnLink(address: Address): Promise<boolean>;
+  /** The way of a packet to an address, with a mark or without: `ip route get`. Undefined when there is none. */
+  routeTo(address: Address, mark?: number): Promise<RouteTaken | undefined>;
   /** Policy rules that are not ours, both families. */
   listForeignRules(): Promise<readonly PolicyRule[]>;
   /** Kernel parameters: undefined when there is none of that name. */

@@ -1,6 +1,6 @@
 import { type Address, addressBytes, type Family, families } from '../base/address.ts';
 import type { Hex } from '../nftables/expression.ts';
-import type { NftSet, Table } from '../nftables/object.ts';
+import { dataTypes, type NftSet, type Table } from '../nftables/object.ts';
 import { hostHex } from '../nftables/statement.ts';
 
 /** The numbers that a node's configuration chooses, and that everything on the node must agree on. */
@@ -35,6 +35,8 @@ export const chainNames = {
   replies: 'replies',
   owned: 'owned',
   exit: (id: number) => `exit-${id}`,
+  /** Of an exit with several addresses. */
+  exitSnat: (id: number) => `exit-${id}-snat`,
   sent: (device: string) => `sent-${device}`,
 } as const;
 
@@ -44,10 +46,16 @@ const exitPrefix = 'exit-';
 /** Whether a chain holds the program of a pod. */
 export const isProgramChain = (chain: string): boolean => chain.startsWith(programPrefix);
 
-/** The id of the exit that a chain belongs to; `undefined` for other chains. */
+/** The id of the exit that a chain stands for: the one that steers to it; `undefined` for other chains. */
 export function exitIdOfChain(chain: string): number | undefined {
   const id = Number(chain.slice(exitPrefix.length));
   return chain.startsWith(exitPrefix) && Number.isInteger(id) ? id : undefined;
+}
+
+/** The id of the exit that a chain or set spreads over its addresses; `undefined` for other chains and sets. */
+export function exitIdOfPart(name: string): number | undefined {
+  const id = /^exit-(\d+)-(?:snat|slots[46]|flows[46])$/.exec(name)?.[1];
+  return id === undefined ? undefined : Number(id);
 }
 
 /** The sets and maps of the node; those of programs carry the program's name. */
@@ -56,6 +64,10 @@ export const setNames = {
   pods: (family: Family) => `pods${family}`,
   snat: (family: Family) => `snat${family}`,
   lanes: (family: Family) => `lanes${family}`,
+  spread: 'spread',
+  /** Of an exit with several addresses. */
+  slots: (id: number, family: Family) => `exit-${id}-slots${family}`,
+  flows: (id: number, family: Family) => `exit-${id}-flows${family}`,
   cluster: (family: Family) => `cluster${family}`,
   sent: 'sent',
   answered: (family: Family) => `answered${family}`,
@@ -122,6 +134,29 @@ export const snatMap = (family: Family): NftSet => ({
   value: addressType[family],
 });
 
+/** Exit id and interface of an exit with several addresses → the chain that chooses one. */
+export const spreadMap: NftSet = { kind: 'set', name: setNames.spread, key: ['mark', 'ifname'], value: 'verdict' };
+
+/** Slot of a pod, as the low bits of its address → source address. */
+export const slotsMap = (id: number, family: Family): NftSet => ({
+  kind: 'set',
+  name: setNames.slots(id, family),
+  key: [addressType[family]],
+  value: addressType[family],
+});
+
+/** Slot of a connection, as the low bits of its source port → source address. */
+export const flowsMap = (id: number, family: Family): NftSet => ({
+  kind: 'set',
+  name: setNames.flows(id, family),
+  key: ['inet_service'],
+  value: addressType[family],
+});
+
+/** The maps that the addresses of an exit can be in. */
+export const addressMaps = (id: number): readonly NftSet[] =>
+  families.flatMap((family) => [slotsMap(id, family), flowsMap(id, family)]);
+
 /** Exit id, interface and source address that belong together. Each element counts the packets that may leave. */
 export const lanesSet = (family: Family): NftSet => ({
   kind: 'set',
@@ -173,6 +208,7 @@ export const nodeSets: readonly NftSet[] = [
   tunnelsSet,
   fallbackSet,
   servedMap,
+  spreadMap,
   ...families.flatMap((family) => [...podSets(family), snatMap(family), lanesSet(family)]),
 ];
 
@@ -181,6 +217,14 @@ export const rangesSet = (name: string, family: Family, intervals: readonly stri
   kind: 'set',
   name,
   key: [addressType[family]],
+  intervals,
+});
+
+/** Ports, and ranges of ports. */
+export const portsSet = (name: string, intervals: readonly string[]): NftSet => ({
+  kind: 'set',
+  name,
+  key: ['inet_service'],
   intervals,
 });
 
@@ -193,11 +237,15 @@ export const exitKey = (id: number): Hex => hostHex(id);
 /** The key of an element of {@link lanesSet}. */
 export const laneKey = (id: number, device: string, address: Address): Hex => sentKey(id, device) + addressHex(address);
 
-/** The key of an element of {@link sentSet} or {@link snatMap}. */
+/** A slot as the key of an element of {@link slotsMap} or {@link flowsMap}. */
+export const slotKey = (slot: number, { key: [type = 'mark'] }: NftSet): Hex =>
+  slot.toString(16).padStart(2 * dataTypes[type].length, '0');
+
+/** The key of an element of {@link sentSet}, {@link snatMap} or {@link spreadMap}. */
 export const sentKey = (id: number, device: string): Hex =>
   exitKey(id) + Buffer.from(device).toString('hex').padEnd(32, '0');
 
-/** The interface in the key of an element of {@link sentSet}, {@link snatMap} or {@link lanesSet}. */
+/** The interface in the key of an element of {@link sentSet}, {@link snatMap}, {@link spreadMap} or {@link lanesSet}. */
 export const deviceOfKey = (key: Hex): string => Buffer.from(key.slice(8, 40), 'hex').toString().replace(/\0+$/, '');
 
 /** The exit's id in the key of an element of any set of exits. */

@@ -1,6 +1,7 @@
 import { canonicalJson } from '../base/canonical.ts';
-import type { Operation } from '../nftables/object.ts';
+import type { NftSet, Operation } from '../nftables/object.ts';
 import type { Change } from './difference.ts';
+import { addressMaps, exitIdOfPart, nodeSets } from './layout.ts';
 import type { HostObject, OutsideObject } from './objects.ts';
 
 /** Changes by who makes them and when. What steers goes up before what sends packets to it, and comes down after. */
@@ -9,6 +10,8 @@ export interface Plan {
   readonly before: readonly OutsideObject[];
   /** One nftables transaction. */
   readonly transaction: readonly Operation[];
+  /** Sets whose elements the transaction may name without adding the set: their types tell what the bytes are. */
+  readonly sets: readonly NftSet[];
   /** The same to take down, and parameters to put back, after the transaction. */
   readonly after: readonly OutsideObject[];
 }
@@ -33,13 +36,25 @@ export function planOf(changes: readonly Change[]): Plan {
       .filter(({ verb }) => (verb === 'remove') === remove)
       .map(({ object }) => object)
       .filter(isOutside);
+  const gone = changes.filter(({ verb }) => verb === 'remove');
+  const kept = changes.filter(({ verb }) => verb !== 'remove');
   const order = (a: OutsideObject, b: OutsideObject) => setUpFirst[a.kind] - setUpFirst[b.kind];
   return {
     before: outside(false).sort(order),
-    transaction: changes.flatMap(operationsOf),
+    transaction: [...kept, ...gone.sort(removeFirst)].flatMap(operationsOf),
+    sets: [...nodeSets, ...addressMapsOf(changes)],
     after: outside(true).sort((a, b) => order(b, a)),
   };
 }
+
+/** What leads to others goes before them: elements to chains, the rules of chains to sets. */
+const removed: Partial<Record<HostObject['kind'], number>> = { element: 0, chain: 1, set: 2, table: 3 };
+const removeFirst = (a: Change, b: Change) => (removed[a.object.kind] ?? 0) - (removed[b.object.kind] ?? 0);
+
+const addressMapsOf = (changes: readonly Change[]): readonly NftSet[] => {
+  const ids = changes.flatMap(({ object }) => (object.kind === 'element' ? (exitIdOfPart(object.set) ?? []) : []));
+  return [...new Set(ids)].flatMap(addressMaps);
+};
 
 function operationsOf(change: Change): Operation[] {
   const { object } = change;

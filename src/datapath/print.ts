@@ -2,15 +2,14 @@ import { familyOf } from '../base/address.ts';
 import { printScript } from '../nftables/script.ts';
 import { routeText, ruleText } from './describe.ts';
 import type { Change } from './difference.ts';
-import { nodeSets } from './layout.ts';
 import type { InterfaceAddress, OutsideObject, PolicyRule, Route, TunnelLink } from './objects.ts';
 import { planOf } from './operations.ts';
 import { tunnelDevice } from './tunnel.ts';
 
 /** Changes as the commands that would make them, in their order; empty when there is nothing to do. */
 export function printChanges(changes: readonly Change[]): string {
-  const { before, transaction, after } = planOf(changes);
-  const script = printScript(transaction, nodeSets);
+  const { before, transaction, sets, after } = planOf(changes);
+  const script = printScript(transaction, sets);
   // The kernel changes little of a device that is there; what is on it comes back by the next look.
   const remade = changes.some(({ verb, object }) => verb === 'replace' && object.kind === 'tunnel');
   const nft = script === '' ? [] : [`nft -f - <<'EOT'\n${script}EOT`];

@@ -1,4 +1,4 @@
-import { type Address, families } from '../base/address.ts';
+import { type Address, families, familyOf } from '../base/address.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
 import { keyOf } from './difference.ts';
 import type { ResolvedExit } from './exit.ts';
@@ -60,12 +60,21 @@ export function released(state: OurState, elements: readonly Element[], remember
     const table = state.table ? [{ kind: 'table' } as const] : [];
     return [...exitObjects.host, ...addresses, ...tunnelOf(state), ...table, ...goneSent(state, new Set())];
   }
-  const goneSets = state.sets.filter((set) => goneChains.some((chain) => set.name.startsWith(`${chain.name}-`)));
+  const isOfGoneExit = ({ name }: Chain | NftSet) => isPartOfOthers(name, exitIds);
+  const goneSets = state.sets.filter(
+    (set) => isOfGoneExit(set) || goneChains.some((chain) => set.name.startsWith(`${chain.name}-`)),
+  );
   const parts = [
     ...(isGateway ? [] : partsOf(state, layout.gatewayParts)),
     ...(hasTunnel ? [] : [...tunnelOf(state), ...partsOf(state, layout.tunnelParts)]),
   ];
-  const nft = [...withoutRepeats([...elements, ...exitObjects.nft]), ...goneChains, ...goneSets, ...parts];
+  const nft = [
+    ...withoutRepeats([...elements, ...exitObjects.nft]),
+    ...goneChains,
+    ...state.chains.filter(isOfGoneExit),
+    ...goneSets,
+    ...parts,
+  ];
   return [...exitObjects.host, ...addresses, ...nft, ...goneSent(state, exitIds)];
 }
 
@@ -83,7 +92,18 @@ const tunnelOf = ({ tunnel, rules }: OurState): HostObject[] => [...tunnelRules(
 
 /** Whether an exit that is served gives the address to packets. Two gateways must not have it, so pods do not keep it. */
 const isEgressAddress = ({ exitElements }: OurState, served: ReadonlySet<number>, address: Address) =>
-  exitElements.some(({ key, value }) => value === layout.addressHex(address) && served.has(layout.exitIdOfKey(key)));
+  exitElements.some(
+    ({ set, key }) =>
+      set === layout.setNames.lanes(familyOf(address)) &&
+      key.endsWith(layout.addressHex(address)) &&
+      served.has(layout.exitIdOfKey(key)),
+  );
+
+/** Whether a chain or set spreads an exit over its addresses that is not in use. */
+function isPartOfOthers(name: string, used: ReadonlySet<number | undefined>): boolean {
+  const id = layout.exitIdOfPart(name);
+  return id !== undefined && !used.has(id);
+}
 
 /** The named chains and sets that are there, in that order: chains before the sets that they look into. */
 const partsOf = (

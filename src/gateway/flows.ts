@@ -1,10 +1,11 @@
 import { type Address, contains } from '../base/address.ts';
+import { protocolOf } from '../base/port-range.ts';
 import type { Machine } from '../cni/machine.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Flow, Introduction } from '../datapath/host.ts';
 import { tunnelMac } from '../datapath/tunnel.ts';
-import { matchFor } from '../policy/match-for.ts';
+import { matchFor, type Packet } from '../policy/match-for.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 
 /**
@@ -70,15 +71,26 @@ async function followExit(
   isNotSteered: (to: Address) => boolean,
 ): Promise<void> {
   for (const { addresses, matches, subnets } of store.list().filter((record) => uses(record, name))) {
-    /** Whether the pod's program sends it to the exit; the destination is the one after DNAT. */
-    const isBy = ({ replySource: to }: Flow) =>
-      matchFor(matches, to)?.exit === name && !isNotSteered(to) && !subnets.some((subnet) => contains(subnet, to));
+    /** Whether the pod's program sends it to the exit. */
+    const isBy = (flow: Flow) => {
+      const packet = packetOf(flow);
+      const { destination: to } = packet;
+      return (
+        matchFor(matches, packet)?.exit === name && !isNotSteered(to) && !subnets.some((subnet) => contains(subnet, to))
+      );
+    };
     for (const address of addresses) {
       const flows = (await host.listFlows(address)).filter((flow) => flow.established === true && isBy(flow));
       if (introduction.ends === undefined) await forget(host, address, isBy, flows);
       if (flows.length > 0) await host.primeFlows(introduction, flows);
     }
   }
+}
+
+/** What the pod sends, as its program sees it: after DNAT. */
+function packetOf({ family, protocol: number, replySource: destination, replySourcePort: port }: Flow): Packet {
+  const protocol = protocolOf(number, family);
+  return { destination, ...(protocol && { protocol }), ...(port !== undefined && { port }) };
 }
 
 const uses = ({ matches }: AttachmentRecord, name: string): boolean => matches.some(({ exit }) => exit === name);

@@ -11,8 +11,9 @@ import type {
   Introduction,
   LinkAddress,
   Observed,
+  RouteTaken,
 } from '../datapath/host.ts';
-import { nodeSets, podSets, servedMap } from '../datapath/layout.ts';
+import { podSets, servedMap } from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
 import type { HostObject, Link, PolicyRule } from '../datapath/objects.ts';
 import { planOf } from '../datapath/operations.ts';
@@ -97,6 +98,14 @@ export class LinuxHost implements Host, Disposable {
     return route?.type === 'unicast' && route.via === undefined;
   }
 
+  async routeTo(address: Address, mark?: number): Promise<RouteTaken | undefined> {
+    const route = await lookupRoute(this.#route, address, mark);
+    if (route === undefined) return undefined;
+    const { type, deviceIndex, via, source } = route;
+    const device = deviceIndex === undefined ? undefined : (await this.readLink(deviceIndex))?.name;
+    return { type, ...(device && { device }), ...(via && { via }), ...(source && { source }) };
+  }
+
   async listForeignRules(): Promise<readonly PolicyRule[]> {
     const rules: PolicyRule[] = [];
     for (const family of families) {
@@ -168,10 +177,10 @@ export class LinuxHost implements Host, Disposable {
   }
 
   async apply(changes: readonly Change[], generation: number): Promise<boolean> {
-    const { before, transaction, after } = planOf(changes);
+    const { before, transaction, sets, after } = planOf(changes);
     await applyOutside(this.#route, before);
     try {
-      await runTransaction(this.#netfilter, transaction, generation, nodeSets);
+      await runTransaction(this.#netfilter, transaction, generation, sets);
     } catch (error) {
       if (isKernelError(error, 'ERESTART')) return false;
       throw error;

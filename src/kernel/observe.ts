@@ -47,6 +47,7 @@ export async function observeTable(socket: NetlinkSocket, needs: Needs, contents
       const id = layout.exitIdOfKey(key);
       return exitIds.has(id) || (id === layout.replyId && gateway !== undefined);
     }),
+    ...(await listSlots(socket, sets)),
     ...served,
     ...(attachment ? await findPods(socket, attachment.addresses) : []),
   ];
@@ -57,11 +58,16 @@ function namesOf({ exits, tunnel, gateway, attachment }: Needs): [ReadonlySet<st
   const parts = [...(tunnel ? [layout.tunnelParts] : []), ...(gateway ? [layout.gatewayParts] : [])];
   const chains = [
     ...baseChains,
-    ...exits.map(({ id }) => layout.chainNames.exit(id)),
+    ...exits.flatMap(({ id }) => [layout.chainNames.exit(id), layout.chainNames.exitSnat(id)]),
     ...parts.flatMap(({ chains }): readonly string[] => chains),
     ...(attachment ? [attachment.program] : []),
   ];
-  return [new Set(chains), new Set([...baseSets, ...parts.flatMap(({ sets }): readonly string[] => sets)])];
+  const sets = [
+    ...baseSets,
+    ...exits.flatMap(({ id }) => layout.addressMaps(id).map(({ name }) => name)),
+    ...parts.flatMap(({ sets }): readonly string[] => sets),
+  ];
+  return [new Set(chains), new Set(sets)];
 }
 
 /** What is there of what exits need in the table of the family netdev; nothing is looked for when there is no exit. */
@@ -87,7 +93,7 @@ const baseChains: readonly string[] = [
 ];
 
 const baseSets: readonly string[] = [
-  ...[layout.ownSet, layout.tunnelsSet, layout.fallbackSet].map(({ name }) => name),
+  ...[layout.ownSet, layout.tunnelsSet, layout.fallbackSet, layout.spreadMap].map(({ name }) => name),
   ...families.flatMap((family) => [
     ...layout.podSets(family).map(({ name }) => name),
     layout.setNames.snat(family),
@@ -141,7 +147,17 @@ const elementOf = ({ counter: _, ...element }: ObservedElement): Element => elem
 export async function listExitElements(socket: NetlinkSocket): Promise<Element[]> {
   const sets = families.flatMap((family) => [layout.snatMap(family), layout.lanesSet(family)]);
   const elements: Element[] = [];
-  for (const set of [...sets, layout.tunnelsSet, layout.fallbackSet]) elements.push(...(await listSet(socket, set)));
+  for (const set of [...sets, layout.tunnelsSet, layout.fallbackSet, layout.spreadMap])
+    elements.push(...(await listSet(socket, set)));
+  return elements;
+}
+
+/** Which addresses the slots of exits have, in those of the sets that hold them. */
+async function listSlots(socket: NetlinkSocket, sets: readonly NftSet[]): Promise<Element[]> {
+  const elements: Element[] = [];
+  for (const set of sets) {
+    if (layout.exitIdOfPart(set.name) !== undefined) elements.push(...(await listSet(socket, set)));
+  }
   return elements;
 }
 

@@ -1,5 +1,5 @@
-import type { Family } from '../base/address.ts';
-import type { Verdict } from './expression.ts';
+import { addressFromBytes, type Family } from '../base/address.ts';
+import type { Expression, Hex, Verdict } from './expression.ts';
 import { header, hostHex, loadAddress, loadMark, loadMarkAndDevice, ofFamily, printMark } from './load.ts';
 import type { Statement } from './object.ts';
 
@@ -37,6 +37,40 @@ export const snatByMarkAndDevice = (of: Family, mask: number, map: string): Stat
     { name: 'nat', type: 'snat', family: of, addressRegister: 1 },
   ],
 });
+
+/**
+ * Gives the connection the source address that a map has for the source address, of which the mask leaves some low bits;
+ * none: the next rule. For a rule that has not spoken of the family before.
+ */
+export function snatBySource(of: Family, mask: number, map: string): Statement {
+  const { protocol, length } = header[of];
+  const bytes = maskHex(mask, length);
+  return {
+    text: `snat ${protocol} to ${protocol} saddr & ${addressFromBytes(Buffer.from(bytes, 'hex'))} map @${map}`,
+    expressions: [...ofFamily(of), loadAddress(of, 'saddr'), ...snatByMasked(of, bytes, map)],
+  };
+}
+
+/**
+ * Gives the connection the source address that a map has for the masked source port; none: the next rule. Of a protocol
+ * without ports the first two bytes of its header are taken: of ICMP type and code.
+ */
+export const snatBySourcePort = (of: Family, mask: number, map: string): Statement => ({
+  text: `snat ${header[of].protocol} to th sport & ${mask} map @${map}`,
+  expressions: [
+    { name: 'payload', base: 'transport', offset: 0, length: 2, dreg: 1 },
+    ...snatByMasked(of, maskHex(mask, 2), map),
+  ],
+});
+
+const maskHex = (mask: number, length: number): Hex => mask.toString(16).padStart(2 * length, '0');
+
+/** Masks register 1, and has a map say the source address for what is left of it. */
+const snatByMasked = (of: Family, mask: Hex, map: string): readonly Expression[] => [
+  { name: 'bitwise', sreg: 1, dreg: 1, length: mask.length / 2, mask, xor: '0'.repeat(mask.length) },
+  { name: 'lookup', set: map, sreg: 1, dreg: 1 },
+  { name: 'nat', type: 'snat', family: of, addressRegister: 1 },
+];
 
 /**
  * Gives the connection the source address that it has, so that no later rule gives it another. For a rule that has not

@@ -30,8 +30,13 @@ export type Expression =
       readonly length: number;
       readonly sreg: number;
     }
-  | { readonly name: 'ct'; readonly key: 'direction' | 'state'; readonly dreg: number }
-  | { readonly name: 'ct'; readonly key: 'dst_ip' | 'dst_ip6'; readonly direction: 'reply'; readonly dreg: number }
+  | { readonly name: 'ct'; readonly key: 'direction' | 'state' | 'protocol'; readonly dreg: number }
+  | {
+      readonly name: 'ct';
+      readonly key: 'dst_ip' | 'dst_ip6' | 'proto_src';
+      readonly direction: 'reply';
+      readonly dreg: number;
+    }
   | { readonly name: 'rt'; readonly key: 'tcpmss'; readonly dreg: number }
   | {
       readonly name: 'fib';

@@ -2,66 +2,85 @@ import {
   type Address,
   addressBytes,
   addressFromBytes,
-  type Family,
   familyOf,
-  type Prefix,
   prefixAddress,
   prefixLength,
 } from '../base/address.ts';
+import { dataTypes } from './object.ts';
 
-/** All addresses from `first` to `last`, both included, as unsigned numbers. */
+/** What there can be ranges of, in the order in which we sort them. */
+const rangeTypes = ['ipv4_addr', 'ipv6_addr', 'inet_service'] as const;
+
+/** All addresses or ports from `first` to `last`, both included, as unsigned numbers. */
 export interface Range {
-  readonly family: Family;
+  readonly type: (typeof rangeTypes)[number];
   readonly first: bigint;
   readonly last: bigint;
 }
 
-/** How many bits an address has: 32 or 128. */
-export const addressBits = (family: Family): number => (family === 4 ? 32 : 128);
+/** How many numbers there are of a type: one more than the last. */
+export const sizeOf = (type: Range['type']): bigint => 1n << BigInt(8 * dataTypes[type].length);
 
-/** The addresses of prefixes as ranges: sorted, IPv4 first, with overlapping and adjacent ones made one. */
-export const mergePrefixes = (prefixes: readonly Prefix[]): readonly Range[] =>
-  mergeRanges(prefixes.map(rangeOfPrefix));
+/** The type of the numbers that have so many bytes. */
+export const rangeTypeOf = (length: number): Range['type'] =>
+  rangeTypes.find((type) => dataTypes[type].length === length) ?? 'ipv4_addr';
 
-/** Ranges with the same addresses: sorted, IPv4 first, with overlapping and adjacent ones made one. */
+/**
+ * Canonical prefixes, ports (`80`) and ranges of ports (`5060-5061`) as ranges: sorted, IPv4 first, with overlapping
+ * and adjacent ones made one.
+ */
+export const mergeIntervals = (intervals: readonly string[]): readonly Range[] => mergeRanges(intervals.map(rangeOf));
+
+/** Ranges that hold the same: sorted, IPv4 first, with overlapping and adjacent ones made one. */
 export function mergeRanges(ranges: readonly Range[]): readonly Range[] {
   const merged: Range[] = [];
-  for (const range of ranges.toSorted(byFirstAddress)) {
+  for (const range of ranges.toSorted(byFirst)) {
     const before = merged.at(-1);
-    if (before === undefined || before.family !== range.family || before.last + 1n < range.first) merged.push(range);
+    if (before === undefined || before.type !== range.type || before.last + 1n < range.first) merged.push(range);
     else if (range.last > before.last) merged[merged.length - 1] = { ...before, last: range.last };
   }
   return merged;
 }
 
-/** A range as nft prints it: `10.0.0.7`, `10.0.0.0/16`, or `10.0.0.0-10.1.0.255` when it is no prefix. */
-export function printRange(range: Range): string {
-  const first = addressOf(range.family, range.first);
-  const size = range.last - range.first + 1n;
-  if (size === 1n) return first;
-  const isPrefix = (size & (size - 1n)) === 0n && range.first % size === 0n;
-  if (!isPrefix) return `${first}-${addressOf(range.family, range.last)}`;
+/**
+ * A range as nft prints it: `10.0.0.7`, `10.0.0.0/16`, or `10.0.0.0-10.1.0.255` when it is no prefix; ports as `80` or
+ * `5060-5061`.
+ */
+export function printRange({ type, first, last }: Range): string {
+  const size = last - first + 1n;
+  if (size === 1n) return printNumber(type, first);
+  const isPrefix = type !== 'inet_service' && (size & (size - 1n)) === 0n && first % size === 0n;
+  if (!isPrefix) return `${printNumber(type, first)}-${printNumber(type, last)}`;
   const hostBits = size.toString(2).length - 1;
-  return `${first}/${addressBits(range.family) - hostBits}`;
+  return `${printNumber(type, first)}/${8 * dataTypes[type].length - hostBits}`;
 }
 
-function byFirstAddress(a: Range, b: Range): number {
-  if (a.family !== b.family) return a.family - b.family;
+function byFirst(a: Range, b: Range): number {
+  if (a.type !== b.type) return rangeTypes.indexOf(a.type) - rangeTypes.indexOf(b.type);
   return a.first < b.first ? -1 : Number(a.first > b.first);
 }
 
-function rangeOfPrefix(prefix: Prefix): Range {
-  const family = familyOf(prefix);
+const rangeOf = (interval: string): Range =>
+  interval.includes('/') ? rangeOfPrefix(interval) : rangeOfPorts(interval);
+
+function rangeOfPrefix(prefix: string): Range {
+  const type = familyOf(prefix) === 4 ? 'ipv4_addr' : 'ipv6_addr';
   const first = numberOf(prefixAddress(prefix));
-  const size = 1n << BigInt(addressBits(family) - prefixLength(prefix));
-  return { family, first, last: first + size - 1n };
+  const size = sizeOf(type) >> BigInt(prefixLength(prefix));
+  return { type, first, last: first + size - 1n };
+}
+
+function rangeOfPorts(ports: string): Range {
+  const [first = '', last = first] = ports.split('-');
+  return { type: 'inet_service', first: BigInt(first), last: BigInt(last) };
 }
 
 const numberOf = (address: Address): bigint =>
   addressBytes(address).reduce((number, byte) => (number << 8n) | BigInt(byte), 0n);
 
-function addressOf(family: Family, number: bigint): Address {
-  const length = addressBits(family) / 8;
+function printNumber(type: Range['type'], number: bigint): string {
+  if (type === 'inet_service') return String(number);
+  const { length } = dataTypes[type];
   return addressFromBytes(
     Uint8Array.from({ length }, (_, i) => Number((number >> BigInt(8 * (length - 1 - i))) & 0xffn)),
   );

@@ -4,6 +4,7 @@ import type { Expression, Hex, Verdict } from './expression.ts';
 export const dataTypes = {
   ipv4_addr: { number: 7, length: 4, order: 'big' },
   ipv6_addr: { number: 8, length: 16, order: 'big' },
+  inet_service: { number: 13, length: 2, order: 'big' },
   mark: { number: 19, length: 4, order: 'host' },
   fib_addrtype: { number: 38, length: 4, order: 'host' },
   ifname: { number: 41, length: 16, order: 'host' },
@@ -56,8 +57,9 @@ export interface Chain extends InTable {
 }
 
 /**
- * A set, or with `value` a map. `intervals` is the fixed content of an interval set, as canonical prefixes that do not
- * overlap; other sets get their elements one by one.
+ * A set, or with `value` a map. `intervals` is the fixed content of an interval set: canonical prefixes, or for
+ * `inet_service` ports and ranges of ports (`80`, `5060-5061`), none of which overlap. Other sets get their elements one
+ * by one.
  */
 export interface NftSet extends InTable {
   readonly kind: 'set';

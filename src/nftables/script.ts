@@ -1,6 +1,6 @@
 import { addressFromBytes } from '../base/address.ts';
 import type { Hex, Verdict } from './expression.ts';
-import { mergePrefixes, printRange } from './interval.ts';
+import { mergeIntervals, printRange } from './interval.ts';
 import {
   type Chain,
   type DataType,
@@ -73,7 +73,7 @@ function printHook(base: Hook): string {
 
 function printDefinition({ key, value, counter, intervals }: NftSet): string {
   const type = `type ${key.join(' . ')}${value === undefined ? '' : ` : ${value}`};`;
-  const ranges = mergePrefixes(intervals ?? []).map(printRange);
+  const ranges = mergeIntervals(intervals ?? []).map(printRange);
   return [
     type,
     ...(counter ? ['counter;'] : []),
@@ -114,6 +114,7 @@ function printData(types: readonly (DataType | undefined)[], data: Hex): string 
 const printers: Readonly<Record<DataType, (bytes: Uint8Array) => string>> = {
   ipv4_addr: addressFromBytes,
   ipv6_addr: addressFromBytes,
+  inet_service: ([high = 0, low = 0]) => String(high * 256 + low),
   mark: (bytes) => `0x${hostNumber(bytes).toString(16).padStart(8, '0')}`,
   fib_addrtype: (bytes) => addressTypes[hostNumber(bytes)] ?? String(hostNumber(bytes)),
   ifname: (bytes) => `"${String.fromCharCode(...bytes.filter((byte) => byte !== 0))}"`,

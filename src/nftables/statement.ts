@@ -15,6 +15,7 @@ import type { Statement } from './object.ts';
 
 export * from './action.ts';
 export { deviceHex, hostHex } from './load.ts';
+export * from './protocol.ts';
 
 /**
  * The sentences that our rules are made of. Each gives both sides of one fact: the words that nft 1.0.6 prints, and the
@@ -125,57 +126,6 @@ export const leavesBy = (device: string): Statement => ({
   expressions: metaIs('oifname', deviceHex(device)),
 });
 
-/** The packet is not of the family's ICMP: neighbour discovery is, with IPv6. */
-export const isNotProtocol = (of: Family): Statement => ({
-  text: `meta l4proto != ${icmp[of].name}`,
-  expressions: metaIs('l4proto', icmp[of].number, 'neq'),
-});
-
-/** IPPROTO_ICMP, IPPROTO_ICMPV6 */
-const icmp = { 4: { name: 'icmp', number: '01' }, 6: { name: 'ipv6-icmp', number: '3a' } } as const;
-
-/** A datagram of UDP for the port, 1 to 65535. */
-export const udpDestinationPort = (port: number): Statement => ({
-  text: `udp dport ${port}`,
-  expressions: [
-    ...metaIs('l4proto', udp),
-    { name: 'payload', base: 'transport', offset: 2, length: 2, dreg: 1 },
-    { name: 'cmp', op: 'eq', sreg: 1, data: port.toString(16).padStart(4, '0') },
-  ],
-});
-
-/** IPPROTO_UDP, IPPROTO_TCP */
-const udp = '11';
-const tcp = '06';
-
-/** The packet opens a TCP connection, from either side: of SYN and RST it has SYN alone. */
-export const isSyn: Statement = {
-  text: 'tcp flags syn / syn,rst',
-  expressions: [
-    ...metaIs('l4proto', tcp),
-    { name: 'payload', base: 'transport', offset: 13, length: 1, dreg: 1 },
-    { name: 'bitwise', sreg: 1, dreg: 1, length: 1, mask: '06', xor: '00' },
-    { name: 'cmp', op: 'eq', sreg: 1, data: '02' },
-  ],
-};
-
-/** NF_CT_STATE_BIT(IP_CT_NEW) of linux/netfilter/nf_conntrack_common.h. */
-const newConnection = 8;
-
-/** A TCP packet of a connection that conntrack does not know, and that did not begin with it. */
-export const isMidStream: Statement = {
-  text: 'ct state new tcp flags ! syn',
-  expressions: [
-    { name: 'ct', key: 'state', dreg: 1 },
-    { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(newConnection), xor: hostHex(0) },
-    { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) },
-    ...metaIs('l4proto', tcp),
-    { name: 'payload', base: 'transport', offset: 13, length: 1, dreg: 1 },
-    { name: 'bitwise', sreg: 1, dreg: 1, length: 1, mask: '02', xor: '00' },
-    { name: 'cmp', op: 'eq', sreg: 1, data: '00' },
-  ],
-};
-
 /** The verdict that a map has for the whole mark; none: the next rule. */
 export const markVerdict = (map: string): Statement => ({
   text: `meta mark vmap @${map}`,
@@ -183,6 +133,12 @@ export const markVerdict = (map: string): Statement => ({
     { name: 'meta', key: 'mark', dreg: 1 },
     { name: 'lookup', set: map, sreg: 1, dreg: 0 },
   ],
+});
+
+/** The verdict that a map of `mark . ifname` has for masked mark and outgoing interface together; none: the next rule. */
+export const markDeviceVerdict = (mask: number, map: string): Statement => ({
+  text: `meta mark & ${printMark(mask)} . oifname vmap @${map}`,
+  expressions: [...loadMarkAndDevice(mask), { name: 'lookup', set: map, sreg: 1, dreg: 0 }],
 });
 
 /** The masked mark is in a set. */

@@ -1,4 +1,12 @@
-import { addressBytes, familyOf, type Prefix, prefixAddress, prefixLength } from '../base/address.ts';
+import {
+  addressBytes,
+  addressFromBytes,
+  families,
+  familyOf,
+  type Prefix,
+  prefixAddress,
+  prefixLength,
+} from '../base/address.ts';
 
 /**
  * The same addresses as a set for nftables wants them: IPv4 before IPv6, ascending, no prefix twice or inside another.
@@ -23,18 +31,48 @@ interface Bits {
 }
 
 /** Whether ranges hold every address of a prefix between them. */
-export function cover(ranges: readonly Prefix[], prefix: Prefix): boolean {
-  return isCovered(
-    toBits(prefix).sortKey,
-    ranges.map((range) => toBits(range).sortKey),
-  );
+export const cover = (ranges: readonly Prefix[], prefix: Prefix): boolean => coverAll(ranges, [prefix]);
+
+/** Whether ranges hold every address of all prefixes between them. */
+export const coverAll = (ranges: readonly Prefix[], prefixes: readonly Prefix[]): boolean =>
+  firstWithout(prefixes, ranges) === undefined;
+
+/** The first of {@link without}, before the others are known. */
+export function firstWithout(prefixes: readonly Prefix[], ranges: readonly Prefix[]): Prefix | undefined {
+  const { value } = left(prefixes, ranges).next();
+  return value === undefined ? undefined : fromSortKey(value);
 }
 
-/** The same for texts of bits: one that begins another holds it. */
-function isCovered(bits: string, ranges: readonly string[]): boolean {
-  if (ranges.some((range) => bits.startsWith(range))) return true;
-  const inside = ranges.filter((range) => range.startsWith(bits));
-  return inside.length > 0 && isCovered(`${bits}0`, inside) && isCovered(`${bits}1`, inside);
+/** What is left of prefixes, none of them inside another, without ranges: sorted as by {@link withoutNested}. */
+export const without = (prefixes: readonly Prefix[], ranges: readonly Prefix[]): Prefix[] =>
+  Array.from(left(prefixes, ranges), fromSortKey);
+
+function* left(prefixes: readonly Prefix[], ranges: readonly Prefix[]): Generator<string, undefined> {
+  const [texts, taken] = [sortKeys(prefixes), sortKeys(ranges)];
+  for (const family of families) yield* remainder(`${family}`, texts, taken);
+}
+
+/**
+ * The same for texts of bits, as far as they begin with `bits`: a text that begins another holds it. What is partly
+ * taken is halved, so each text is looked at once for each of its bits, however many there are.
+ */
+function* remainder(bits: string, texts: readonly string[], taken: readonly string[]): Generator<string, undefined> {
+  const within = (all: readonly string[]) => all.filter((text) => text.startsWith(bits));
+  const [inside, outside] = [within(texts), within(taken)];
+  if (inside.length === 0 || outside.includes(bits)) return;
+  if (outside.length === 0) return yield* inside;
+  const parts = inside.includes(bits) ? [`${bits}0`, `${bits}1`] : inside;
+  yield* remainder(`${bits}0`, parts, outside);
+  yield* remainder(`${bits}1`, parts, outside);
+}
+
+const sortKeys = (prefixes: readonly Prefix[]): string[] => prefixes.map((prefix) => toBits(prefix).sortKey);
+
+function fromSortKey(sortKey: string): Prefix {
+  const [length, size] = [sortKey.length - 1, sortKey.startsWith('4') ? 4 : 16];
+  const bits = sortKey.slice(1).padEnd(8 * size, '0');
+  const bytes = Uint8Array.from({ length: size }, (_, i) => Number.parseInt(bits.slice(8 * i, 8 * i + 8), 2));
+  return `${addressFromBytes(bytes)}/${length}`;
 }
 
 function toBits(prefix: Prefix): Bits {

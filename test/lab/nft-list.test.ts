@@ -16,6 +16,7 @@ const rich = egressEntry({
     { name: 'c', namespaces: ['default'], destinations: ['192.0.2.1/32'], exit: 'drop' },
     { name: 'd', namespaces: ['default'], destinations: ['192.0.2.0/24'], exit: 'node' },
     { name: 'e', namespaces: ['default'], exit: 'partners', priority: -1 },
+    { name: 'f', namespaces: ['default'], ports: ['icmp', 'tcp:25', 'udp:1-9', 'sctp'], exit: 'drop' },
   ],
 });
 

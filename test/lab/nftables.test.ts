@@ -14,7 +14,7 @@ import {
   tableExists,
 } from '../../src/kernel/nftables/read.ts';
 import { canHook, readGeneration, runTransaction } from '../../src/kernel/nftables/transaction.ts';
-import { mergePrefixes, printRange } from '../../src/nftables/interval.ts';
+import { mergeIntervals, printRange } from '../../src/nftables/interval.ts';
 import type { Chain, Element, NftObject, NftSet, Operation, Rule } from '../../src/nftables/object.ts';
 import { printRule, printScript } from '../../src/nftables/script.ts';
 import { sameRule, sameSet } from '../support/same.ts';
@@ -243,7 +243,7 @@ function defineTests(): void {
         ['-f', '-'],
         `table inet cni-egress {
           set timed { type ipv4_addr; flags timeout; }
-          set ports { type inet_service; }
+          set protocols { type inet_proto; }
           chain strict { type filter hook input priority 0; policy drop; }
         }\n`,
       );
@@ -336,7 +336,7 @@ async function assertSets(socket: NetlinkSocket): Promise<void> {
   );
   assert.ok(wanted.every((set, i) => observed[i] && sameSet(set, observed[i])));
   for (const set of intervalSets) {
-    assert.deepEqual(await readIntervals(socket, set), mergePrefixes(set.intervals ?? []).map(printRange));
+    assert.deepEqual(await readIntervals(socket, set), mergeIntervals(set.intervals ?? []).map(printRange));
   }
   for (const set of plainSets) {
     const written = (Object.values(elements) as Element[]).filter((element) => element.set === set.name);

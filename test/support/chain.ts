@@ -24,6 +24,9 @@ export const policy = {
   policies: [{ name: 'partners', namespaces: ['default'], destinations: world.outside, exit: 'partners' }],
 } as const;
 
+/** What a chain entry declares to be told the annotations of pods. */
+export const capabilities = { 'io.kubernetes.cri.pod-annotations': true } as const;
+
 /** The chain entry of egress with everything in it; `changes` replaces keys of {@link policy}. */
 export const egressEntry = (changes: Json = {}): Json => ({ type: 'egress', ...policy, ...changes });
 

@@ -128,7 +128,8 @@ export class LabNode {
 
   /** Runs a command of cnitool on a network of the node. */
   cnitool(command: 'add' | 'del' | 'check' | 'gc' | 'status', pod: Pod, network = 'cluster'): Promise<Outcome> {
-    const env = { PATH: process.env.PATH ?? '', CNI_PATH: cniPath, CNI_ARGS: pod.args, CNI_IFNAME: pod.interface };
+    const own = { CNI_ARGS: pod.args, CNI_IFNAME: pod.interface, CAP_ARGS: JSON.stringify(pod.runtimeConfig) };
+    const env = { PATH: process.env.PATH ?? '', CNI_PATH: cniPath, ...own };
     return this.machine.run([tool('cnitool'), command, network, pod.network.path], { env });
   }
 

@@ -50,8 +50,9 @@ function environment(command: CniCommand, pod: Pod | undefined): Readonly<Record
 
 function request(node: LabNode, { network: name = 'cluster', pod, config }: Call): Json {
   const { cniVersion, egress } = node.network(name);
+  const runtimeConfig = pod?.annotations && pod.runtimeConfig;
   const prevResult = pod?.result === undefined ? undefined : { ...pod.result, cniVersion };
-  return present({ ...egress, name, cniVersion, prevResult, ...config });
+  return present({ ...egress, name, cniVersion, runtimeConfig, prevResult, ...config });
 }
 
 function present<T>(all: Readonly<Record<string, T | undefined>>): Record<string, T> {

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import type { Json } from './chain.ts';
 import type { Namespace } from './namespace.ts';
 import type { Daemon, Outcome } from './run.ts';
 import { program, tool } from './tools.ts';
@@ -34,6 +35,8 @@ export class Pod {
   readonly uid = randomUUID();
   readonly interface = 'eth0';
   readonly #wanted: string | undefined;
+  /** Of the pod's manifest: key → value. The runtime passes them to plugins that declare {@link capabilities}. */
+  annotations: Readonly<Record<string, string>> | undefined;
   /** What the last ADD answered, which is `prevResult` of everything after it. */
   result: CniResult | undefined;
 
@@ -42,6 +45,11 @@ export class Pod {
     this.name = name;
     this.namespace = namespace;
     this.#wanted = wanted;
+  }
+
+  /** What a runtime knows of the pod beside CNI_ARGS. */
+  get runtimeConfig(): Json {
+    return this.annotations === undefined ? {} : { 'io.kubernetes.cri.pod-annotations': this.annotations };
   }
 
   /** As cnitool makes it from the path of the network namespace. */

@@ -62,6 +62,7 @@ export const ctAttributes = {
     choice([
       ['state', 0],
       ['direction', 1],
+      ['protocol', 10],
     ]),
   ],
   dreg: [1, be32],
@@ -72,6 +73,7 @@ export const ctTupleAttributes = {
   key: [
     2,
     choice([
+      ['proto_src', 11],
       ['dst_ip', 20],
       ['dst_ip6', 22],
     ]),

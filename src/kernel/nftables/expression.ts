@@ -54,11 +54,7 @@ const codecs: { readonly [N in Expression['name']]: Codec<Named<N>> } = {
     plain('exthdr', exthdrAttributes, { op: 'ipv6', flags: 0 }),
     plain('exthdr', tcpOptionAttributes, { op: 'tcpopt' }),
   ),
-  ct: either(
-    ({ key }) => key === 'direction' || key === 'state',
-    plain('ct', ctAttributes),
-    plain('ct', ctTupleAttributes),
-  ),
+  ct: either((expression) => !('direction' in expression), plain('ct', ctAttributes), plain('ct', ctTupleAttributes)),
   rt: plain('rt', rtAttributes),
   byteorder: plain('byteorder', byteorderAttributes),
   fib: plain('fib', fibAttributes),

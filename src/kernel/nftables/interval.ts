@@ -1,6 +1,6 @@
-import type { Prefix } from '../../base/address.ts';
 import type { Hex } from '../../nftables/expression.ts';
-import { addressBits, mergePrefixes, mergeRanges, type Range } from '../../nftables/interval.ts';
+import { mergeIntervals, mergeRanges, type Range, rangeTypeOf, sizeOf } from '../../nftables/interval.ts';
+import { dataTypes } from '../../nftables/object.ts';
 import { decode, encode } from '../netlink/wire.ts';
 import { elementAttributes } from './attributes.ts';
 import { openInterval } from './userdata.ts';
@@ -8,18 +8,18 @@ import { openInterval } from './userdata.ts';
 /** NFT_SET_ELEM_INTERVAL_END */
 const intervalEnd = 1;
 
-/** A limit between addresses that are in the set and such as are not. */
+/** A limit between addresses, or ports, that are in the set and such as are not. */
 interface Limit {
   readonly key: Hex;
   readonly isEnd: boolean;
 }
 
 /**
- * The elements of an interval set as nft writes them: for each range its first address, and as an end the first
- * address behind it, unless there is none. A set that does not begin with the address 0 begins with an end there.
+ * The elements of an interval set as nft writes them: for each range its first address or port, and as an end
+ * the first behind it, unless there is none. A set that does not begin with the number 0 begins with an end there.
  */
-export function encodeIntervals(prefixes: readonly Prefix[]): readonly Buffer[] {
-  const ranges = mergePrefixes(prefixes);
+export function encodeIntervals(intervals: readonly string[]): readonly Buffer[] {
+  const ranges = mergeIntervals(intervals);
   const [lowest] = ranges;
   const leading = lowest === undefined || lowest.first === 0n ? [] : [encodeEnd({ ...lowest, last: -1n })];
   return [...leading, ...ranges.flatMap(encodeRange)];
@@ -27,7 +27,7 @@ export function encodeIntervals(prefixes: readonly Prefix[]): readonly Buffer[] 
 
 function encodeRange(range: Range): readonly Buffer[] {
   const key = keyOf(range, range.first);
-  const isOpen = range.last + 1n === 1n << BigInt(addressBits(range.family));
+  const isOpen = range.last + 1n === sizeOf(range.type);
   return isOpen
     ? [encode(elementAttributes, { key, userdata: openInterval() })]
     : [encode(elementAttributes, { key }), encodeEnd(range)];
@@ -36,11 +36,11 @@ function encodeRange(range: Range): readonly Buffer[] {
 const encodeEnd = (range: Range): Buffer =>
   encode(elementAttributes, { flags: intervalEnd, key: keyOf(range, range.last + 1n) });
 
-const keyOf = ({ family }: Range, number: bigint): Hex => number.toString(16).padStart(addressBits(family) / 4, '0');
+const keyOf = ({ type }: Range, number: bigint): Hex => number.toString(16).padStart(2 * dataTypes[type].length, '0');
 
 /** The ranges of an interval set, from its elements in any order. A start that no limit follows is open to the end. */
 export function decodeIntervals(elements: readonly Buffer[]): readonly Range[] {
-  const limits = elements.map(decodeLimit).sort(byAddress);
+  const limits = elements.map(decodeLimit).sort(byKey);
   return mergeRanges(limits.flatMap((limit, i) => (limit.isEnd ? [] : [rangeBetween(limit, limits[i + 1])])));
 }
 
@@ -50,13 +50,13 @@ function decodeLimit(element: Buffer): Limit {
 }
 
 /** Where one range ends and the next begins, the end is first. */
-function byAddress(a: Limit, b: Limit): number {
+function byKey(a: Limit, b: Limit): number {
   if (a.key === b.key) return Number(b.isEnd) - Number(a.isEnd);
   return a.key < b.key ? -1 : 1;
 }
 
 function rangeBetween(start: Limit, next: Limit | undefined): Range {
-  const family = start.key.length === 8 ? 4 : 6;
-  const behind = next === undefined ? 1n << BigInt(addressBits(family)) : BigInt(`0x${next.key}`);
-  return { family, first: BigInt(`0x${start.key}`), last: behind - 1n };
+  const type = rangeTypeOf(start.key.length / 2);
+  const behind = next === undefined ? sizeOf(type) : BigInt(`0x${next.key}`);
+  return { type, first: BigInt(`0x${start.key}`), last: behind - 1n };
 }

@@ -18,7 +18,7 @@ export function encodeSet(set: NftSet, setId: SetId): Values<typeof setAttribute
     name,
     flags: (intervals ? setFlags.interval : 0) | (value ? setFlags.map : 0),
     keyType: key.reduce((number, type) => (number << bitsOfType) | dataTypes[type].number, 0),
-    keyLength: key.reduce((length, type) => length + padded(dataTypes[type].length), 0),
+    keyLength: keyLengthOf(key),
     ...(value && encodeValueType(value)),
     id: setId(name),
     userdata: encodeSetUserdata(set),
@@ -26,8 +26,12 @@ export function encodeSet(set: NftSet, setId: SetId): Values<typeof setAttribute
   };
 }
 
-/** The parts of a key lie in registers of 4 bytes. */
-const padded = (length: number) => (length + 3) & ~3;
+/** The parts of a concatenation lie in registers of 4 bytes. */
+function keyLengthOf(key: readonly DataType[]): number {
+  const lengths = key.map((type) => dataTypes[type].length);
+  const inRegisters = lengths.map((length) => (length + 3) & ~3);
+  return (lengths.length > 1 ? inRegisters : lengths).reduce((sum, length) => sum + length, 0);
+}
 
 const encodeValueType = (value: DataType | 'verdict') =>
   value === 'verdict'

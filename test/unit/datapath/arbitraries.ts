@@ -128,6 +128,8 @@ export interface Situation {
   readonly attachments: readonly SteeredAttachment[];
 }
 
+const numbered = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
+
 const anyExit = (id: number): fc.Arbitrary<ResolvedExit> =>
   fc
     .record({
@@ -137,19 +139,22 @@ const anyExit = (id: number): fc.Arbitrary<ResolvedExit> =>
       hasNetworks: fc.boolean(),
       onUnavailable: maybe(fc.constant('node' as const)),
       gateway: maybe(fc.constantFrom(...tunnel.peers)),
+      counts: fc.tuple(fc.constantFrom(1, 2, 3), fc.constantFrom(1, 2)),
+      addressPerFlow: maybe(fc.constant(true as const)),
     })
-    .map(({ device, isDual, via, hasNetworks, onUnavailable, gateway }) => ({
+    .map(({ device, isDual, via, hasNetworks, onUnavailable, gateway, counts, addressPerFlow }) => ({
       name: `exit${id}`,
       id,
       device: gateway === undefined ? device : tunnelDevice,
       ...(gateway && { gateway }),
       ...(onUnavailable && { onUnavailable }),
+      ...(addressPerFlow && { addressPerFlow }),
       ways: [
         {
-          ...{ family: 4 as const, addresses: [`192.0.2.${id + 10}`] },
+          ...{ family: 4 as const, addresses: numbered(counts[0]).map((i) => `192.0.2.${10 * i + id}`) },
           ...(!gateway && via && { via, ...(hasNetworks && { networks: ['192.0.2.0/24'] }) }),
         },
-        ...(isDual ? [{ family: 6 as const, addresses: [`2001:db8::${id}`] }] : []),
+        ...(isDual ? [{ family: 6 as const, addresses: numbered(counts[1]).map((i) => `2001:db8::${i}:${id}`) }] : []),
       ],
     }));
 

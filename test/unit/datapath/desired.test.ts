@@ -8,6 +8,7 @@ import { difference, keyOf } from '../../../src/datapath/difference.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
 import { needsOf } from '../../../src/datapath/needs.ts';
 import { printChanges } from '../../../src/datapath/print.ts';
+import { slotsOf } from '../../../src/datapath/spread.ts';
 import type { Match } from '../../../src/policy/match.ts';
 import { FakeKernel } from '../support/fake-kernel.ts';
 import { anySituation } from './arbitraries.ts';
@@ -140,6 +141,124 @@ describe('an exit', () => {
       ways: [{ family: 4, addresses: ['192.0.2.50'] }],
     });
     assert.match(lines(text, /route/)[0] ?? '', /^ip route replace default via inet6 fe80::\S+ dev egress0 onlink /);
+  });
+});
+
+describe('an exit with several addresses', () => {
+  const four = ['192.0.2.1', '192.0.2.2', '192.0.2.3'];
+  const six = ['2001:db8::1', '2001:db8::2'];
+  const exit = (changes: Partial<ResolvedExit> = {}): ResolvedExit => ({
+    ...{ name: 'special', id: 11, device: 'eth1' },
+    ways: [
+      { family: 4, addresses: four },
+      { family: 6, addresses: six },
+    ],
+    ...changes,
+  });
+  const on = (one: ResolvedExit): NodeState => ({ ...node, tunnel, exits: [one] });
+  const steered = attachment({ matches: everywhere('special') });
+  const slotElement = / element .* exit-11-(slots|flows)/;
+  const linesOf = (one: ResolvedExit) => commandsOn(on(one), steered).split('\n');
+  const own = (one: ResolvedExit) =>
+    linesOf(one).filter((line) => /exit-11-|element .* (snat|lanes|spread)/.test(line) && !slotElement.test(line));
+
+  test('has a chain of its own that gives each pod the address of its slot', () => {
+    assert.deepEqual(own(exit()), [
+      'add map inet cni-egress exit-11-slots4 { type ipv4_addr : ipv4_addr; }',
+      ...four.map((address) => `add element inet cni-egress lanes4 { 0x0000000b . "eth1" . ${address} }`),
+      'add map inet cni-egress exit-11-slots6 { type ipv6_addr : ipv6_addr; }',
+      ...six.map((address) => `add element inet cni-egress lanes6 { 0x0000000b . "eth1" . ${address} }`),
+      'add chain inet cni-egress exit-11-snat',
+      'add rule inet cni-egress exit-11-snat snat ip to ip saddr & 0.0.0.63 map @exit-11-slots4',
+      'add rule inet cni-egress exit-11-snat snat ip6 to ip6 saddr & ::3f map @exit-11-slots6',
+      'add element inet cni-egress spread { 0x0000000b . "eth1" : jump exit-11-snat }',
+    ]);
+    const slots = slotsOf(four).map(
+      (address, slot) => `add element inet cni-egress exit-11-slots4 { 0.0.0.${slot} : ${address} }`,
+    );
+    assert.deepEqual(
+      linesOf(exit()).filter((line) => line.includes('element inet cni-egress exit-11-slots4')),
+      slots,
+    );
+  });
+
+  test('can give each connection the address of its source port', () => {
+    const perFlow = exit({ addressPerFlow: true });
+    assert.deepEqual(
+      own(perFlow).filter((line) => line.includes('exit-11-')),
+      [
+        'add map inet cni-egress exit-11-flows4 { type inet_service : ipv4_addr; }',
+        'add map inet cni-egress exit-11-flows6 { type inet_service : ipv6_addr; }',
+        'add chain inet cni-egress exit-11-snat',
+        'add rule inet cni-egress exit-11-snat snat ip to th sport & 63 map @exit-11-flows4',
+        'add rule inet cni-egress exit-11-snat snat ip6 to th sport & 63 map @exit-11-flows6',
+        'add element inet cni-egress spread { 0x0000000b . "eth1" : jump exit-11-snat }',
+      ],
+    );
+    const slots = slotsOf(six).map(
+      (address, slot) => `add element inet cni-egress exit-11-flows6 { ${slot} : ${address} }`,
+    );
+    assert.deepEqual(
+      linesOf(perFlow).filter((line) => line.includes('element inet cni-egress exit-11-flows6')),
+      slots,
+    );
+  });
+
+  test('of one family has the address of the other in the map of all exits', () => {
+    const ways = [
+      { family: 4, addresses: four.slice(0, 1) },
+      { family: 6, addresses: six },
+    ] as const;
+    assert.deepEqual(
+      own(exit({ ways })).filter((line) => /snat/.test(line)),
+      [
+        'add element inet cni-egress snat4 { 0x0000000b . "eth1" : 192.0.2.1 }',
+        'add chain inet cni-egress exit-11-snat',
+        'add rule inet cni-egress exit-11-snat snat ip6 to ip6 saddr & ::3f map @exit-11-slots6',
+        'add element inet cni-egress spread { 0x0000000b . "eth1" : jump exit-11-snat }',
+      ],
+    );
+  });
+
+  test('has nothing of all this on a node whose packets leave by a gateway', () => {
+    assert.deepEqual(own(exit({ device: 'egress0', gateway: '172.18.0.6' })), []);
+  });
+
+  test('becomes any other with the same id in one step, and nothing of the first is left', () => {
+    const anyWays = fc.record({
+      ways: fc
+        .tuple(fc.subarray(four, { minLength: 1 }), fc.subarray(six))
+        .map(([addresses, others]) => [
+          { family: 4 as const, addresses },
+          ...(others.length > 0 ? [{ family: 6 as const, addresses: others }] : []),
+        ]),
+      addressPerFlow: fc.constantFrom(undefined, true as const),
+      gateway: fc.constantFrom(undefined, '172.18.0.6'),
+    });
+    fc.assert(
+      fc.property(anyWays, anyWays, (first, second) => {
+        const [before, after] = [first, second].map(({ ways, addressPerFlow, gateway }) =>
+          exit({
+            ...{ ways, device: gateway ? 'egress0' : 'eth1' },
+            ...(addressPerFlow && { addressPerFlow }),
+            ...(gateway && { gateway }),
+          }),
+        );
+        assert.ok(before && after);
+        const [changed, fresh] = [new FakeKernel(), new FakeKernel()];
+        for (const [kernel, one] of [[changed, before] as const, [changed, after] as const, [fresh, after] as const]) {
+          const needs = { ...needsOf(on(one), steered), tunnel };
+          kernel.apply(difference(desired(on(one), needs), kernel.observe(on(one), needs, true)));
+        }
+        const ofExit = (kernel: FakeKernel) =>
+          kernel
+            .contents()
+            .map((object) => JSON.stringify(object))
+            .filter((text) => /exit-11|spread|snat|lanes/.test(text))
+            .toSorted();
+        assert.deepEqual(ofExit(changed), ofExit(fresh));
+      }),
+    );
   });
 });
 

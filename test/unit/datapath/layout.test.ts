@@ -3,10 +3,12 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
   addressHex,
+  addressMaps,
   chainNames,
   deviceOfKey,
   exitIdOfChain,
   exitIdOfKey,
+  exitIdOfPart,
   exitKey,
   isProgramChain,
   laneKey,
@@ -23,6 +25,9 @@ describe('the names and keys of an exit', () => {
     fc.assert(
       fc.property(anyId, fc.stringMatching(/^[a-z0-9.]{1,15}$/), (id, device) => {
         assert.equal(exitIdOfChain(chainNames.exit(id)), id);
+        for (const name of [chainNames.exitSnat(id), ...addressMaps(id).map(({ name }) => name)]) {
+          assert.deepEqual([exitIdOfPart(name), exitIdOfChain(name)], [id, undefined], name);
+        }
         assert.equal(exitIdOfKey(exitKey(id)), id);
         for (const key of [laneKey(id, device, '10.0.0.1'), sentKey(id, device)]) {
           assert.equal(exitIdOfKey(key), id);
@@ -43,6 +48,7 @@ describe('the names and keys of an exit', () => {
       'xexit-7',
     ]) {
       assert.ok(!exitIdOfChain(chain), chain);
+      assert.equal(exitIdOfPart(chain), undefined, chain);
     }
     assert.deepEqual([isProgramChain('program-5f1c'), isProgramChain('exit-7')], [true, false]);
   });

@@ -109,6 +109,16 @@ describe('a plan', () => {
   });
 });
 
+test('of what goes from nftables elements go first, then chains, then sets: who leads to others before them', () => {
+  const element = { kind: 'element', set: 'pods4', key: '0a000001' } as const;
+  assert.deepEqual(operations(remove(set), remove(chain), add({ ...set, name: 'other' }), remove(element)), [
+    'add set other',
+    'delete element pods4 0a000001',
+    'delete chain program-a',
+    'delete set ranges',
+  ]);
+});
+
 describe('what is in nftables already', () => {
   const changed = (desired: Chain | NftSet, observed: Chain | NftSet) =>
     operations(...difference([desired], [observed]));
@@ -147,8 +157,8 @@ describe('changes, printed,', () => {
         add(set),
       ]),
       `nft -f - <<'EOT'
-delete chain inet cni-egress program-a
 add set inet cni-egress ranges { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }
+delete chain inet cni-egress program-a
 EOT
 ip -6 rule del priority 702 nop
 ip route del default dev eth1 table 500007 metric 1024
@@ -175,6 +185,11 @@ ip address del 172.18.0.5/32 dev egress0 scope link
 ip link del egress0
 `,
     );
+  });
+
+  test('show the slots of an exit in words also when their map is there already', () => {
+    const slot = { kind: 'element', set: 'exit-7-flows4', key: '003f', value: 'ac120021' } as const;
+    assert.match(printChanges([add(slot)]), /^add element inet cni-egress exit-7-flows4 \{ 63 : 172\.18\.0\.33 \}$/m);
   });
 
   test('are no call of nft when nothing is to be done in nftables', () => {

@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import type { NodeState, SteeredAttachment } from '../../../src/datapath/attachment.ts';
 import { desired } from '../../../src/datapath/desired.ts';
 import { type Change, difference, keyOf } from '../../../src/datapath/difference.ts';
-import { sentKey, sentTable } from '../../../src/datapath/layout.ts';
+import type { ResolvedExit } from '../../../src/datapath/exit.ts';
+import { chainNames, sentKey, sentTable } from '../../../src/datapath/layout.ts';
 import { needsOf } from '../../../src/datapath/needs.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import { type Remembered, released } from '../../../src/datapath/release.ts';
@@ -150,6 +151,19 @@ describe('a release', () => {
     const tables = node.exits.map(({ id }) => node.routeTable + id);
     kernel.apply(remove(released(kernel.ourState(tables), [], known(node.exits))));
     requireExactly(kernel, node, [own]);
+  });
+
+  test('takes all that spreads an exit over its addresses, also when somebody deleted the chain of the exit', () => {
+    const spread: ResolvedExit = { ...backup, ways: [{ family: 4, addresses: ['172.19.0.5', '172.19.0.6'] }] };
+    const both = { ...node, exits: [partners, spread] };
+    const kernel = nodeWith({ node: both, attachments: [own, byBackup] });
+    const elements = kernel.podElements().filter(({ comment }) => comment === byBackup.mark);
+    const state = kernel.ourState([]);
+    const chains = state.chains.filter(({ name }) => name !== chainNames.exit(spread.id));
+    const gone = released({ ...state, chains }, elements, known(both.exits)).map(keyOf);
+    for (const name of ['chain exit-300-snat', 'set exit-300-slots4', `element spread ${sentKey(300, 'eth2')}`]) {
+      assert.ok(gone.includes(name), name);
+    }
   });
 
   test('takes a program that no element leads to any more', () => {

@@ -19,7 +19,7 @@ import { encodeOperation } from '../../../src/kernel/nftables/operation.ts';
 import { decodeSet, encodeSet } from '../../../src/kernel/nftables/set.ts';
 import { canHook, encodeBatch } from '../../../src/kernel/nftables/transaction.ts';
 import { decodeComment, encodeComment, encodeSetUserdata } from '../../../src/kernel/nftables/userdata.ts';
-import { mergePrefixes } from '../../../src/nftables/interval.ts';
+import { mergeIntervals } from '../../../src/nftables/interval.ts';
 import type { NftSet } from '../../../src/nftables/object.ts';
 import { printScript } from '../../../src/nftables/script.ts';
 import { counting, elements, everything, removal, sets } from '../nftables/sample.ts';
@@ -127,11 +127,11 @@ describe('a set', () => {
   test('has an empty key when it is none of ours', () => {
     const ours = encodeSet(sets.lanes4, setId);
     const timeout = 0x10;
-    const ipService = 13;
+    const ipProtocol = 12;
     assert.deepEqual(decodeSet({ ...ours, flags: timeout }).key, []);
-    assert.deepEqual(decodeSet({ ...ours, keyType: (19 << 6) | ipService }).key, []);
+    assert.deepEqual(decodeSet({ ...ours, keyType: (19 << 6) | ipProtocol }).key, []);
     assert.deepEqual(decodeSet({ ...ours, expression: { name: 'limit' } }).key, []);
-    assert.deepEqual(decodeSet({ ...encodeSet(sets.snat4, setId), dataType: ipService }).key, []);
+    assert.deepEqual(decodeSet({ ...encodeSet(sets.snat4, setId), dataType: ipProtocol }).key, []);
   });
 
   // nft add map inet cni-egress m { type ipv4_addr . mark : ipv4_addr; }
@@ -148,7 +148,7 @@ describe('a set', () => {
     assert.equal(newSet && attributesOf(setAttributes, newSet).name, 'cluster6');
     assert.ok(lists.length > 1);
     assert.equal(sent.flat().length, 1 + 2 * intervals.length);
-    assert.deepEqual(decodeIntervals(sent.flat()), mergePrefixes(intervals));
+    assert.deepEqual(decodeIntervals(sent.flat()), mergeIntervals(intervals));
   });
 });
 
@@ -163,14 +163,20 @@ describe('an interval set', () => {
         const shuffled = encodeIntervals(prefixes)
           .map((element) => ({ element, place: random.next().value ?? 0 }))
           .sort((a, b) => a.place - b.place);
-        assert.deepEqual(decodeIntervals(shuffled.map(({ element }) => element)), mergePrefixes(prefixes));
+        assert.deepEqual(decodeIntervals(shuffled.map(({ element }) => element)), mergeIntervals(prefixes));
       }),
     );
   });
 
+  test('of ports is read as it was written', () => {
+    for (const ports of [['25', '5060-5061'], ['0', '65535'], ['1-65535'], ['0-65535'], ['256', '65280']]) {
+      assert.deepEqual(decodeIntervals(encodeIntervals(ports)), mergeIntervals(ports));
+    }
+  });
+
   test('with ranges that touch, as others may write it, is read as one range', () => {
     const touching = [...encodeIntervals(['10.0.0.0/24']), ...encodeIntervals(['10.0.1.0/24'])];
-    assert.deepEqual(decodeIntervals(touching), mergePrefixes(['10.0.0.0/23']));
+    assert.deepEqual(decodeIntervals(touching), mergeIntervals(['10.0.0.0/23']));
   });
 });
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { addressFromBytes, contains, parsePrefix } from '../../../src/base/address.ts';
-import { mergePrefixes, printRange } from '../../../src/nftables/interval.ts';
+import { mergeIntervals, printRange } from '../../../src/nftables/interval.ts';
 
-const texts = (...prefixes: string[]) => mergePrefixes(prefixes).map(printRange);
+const texts = (...prefixes: string[]) => mergeIntervals(prefixes).map(printRange);
 
 describe('ranges of addresses', () => {
   test('are sorted, IPv4 first', () => {
@@ -43,7 +43,7 @@ describe('ranges of addresses', () => {
     fc.assert(
       fc.property(fc.array(prefix, { maxLength: 8 }), (pairs) => {
         const prefixes = pairs.map(([last, length]) => parsePrefix(`10.0.0.${last}/${length}`) ?? '');
-        const ranges = mergePrefixes(prefixes);
+        const ranges = mergeIntervals(prefixes);
         for (const [i, address] of addresses.entries()) {
           const number = BigInt(0x0a000000 + i);
           const isInRanges = ranges.filter(({ first, last }) => first <= number && number <= last).length;
@@ -53,4 +53,18 @@ describe('ranges of addresses', () => {
       }),
     );
   });
+});
+
+describe('ranges of ports', () => {
+  test('are sorted, made one where they overlap or touch, and printed as one port or with both ends', () => {
+    assert.deepEqual(texts('5060-5061', '25', '80-81', '82', '1-1'), ['1', '25', '80-82', '5060-5061']);
+    assert.deepEqual(texts('1000', '200', '30'), ['30', '200', '1000']);
+  });
+
+  test('are never printed as a prefix', () => {
+    assert.deepEqual(texts('0-65535'), ['0-65535']);
+    assert.deepEqual(texts('8-15'), ['8-15']);
+  });
+
+  test('can hold the last port', () => assert.deepEqual(texts('65534', '65535'), ['65534-65535']));
 });

@@ -14,9 +14,13 @@ import {
   clampToRoute,
   counter,
   destinationIn,
+  destinationPortIn,
   destinationTypeIn,
   family,
+  icmpOfConnection,
+  icmpOfConnectionTo,
   isNotProtocol,
+  isProtocol,
   isReply,
   isSyn,
   keepMark,
@@ -24,6 +28,7 @@ import {
   leavesBy,
   markDeviceIn,
   markDeviceSourceIn,
+  markDeviceVerdict,
   markIn,
   markVerdict,
   markWithout,
@@ -32,6 +37,8 @@ import {
   replyDestinationIn,
   setMark,
   snatByMarkAndDevice,
+  snatBySource,
+  snatBySourcePort,
   snatToSource,
   sourceIn,
   sourceIsLocal,
@@ -80,6 +87,13 @@ export const sets = {
   sources6: { kind: 'set', name: 'sources6', key: ['ipv6_addr'] },
   egress4: { kind: 'set', name: 'egress4', key: ['ipv4_addr'] },
   egress6: { kind: 'set', name: 'egress6', key: ['ipv6_addr'] },
+  ports: { kind: 'set', name: 'ports', key: ['inet_service'], intervals: ['25', '5060-5061', '65535'] },
+  lowPorts: { kind: 'set', name: 'lowPorts', key: ['inet_service'], intervals: ['0-1023', '8080'] },
+  spread: { kind: 'set', name: 'spread', key: ['mark', 'ifname'], value: 'verdict' },
+  slots4: { kind: 'set', name: 'slots4', key: ['ipv4_addr'], value: 'ipv4_addr' },
+  slots6: { kind: 'set', name: 'slots6', key: ['ipv6_addr'], value: 'ipv6_addr' },
+  flows4: { kind: 'set', name: 'flows4', key: ['inet_service'], value: 'ipv4_addr' },
+  flows6: { kind: 'set', name: 'flows6', key: ['inet_service'], value: 'ipv6_addr' },
 } as const satisfies Record<string, NftSet>;
 
 const rule = (statements: readonly Statement[], comment?: string): Rule => ({
@@ -108,6 +122,20 @@ export const chains = {
       ]),
       rule([destinationIn(6, 'cluster6', { first: true }), verdict({ code: 'jump', chain: 'exit-7' })]),
       rule([arrivesNotBy(tunnel), verdict({ code: 'accept' })]),
+    ],
+  },
+  ports: {
+    kind: 'chain',
+    name: 'program-b',
+    rules: [
+      rule([family(4), destinationPortIn('tcp', 'ports'), returns]),
+      rule([destinationIn(4, 'everything4', { first: true }), icmpOfConnectionTo('tcp', 4, 'ports'), returns]),
+      rule([destinationIn(6, 'cluster6', { first: true }), destinationPortIn('sctp', 'lowPorts'), returns]),
+      rule([destinationIn(6, 'cluster6', { first: true }), icmpOfConnectionTo('sctp', 6, 'lowPorts'), returns]),
+      rule([family(6), isProtocol('udp'), returns]),
+      rule([destinationIn(6, 'cluster6', { first: true, not: true }), icmpOfConnection('udp', 6), returns]),
+      rule([destinationIn(4, 'cluster4', { first: true }), icmpOfConnection('icmp', 4), drop]),
+      rule([destinationIn(6, 'cluster6', { first: true, not: true }), icmpOfConnection('icmp', 6), drop]),
     ],
   },
   classify: {
@@ -191,6 +219,22 @@ export const chains = {
       rule([markIn(idMask, 'tunnels'), keepMark(idMask)]),
     ],
   },
+  addresses: {
+    kind: 'chain',
+    name: 'exit-7-snat',
+    rules: [
+      rule([snatBySource(4, 63, 'slots4')]),
+      rule([snatBySource(6, 63, 'slots6')]),
+      rule([snatBySourcePort(4, 63, 'flows4')]),
+      rule([snatBySourcePort(6, 63, 'flows6')]),
+    ],
+  },
+  spread: {
+    kind: 'chain',
+    name: 'spread',
+    hook: { type: 'nat', hook: 'postrouting', priority: 94 },
+    rules: [rule([markDeviceVerdict(idMask, 'spread')])],
+  },
 } as const satisfies Record<string, Chain>;
 
 export const elements = {
@@ -229,6 +273,21 @@ export const elements = {
   source4: { kind: 'element', set: 'sources4', key: 'ac120022' },
   source6: { kind: 'element', set: 'sources6', key: 'fd000000000000000000000000000034' },
   egress4: { kind: 'element', set: 'egress4', key: 'ac120021' },
+  spread: {
+    kind: 'element',
+    set: 'spread',
+    key: '0700000065746831000000000000000000000000',
+    verdict: { code: 'jump', chain: 'exit-7-snat' },
+  },
+  slot4: { kind: 'element', set: 'slots4', key: '0000003f', value: 'ac120021' },
+  slot6: {
+    kind: 'element',
+    set: 'slots6',
+    key: '0000000000000000000000000000003f',
+    value: 'fd000000000000000000000000000033',
+  },
+  flow4: { kind: 'element', set: 'flows4', key: '003f', value: 'ac120021' },
+  flow6: { kind: 'element', set: 'flows6', key: '0000', value: 'fd000000000000000000000000000033' },
   egress6: { kind: 'element', set: 'egress6', key: 'fd000000000000000000000000000033' },
 } as const satisfies Record<string, Element>;
 

@@ -1,0 +1,108 @@
+import { families, familyOf } from '../base/address.ts';
+import { type Protocol, protocols } from '../base/port-range.ts';
+import type { NftSet, Rule, Statement } from '../nftables/object.ts';
+import * as say from '../nftables/statement.ts';
+import type { Match } from '../policy/match.ts';
+import type { NodeState, SteeredAttachment } from './attachment.ts';
+import * as layout from './layout.ts';
+import type { HostObject } from './objects.ts';
+
+/** The attachment's program: one chain, and a set for each list of ranges in it. */
+export function desiredProgram(node: NodeState, attachment: SteeredAttachment): HostObject[] {
+  const sets: NftSet[] = [];
+  const withSet: WithSet = (suffix, make) => {
+    const set = make(`${attachment.program}-${suffix}`);
+    sets.push(set);
+    return set.name;
+  };
+  const rules = [
+    ...inClusterRules(attachment, withSet),
+    ...attachment.matches.flatMap((match, i) => {
+      const ofMatch: WithSet = (suffix, make) => withSet(`${i + 1}${suffix}`, make);
+      const towards = destinationStatements(match, ofMatch);
+      const verdict = verdictOf(node, match);
+      return portAlternatives(match, ofMatch).map((ports) => rule(...towards, ...ports, verdict));
+    }),
+  ];
+  return [...sets, { kind: 'chain', name: attachment.program, rules }];
+}
+
+/** Adds a set whose name ends like this, and returns the name. */
+type WithSet = (suffix: string, make: (name: string) => NftSet) => string;
+
+const rule = (...statements: Statement[]): Rule => ({ statements });
+
+/** What no match decides about: the node and its segment, the cluster, and the networks that the pod is in. */
+function inClusterRules({ subnets }: SteeredAttachment, withSet: WithSet): Rule[] {
+  const done = say.verdict({ code: 'return' });
+  return [
+    rule(say.destinationTypeIn(layout.setNames.own), done),
+    ...families.map((family) =>
+      rule(say.destinationIn(family, layout.setNames.cluster(family), { first: true }), done),
+    ),
+    ...families.flatMap((family) => {
+      const own = subnets.filter((subnet) => familyOf(subnet) === family);
+      if (own.length === 0) return [];
+      const set = withSet(`subnets${family}`, (name) => layout.rangesSet(name, family, own));
+      return [rule(say.destinationIn(family, set, { first: true }), done)];
+    }),
+  ];
+}
+
+/**
+ * Where a match is for everywhere, asking for the family is enough; not in front of ports: nft leaves `meta nfproto` out
+ * of what it lists when `meta l4proto icmp` follows, and what it lists would load as another rule.
+ */
+function destinationStatements({ family, destinations, except, ports }: Match, withSet: WithSet): Statement[] {
+  const isIn = (suffix: string, ranges: readonly string[], options: say.AddressOptions) => {
+    const set = withSet(suffix, (name) => layout.rangesSet(name, family, ranges));
+    return say.destinationIn(family, set, options);
+  };
+  const isEverywhere = destinations.some((destination) => destination.endsWith('/0'));
+  const isAsked = !isEverywhere || (ports !== undefined && except.length === 0);
+  if (!isAsked && except.length === 0) return [say.family(family)];
+  return [
+    ...(isAsked ? [isIn('', destinations, { first: true })] : []),
+    ...(except.length > 0 ? [isIn('-except', except, { first: !isAsked, not: true })] : []),
+  ];
+}
+
+/** What a match says of protocols and ports: a packet for which any of these holds is one of the match. */
+function portAlternatives(match: Match, withSet: WithSet): Statement[][] {
+  const { ports } = match;
+  if (ports === undefined) return [[]];
+  return protocols.flatMap((protocol) => {
+    const own = ports.filter((range) => range.split(':', 1)[0] === protocol);
+    return own.length === 0 ? [] : protocolAlternatives(match, protocol, own, withSet);
+  });
+}
+
+/**
+ * The packets of a protocol, by what stands in them, and the ICMP errors that belong to its connections. So a packet that
+ * conntrack calls invalid has its match as well: steered, it meets the guard. Fragments are whole datagrams here, since
+ * conntrack puts them together.
+ */
+function protocolAlternatives(
+  { family }: Match,
+  protocol: Protocol,
+  ranges: readonly string[],
+  withSet: WithSet,
+): Statement[][] {
+  if (protocol === 'icmp') return [[say.icmpOfItsOwn(family)], [say.icmpOfConnection(protocol, family)]];
+  const isWhole = ranges.some((range) => range === protocol);
+  if (isWhole) return [[say.isProtocol(protocol)], [say.icmpOfConnection(protocol, family)]];
+  const ports = ranges.map((range) => range.slice(protocol.length + 1));
+  const set = withSet(`-${protocol}`, (name) => layout.portsSet(name, ports));
+  return [[say.destinationPortIn(protocol, set)], [say.icmpOfConnectionTo(protocol, family, set)]];
+}
+
+function verdictOf(node: NodeState, match: Match): Statement {
+  if (match.exit === 'node') return say.verdict({ code: 'return' });
+  const exit = node.exits.find(({ name }) => name === match.exit);
+  // A family that the exit lacks is dropped: left alone it would leak with the node's address.
+  const hasFamily = exit?.ways.some((way) => way.family === match.family);
+  return say.verdict({
+    code: 'goto',
+    chain: exit && hasFamily ? layout.chainNames.exit(exit.id) : layout.chainNames.drop,
+  });
+}

@@ -1,0 +1,127 @@
+import type { Family } from '../base/address.ts';
+import { type Protocol, protocolNumber } from '../base/port-range.ts';
+import type { Expression, Hex } from './expression.ts';
+import { hostHex, metaIs } from './load.ts';
+import type { Statement } from './object.ts';
+
+/** The statements that ask for the protocol of a packet, for its ports, and for what conntrack knows of its connection. */
+
+/** A protocol with ports: they lie in its header where those of TCP do. */
+export type PortProtocol = Exclude<Protocol, 'icmp'>;
+
+const icmpNames = { 4: 'icmp', 6: 'ipv6-icmp' } as const;
+
+/** What nft calls a protocol. */
+const nameOf = (protocol: Protocol, of: Family): string => (protocol === 'icmp' ? icmpNames[of] : protocol);
+
+/** The number of a protocol as it lies in a register. */
+const numberOf = (protocol: Protocol, of: Family): Hex => protocolNumber(protocol, of).toString(16).padStart(2, '0');
+
+const protocolIs = (protocol: Protocol, of: Family = 4): readonly Expression[] =>
+  metaIs('l4proto', numberOf(protocol, of));
+
+/** Loads the destination port of a packet whose protocol was asked for. */
+const loadDestinationPort: Expression = { name: 'payload', base: 'transport', offset: 2, length: 2, dreg: 1 };
+
+/** The packet is of a protocol. */
+export const isProtocol = (protocol: PortProtocol): Statement => ({
+  text: `meta l4proto ${protocol}`,
+  expressions: protocolIs(protocol),
+});
+
+/** The packet is not of the family's ICMP: neighbour discovery is, with IPv6. */
+export const isNotProtocol = (of: Family): Statement => ({
+  text: `meta l4proto != ${nameOf('icmp', of)}`,
+  expressions: metaIs('l4proto', numberOf('icmp', of), 'neq'),
+});
+
+/** The destination port of a packet of the protocol is in a set of `inet_service`. */
+export const destinationPortIn = (protocol: PortProtocol, set: string): Statement => ({
+  text: `${protocol} dport @${set}`,
+  expressions: [...protocolIs(protocol), loadDestinationPort, { name: 'lookup', set, sreg: 1 }],
+});
+
+/** A datagram of UDP for the port, 1 to 65535. */
+export const udpDestinationPort = (port: number): Statement => ({
+  text: `udp dport ${port}`,
+  expressions: [
+    ...protocolIs('udp'),
+    loadDestinationPort,
+    { name: 'cmp', op: 'eq', sreg: 1, data: port.toString(16).padStart(4, '0') },
+  ],
+});
+
+/**
+ * A packet of the family's ICMP that conntrack counts to a connection of the protocol: to one of `icmp` a ping, and an
+ * error message to the connection that it is about. Without a connection nothing matches.
+ */
+export const icmpOfConnection = (protocol: Protocol, of: Family): Statement => ({
+  text: `meta l4proto ${nameOf('icmp', of)} ct protocol ${nameOf(protocol, of)}`,
+  expressions: [
+    ...protocolIs('icmp', of),
+    { name: 'ct', key: 'protocol', dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: numberOf(protocol, of) },
+  ],
+});
+
+/**
+ * The same, when the destination port of the connection is in a set of `inet_service`: the one after DNAT, which is
+ * where its replies come from.
+ */
+export function icmpOfConnectionTo(protocol: PortProtocol, of: Family, set: string): Statement {
+  const { text, expressions } = icmpOfConnection(protocol, of);
+  return {
+    text: `${text} ct reply proto-src @${set}`,
+    expressions: [
+      ...expressions,
+      { name: 'ct', key: 'proto_src', direction: 'reply', dreg: 1 },
+      { name: 'lookup', set, sreg: 1 },
+    ],
+  };
+}
+
+/** Loads of the connection's state what the mask lets through. */
+const loadState = (mask: number): readonly Expression[] => [
+  { name: 'ct', key: 'state', dreg: 1 },
+  { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(mask), xor: hostHex(0) },
+];
+
+/** NF_CT_STATE_BIT of IP_CT_RELATED and IP_CT_NEW of linux/netfilter/nf_conntrack_common.h. */
+const relatedPacket = 4;
+const newConnection = 8;
+
+/**
+ * A packet of the family's ICMP that conntrack does not count to another connection: a ping, or what it calls invalid.
+ */
+export const icmpOfItsOwn = (of: Family): Statement => ({
+  text: `meta l4proto ${nameOf('icmp', of)} ct state ! related`,
+  expressions: [
+    ...protocolIs('icmp', of),
+    ...loadState(relatedPacket),
+    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(0) },
+  ],
+});
+
+/** The packet opens a TCP connection, from either side: of SYN and RST it has SYN alone. */
+export const isSyn: Statement = {
+  text: 'tcp flags syn / syn,rst',
+  expressions: [
+    ...protocolIs('tcp'),
+    { name: 'payload', base: 'transport', offset: 13, length: 1, dreg: 1 },
+    { name: 'bitwise', sreg: 1, dreg: 1, length: 1, mask: '06', xor: '00' },
+    { name: 'cmp', op: 'eq', sreg: 1, data: '02' },
+  ],
+};
+
+/** A TCP packet of a connection that conntrack does not know, and that did not begin with it. */
+export const isMidStream: Statement = {
+  text: 'ct state new tcp flags ! syn',
+  expressions: [
+    ...loadState(newConnection),
+    { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) },
+    ...protocolIs('tcp'),
+    { name: 'payload', base: 'transport', offset: 13, length: 1, dreg: 1 },
+    { name: 'bitwise', sreg: 1, dreg: 1, length: 1, mask: '02', xor: '00' },
+    { name: 'cmp', op: 'eq', sreg: 1, data: '00' },
+  ],
+};
