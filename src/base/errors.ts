@@ -93,6 +93,26 @@ export const errorTable = {
     title: 'No such gateway exit',
     remedy: 'Name an exit of the policy file that has gateways, and one of its gateways',
   },
+  'annotation-invalid': {
+    number: 113,
+    title: 'An annotation of the pod is not valid',
+    remedy: 'Mend the annotation in the manifest of the pod, and create the pod anew',
+  },
+  'annotation-unknown': {
+    number: 114,
+    title: 'An annotation of the pod names what does not exist',
+    remedy: 'Name a policy or an exit of the policy file that is open to the pod',
+  },
+  'annotation-refused': {
+    number: 115,
+    title: 'The pod may not have what its annotation asks for',
+    remedy: 'Remove the annotation, or ask whoever writes the policy file to open the policy or exit to the pod',
+  },
+  'unknown-pod': {
+    number: 116,
+    title: 'No such pod on this node',
+    remedy: 'Name a pod as namespace/name, by its address or by its container ID: egress status lists those with policies',
+  },
   internal: { number: 999, title: 'Internal error', remedy: 'Please report it with the details' },
 } as const satisfies Record<string, { number: number; title: string; remedy: string }>;
 

@@ -1,10 +1,16 @@
 import { Command, Option } from 'commander';
 import { supportedVersions } from '../cni/versions.ts';
 import { defaults } from '../config/schema.ts';
+import type { ImportFlags } from '../import/options.ts';
+import type { Packet } from '../policy/match-for.ts';
 import { checkAll, printCheck } from './check.ts';
 import { type CliSurroundings, toJson } from './command.ts';
+import { parseDestination } from './destination.ts';
+import { explain, readConfigured as readExplained } from './explain.ts';
+import { printExplanations } from './explain-print.ts';
 import { type GatewayOptions, gateway, move, readConfigured, watchGateway } from './gateway.ts';
 import { collect, planCollection } from './gc.ts';
+import { importFiles } from './import.ts';
 import { printStatus, readStatus } from './status.ts';
 import { type ValidateOptions, validate } from './validate.ts';
 
@@ -60,6 +66,20 @@ export function commandLine(surroundings: CliSurroundings): Command {
       );
     });
 
+  onNode('explain', 'tell what becomes of packets of a pod, and why: policies, exit, and what in the kernel does it')
+    .argument('<pod>', 'namespace/name, address, or container ID (its first 6 characters are enough)')
+    .argument(
+      '<destination...>',
+      'address, address:port (TCP) or protocol/address:port, like udp/203.0.113.9:5060',
+      (text: string, before: readonly Packet[] = []) => [...before, parseDestination(text)],
+    )
+    .option('--policy <file>', `the policy file, ${defaults.policyFile} if it is there`)
+    .action(async (pod: string, packets: Packet[], options: Options & { readonly policy?: string }) => {
+      using machine = await openMachine(options);
+      const explanations = await explain(machine, readExplained(options.policy, readFile), pod, packets);
+      write(options.json ? toJson(explanations) : printExplanations(explanations));
+    });
+
   const onGateway = (parent: Command, name: string, description: string) =>
     parent
       .command(name)
@@ -105,6 +125,16 @@ export function commandLine(surroundings: CliSurroundings): Command {
     )
     .action((file: string, options: ValidateOptions) => validate(file, options, surroundings));
 
+  command('import', 'make a policy file of egress policies of Cilium and of Services of kube-vip; print it as JSON')
+    .argument('<file...>', 'files of Kubernetes objects, in YAML or JSON')
+    .option('--gateway <address>', 'underlay address of a gateway, the preferred one first; repeatable', oneMore)
+    .option('--node <address>', 'underlay address of a node, or a range of them; repeatable', oneMore)
+    .option('--address <address>', 'address that pods leave with, where a file names none; repeatable', oneMore)
+    .option('--interface <name>', 'interface that pods leave by, where a file names none')
+    .option('--next-hop <address>', 'router behind the interface, one of each family; repeatable', oneMore)
+    .option('--cluster-cidr <range>', 'range of pods or services, which is never steered; repeatable', oneMore)
+    .action((files: string[], flags: ImportFlags) => importFiles(files, flags, surroundings));
+
   command('version', 'show versions, and whether the kernel can be spoken to')
     .option('--json', 'print JSON')
     .action(async ({ json }: { json?: true }) => {
@@ -118,3 +148,6 @@ export function commandLine(surroundings: CliSurroundings): Command {
     });
   return program;
 }
+
+/** For an option that may be there several times. */
+const oneMore = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];

@@ -60,6 +60,11 @@ describe('--help', () => {
     gateway: [...onGateway, '--down', '--watch'],
     'exit move': [...onGateway, '--to <address>'],
     validate: ['--print', '--json'],
+    explain: ['--data-dir <dir>', '--json', '--policy <file>'],
+    import: [
+      ...['--gateway <address>', '--node <address>', '--address <address>', '--interface <name>'],
+      ...['--next-hop <address>', '--cluster-cidr <range>'],
+    ],
     version: ['--json'],
   };
 
@@ -78,7 +83,7 @@ describe('--help', () => {
   for (const [command, expected] of Object.entries(options)) {
     test(`of ${command} says what it does, and lists its options with what they are for`, async () => {
       const { stdout } = await run([...command.split(' '), '--help']);
-      assert.match(stdout, new RegExp(`^Usage: egress ${command} \\[options\\]( <\\w+>)?\n\n\\w`));
+      assert.match(stdout, new RegExp(`^Usage: egress ${command} \\[options\\]( <[\\w.]+>)*\n\n\\w`));
       const listed = [...stdout.matchAll(/^ {2}(-.*?) {2,}\w/gm)].map((match) => match[1]);
       assert.deepEqual(listed.sort(), [...expected, '-h, --help'].sort());
     });
@@ -99,6 +104,9 @@ describe('a wrong call', () => {
     ['commander.conflictingOption', ['gateway', '--watch', '--down']],
     ['commander.conflictingOption', ['gateway', '--watch', '--dry-run']],
     ['commander.missingArgument', ['validate']],
+    ['commander.missingArgument', ['explain', 'default/web']],
+    ['commander.invalidArgument', ['explain', 'default/web', '203.0.113.0/24']],
+    ['commander.missingArgument', ['import', '--gateway', '172.18.0.3']],
     ['commander.conflictingOption', ['validate', 'p.json', '--print', '--json']],
   ];
   for (const [code, words] of rows) {
@@ -140,6 +148,27 @@ describe('egress', () => {
     machine.host.kernel.deleteTables();
     assert.deepEqual(await codes(), [1, 1]);
     assert.match((await run(['check'], machine)).stdout, /^default\/pod-a: table inet cni-egress is missing$/m);
+  });
+
+  test('explain tells what becomes of each packet, also with JSON', async (t) => {
+    const machine = await machineWithPod(t, { isDead: false });
+    const words = ['explain', 'default/pod-a', '203.0.113.9:25', 'icmp/192.0.2.1'];
+    const { stdout, exitCode } = await run(words, machine);
+    assert.match(
+      stdout,
+      /^default\/pod-a 10.0.0.5 → tcp 203.0.113.9:25 .*\n\ndefault\/pod-a 10.0.0.5 → icmp 192.0.2.1 /s,
+    );
+    assert.equal(exitCode, 0);
+    const json = JSON.parse((await run([...words, '--json'], machine)).stdout) as { packet: unknown }[];
+    assert.deepEqual(
+      json.map(({ packet }) => packet),
+      [
+        { destination: '203.0.113.9', protocol: 'tcp', port: 25 },
+        { destination: '192.0.2.1', protocol: 'icmp' },
+      ],
+    );
+    const missing = await run([...words, '--policy', '/p'], machine);
+    assert.ok(missing.error instanceof EgressError && missing.error.code === 'try-again', String(missing.error));
   });
 
   test('gc takes down what belongs to pods whose interface is gone', async (t) => {

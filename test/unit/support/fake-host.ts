@@ -11,6 +11,7 @@ import type {
   Introduction,
   LinkAddress,
   Observed,
+  RouteTaken,
 } from '../../../src/datapath/host.ts';
 import { addressHex } from '../../../src/datapath/layout.ts';
 import type { Needs } from '../../../src/datapath/needs.ts';
@@ -101,6 +102,14 @@ export class FakeHost implements Host, Disposable {
 
   async isOnLink(address: Address): Promise<boolean> {
     return !this.remote.has(address);
+  }
+
+  async routeTo(address: Address, mark = 0): Promise<RouteTaken | undefined> {
+    if ((await this.listAllAddresses()).some((held) => held.address === address)) return { type: 'local' };
+    const route = this.kernel.outside.routeFor(address, mark);
+    if (route !== undefined) return route;
+    const { device, via } = this.defaultRoutes.get(familyOf(address)) ?? {};
+    return device && { type: 'unicast', device: device.name, ...(via && { via }) };
   }
 
   async listForeignRules(): Promise<readonly PolicyRule[]> {

@@ -7,7 +7,7 @@ import type { HostObject, OutsideObject, PolicyRule } from '../../../src/datapat
 import { planOf } from '../../../src/datapath/operations.ts';
 import type { OurState } from '../../../src/datapath/release.ts';
 import { tunnelDevice, tunnelRules } from '../../../src/datapath/tunnel.ts';
-import { mergePrefixes, printRange } from '../../../src/nftables/interval.ts';
+import { mergeIntervals, printRange } from '../../../src/nftables/interval.ts';
 import type { Chain, Element, NftSet, Operation } from '../../../src/nftables/object.ts';
 import { type Objects, perform, references } from './fake-nftables.ts';
 import { FakeOutside } from './fake-outside.ts';
@@ -15,7 +15,7 @@ import { FakeOutside } from './fake-outside.ts';
 /** An object as it is listed: a rule has lost its words, ranges are merged. */
 export function asListed(object: HostObject): HostObject {
   if (object.kind === 'set' && object.intervals !== undefined) {
-    return { ...object, intervals: mergePrefixes(object.intervals).map(printRange) };
+    return { ...object, intervals: mergeIntervals(object.intervals).map(printRange) };
   }
   if (object.kind !== 'chain') return object;
   const rules = object.rules.map((rule) => ({
@@ -137,7 +137,7 @@ export class FakeKernel {
   }
 }
 
-const isOfExit = ({ set }: Element) => /^(snat|lanes|sent$|tunnels|fallback)/.test(set);
+const isOfExit = ({ set }: Element) => /^(snat|lanes|sent$|tunnels|fallback|spread)/.test(set);
 const isServed = ({ set }: Element) => set === layout.setNames.served;
 
 const tableOf = ({ action }: PolicyRule) =>
@@ -177,7 +177,8 @@ function isNamed({ kind, name }: Chain | NftSet, { exits, tunnel, gateway, attac
   if (has(layout.tunnelParts)) return tunnel !== undefined;
   if (has(layout.gatewayParts)) return gateway !== undefined;
   if (layout.isProgramChain(name)) return name === attachment?.program || isOfProgram(name, attachment?.program);
-  return !/^exit-\d/.test(name) || exits.some(({ id }) => layout.chainNames.exit(id) === name);
+  const exit = layout.exitIdOfChain(name) ?? layout.exitIdOfPart(name);
+  return exit === undefined || exits.some(({ id }) => id === exit);
 }
 
 const isOfProgram = (name: string, program: string | undefined) =>
@@ -189,6 +190,8 @@ function concernsElement(element: Element, { exits, gateway, attachment }: Needs
     const id = layout.exitIdOfKey(element.key);
     return exits.some((exit) => exit.id === id) || (id === layout.replyId && gateway !== undefined);
   }
+  const exit = layout.exitIdOfPart(element.set);
+  if (exit !== undefined) return exits.some(({ id }) => id === exit);
   const addresses = attachment?.addresses.map(layout.addressHex) ?? [];
   return element.set === layout.setNames.own || addresses.includes(element.key);
 }

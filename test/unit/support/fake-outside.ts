@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { type Address, contains, familyOf, prefixLength } from '../../../src/base/address.ts';
 import { keyOf } from '../../../src/datapath/difference.ts';
-import type { InterfaceAddress, OutsideObject, Sysctl, TunnelLink } from '../../../src/datapath/objects.ts';
+import type { RouteTaken } from '../../../src/datapath/host.ts';
+import type { InterfaceAddress, OutsideObject, Route, Sysctl, TunnelLink } from '../../../src/datapath/objects.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
 import { tunnelDevice } from '../../../src/datapath/tunnel.ts';
 
@@ -50,6 +52,26 @@ export class FakeOutside {
           this.tellsWhoseAddresses ||
           known.some((one) => one.device === device && (one.address ?? address) === address),
       );
+  }
+
+  /** The way that our rules and routes give a packet with a mark; `undefined` when they say nothing about it. */
+  routeFor(to: Address, mark: number): RouteTaken | undefined {
+    const family = familyOf(to);
+    const rule = this.list()
+      .filter((object) => object.kind === 'rule')
+      .find(({ family: of, fwmark, invert }) => {
+        return of === family && fwmark && !invert && (mark & fwmark.mask) >>> 0 === fwmark.value;
+      });
+    const table = rule && typeof rule.action === 'object' && 'lookup' in rule.action ? rule.action.lookup : undefined;
+    const lengthOf = ({ destination }: Route) => (destination ? prefixLength(destination) : -1);
+    const [route] = this.list()
+      .filter((object) => object.kind === 'route')
+      .filter((each) => each.table === table && each.family === family)
+      .filter(({ destination }) => destination === undefined || contains(destination, to))
+      .sort((a, b) => lengthOf(b) - lengthOf(a) || a.metric - b.metric);
+    return (
+      route && { type: route.type, ...(route.device && { device: route.device }), ...(route.via && { via: route.via }) }
+    );
   }
 
   #setSysctl({ name, value }: Sysctl): void {

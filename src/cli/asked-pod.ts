@@ -1,0 +1,46 @@
+import { parseAddress } from '../base/address.ts';
+import { EgressError } from '../base/errors.ts';
+import type { Pod } from '../policy/match.ts';
+import type { AttachmentRecord } from '../store/record.ts';
+
+/** A pod by its name, for which nothing is set up here. */
+export interface AskedPod {
+  readonly pod: Pod & { readonly namespace: string; readonly name: string };
+}
+
+/** As many characters of a container ID are enough, if no other begins with them. */
+const shortestId = 6;
+
+/**
+ * The attachments of the pod that somebody names: by `namespace/name`, an address, a container ID or its begin. A name or
+ * an address may have several, of which DEL is still to come for all but one. Throws `unknown-pod`.
+ */
+export function findPod(
+  records: readonly AttachmentRecord[],
+  asked: string,
+): { readonly records: readonly AttachmentRecord[] } | AskedPod {
+  const found = records.filter((record) => isAsked(record, asked));
+  if (found.length > 0) return { records: found };
+  const begun = asked.length < shortestId ? [] : records.filter(({ containerId }) => containerId.startsWith(asked));
+  const ids = new Set(begun.map(({ containerId }) => containerId));
+  if (ids.size === 1) return { records: begun };
+  if (ids.size > 1) {
+    throw new EgressError('unknown-pod', `"${asked}" begins several container IDs: ${[...ids].sort().join(', ')}`);
+  }
+  const [namespace = '', name, ...more] = asked.split('/');
+  if (name && namespace !== '' && more.length === 0) return { pod: { namespace, name } };
+  throw new EgressError('unknown-pod', `Nothing is set up on this node for a pod with ${kindOf(asked)} "${asked}"`);
+}
+
+/** The pod of a record, as people call it. */
+export const podName = ({ pod: { namespace = '', name }, containerId }: AttachmentRecord): string =>
+  name === undefined ? containerId.slice(0, 13) : `${namespace}/${name}`;
+
+function isAsked({ pod, addresses, containerId }: AttachmentRecord, asked: string): boolean {
+  if (asked.includes('/')) return `${pod.namespace}/${pod.name}` === asked;
+  const address = parseAddress(asked);
+  if (address !== undefined) return addresses.includes(address);
+  return containerId === asked;
+}
+
+const kindOf = (asked: string) => (parseAddress(asked) === undefined ? 'the container ID' : 'the address');

@@ -1,0 +1,252 @@
+import { type Address, contains, familyOf } from '../base/address.ts';
+import type { ResolvedExit } from '../datapath/exit.ts';
+import type { Host, RouteTaken } from '../datapath/host.ts';
+import * as layout from '../datapath/layout.ts';
+import { addressOf } from '../datapath/spread.ts';
+import { type Decision, decide } from '../policy/explain.ts';
+import type { Packet } from '../policy/match-for.ts';
+import type { NodeRecord } from '../store/record.ts';
+import { faultIn, type Scene, wantedChain, wantedElements, whyNotSteered, whyUndecided } from './scene.ts';
+import {
+  decidingSteps,
+  dropSteps,
+  exitSteps,
+  guardElements,
+  type Step,
+  sourceElements,
+  tunnelObjects,
+} from './steps.ts';
+
+/** What becomes of a packet. */
+export type Outcome =
+  /** It leaves by an exit, or as the exit says when it has no way. */
+  | 'leaves'
+  /** The node does with it what it would do without egress. */
+  | 'left alone'
+  | 'dropped'
+  /** The pod has no address to send it from. */
+  | 'not sent'
+  /** Somebody changed what is set up so that nobody can say. */
+  | 'unknown';
+
+/** The way that a packet takes. */
+export interface WayTaken {
+  readonly device: string;
+  /** Absent: the destination is a neighbour on the interface. */
+  readonly nextHop?: Address;
+  /** What the kernel knows of the next hop, in its words; absent when it has not asked for it of late. */
+  readonly neighbour?: string;
+  /** Underlay address of the node that the packet leaves from, through the tunnel. */
+  readonly gateway?: Address;
+  /** Addresses of the exit of which the packet has one; none when it is the node, and not egress, that gives it one. */
+  readonly sources: readonly Address[];
+}
+
+/** What becomes of a packet, and what does it. */
+export interface Fate {
+  readonly outcome: Outcome;
+  /** The same for a person, as the end of a sentence without its full stop. */
+  readonly words: string;
+  /**
+   * Where the pod's program decides: before all policies, because the packet is for the node itself, the cluster or a
+   * network of the pod; in a match; nowhere. Absent when there is no program to look at.
+   */
+  readonly by?: Decision['by'] | 'own';
+  /** What decided, if it was a policy; and its exit, also when nothing leaves by it. */
+  readonly policy?: string;
+  readonly exit?: string;
+  readonly way?: WayTaken;
+  /** What the packet meets, in its order, and what of that is missing or different. */
+  readonly kernel: readonly Step[];
+  readonly notes: readonly string[];
+}
+
+/** What becomes of a packet that begins a connection, as things are now. */
+export async function fateOf(host: Host, scene: Scene, packet: Packet): Promise<Fate> {
+  const { record, node } = scene;
+  const family = familyOf(packet.destination);
+  const address = record.addresses.find((own) => familyOf(own) === family);
+  const nothing = { kernel: [], notes: [] };
+  if (address === undefined)
+    return { outcome: 'not sent', words: `cannot be sent: the pod has no IPv${family} address`, ...nothing };
+  if (node === undefined) return { outcome: 'unknown', words: 'is not known: the node’s record is lost', ...nothing };
+  const usual = await usualRoute(host, packet);
+  const decision = isOwn(usual) ? 'own' : decide(record, node.clusterCIDRs, packet);
+  const decided = { ...whoDecided(decision), kernel: decidingSteps(scene, address, decision, packet), notes: [] };
+  if (scene.found.has('table') && isForTunnel(node, address, packet, decision === 'own')) {
+    return { ...decided, outcome: 'dropped', words: 'is dropped: nobody but nodes may send to the tunnel’s port' };
+  }
+  const unsteered = whyNotSteered(scene, address);
+  if (unsteered !== undefined) return leftAlone(host, decided, usual, packet, unsteered);
+  const undecided = whyUndecided(scene, address);
+  if (undecided !== undefined) return { ...decided, outcome: 'unknown', words: `is not known: ${undecided}` };
+  if (decision === 'own' || decision.by !== 'match' || decision.match.exit === 'node') {
+    const notes = decision !== 'own' && decision.by === 'cluster' ? [behindServices] : [];
+    return leftAlone(host, { ...decided, notes }, usual, packet, whyAlone(decision, usual));
+  }
+  return byExit(host, scene, packet, address, decided);
+}
+
+type Decided = Pick<Fate, 'by' | 'policy' | 'exit' | 'kernel' | 'notes'>;
+
+/** RTN_* of {@link layout.ownSet}, in words. */
+const ownTypes = ['local', 'broadcast', 'anycast', 'multicast'];
+
+/** Nothing of 0.0.0.0/8 is forwarded: a program is told that it is broadcast, though it has a route. */
+const usualRoute = async (host: Host, { destination }: Packet): Promise<RouteTaken | undefined> =>
+  contains('0.0.0.0/8', destination) ? { type: 'broadcast' } : host.routeTo(destination);
+
+const isOwn = (route: RouteTaken | undefined): boolean => ownTypes.includes(route?.type ?? '');
+
+/** What the tunnel drops, whatever the pod's program says. */
+function isForTunnel({ tunnel }: NodeRecord, from: Address, packet: Packet, isHere: boolean): boolean {
+  if (tunnel === undefined || packet.protocol !== 'udp' || packet.port !== tunnel.port) return false;
+  const isSender = (address: Address) => tunnel.senders.some((range) => contains(range, address));
+  return isHere ? !isSender(from) : isSender(packet.destination);
+}
+
+function whoDecided(decision: Decision | 'own'): Pick<Fate, 'by' | 'policy' | 'exit'> {
+  if (decision === 'own') return { by: 'own' };
+  const { by } = decision;
+  return decision.by === 'match' ? { by, policy: decision.match.policy, exit: decision.match.exit } : { by };
+}
+
+function whyAlone(decision: Decision | 'own', route: RouteTaken | undefined): string {
+  if (decision === 'own') return `it is for this node or its segment (${route?.type})`;
+  if (decision.by === 'cluster') return `${decision.range} is a range of the cluster`;
+  if (decision.by === 'subnet') return `${decision.range} is a network of the pod`;
+  if (decision.by === 'match') return `policy "${decision.match.policy}" says so`;
+  return 'no policy of the pod is about it';
+}
+
+/** The packet goes as the node's own routes say. */
+async function leftAlone(
+  host: Host,
+  decided: Decided,
+  route: RouteTaken | undefined,
+  packet: Packet,
+  why: string,
+): Promise<Fate> {
+  if (isOwn(route)) return { ...decided, outcome: 'left alone', words: `is left alone: ${why}` };
+  if (!leadsOn(route))
+    return { ...decided, outcome: 'dropped', words: `is left alone (${why}), and the node has no route for it` };
+  const way = { ...(await hopOf(host, route, packet)), sources: [] };
+  return { ...decided, outcome: 'left alone', words: `is left alone (${wayWords(way)}): ${why}`, way };
+}
+
+type Leading = RouteTaken & { readonly device: string };
+
+const behindServices = 'Packets to a Service are judged by the address that answers behind it: ask about that one.';
+
+const leadsOn = (route: RouteTaken | undefined): route is Leading =>
+  route?.type === 'unicast' && route.device !== undefined;
+
+async function hopOf(
+  host: Host,
+  { device, via }: Leading,
+  { destination }: Packet,
+): Promise<Omit<WayTaken, 'sources'>> {
+  const neighbour = await host.readNeighbour(device, via ?? destination);
+  return { device, ...(via && { nextHop: via }), ...(neighbour && { neighbour }) };
+}
+
+/** What becomes of a packet that a match sends to an exit, or drops. */
+async function byExit(host: Host, scene: Scene, packet: Packet, address: Address, decided: Decided): Promise<Fate> {
+  const family = familyOf(address);
+  const droppedBy = { ...decided, kernel: [...decided.kernel, ...dropSteps(scene)] };
+  if (decided.exit === 'drop') return dropped(droppedBy, `policy "${decided.policy}" says so`);
+  const exit = scene.node?.exits.find(({ name }) => name === decided.exit);
+  const addresses = exit?.ways.find((way) => way.family === family)?.addresses;
+  if (exit === undefined || addresses === undefined) {
+    return dropped(droppedBy, `exit "${decided.exit}" has no IPv${family}`);
+  }
+  const source = addressOf(addresses, address);
+  const kernel = [...decided.kernel, ...exitSteps(scene, exit, address, source, packet)];
+  const sources = exit.addressPerFlow ? addresses : [source];
+  return throughExit(host, { scene, packet, exit, address, sources, decided: { ...decided, kernel } });
+}
+
+const dropped = (decided: Decided, why: string): Fate => ({
+  ...decided,
+  outcome: 'dropped',
+  words: `is dropped: ${why}`,
+});
+
+/** A packet with the mark of an exit. */
+interface Marked {
+  readonly scene: Scene;
+  readonly packet: Packet;
+  readonly exit: ResolvedExit;
+  /** The pod's. */
+  readonly address: Address;
+  /** Those that the exit gives it one of. */
+  readonly sources: readonly Address[];
+  readonly decided: Decided;
+}
+
+async function throughExit(host: Host, marked: Marked): Promise<Fate> {
+  const { scene, packet, exit, sources, decided } = marked;
+  const fault = whyUnknown(scene, exit);
+  if (fault !== undefined) return { ...decided, outcome: 'unknown', words: `is not known: ${fault}` };
+  const route = await host.routeTo(packet.destination, ((scene.node?.fwmark ?? 0) | exit.id) >>> 0);
+  if (!leadsOn(route)) return dropped(decided, `exit "${exit.name}" has no route for it`);
+  if (route.device !== exit.device) return byOtherDevice(host, marked, route);
+  const obstacle = await whyStopped(host, marked);
+  if (obstacle !== undefined) return dropped(decided, obstacle);
+  const hop = await hopOf(host, route, packet);
+  const way: WayTaken = { ...hop, ...(exit.gateway && { gateway: exit.gateway }), sources };
+  const words = `leaves by exit "${exit.name}" (${wayWords(way)}) with ${sourceWords(sources)}`;
+  return { ...decided, outcome: 'leaves', words, way, notes: neighbourNotes(way) };
+}
+
+/** What of that which all exits share, or of the exit's chains, is not as it should be: then anything may happen. */
+function whyUnknown(scene: Scene, { id }: ResolvedExit): string | undefined {
+  const { nat, guard, exit, exitSnat } = layout.chainNames;
+  const chains = [nat, guard, exit(id), exitSnat(id)].map((name) => wantedChain(scene, name));
+  return faultIn(
+    scene,
+    chains.filter((chain) => chain !== undefined),
+  );
+}
+
+/** The routes lead away from the exit: the packet leaves with the node's address if the exit says so, else not at all. */
+async function byOtherDevice(host: Host, { scene, packet, exit, decided }: Marked, route: Leading): Promise<Fate> {
+  const fallback = wantedElements(scene, layout.setNames.fallback).filter(({ key }) => key === layout.exitKey(exit.id));
+  if (exit.onUnavailable !== 'node' || faultIn(scene, fallback) !== undefined) {
+    return dropped(
+      decided,
+      `exit "${exit.name}" has no route for it, and the guard lets it not leave by ${route.device}`,
+    );
+  }
+  const way: WayTaken = { ...(await hopOf(host, route, packet)), sources: route.source ? [route.source] : [] };
+  const words = `leaves with the node’s address (${wayWords(way)}), since exit "${exit.name}" has no route for it`;
+  return { ...decided, outcome: 'leaves', words, way, notes: neighbourNotes(way) };
+}
+
+/** What keeps a packet from getting an address of the exit, or from passing with it; `undefined` when nothing does. */
+async function whyStopped(host: Host, { scene, packet, exit, address, sources }: Marked): Promise<string | undefined> {
+  const guarding = sources.flatMap((source) => guardElements(scene, exit, source));
+  if (exit.gateway !== undefined) {
+    const device = scene.wanted.filter(({ kind }) => kind === 'tunnel');
+    return faultIn(scene, [...device, ...guarding, ...tunnelObjects(scene, exit, packet)]);
+  }
+  const fault = faultIn(scene, [...sourceElements(scene, exit, address), ...guarding]);
+  if (fault !== undefined) return fault;
+  const held = new Set((await host.listAllAddresses()).map((own) => own.address));
+  const lost = sources.find((source) => !held.has(source));
+  return lost && `${lost} is not an address of this node any more`;
+}
+
+function wayWords({ device, nextHop, gateway }: WayTaken): string {
+  if (gateway !== undefined) return `${device}, to gateway ${gateway}`;
+  return nextHop === undefined ? `${device}, on link` : `${device}, next hop ${nextHop}`;
+}
+
+const sourceWords = (sources: readonly Address[]): string =>
+  sources.length === 1 ? `${sources[0]}` : `one of ${sources.join(', ')}, by its source port`;
+
+/** NUD_FAILED and NUD_INCOMPLETE: it was asked for, and has not answered. */
+const neighbourNotes = ({ nextHop = 'the destination', neighbour = '' }: WayTaken): string[] =>
+  ['failed', 'incomplete'].includes(neighbour)
+    ? [`Asked for of late, ${nextHop} did not answer (${neighbour}): while it does not, the packet gets no further.`]
+    : [];

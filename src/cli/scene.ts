@@ -1,0 +1,98 @@
+import { type Address, familyOf } from '../base/address.ts';
+import type { Machine } from '../cni/machine.ts';
+import { steeredOf } from '../cni/set-up.ts';
+import { nameOf } from '../datapath/describe.ts';
+import { desired } from '../datapath/desired.ts';
+import { difference, keyOf } from '../datapath/difference.ts';
+import * as layout from '../datapath/layout.ts';
+import { needsOf } from '../datapath/needs.ts';
+import type { HostObject } from '../datapath/objects.ts';
+import { withoutEgressHook } from '../datapath/sent.ts';
+import type { Chain, Element, NftSet } from '../nftables/object.ts';
+import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
+
+/** An attachment, what it needs, and what of that is there. */
+export interface Scene {
+  readonly record: AttachmentRecord;
+  /** Undefined when the node's record is lost: then nothing else is known. */
+  readonly node: NodeRecord | undefined;
+  readonly wanted: readonly HostObject[];
+  /** By {@link keyOf}. */
+  readonly found: ReadonlyMap<string, HostObject>;
+}
+
+/** What is wrong with an object. */
+export type Problem = 'missing' | 'different';
+
+/** Looks at everything that an attachment needs but what only counts. */
+export async function lookAt({ host, store }: Machine, record: AttachmentRecord): Promise<Scene> {
+  const node = store.loadNode();
+  if (node === undefined) return { record, node, wanted: [], found: new Map() };
+  const needs = needsOf(node, steeredOf(record));
+  const { state } = await host.observe(node, needs, { contents: true });
+  const found = new Map(state.map((object) => [keyOf(object), object]));
+  return { record, node, wanted: withoutEgressHook(desired(node, needs)), found };
+}
+
+/** What is wrong with an object that is wanted; `undefined` when it is as it should be. */
+export function problemOf({ found }: Scene, object: HostObject): Problem | undefined {
+  const observed = found.get(keyOf(object));
+  if (observed === undefined) return 'missing';
+  return difference([object], [observed]).length > 0 ? 'different' : undefined;
+}
+
+/** The first of several objects that is not as it should be, in words; `undefined` when all are. */
+export function faultIn(scene: Scene, objects: readonly HostObject[]): string | undefined {
+  const wrong = objects.find((object) => problemOf(scene, object) !== undefined);
+  return wrong && faultOf(wrong, problemOf(scene, wrong));
+}
+
+const faultOf = (object: HostObject, problem: Problem | undefined): string =>
+  `${nameOf(object)} is ${problem === 'missing' ? 'missing' : 'not as expected'}`;
+
+/** The chain of a name, as it should be. */
+export const wantedChain = ({ wanted }: Scene, name: string): Chain | undefined =>
+  wanted.filter((object) => object.kind === 'chain').find((chain) => chain.name === name);
+
+/** The sets, as they should be. */
+export const wantedSets = ({ wanted }: Scene): NftSet[] => wanted.filter((object) => object.kind === 'set');
+
+/** The elements of a set, as they should be. */
+export const wantedElements = ({ wanted }: Scene, set: string): Element[] =>
+  wanted.filter((object) => object.kind === 'element').filter((element) => element.set === set);
+
+/** By this element packets from an address of the pod go through its program. */
+export const podElement = (scene: Scene, address: Address): Element | undefined =>
+  wantedElements(scene, layout.setNames.pods(familyOf(address))).find(({ key }) => key === layout.addressHex(address));
+
+/** Why packets from the address do not even reach the pod's program; `undefined` when they do. */
+export function whyNotSteered(scene: Scene, address: Address): string | undefined {
+  const { found, wanted } = scene;
+  const wayIn = [
+    ...wanted.filter(({ kind }) => kind === 'table'),
+    ...[wantedChain(scene, layout.chainNames.classify), podElement(scene, address)].filter(
+      (object) => object !== undefined,
+    ),
+  ];
+  const missing = wayIn.find((object) => !found.has(keyOf(object)));
+  return missing && faultOf(missing, 'missing');
+}
+
+/** Why nobody can say what the pod's program decides about packets from the address; `undefined` when somebody can. */
+export function whyUndecided(scene: Scene, address: Address): string | undefined {
+  const { record, found } = scene;
+  const element = podElement(scene, address);
+  const observed = element && found.get(keyOf(element));
+  if (observed?.kind === 'element' && observed.verdict && 'chain' in observed.verdict) {
+    const { chain } = observed.verdict;
+    if (chain !== record.program) return `the address has the program of another pod, ${chain}`;
+  }
+  const { classify } = layout.chainNames;
+  const isAsked = (object: HostObject): boolean =>
+    (object.kind === 'chain' && (object.name === classify || object.name === record.program)) ||
+    (object.kind === 'set' && (object.name.startsWith(`${record.program}-`) || isOfNode(object.name))) ||
+    (object.kind === 'element' && object.set === layout.setNames.own);
+  return faultIn(scene, scene.wanted.filter(isAsked));
+}
+
+const isOfNode = (set: string): boolean => /^(own|cluster[46]|pods[46])$/.test(set);

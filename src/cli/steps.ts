@@ -1,0 +1,181 @@
+import { type Address, contains, familyOf, prefixLength } from '../base/address.ts';
+import { canonicalJson } from '../base/canonical.ts';
+import { steeredOf } from '../cni/set-up.ts';
+import { routeText, ruleText } from '../datapath/describe.ts';
+import { comparableRule, keyOf, missingRules } from '../datapath/difference.ts';
+import type { ResolvedExit } from '../datapath/exit.ts';
+import * as layout from '../datapath/layout.ts';
+import type { HostObject, Route } from '../datapath/objects.ts';
+import { desiredProgram } from '../datapath/program.ts';
+import { slotOf } from '../datapath/spread.ts';
+import { nextHopOf, tunnelMac } from '../datapath/tunnel.ts';
+import type { Chain, Element, Rule } from '../nftables/object.ts';
+import { nameOfTable, printOperation, printRule } from '../nftables/script.ts';
+import type { Decision } from '../policy/explain.ts';
+import type { Packet } from '../policy/match-for.ts';
+import { type Problem, podElement, problemOf, type Scene, wantedChain, wantedElements, wantedSets } from './scene.ts';
+
+/** One thing in the kernel that a packet meets on its way, in the words of the tool that shows it. */
+export interface Step {
+  readonly what:
+    | 'element'
+    | 'chain'
+    | 'rule'
+    | 'exit'
+    | 'policy rule'
+    | 'route'
+    | 'source'
+    | 'guard'
+    | 'next hop'
+    | 'forwarding';
+  readonly text: string;
+  /** Absent: it is as it should be. */
+  readonly problem?: Problem;
+}
+
+/** What decides about a packet: an element, which leads to a chain, and a rule of that. */
+export function decidingSteps(scene: Scene, address: Address, decision: Decision | 'own', packet: Packet): Step[] {
+  const element = podElement(scene, address);
+  const program = wantedChain(scene, scene.record.program);
+  if (element === undefined || program === undefined) return [];
+  const rule = decidingRule(scene, program, decision, packet);
+  return [
+    step(scene, 'element', element, elementText(scene, element)),
+    step(scene, 'chain', program, `${nameOfTable(program)} ${program.name}`),
+    ...(rule ? [ruleStep(scene, program, rule)] : []),
+  ];
+}
+
+/** What takes a packet out by an exit. */
+export function exitSteps(scene: Scene, exit: ResolvedExit, address: Address, source: Address, packet: Packet): Step[] {
+  const chain = wantedChain(scene, layout.chainNames.exit(exit.id));
+  const steer = chain?.rules[0];
+  const route = exitRoute(scene, exit, packet);
+  return [
+    ...(chain && steer ? [step(scene, 'exit', chain, `${chain.name}: ${printRule(steer)}`)] : []),
+    ...exitRules(scene, exit, packet).map((rule) => step(scene, 'policy rule', rule, ruleText(rule))),
+    ...(route ? [step(scene, 'route', route, routeText(route))] : []),
+    ...sourceElements(scene, exit, address).map((object) => elementStep(scene, 'source', object)),
+    ...guardElements(scene, exit, source).map((object) => elementStep(scene, 'guard', object)),
+    ...tunnelObjects(scene, exit, packet).map((object) =>
+      object.kind === 'neighbour'
+        ? step(scene, 'next hop', object, `ip neigh ${object.address} lladdr ${object.mac} dev ${object.device}`)
+        : step(scene, 'forwarding', object, `bridge fdb ${object.mac} dev ${object.device} dst ${object.remote}`),
+    ),
+  ];
+}
+
+/** The chain that a packet of the exit `drop`, or of a family that its exit lacks, ends in. */
+export function dropSteps(scene: Scene): Step[] {
+  const chain = wantedChain(scene, layout.chainNames.drop);
+  const rule = chain?.rules[0];
+  return chain && rule ? [step(scene, 'exit', chain, `${chain.name}: ${printRule(rule)}`)] : [];
+}
+
+/** The elements that give a packet of an exit its source address; none when that falls to the gateway. */
+export function sourceElements(scene: Scene, exit: ResolvedExit, address: Address): Element[] {
+  const { id, ways, device, addressPerFlow } = exit;
+  const family = familyOf(address);
+  const exitKey = layout.sentKey(id, device);
+  const ofExit = (set: string) => wantedElements(scene, set).filter(({ key }) => key === exitKey);
+  const isSpread = ways.some((way) => way.family === family && way.addresses.length > 1);
+  if (!isSpread) return ofExit(layout.setNames.snat(family));
+  if (addressPerFlow) return ofExit(layout.setNames.spread);
+  const slots = layout.slotsMap(id, family);
+  const slot = layout.slotKey(slotOf(address), slots);
+  return [...ofExit(layout.setNames.spread), ...wantedElements(scene, slots.name).filter(({ key }) => key === slot)];
+}
+
+/** The elements by which a packet of an exit passes the guard. */
+export function guardElements(scene: Scene, { id, device }: ResolvedExit, source: Address): Element[] {
+  const lane = layout.laneKey(id, device, source);
+  return [
+    ...wantedElements(scene, layout.setNames.lanes(familyOf(source))).filter(({ key }) => key === lane),
+    ...wantedElements(scene, layout.setNames.tunnels).filter(({ key }) => key === layout.exitKey(id)),
+  ];
+}
+
+/** What leads to the gateway inside the tunnel. */
+export function tunnelObjects({ wanted }: Scene, { gateway }: ResolvedExit, { destination }: Packet) {
+  if (gateway === undefined) return [];
+  const [nextHop, mac] = [nextHopOf(gateway, familyOf(destination)), tunnelMac(gateway)];
+  return wanted
+    .filter((object) => object.kind === 'neighbour' || object.kind === 'forwarding')
+    .filter((object) => (object.kind === 'neighbour' ? object.address === nextHop : object.mac === mac));
+}
+
+function exitRules({ wanted, node }: Scene, { id }: ResolvedExit, { destination }: Packet) {
+  const table = (node?.routeTable ?? 0) + id;
+  return wanted
+    .filter((object) => object.kind === 'rule')
+    .filter(({ family, action }) => {
+      return (
+        family === familyOf(destination) && typeof action === 'object' && 'lookup' in action && action.lookup === table
+      );
+    });
+}
+
+/** The route of the exit that a packet takes: that of the narrowest destination. */
+function exitRoute({ wanted, node }: Scene, { id }: ResolvedExit, { destination: to }: Packet): Route | undefined {
+  const lengthOf = ({ destination }: Route) => (destination === undefined ? -1 : prefixLength(destination));
+  return wanted
+    .filter((object) => object.kind === 'route')
+    .filter(
+      ({ family, table, type }) =>
+        family === familyOf(to) && table === (node?.routeTable ?? 0) + id && type === 'unicast',
+    )
+    .filter(({ destination }) => destination === undefined || contains(destination, to))
+    .sort((a, b) => lengthOf(b) - lengthOf(a))[0];
+}
+
+function step(scene: Scene, what: Step['what'], object: HostObject, text: string): Step {
+  const problem = problemOf(scene, object);
+  return { what, text, ...(problem && { problem }) };
+}
+
+const elementStep = (scene: Scene, what: Step['what'], element: Element): Step =>
+  step(scene, what, element, elementText(scene, element));
+
+/** As `nft get element` takes it, and prints it. */
+function elementText(scene: Scene, element: Element): string {
+  const [command = ''] = printOperation({ verb: 'add', object: element }, wantedSets(scene));
+  return command.replace(/^add element /, '');
+}
+
+function ruleStep({ found }: Scene, chain: Chain, rule: Rule): Step {
+  const observed = found.get(keyOf(chain));
+  const isThere = observed?.kind === 'chain' && missingRules({ ...chain, rules: [rule] }, observed).length === 0;
+  const text = `${chain.name} rule ${chain.rules.indexOf(rule) + 1}: ${printRule(rule)}`;
+  return { what: 'rule', text, ...(!isThere && { problem: 'missing' }) };
+}
+
+/** The rule of the program that decides; `undefined` when the packet passes all of them. */
+function decidingRule(scene: Scene, { rules, name }: Chain, decision: Decision | 'own', packet: Packet) {
+  const family = familyOf(packet.destination);
+  const lookingUp = (set: string) =>
+    rules.find(({ statements }) => statements.some(({ text }) => text.endsWith(`@${set}`)));
+  if (decision === 'own') return lookingUp(layout.setNames.own);
+  if (decision.by === 'cluster') return lookingUp(layout.setNames.cluster(family));
+  if (decision.by === 'subnet') return lookingUp(`${name}-subnets${family}`);
+  return decision.by === 'match' ? matchRule(scene, rules, decision.place, packet) : undefined;
+}
+
+/** A match with ports has several rules: of those of the packet's protocol the first is about packets like it. */
+function matchRule(
+  { record, node }: Scene,
+  rules: readonly Rule[],
+  place: number,
+  { protocol }: Packet,
+): Rule | undefined {
+  const [match] = record.matches.slice(place);
+  if (match === undefined || node === undefined) return undefined;
+  const ports = match.ports?.filter((range) => range.split(':')[0] === protocol);
+  const before = record.matches.slice(0, place);
+  const rulesOf = (matches: typeof before) => programRules(desiredProgram(node, { ...steeredOf(record), matches }));
+  const [wanted] = rulesOf([...before, { ...match, ...(ports && { ports }) }]).slice(rulesOf(before).length);
+  const text = wanted && canonicalJson(comparableRule(wanted));
+  return rules.find((rule) => canonicalJson(comparableRule(rule)) === text);
+}
+
+const programRules = (objects: readonly HostObject[]): readonly Rule[] =>
+  objects.flatMap((object) => (object.kind === 'chain' ? object.rules : []));

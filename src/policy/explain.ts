@@ -1,0 +1,181 @@
+import { contains, type Family, familyOf, type Prefix, prefixLength } from '../base/address.ts';
+import { type Match, type Pod, type Program, wishName } from './match.ts';
+import { fits, type Packet } from './match-for.ts';
+import type { Policy } from './policy.ts';
+import { byRank, type Candidate, inOrder, isFor, type Wishes } from './program.ts';
+
+/** Why a policy decides about a packet of a pod, or why it does not; the first of these that holds. */
+export type Reason =
+  // It is not for the pod: by its namespaces, by its pods' names, or because the pod does not ask for it.
+  | 'namespace'
+  | 'pod'
+  | 'opt-in'
+  // It is not about the packet: by the family of its destinations, or because none of them holds the packet's.
+  | 'family'
+  | 'destination'
+  | 'except'
+  | 'ports'
+  /** It is about the packet, but another one decides before it. */
+  | 'later'
+  | 'decides';
+
+/** What became of a policy when a packet of a pod was looked at. */
+export interface Considered {
+  readonly policy: string;
+  readonly exit: string;
+  readonly reason: Reason;
+  /** The reason for a person: half a sentence without a full stop. */
+  readonly words: string;
+}
+
+/**
+ * Every policy, with the reason why it decides about a packet that no range of the cluster holds, or why not: those for
+ * the pod in the order in which they decide, then the others by their ranks. At most one decides.
+ */
+export function consider(policies: readonly Policy[], pod: Pod, wishes: Wishes, packet: Packet): Considered[] {
+  const family = familyOf(packet.destination);
+  const isSelected = (policy: Policy) => isFor(policy, pod) && isAskedFor(policy, wishes);
+  const selected = policies.filter(isSelected);
+  const ordered = inOrder(selected, wishes.own, family);
+  const winner = ordered.find((candidate) => takes(candidate, packet));
+  const foundOf = (candidate: Candidate): Considered =>
+    considered(candidate.policy, reasonOf(candidate, winner, packet));
+  const ofOtherFamily = [...selected, ...(wishes.own ? [wishes.own] : [])].filter(
+    (policy) => !ordered.some((candidate) => candidate.policy === policy),
+  );
+  return [
+    ...oneOfEach(ordered, packet).map(foundOf),
+    ...ofOtherFamily.sort(byOwnRank).map((policy) => considered(policy, lacksFamily(family))),
+    ...policies
+      .filter((policy) => !isSelected(policy))
+      .sort(byOwnRank)
+      .map((policy) => considered(policy, notForPod(policy, pod))),
+  ];
+}
+
+/** What {@link consider} tells, as far as a program knows it: of the policies that are in it, match by match. */
+export function considerMatches(program: Program, packet: Packet): Considered[] {
+  const winner = program.find((match) => fits(match, packet));
+  return program
+    .filter(({ family }) => family === familyOf(packet.destination))
+    .map((match) => {
+      const found =
+        match === winner ? decides(match, packet) : (notAbout(match, packet) ?? later(winner?.policy ?? match.policy));
+      return { policy: match.policy, exit: match.exit, ...found };
+    });
+}
+
+/** Where the decision about a packet falls, of packets that are not for the node itself. */
+export type Decision =
+  /** In a range that is never steered: of the cluster, or of the pod's own networks. */
+  | { readonly by: 'cluster' | 'subnet'; readonly range: Prefix }
+  /** In a match; `place` counts those of the program from 0. */
+  | { readonly by: 'match'; readonly match: Match; readonly place: number }
+  | { readonly by: 'nothing' };
+
+/** What the chain of a program decides about a packet that is not for the node itself. */
+export function decide(
+  { matches, subnets }: { readonly matches: Program; readonly subnets: readonly Prefix[] },
+  clusterCIDRs: readonly Prefix[],
+  packet: Packet,
+): Decision {
+  const rangeIn = (ranges: readonly Prefix[]) => ranges.find((range) => contains(range, packet.destination));
+  const cluster = rangeIn(clusterCIDRs);
+  if (cluster !== undefined) return { by: 'cluster', range: cluster };
+  const subnet = rangeIn(subnets);
+  if (subnet !== undefined) return { by: 'subnet', range: subnet };
+  const place = matches.findIndex((match) => fits(match, packet));
+  const match = matches[place];
+  return match === undefined ? { by: 'nothing' } : { by: 'match', match, place };
+}
+
+type Found = Pick<Considered, 'reason' | 'words'>;
+
+const considered = ({ name, exit }: Policy, found: Found): Considered => ({ policy: name, exit, ...found });
+
+const isAskedFor = ({ optIn, name }: Policy, { named }: Wishes): boolean => !optIn || named.has(name);
+
+/** Of each policy what stands for it: the first of its destinations that takes the packet, else its first. */
+function oneOfEach(ordered: readonly Candidate[], packet: Packet): Candidate[] {
+  const byPolicy = Map.groupBy(ordered, ({ policy }) => policy);
+  const chosen = new Set([...byPolicy.values()].map((own) => own.find((each) => takes(each, packet)) ?? own[0]));
+  return ordered.filter((candidate) => chosen.has(candidate));
+}
+
+const takes = (candidate: Candidate, packet: Packet): boolean =>
+  fits(matchOf(candidate.policy, [candidate.destination]), packet);
+
+const matchOf = ({ name, exit, except, ports }: Policy, destinations: readonly Prefix[]): Match => ({
+  policy: name,
+  family: familyOf(destinations[0] ?? ''),
+  ...{ destinations, except, exit },
+  ...(ports && { ports }),
+});
+
+function reasonOf(candidate: Candidate, winner: Candidate | undefined, packet: Packet): Found {
+  const { policy } = candidate;
+  const family = familyOf(packet.destination);
+  const match = matchOf(
+    policy,
+    policy.destinations.filter((destination) => familyOf(destination) === family),
+  );
+  const missed = notAbout(match, packet);
+  if (missed !== undefined || winner === undefined) return missed ?? decides(match, packet);
+  return winner === candidate
+    ? decides(matchOf(policy, [candidate.destination]), packet)
+    : later(winner.policy.name, rankWords(winner, candidate));
+}
+
+const decides = ({ destinations }: Match, { destination }: Packet): Found => ({
+  reason: 'decides',
+  words: `decides: ${destinations.find((range) => contains(range, destination))} holds the destination`,
+});
+
+const later = (winner: string, why?: string): Found => ({
+  reason: 'later',
+  words: `"${winner}" decides before it${why === undefined ? '' : `: ${why}`}`,
+});
+
+/** Why a candidate comes before another one. */
+function rankWords(first: Candidate, second: Candidate): string {
+  if (first.policy.name === wishName) return 'the pod asks for it';
+  if (second.policy.name === wishName) return 'what a pod asks for comes behind higher priorities and what is dropped';
+  const [higher, lower] = [first.policy.priority, second.policy.priority];
+  if (higher !== lower) return `priority ${higher} is higher than ${lower}`;
+  const isLonger = prefixLength(first.destination) > prefixLength(second.destination);
+  return isLonger ? `${first.destination} is longer than ${second.destination}` : 'its name sorts first';
+}
+
+/** Why a match of the packet's family does not take it; `undefined` when it does. */
+function notAbout(match: Match, packet: Packet): Found | undefined {
+  const holding = (ranges: readonly Prefix[]) => ranges.find((range) => contains(range, packet.destination));
+  if (holding(match.destinations) === undefined) {
+    return { reason: 'destination', words: 'none of its destinations holds this one' };
+  }
+  const excepted = holding(match.except);
+  if (excepted !== undefined) return { reason: 'except', words: `it leaves ${excepted} alone` };
+  if (fits(match, packet)) return undefined;
+  return { reason: 'ports', words: `it is for ${match.ports?.join(', ')} only` };
+}
+
+const lacksFamily = (family: Family): Found => ({
+  reason: 'family',
+  words: `it has no destinations of IPv${family}`,
+});
+
+function notForPod(policy: Policy, pod: Pod): Found {
+  if (!isFor({ ...policy, pods: ['*'] }, pod)) {
+    return { reason: 'namespace', words: `it is for the namespaces ${policy.namespaces.join(', ')}` };
+  }
+  if (!isFor(policy, pod)) return { reason: 'pod', words: `it is for pods named ${policy.pods.join(', ')}` };
+  return { reason: 'opt-in', words: 'the pod does not ask for it' };
+}
+
+/** By what is first of each policy, whatever packet is looked at. */
+function byOwnRank(a: Policy, b: Policy): number {
+  const firstOf = (policy: Policy): Candidate => {
+    const [destination = '::/0'] = policy.destinations.toSorted((x, y) => prefixLength(y) - prefixLength(x));
+    return { policy, destination };
+  };
+  return byRank(firstOf(a), firstOf(b));
+}
