@@ -7,15 +7,24 @@ import type { LabNode } from '../support/node.ts';
 import { changedLines } from '../support/snapshot.ts';
 import { world } from '../support/world.ts';
 
+const severalAddresses = [...world.exitAddress, '192.168.0.246', 'fd00:168::246'];
+
 /** Has everything in it that a policy can ask for. */
 const rich = egressEntry({
-  exits: [partners, { ...partners, name: 'named-by-id', id: 7 }],
+  exits: [
+    partners,
+    { ...partners, name: 'named-by-id', id: 7 },
+    { ...partners, name: 'spread', addresses: severalAddresses },
+    { ...partners, name: 'spread-flows', addresses: severalAddresses, addressPerFlow: true },
+  ],
   policies: [
     { name: 'a', namespaces: ['default'], destinations: world.outside, except: world.exceptions, exit: 'partners' },
     { name: 'b', namespaces: ['default'], destinations: ['198.51.100.0/24', '2001:db8:1::/48'], exit: 'named-by-id' },
     { name: 'c', namespaces: ['default'], destinations: ['192.0.2.1/32'], exit: 'drop' },
     { name: 'd', namespaces: ['default'], destinations: ['192.0.2.0/24'], exit: 'node' },
     { name: 'e', namespaces: ['default'], exit: 'partners', priority: -1 },
+    { name: 'spread', namespaces: ['default'], destinations: ['192.0.2.2/32', '2001:db8:2::/48'], exit: 'spread' },
+    { name: 'flows', namespaces: ['default'], destinations: ['192.0.2.3/32', '2001:db8:3::/48'], exit: 'spread-flows' },
     { name: 'f', namespaces: ['default'], ports: ['icmp', 'tcp:25', 'udp:1-9', 'sctp'], exit: 'drop' },
   ],
 });
