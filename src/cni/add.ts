@@ -6,8 +6,9 @@ import type { Configuration } from '../config/configuration.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import { addressHex } from '../datapath/layout.ts';
 import type { Link } from '../datapath/objects.ts';
-import type { Pod, Program } from '../policy/match.ts';
-import { programFor, programName } from '../policy/program.ts';
+import { type Pod, type Program, wishName } from '../policy/match.ts';
+import { programName } from '../policy/program.ts';
+import { programOf } from '../policy/wishes.ts';
 import { type AttachmentRecord, type NodeRecord, recordVersion } from '../store/record.ts';
 import { findOwnEnd, resolveOnNode } from './exits.ts';
 import type { Machine } from './machine.ts';
@@ -29,7 +30,7 @@ export interface AddRequest {
  * returns, the pod's first packet is steered; when it throws, nothing that this call made is left.
  */
 export async function add(machine: Machine, request: AddRequest): Promise<void> {
-  const program = programFor(request.configuration.policies, request.pod);
+  const program = programOf(request.configuration, request.pod);
   if (program.length === 0) return passThrough(machine, request);
   const record = await newRecord(machine, request, program);
   using _lock = machine.store.lock();
@@ -38,7 +39,9 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   machine.store.save(record); // first: what has a record, DEL takes down
   if (canonicalJson(known) !== canonicalJson(node)) machine.store.saveNode(node);
   try {
-    await setUp(machine, node, record, previous !== undefined);
+    // What a tenant chose is not trusted by its name.
+    const thorough = previous !== undefined || program.some(({ policy }) => policy === wishName);
+    await setUp(machine, node, record, thorough);
     if (previous !== undefined) await releasePrevious(machine, previous, record);
   } catch (error) {
     await undo(machine, request.attachment, previous);

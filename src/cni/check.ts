@@ -8,12 +8,15 @@ import { differenceNow, steeredOf } from './set-up.ts';
 
 /**
  * CHECK (CNI specification, "Check container's networking is as expected"): throws `check-failed` that names each thing
- * that is missing or different. An attachment without a record was passed through, when no policy is for it.
+ * that is missing or different. An attachment without a record was passed through, when no policy is for it. With one,
+ * its annotations are not judged again: what policies said when it was added is what it has.
+ *
+ * @param hasPolicy whether a pod like it would be steered now; may throw what ADD would throw
  */
-export async function check(machine: Machine, attachment: Attachment, hasPolicy: boolean): Promise<void> {
+export async function check(machine: Machine, attachment: Attachment, hasPolicy: () => boolean): Promise<void> {
   const record = machine.store.load(attachment);
   if (record === undefined) {
-    if (!hasPolicy) return;
+    if (!hasPolicy()) return;
     throw new EgressError('check-failed', `There is no record of ${markOf(attachment)}, but a policy is for it`);
   }
   const problems = await problemsOf(machine, record);

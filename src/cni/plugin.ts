@@ -1,8 +1,10 @@
 import { asEgressError, EgressError } from '../base/errors.ts';
 import { type ReadFile, readChainEntry, readConfiguration } from '../config/read.ts';
 import { defaults } from '../config/schema.ts';
-import { programFor } from '../policy/program.ts';
+import type { Pod } from '../policy/match.ts';
+import { programOf } from '../policy/wishes.ts';
 import { add } from './add.ts';
+import { readAnnotations } from './annotations.ts';
 import { check } from './check.ts';
 import { del } from './del.ts';
 import { attachmentOf, type Command, type Environment, readEnvironment } from './environment.ts';
@@ -78,7 +80,7 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
     const { environment, stdin } = call;
     const prevResult = readPrevResult(call.configuration.document, environment.ifname);
     const attachment = attachmentOf(environment, call.configuration.name);
-    const request = { attachment, pod: environment.pod, configuration, prevResult };
+    const request = { attachment, pod: podOf(call), configuration, prevResult };
     await onMachine(call, optionsOf(entry), (machine) => add(machine, request));
     return success(rawMember(stdin, 'prevResult') ?? '');
   },
@@ -87,7 +89,7 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
     requireVersion(call, '0.4.0');
     const { entry, configuration } = readAll(call);
     readPrevResult(call.configuration.document, call.environment.ifname);
-    const hasPolicy = programFor(configuration.policies, call.environment.pod).length > 0;
+    const hasPolicy = () => programOf(configuration, podOf(call)).length > 0;
     const attachment = attachmentOf(call.environment, call.configuration.name);
     await onMachine(call, optionsOf(entry), (machine) => check(machine, attachment, hasPolicy));
     return nothing;
@@ -131,6 +133,12 @@ async function onMachine(
     machine.log.warn({ ...fields, error: asEgressError(error).message }, 'failed');
     throw error;
   }
+}
+
+/** The pod, with its annotations: what a runtime tells in two places. */
+function podOf({ environment: { pod }, configuration: { document } }: Call): Pod {
+  const annotations = readAnnotations(document);
+  return { ...pod, ...(annotations && { annotations }) };
 }
 
 function readAll({ configuration: { document }, surroundings }: Call) {

@@ -1,6 +1,6 @@
+import { suggestion } from '../base/nearest.ts';
 import { exitIdOf } from '../policy/exit-id.ts';
 import { builtInExits } from '../policy/match.ts';
-import { suggestion } from './nearest.ts';
 import { type Placed, placed, placeOf, problem, type Source } from './placed.ts';
 import type { Problem } from './problem.ts';
 import type { PolicyDocument } from './schema.ts';

@@ -1,6 +1,7 @@
 import type * as z from 'zod/mini';
 import { EgressError } from '../base/errors.ts';
-import { suggestion } from './nearest.ts';
+import { suggestion } from '../base/nearest.ts';
+import { shown } from '../base/shown.ts';
 
 /** One mistake in a configuration. */
 export interface Problem {
@@ -74,10 +75,3 @@ function knownKeys(schema: z.core.$ZodType, path: Path): string[] {
 
 const valueAt = (document: unknown, path: Path): unknown =>
   path.reduce<unknown>((value, part) => (value as Record<PropertyKey, unknown> | undefined)?.[part], document);
-
-const longestShown = 60;
-
-function shown(value: unknown): string {
-  const text = value === undefined ? 'nothing' : JSON.stringify(value);
-  return text.length > longestShown ? `${text.slice(0, longestShown)}…` : text;
-}

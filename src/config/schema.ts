@@ -4,6 +4,7 @@ import { type Address, families, familyOf } from '../base/address.ts';
 import { mostAddresses } from '../policy/exit.ts';
 import { highestExitId } from '../policy/exit-id.ts';
 import { builtInExits } from '../policy/match.ts';
+import { everywhere } from '../policy/policy.ts';
 import {
   absolutePath,
   address,
@@ -33,7 +34,7 @@ export const defaults = {
   replyPath: 'direct',
   onUnavailable: 'drop',
   pods: ['*'],
-  destinations: ['0.0.0.0/0', '::/0'],
+  destinations: everywhere,
   priority: 0,
   optIn: false,
   addressPerFlow: false,

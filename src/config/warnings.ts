@@ -1,4 +1,5 @@
 import { contains, type Prefix } from '../base/address.ts';
+import { holdPorts, splitPortRange } from '../base/port-range.ts';
 import { includesGlob } from '../policy/glob.ts';
 import type { Policy } from '../policy/policy.ts';
 import { cover } from '../policy/prefixes.ts';
@@ -15,12 +16,14 @@ export function warningsOf(source: string, document: PolicyDocument): Problem[] 
 
 type Found = Omit<Problem, 'source'>;
 
-/** An exit without any policy may be waiting for its first one. */
+/** An exit without any policy may be waiting for its first one; one that pods may ask for needs none. */
 function unusedExits({ exits, policies }: Configuration): Found[] {
   if (policies.length === 0) return [];
   const used = new Set(policies.map(({ exit }) => exit));
-  return exits.flatMap(({ name }, i) =>
-    used.has(name) ? [] : [{ pointer: `/exits/${i}`, message: `no policy uses exit "${name}"` }],
+  return exits.flatMap(({ name, annotationNamespaces }, i) =>
+    used.has(name) || annotationNamespaces.length > 0
+      ? []
+      : [{ pointer: `/exits/${i}`, message: `no policy uses exit "${name}"` }],
   );
 }
 
@@ -69,8 +72,9 @@ function hidden(policy: Policy, policies: readonly Policy[], cluster: readonly P
   return `policy "${policy.name}" decides nothing: ${names} together decide before it`;
 }
 
-/** Whether the other policy is for all pods of this one, and leaves nothing alone that this one takes. */
+/** Whether the other policy is for all pods of this one, whatever they ask for, and leaves nothing alone that this one takes. */
 const isWider = (other: Policy, policy: Policy): boolean =>
+  !other.optIn &&
   areIncluded(policy.namespaces, other.namespaces) &&
   areIncluded(policy.pods, other.pods) &&
   other.except.every((range) => cover(policy.except, range));
@@ -79,7 +83,17 @@ const areIncluded = (globs: readonly string[], wider: readonly string[]): boolea
   globs.every((inner) => wider.some((outer) => includesGlob(outer, inner)));
 
 /** Whether for each packet of the policy one of the others, all wider, comes first. */
-const hide = (others: readonly Policy[], policy: Policy, cluster: readonly Prefix[]): boolean =>
+function hide(others: readonly Policy[], policy: Policy, cluster: readonly Prefix[]): boolean {
+  const ranges = others.flatMap(({ ports }) => ports ?? []);
+  const parts = policy.ports?.flatMap((range) => splitPortRange(range, ranges)) ?? [undefined];
+  return parts.every((part) => {
+    const holding = others.filter(({ ports }) => ports === undefined || (part && holdPorts(ports, part)));
+    return hideDestinations(holding, policy, cluster);
+  });
+}
+
+/** The same for policies that all take the same ports. */
+const hideDestinations = (others: readonly Policy[], policy: Policy, cluster: readonly Prefix[]): boolean =>
   policy.destinations.every((destination) => {
     const earlier = others.flatMap((other) =>
       other.destinations.filter((range) => byRank({ policy: other, destination: range }, { policy, destination }) < 0),

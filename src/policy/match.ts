@@ -28,8 +28,11 @@ export interface Match {
 /** The ordered matches of one pod: the first that fits a packet decides; a packet that none fits leaves as before. */
 export type Program = readonly Match[];
 
+/** How the keys of annotations begin that are meant for us. */
+export const annotationPrefix = 'egress.cni/';
+
 /** What the matches of a pod's own wish are called: no policy can have a name with a `/`. */
-export const wishName = 'egress.cni/exit';
+export const wishName = `${annotationPrefix}exit`;
 
 /** Exits that need no configuration: leave as if we were not there; do not leave at all. */
 export const builtInExits = ['node', 'drop'] as const;

@@ -1,6 +1,9 @@
 import type { Prefix } from '../base/address.ts';
 import type { PortRange } from '../base/port-range.ts';
 
+/** All destinations: those of a policy that names none. */
+export const everywhere = ['0.0.0.0/0', '::/0'] as const satisfies readonly Prefix[];
+
 /** Which pods, towards which destinations, use which exit: a policy of the configuration with all defaults filled in. */
 export interface Policy {
   readonly name: string;

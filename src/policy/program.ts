@@ -26,20 +26,27 @@ export function programFor(policies: readonly Policy[], pod: Pod, wishes: Wishes
   return families.flatMap((family) => withoutIdle(matchesOf(selected, wishes.own, family)));
 }
 
+/**
+ * How many hex digits of the SHA-256 are in the name of a program. Tenants choose what is in theirs, so it must be out of
+ * reach to find any two with one name: 24 digits would take 2^48 tries, hours of a fast machine.
+ */
+const programDigits = 40;
+
 /** The name of the chain that pods with an equal program and the same own networks share. */
 export function programName(program: Program, subnets: readonly Prefix[]): string {
   const matches = program.map(({ family, destinations, except, exit, ports }) => {
     return [family, destinations, except, exit, ...(ports ? [ports] : [])];
   });
   const text = JSON.stringify([matches, subnets.toSorted()]);
-  return `program-${bytesToHex(sha256(utf8ToBytes(text))).slice(0, 24)}`;
+  return `program-${bytesToHex(sha256(utf8ToBytes(text))).slice(0, programDigits)}`;
 }
 
 /** Whether a policy is for the pod, were it not for `optIn`. A runtime that gives no namespace and no name leaves the policies for all namespaces and pods. */
 export const isFor = ({ namespaces, pods }: Policy, { namespace = '', name = '' }: Pod): boolean =>
   namespaces.some((glob) => fitsGlob(glob, namespace)) && pods.some((glob) => fitsGlob(glob, name));
 
-const selects = (policy: Policy, pod: Pod, { named }: Wishes): boolean =>
+/** Whether a pod with these wishes has a policy. */
+export const selects = (policy: Policy, pod: Pod, { named }: Wishes): boolean =>
   isFor(policy, pod) && (!policy.optIn || named.has(policy.name));
 
 /** One destination of one policy: what the order is defined on. */
@@ -49,10 +56,7 @@ export interface Candidate {
 }
 
 function matchesOf(policies: readonly Policy[], own: Policy | undefined, family: Family): Match[] {
-  const ranked = candidatesOf(policies, family);
-  const place = own ? placeOf(own, ranked) : 0;
-  const inOrder = own ? [...ranked.slice(0, place), ...candidatesOf([own], family), ...ranked.slice(place)] : ranked;
-  return runsOf(inOrder).map(({ policy, destinations }) => ({
+  return runsOf(inOrder(policies, own, family)).map(({ policy, destinations }) => ({
     policy: policy.name,
     family,
     destinations: withoutNested(destinations),
@@ -60,6 +64,14 @@ function matchesOf(policies: readonly Policy[], own: Policy | undefined, family:
     ...(policy.ports && { ports: policy.ports }),
     exit: policy.exit,
   }));
+}
+
+/** All destinations of the family of policies that select a pod, and of its own one, what decides first to the front. */
+export function inOrder(policies: readonly Policy[], own: Policy | undefined, family: Family): Candidate[] {
+  const ranked = candidatesOf(policies, family);
+  if (own === undefined) return ranked;
+  const place = placeOf(own, ranked);
+  return [...ranked.slice(0, place), ...candidatesOf([own], family), ...ranked.slice(place)];
 }
 
 /** All destinations of the family, what decides first to the front. */

@@ -26,7 +26,11 @@ const table: Readonly<Record<string, Row>> = {
   store: { imports: ['base'], types: ['policy', 'datapath'], packages: ['zod', 'node:fs', 'node:path'] },
   cni: { imports: [...pure, 'store'] },
   gateway: { imports: [...pure, 'store', 'cni'] },
-  cli: { imports: [...pure, 'store', 'cni', 'gateway'], packages: ['commander', 'cli-table3', 'pino', 'yaml'] },
+  import: { imports: ['base', 'policy', 'config'], packages: ['zod'] },
+  cli: {
+    imports: [...pure, 'store', 'cni', 'gateway', 'import'],
+    packages: ['commander', 'cli-table3', 'pino', 'yaml'],
+  },
 };
 
 interface Import {

@@ -20,7 +20,7 @@ describe('ADD', () => {
   test('sets up what CHECK finds complete', async (t) => {
     const machine = newMachine(t);
     const attachment = await added(machine, 'a', '10.0.0.5');
-    await check(machine, attachment, true);
+    await check(machine, attachment, () => true);
     assert.deepEqual(
       machine.host.kernel.podElements().map(({ comment }) => comment),
       ['pods/a/eth0'],
@@ -159,7 +159,7 @@ describe('ADD with another outcome than before', () => {
     const machine = newMachine(t);
     const attachment = await added(machine, 'a', '10.0.0.5');
     await added(machine, 'a', '10.0.0.5', { configuration: moved });
-    await check(machine, attachment, true);
+    await check(machine, attachment, () => true);
     const { kernel } = stateOf(machine);
     assert.deepEqual(Object.keys(kernel).filter((key) => key.includes('lanes4 ')).length, 1);
     assert.deepEqual(kernel['route 4 500007 default unicast'], {

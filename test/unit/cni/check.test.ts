@@ -10,7 +10,7 @@ import { added, type FakeMachine, newMachine, request, stateOf } from '../suppor
 /** What CHECK of pod `a` says; undefined when it is content. */
 async function complaint(machine: FakeMachine, hasPolicy = true): Promise<string | undefined> {
   try {
-    await check(machine, request('a', '').attachment, hasPolicy);
+    await check(machine, request('a', '').attachment, () => hasPolicy);
     return undefined;
   } catch (error) {
     assert.ok(error instanceof EgressError);

@@ -15,7 +15,7 @@ describe('on a kernel without the egress hook of netdev', () => {
     const attachment = await added(machine, 'a', '10.0.0.5');
     assert.ok(machine.host.kernel.hasTable);
     assert.deepEqual(machine.host.kernel.contents().filter(needsEgressHook), []);
-    await check(machine, attachment, true);
+    await check(machine, attachment, () => true);
     await del(machine, attachment, []);
     assert.deepEqual(stateOf(machine), before);
   });
@@ -35,7 +35,7 @@ describe('the kernel is asked for the egress hook', () => {
     const machine = newMachine(t);
     await added(machine, 'a', '10.0.0.5');
     const attachment = await added(machine, 'b', '10.0.0.6');
-    await check(machine, attachment, true);
+    await check(machine, attachment, () => true);
     assert.equal(machine.host.egressHookQuestions, 1);
     assert.notDeepEqual(machine.host.kernel.contents().filter(needsEgressHook), []);
   });
@@ -51,9 +51,12 @@ describe('the kernel is asked for the egress hook', () => {
     const attachment = await added(machine, 'a', '10.0.0.5');
     machine.host.kernel.transact([{ verb: 'delete', object: sentTable }]);
     const missing = ['table netdev cni-egress', 'set sent', 'element 7 . eth1 of sent', 'base chain sent-eth1'];
-    await assert.rejects(check(machine, attachment, true), {
-      message: missing.map((name) => `${name} is missing`).join('; '),
-    });
+    await assert.rejects(
+      check(machine, attachment, () => true),
+      {
+        message: missing.map((name) => `${name} is missing`).join('; '),
+      },
+    );
     machine.host.applied.length = 0;
     await added(machine, 'a', '10.0.0.5');
     assert.deepEqual(

@@ -144,6 +144,10 @@ describe('VERSION', () => {
   });
 });
 
+const annotated = (annotations: unknown) => ({
+  runtimeConfig: { 'io.kubernetes.cri.pod-annotations': annotations },
+});
+
 describe('a call', () => {
   test('opens the machine with the files that the chain entry names', async () => {
     const opened: MachineOptions[] = [];
@@ -175,10 +179,13 @@ describe('a call', () => {
     ['ADD', 'without prevResult', { prevResult: undefined }, 100],
     ['ADD', 'with an unknown key', { polices: [] }, 7],
     ['ADD', 'with a broken policy', { policies: [{ name: 'p' }] }, 7],
+    ['ADD', 'with annotations that are nobody’s', annotated({ a: 'b' }), 50],
+    ['ADD', 'with annotations that are no object', annotated('x'), 7],
     ['CHECK', 'that is complete', {}, 50],
     ['CHECK', 'of a version without it', { cniVersion: '0.3.1' }, 1],
     ['CHECK', 'without prevResult', { prevResult: undefined }, 100],
     ['DEL', 'with a broken policy, an unknown key and no prevResult', { policies: 7, x: 1, prevResult: undefined }, 50],
+    ['DEL', 'with annotations that are no object', annotated([]), 50],
     ['DEL', 'with a prevResult that is none', { prevResult: { ips: 7 } }, 50],
     ['GC', 'of a version without it', { cniVersion: '1.0.0' }, 1],
     ['GC', 'that does not say what is valid', { cniVersion: '1.1.0' }, undefined],

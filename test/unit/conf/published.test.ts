@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { publishedFiles } from '../../../install/schema.ts';
-import { EgressError } from '../../../src/base/errors.ts';
+import { EgressError, errorTable } from '../../../src/base/errors.ts';
 import { judgePolicy, readChainEntry, readConfiguration, readPolicy } from '../../../src/config/read.ts';
 import { warningsOf } from '../../../src/config/warnings.ts';
+import { annotationPrefix } from '../../../src/policy/match.ts';
 import { programFor } from '../../../src/policy/program.ts';
+import { annotationKeys, programOf } from '../../../src/policy/wishes.ts';
 
 const conf = new URL('../../../conf/', import.meta.url);
 const example = (file: string): string => readFileSync(new URL(file, conf), 'utf8');
@@ -61,6 +63,19 @@ describe('what is generated from the schema', () => {
   });
 });
 
+/** One mistake each, in the order in which README.md shows what is told about them. */
+const wrongAnnotations: readonly Readonly<Record<string, string>>[] = [
+  { exits: 'partners' },
+  { policy: 'lab,' },
+  { ports: 'tcp:443' },
+  { exit: 'partners', destinations: '203.0.113.0/33' },
+  { policy: 'labs' },
+  { exit: 'intranet' },
+  { policy: 'payroll' },
+  { exit: 'internal' },
+  { exit: 'partners', destinations: '198.51.100.7' },
+];
+
 describe('the examples', () => {
   test('are all tested here', () => {
     const files = readdirSync(conf).filter((file) => !/\.schema\.json$|README/.test(file));
@@ -73,6 +88,7 @@ describe('the examples', () => {
     assert.deepEqual([bridge.type, bridge.isGateway, bridge.ipMasq, plugins.length], ['bridge', true, true, 2]);
     // What the runtime makes of an entry (CNI specification, "Deriving execution configuration from plugin configuration").
     const entry = readChainEntry({ ...egress, cniVersion, name, prevResult: {}, runtimeConfig: {} });
+    assert.deepEqual(entry.capabilities, { 'io.kubernetes.cri.pod-annotations': true });
     for (const file of ['policy.json', 'gateway.json'])
       assert.doesNotThrow(() => readConfiguration(entry, () => example(file)));
   });
@@ -119,6 +135,28 @@ describe('the examples', () => {
   test('gateway.json does with replies by the tunnel, too', () => {
     const overlay = { ...JSON.parse(example('gateway.json')), tunnel: { replyPath: 'tunnel' } };
     assert.doesNotThrow(() => readPolicy('/gateway.json', () => JSON.stringify(overlay)));
+  });
+
+  test('README.md shows mistakes in annotations as they are really told, with the numbers of their errors', () => {
+    const section =
+      example('README.md')
+        .split('\n## ')
+        .find((text) => text.startsWith('Annotations\n')) ?? '';
+    const [, file = '', told = ''] = /```json\n(.*?)```.*?```\n(.*?)```/s.exec(section) ?? [];
+    const rules = readPolicy('/p.json', () => file);
+    const messages = wrongAnnotations.map((annotations) => {
+      try {
+        return String(programOf(rules, { namespace: 'partner-a', name: 'web-0', annotations }));
+      } catch (error) {
+        assert.ok(error instanceof EgressError);
+        return `${errorTable[error.code].number} ${error.message}`;
+      }
+    });
+    assert.deepEqual(told.trimEnd().split('\n'), messages);
+    assert.deepEqual(
+      annotationKeys.filter((key) => !section.includes(`\n| \`${annotationPrefix}${key}\` `)),
+      [],
+    );
   });
 
   test('README.md shows mistakes as they are really told', () => {

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { contains } from '../../../src/base/address.ts';
+import type { PortRange } from '../../../src/base/port-range.ts';
 import type { PolicyDocument } from '../../../src/config/schema.ts';
 import { warningsOf } from '../../../src/config/warnings.ts';
+import { matchFor, type Packet } from '../../../src/policy/match-for.ts';
+import type { Policy } from '../../../src/policy/policy.ts';
 import { programFor } from '../../../src/policy/program.ts';
-import { anyAddress, anyPolicies, anyPrefix } from '../policy/arbitraries.ts';
+import { anyAddress, anyPolicies, anyPort, anyPorts, anyPrefix } from '../policy/arbitraries.ts';
 import { exit, policy } from './samples.ts';
 
 const world = '203.0.113.0/24';
@@ -23,6 +26,11 @@ test('an exit that no policy uses is told, with its place', () => {
   assert.deepEqual(warningsOf('p.json', { exits: [exit, other], policies: [policy] }), [
     { source: 'p.json', pointer: '/exits/1', message: 'no policy uses exit "other"' },
   ]);
+});
+
+test('an exit that pods may ask for needs no policy', () => {
+  const open = { name: 'open', interface: 'eth2', annotationNamespaces: ['red'] };
+  assert.deepEqual(told({ exits: [exit, open], policies: [policy] }), []);
 });
 
 test('exits may wait for the first policy', () => assert.deepEqual(told({ exits: [exit] }), []));
@@ -130,6 +138,61 @@ describe('a policy behind others', () => {
       [{ destinations: ['10.1.0.0/16'] }],
       by('"p1" decides before it'),
     ],
+    [
+      'of everything is told when it is for some ports',
+      { ports: ['udp:5060'] },
+      [{ priority: 1 }],
+      by('"p1" decides before it'),
+    ],
+    [
+      'of everything, whose name sorts first, is told',
+      { name: 'sip', ports: ['udp:5060'] },
+      [{ name: 'all' }],
+      ['/policies/0 policy "sip" decides nothing: "all" decides before it'],
+    ],
+    ['is told when only it is opt-in', { optIn: true }, [{ priority: 1 }], by('"p1" decides before it')],
+    ['that pods must ask for is not', {}, [{ priority: 1, optIn: true }], []],
+    [
+      'that pods must ask for is not, even when it is opt-in itself',
+      { optIn: true },
+      [{ priority: 1, optIn: true }],
+      [],
+    ],
+    ['for some ports is not when it is for all', {}, [{ priority: 1, ports: ['icmp', 'tcp', 'udp', 'sctp'] }], []],
+    ['for other ports is not', { ports: ['udp:5060'] }, [{ priority: 1, ports: ['tcp:5060', 'udp:5061'] }], []],
+    ['for a part of its ports is not', { ports: ['tcp:80-90', 'icmp'] }, [{ priority: 1, ports: ['tcp:1-100'] }], []],
+    [
+      'for more ports is told',
+      { ports: ['tcp:80-90', 'icmp'] },
+      [{ priority: 1, ports: ['tcp', 'icmp'] }],
+      by('"p1" decides before it'),
+    ],
+    [
+      'for single ports is not when it is for a protocol',
+      { ports: ['tcp'] },
+      [{ priority: 1, ports: ['tcp:1-65535'] }],
+      [],
+    ],
+    [
+      'that share its ports is told',
+      { ports: ['tcp:80-90', 'udp'] },
+      [
+        { priority: 1, ports: ['tcp:85-100'] },
+        { priority: 2, ports: ['tcp:1-86'] },
+        { priority: 3, ports: ['udp', 'sctp'] },
+        { priority: 4, ports: ['icmp'] },
+      ],
+      by('"p1", "p2", "p3" together decide before it'),
+    ],
+    [
+      'that share its ports and its destinations is told only when nothing is left',
+      { ports: ['tcp:80-90'], destinations: [world] },
+      [
+        { priority: 1, ports: ['tcp:80-84'], destinations: ['203.0.113.0/25'] },
+        { priority: 1, ports: ['tcp:85-90'], destinations: ['203.0.113.128/25'] },
+      ],
+      [],
+    ],
   ];
   for (const [what, first, others, expected] of rows) {
     test(what, () => assert.deepEqual(toldOf(first, ...others), expected));
@@ -137,25 +200,28 @@ describe('a policy behind others', () => {
 });
 
 test('a policy that is said to decide nothing, or to fit nothing, decides about no packet of any pod', () => {
-  let warned = 0;
+  let [warned, warnedWithPorts] = [0, 0];
   const property = fc.property(
-    anyPolicies,
+    fc.tuple(anyPolicies, fc.infiniteStream(anyPorts)).map(([policies, ports]) => withPorts(policies, ports)),
     fc.array(anyPrefix, { maxLength: 2 }),
     fc.constantFrom('blue', 'red', 'black', undefined),
-    anyAddress,
-    (policies, clusterCIDRs, namespace, address) => {
+    fc.tuple(anyAddress, anyPort).map(([destination, port]): Packet => ({ destination, ...port })),
+    (policies, clusterCIDRs, namespace, packet) => {
       const warnings = warningsOf('p', { clusterCIDRs, policies } as PolicyDocument);
-      const idle = warnings.flatMap(({ pointer }) => /^\/policies\/(\d+)$/.exec(pointer)?.[1] ?? []);
-      const names = idle.map((i) => policies[Number(i)]?.name);
-      warned += names.length;
-      if (clusterCIDRs.some((range) => contains(range, address))) return;
-      const deciding = programFor(policies, { ...(namespace && { namespace }) }).find(
-        ({ destinations, except }) =>
-          destinations.some((range) => contains(range, address)) && !except.some((range) => contains(range, address)),
-      );
-      assert.ok(!names.includes(deciding?.policy), `${deciding?.policy} decides`);
+      const idle = warnings.flatMap(({ pointer }) => policies[Number(/^\/policies\/(\d+)$/.exec(pointer)?.[1])] ?? []);
+      warned += idle.length;
+      warnedWithPorts += idle.filter(({ ports }) => ports).length;
+      if (clusterCIDRs.some((range) => contains(range, packet.destination))) return;
+      const deciding = matchFor(programFor(policies, { ...(namespace && { namespace }) }), packet);
+      assert.ok(!idle.some(({ name }) => name === deciding?.policy), `${deciding?.policy} decides`);
     },
   );
   fc.assert(property, { numRuns: 500 });
-  assert.ok(warned > 50, 'the sample hardly has such policies');
+  assert.ok(warned > 50 && warnedWithPorts > 20, 'the sample hardly has such policies');
 });
+
+const withPorts = (policies: readonly Policy[], ports: Iterator<readonly PortRange[] | undefined>): Policy[] =>
+  policies.map((policy) => {
+    const own = ports.next().value;
+    return own === undefined ? policy : { ...policy, ports: own };
+  });

@@ -69,6 +69,26 @@ describe('when an exit moves from one gateway to another, a node with pods of it
     );
   });
 
+  test('goes by the protocol and the port behind a Service, when the policy has ports', async (t) => {
+    const ports = ['tcp:443', 'udp:5060'];
+    const policies = [
+      { name: 'tls', namespaces: ['default'], destinations: ['203.0.113.0/24'], ports, exit: 'shared' },
+    ];
+    const web = gatewayConfiguration({ policies });
+    const machine = newNode(t, podsNode);
+    await pod(machine, web);
+    const own = flow();
+    const behindService = flow({ destination: '10.96.0.9', destinationPort: 80 });
+    const otherBehindService = flow({ destination: '10.96.0.9', destinationPort: 443, replySourcePort: 8443 });
+    const others = [flow({ destinationPort: 80, replySourcePort: 80 }), flow({ protocol: 17 })];
+    machine.host.flows.push(own, ...others, behindService, otherBehindService);
+    await moveExit(machine, web, toSecond);
+    assert.deepEqual(
+      machine.host.primed.flatMap(({ flows }) => flows),
+      [own, behindService],
+    );
+  });
+
   test('leaves connections in the cluster and to the node alone, whatever the policy’s destinations', async (t) => {
     const everywhere = [{ name: 'all', namespaces: ['default'], destinations: ['0.0.0.0/0'], exit: 'shared' }];
     const all = gatewayConfiguration({ clusterCIDRs: ['10.96.0.0/12'], policies: everywhere });

@@ -180,7 +180,7 @@ describe('a gateway that is brought up', () => {
     const machine = newNode(t, first);
     const attachment = await added(machine, 'a', '10.0.1.5', { configuration: configured });
     await bringUp(machine, configured);
-    await check(machine, attachment, true);
+    await check(machine, attachment, () => true);
     assert.equal(machine.host.kernel.podElements().length, 2);
   });
 
@@ -257,7 +257,7 @@ describe('a gateway that is brought down', () => {
       node?.exits.map(({ name }) => name),
       ['shared'],
     );
-    await check(machine, attachment, true);
+    await check(machine, attachment, () => true);
     assert.deepEqual(stateOf(machine).kernel, before.kernel);
   });
 

@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { type Family, type Prefix, parsePrefix } from '../../../src/base/address.ts';
+import { mergePortRanges, type PortRange, type Protocol } from '../../../src/base/port-range.ts';
+import type { Packet } from '../../../src/policy/match-for.ts';
 import type { Policy } from '../../../src/policy/policy.ts';
 
 /** Few addresses and lengths, so that ranges nest and meet often. */
@@ -19,6 +21,26 @@ export const anyPrefix: fc.Arbitrary<Prefix> = anyFamily.chain((family) =>
   fc
     .tuple(fc.constantFrom(...addresses[family]), fc.constantFrom(...lengths[family]))
     .map(([address, length]) => parsePrefix(`${address}/${length}`) ?? ''),
+);
+
+/** One of few ports, of the few protocols that {@link anyPorts} has ranges of; or what no policy can name. */
+export const anyPort: fc.Arbitrary<Pick<Packet, 'protocol' | 'port'>> = fc.oneof(
+  fc.record({ protocol: fc.constantFrom<Protocol>('tcp', 'udp'), port: fc.integer({ min: 1, max: 6 }) }),
+  fc.constantFrom<Pick<Packet, 'protocol'>>({ protocol: 'tcp' }, { protocol: 'icmp' }, {}),
+);
+
+/** Merged ranges of ports that overlap and adjoin often; or none at all. */
+export const anyPorts: fc.Arbitrary<PortRange[] | undefined> = fc.option(
+  fc
+    .array(
+      fc.constantFrom('tcp', 'tcp:1', 'tcp:1-3', 'tcp:2-5', 'tcp:4-6', 'tcp:6', 'udp', 'udp:1-6', 'udp:3', 'icmp'),
+      {
+        minLength: 1,
+        maxLength: 3,
+      },
+    )
+    .map(mergePortRanges),
+  { nil: undefined },
 );
 
 /** Policies with different names, made to get in each other's way. */

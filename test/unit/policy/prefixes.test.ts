@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { contains, parsePrefix } from '../../../src/base/address.ts';
-import { cover, withoutNested } from '../../../src/policy/prefixes.ts';
-import { anyPrefix } from './arbitraries.ts';
+import { cover, coverAll, firstWithout, without, withoutNested } from '../../../src/policy/prefixes.ts';
+import { anyAddress, anyPrefix } from './arbitraries.ts';
 
 describe('withoutNested', () => {
   test('sorts by family and address, and drops what lies inside another or is there twice', () => {
@@ -56,6 +56,29 @@ describe('ranges cover a prefix', () => {
       assert.equal(cover(ranges.map(canonical), canonical(prefix)), covered);
     });
   }
+});
+
+describe('prefixes without ranges', () => {
+  test('are what is left, in order', () => {
+    assert.deepEqual(without(['::/0', '10.0.0.0/8'], ['10.64.0.0/10', '10.0.0.0/32', '8000::/1']).slice(-3), [
+      '10.32.0.0/11',
+      '10.128.0.0/9',
+      '::/1',
+    ]);
+    assert.deepEqual(without(['192.0.2.0/30'], ['192.0.2.1/32', '10.0.0.0/8']), ['192.0.2.0/32', '192.0.2.2/31']);
+  });
+
+  test('hold each address that the prefixes hold and no range does', () => {
+    const some = fc.array(anyPrefix, { maxLength: 6 });
+    fc.assert(
+      fc.property(some.map(withoutNested), some, anyAddress, (prefixes, ranges, address) => {
+        const isIn = (all: readonly string[]) => all.some((prefix) => contains(prefix, address));
+        const left = without(prefixes, ranges);
+        assert.equal(isIn(left), isIn(prefixes) && !isIn(ranges));
+        assert.deepEqual([firstWithout(prefixes, ranges), coverAll(ranges, prefixes)], [left[0], left.length === 0]);
+      }),
+    );
+  });
 });
 
 const canonical = (prefix: string) => parsePrefix(prefix) ?? assert.fail(prefix);
