@@ -111,7 +111,13 @@ export const errorTable = {
   'unknown-pod': {
     number: 116,
     title: 'No such pod on this node',
-    remedy: 'Name a pod as namespace/name, by its address or by its container ID: egress status lists those with policies',
+    remedy:
+      'Name a pod as namespace/name, by its address or by its container ID: egress status lists those with policies',
+  },
+  'ports-exhausted': {
+    number: 117,
+    title: 'No source ports are left for the pod',
+    remedy: 'Give the exit more addresses, or fewer portsPerPod',
   },
   internal: { number: 999, title: 'Internal error', remedy: 'Please report it with the details' },
 } as const satisfies Record<string, { number: number; title: string; remedy: string }>;

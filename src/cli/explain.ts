@@ -3,14 +3,13 @@ import { canonicalJson } from '../base/canonical.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Machine } from '../cni/machine.ts';
 import type { Configuration } from '../config/configuration.ts';
-import { type ReadFile, readConfiguration } from '../config/read.ts';
-import { defaults } from '../config/schema.ts';
 import { type Considered, consider, considerMatches } from '../policy/explain.ts';
 import type { Pod } from '../policy/match.ts';
 import type { Packet } from '../policy/match-for.ts';
 import { programOf, wishesOf } from '../policy/wishes.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { type AskedPod, findPod, podName } from './asked-pod.ts';
+import type { Configured } from './configured.ts';
 import { printPacket } from './destination.ts';
 import { type Fate, fateOf } from './fate.ts';
 import { lookAt, type Scene } from './scene.ts';
@@ -31,25 +30,6 @@ export interface Explanation extends Fate {
   readonly considered: readonly Considered[];
   /** What else a person should know, one sentence each. */
   readonly notes: readonly string[];
-}
-
-/** The policies that are configured now; the reason why they are not known. */
-export type Configured = Configuration | { readonly unknown: string };
-
-/**
- * The policy file as far as it can be read: what is in force is known without it. Throws when a file that somebody named
- * is not there.
- */
-export function readConfigured(file: string | undefined, readFile: ReadFile): Configured {
-  try {
-    if (file === undefined && readFile(defaults.policyFile) === undefined) {
-      return { unknown: `there is no policy file ${defaults.policyFile}` };
-    }
-    return readConfiguration({ type: 'egress', ...(file !== undefined && { policyFile: file }) }, readFile);
-  } catch (error) {
-    if (file !== undefined && readFile(file) === undefined) throw error;
-    return { unknown: error instanceof Error ? error.message : String(error) };
-  }
 }
 
 /**

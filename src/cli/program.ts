@@ -5,14 +5,16 @@ import type { ImportFlags } from '../import/options.ts';
 import type { Packet } from '../policy/match-for.ts';
 import { checkAll, printCheck } from './check.ts';
 import { type CliSurroundings, toJson } from './command.ts';
+import { readIfThere } from './configured.ts';
 import { parseDestination } from './destination.ts';
-import { explain, readConfigured as readExplained } from './explain.ts';
+import { explain } from './explain.ts';
 import { printExplanations } from './explain-print.ts';
 import { type GatewayOptions, gateway, move, readConfigured, watchGateway } from './gateway.ts';
 import { collect, planCollection } from './gc.ts';
 import { importFiles } from './import.ts';
 import { printStatus, readStatus } from './status.ts';
 import { type ValidateOptions, validate } from './validate.ts';
+import { isKnown, parseSeen, printOwner, whoHas } from './who.ts';
 
 interface Options {
   readonly dataDir: string;
@@ -51,6 +53,20 @@ export function commandLine(surroundings: CliSurroundings): Command {
     },
   );
 
+  onNode(
+    'who',
+    'tell which pod is behind an address and a port that are seen outside; exit code 1 when it is not known',
+  )
+    .argument('<address:port>', 'as 192.0.2.50:40000, or [2001:db8::50]:40000')
+    .option('--policy <file>', `the policy file, ${defaults.policyFile} if it is there`)
+    .action(async (text: string, options: Options & { readonly policy?: string }) => {
+      const seen = parseSeen(text);
+      using machine = await openMachine(options);
+      const owner = await whoHas(machine, readIfThere(options.policy, readFile), seen);
+      write(options.json ? toJson(owner) : printOwner(owner));
+      if (!isKnown(owner)) setExitCode(1);
+    });
+
   onNode('gc', 'take down what belongs to pods whose interface is gone')
     .option('--dry-run', 'print the commands that this stands for, and change nothing')
     .action(async (options: Options) => {
@@ -76,7 +92,7 @@ export function commandLine(surroundings: CliSurroundings): Command {
     .option('--policy <file>', `the policy file, ${defaults.policyFile} if it is there`)
     .action(async (pod: string, packets: Packet[], options: Options & { readonly policy?: string }) => {
       using machine = await openMachine(options);
-      const explanations = await explain(machine, readExplained(options.policy, readFile), pod, packets);
+      const explanations = await explain(machine, readIfThere(options.policy, readFile), pod, packets);
       write(options.json ? toJson(explanations) : printExplanations(explanations));
     });
 

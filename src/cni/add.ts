@@ -4,17 +4,19 @@ import { canonicalJson } from '../base/canonical.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
-import { addressHex } from '../datapath/layout.ts';
+import { addressHex, blockKey } from '../datapath/layout.ts';
+import { needsOf } from '../datapath/needs.ts';
 import type { Link } from '../datapath/objects.ts';
 import { type Pod, type Program, wishName } from '../policy/match.ts';
 import { programName } from '../policy/program.ts';
 import { programOf } from '../policy/wishes.ts';
 import { type AttachmentRecord, type NodeRecord, recordVersion } from '../store/record.ts';
-import { findOwnEnd, resolveOnNode } from './exits.ts';
+import { findOwnEnd, type OwnEnd, resolveOnNode } from './exits.ts';
 import type { Machine } from './machine.ts';
 import { nextNode } from './node.ts';
+import { choosePorts, givesPorts } from './ports.ts';
 import type { PrevResult } from './prev-result.ts';
-import { setUp } from './set-up.ts';
+import { setUp, steeredOf } from './set-up.ts';
 import { release, tearDown } from './tear-down.ts';
 
 /** What ADD is about. */
@@ -32,17 +34,20 @@ export interface AddRequest {
 export async function add(machine: Machine, request: AddRequest): Promise<void> {
   const program = programOf(request.configuration, request.pod);
   if (program.length === 0) return passThrough(machine, request);
-  const record = await newRecord(machine, request, program);
+  const draft = await newRecord(machine, request, program);
   using _lock = machine.store.lock();
   const previous = machine.store.load(request.attachment);
-  const [known, node] = await nodeFor(machine, request.configuration, program);
+  const { known, node, ...own } = await nodeFor(machine, request.configuration, program);
+  const others = givesPorts(request.configuration, own.exits) ? othersThan(machine, request.attachment) : [];
+  const ports = choosePorts({ ...request, ...own, ...draft, previous: previous?.ports ?? [], others });
+  const record = { ...draft, ...(ports.length > 0 && { ports }) };
   machine.store.save(record); // first: what has a record, DEL takes down
   if (canonicalJson(known) !== canonicalJson(node)) machine.store.saveNode(node);
   try {
     // What a tenant chose is not trusted by its name.
     const thorough = previous !== undefined || program.some(({ policy }) => policy === wishName);
-    await setUp(machine, node, record, thorough);
-    if (previous !== undefined) await releasePrevious(machine, previous, record);
+    await setUp(machine, node, record, others, thorough);
+    if (previous !== undefined) await releasePrevious(machine, node, previous, record);
   } catch (error) {
     await undo(machine, request.attachment, previous);
     throw error;
@@ -103,12 +108,16 @@ async function hostLinks({ prevResult }: AddRequest, host: Machine['host']): Pro
   throw new EgressError('not-routed', `prevResult names no interface on the host's side that exists here (${named})`);
 }
 
-/** The node's record as it is, and with the exits of the program as they are now. */
-async function nodeFor(
-  machine: Machine,
-  configuration: Configuration,
-  program: Program,
-): Promise<[NodeRecord | undefined, NodeRecord]> {
+/** The node's record as it is, and with the exits of a program as they are now. */
+interface NodeForProgram {
+  readonly known: NodeRecord | undefined;
+  readonly node: NodeRecord;
+  /** Those of the program. */
+  readonly exits: readonly ResolvedExit[];
+  readonly ownEnd: OwnEnd | undefined;
+}
+
+async function nodeFor(machine: Machine, configuration: Configuration, program: Program): Promise<NodeForProgram> {
   const { host, store } = machine;
   const names = new Set(program.map(({ exit }) => exit));
   const used = configuration.exits.filter(({ name }) => names.has(name));
@@ -116,13 +125,24 @@ async function nodeFor(
   const [previous, moves] = [store.loadNode(), ownEnd ? store.loadMoves() : {}];
   const exits: ResolvedExit[] = [];
   for (const exit of used) exits.push(await resolveOnNode(host, exit, ownEnd, moves));
-  return [previous, await nextNode(machine, configuration, previous, { exits, ownEnd, gateway: previous?.gateway })];
+  const node = await nextNode(machine, configuration, previous, { exits, ownEnd, gateway: previous?.gateway });
+  return { known: previous, node, exits, ownEnd };
 }
 
+const othersThan = ({ store }: Machine, attachment: Attachment): AttachmentRecord[] =>
+  store.list().filter((record) => markOf(record) !== markOf(attachment));
+
 /** After an ADD that was repeated with another outcome: what only the earlier one needed. */
-async function releasePrevious(machine: Machine, previous: AttachmentRecord, record: AttachmentRecord): Promise<void> {
+async function releasePrevious(
+  machine: Machine,
+  node: NodeRecord,
+  previous: AttachmentRecord,
+  record: AttachmentRecord,
+): Promise<void> {
   if (canonicalJson(previous) === canonicalJson(record)) return;
-  const keys = new Set(record.addresses.map(addressHex));
+  const { ports } = needsOf(node, steeredOf(record));
+  const blockKeys = ports.map(({ id, address }) => blockKey(id, address));
+  const keys = new Set([...record.addresses.map(addressHex), ...blockKeys]);
   await release(machine, markOf(record), previous.addresses, ({ key }) => !keys.has(key));
 }
 

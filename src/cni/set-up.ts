@@ -54,16 +54,17 @@ async function possible(
 
 /**
  * Sets up what the attachment needs. `thorough` also reads the ranges of its program, which a new attachment may trust
- * because the program's name is made from them. Needs the store's lock, and both records in the store.
+ * because the program's name is made from them. The ports of `others` follow the exits, too. Needs the store's lock, and both records in the store.
  */
 export async function setUp(
   machine: Machine,
   node: NodeRecord,
   record: AttachmentRecord,
+  others: readonly AttachmentRecord[],
   thorough: boolean,
 ): Promise<void> {
   const attachment = steeredOf(record);
-  const changes = await settle(machine, node, needsOf(node, attachment), thorough);
+  const changes = await settle(machine, node, needsOf(node, attachment, others.map(steeredOf)), thorough);
   await forgetOthersFlows(machine, attachment, changes);
 }
 

@@ -2,6 +2,7 @@ import { suggestion } from '../base/nearest.ts';
 import { exitIdOf } from '../policy/exit-id.ts';
 import { builtInExits } from '../policy/match.ts';
 import { type Placed, placed, placeOf, problem, type Source } from './placed.ts';
+import { portContradictions } from './port-checks.ts';
 import type { Problem } from './problem.ts';
 import type { PolicyDocument } from './schema.ts';
 import { tunnelContradictions } from './tunnel-checks.ts';
@@ -19,6 +20,7 @@ export function contradictions(sources: readonly Source[]): Problem[] {
     ...sharedIds(exits),
     ...unknownExits(policies, exits),
     ...tunnelContradictions(documents),
+    ...portContradictions(documents),
   ];
 }
 

@@ -1,5 +1,6 @@
 import type { Address, Family, Prefix } from '../base/address.ts';
 import type { Match } from '../policy/match.ts';
+import type { PortBlock } from '../policy/port-blocks.ts';
 import type { ResolvedExit } from './exit.ts';
 import type { NodeNumbers } from './layout.ts';
 
@@ -13,6 +14,18 @@ export interface SteeredAttachment {
   /** Name of the chain that holds its matches. */
   readonly program: string;
   readonly matches: readonly Match[];
+  /** Source ports of its own, for each of its exits that gives pods some. */
+  readonly ports?: readonly PortBlock[];
+}
+
+/** Source ports that an address of a pod leaves with by an exit. */
+export interface OwnPorts extends Omit<PortBlock, 'exit'> {
+  /** The exit's. */
+  readonly id: number;
+  /** The pod's. */
+  readonly address: Address;
+  /** Names the attachment in comments. */
+  readonly mark: string;
 }
 
 /** What the data path must know of the node, the same for all attachments on it. */

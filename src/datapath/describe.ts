@@ -3,7 +3,7 @@ import type { Hex } from '../nftables/expression.ts';
 import type { Chain, Element } from '../nftables/object.ts';
 import { nameOfTable } from '../nftables/script.ts';
 import { type Change, missingRules } from './difference.ts';
-import { deviceOfKey, exitIdOfKey, exitIdOfPart, setNames } from './layout.ts';
+import { deviceOfKey, exitIdOfKey, exitIdOfPart, podOfBlockKey, setNames } from './layout.ts';
 import type { HostObject, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
 
 /** What a change says about the node, in sentences for a person: what is missing, different, or too much. */
@@ -86,6 +86,9 @@ function elementKey({ set, key }: Element): string {
   if (set.startsWith('pods') || set.startsWith('answered')) return addressFromBytes(Buffer.from(key, 'hex'));
   if (setsOfIds.includes(set)) return String(exitIdOfKey(key));
   if (exitIdOfPart(set) !== undefined) return slotText(key);
+  if (set.startsWith('blocks')) {
+    return `${exitIdOfKey(key)} . ${addressFromBytes(Buffer.from(podOfBlockKey(key), 'hex'))}`;
+  }
   if (set === setNames.sent || set === setNames.spread || set.startsWith('snat'))
     return `${exitIdOfKey(key)} . ${deviceOfKey(key)}`;
   if (!set.startsWith('lanes')) return key;

@@ -7,18 +7,20 @@ import { desiredGateway, replyRoutes } from './gateway.ts';
 import * as layout from './layout.ts';
 import type { Needs } from './needs.ts';
 import type { HostObject, PolicyRule, Route } from './objects.ts';
+import { desiredPorts } from './ports.ts';
 import { desiredProgram } from './program.ts';
 import { desiredSent } from './sent.ts';
 import { desiredTranslation } from './translation.ts';
 import { desiredTunnel, nextHopOf, tunnelDevice } from './tunnel.ts';
 
 /** Everything that must be on the node for what `needs` names, except what {@link looseReversePath} says. */
-export function desired(node: NodeState, { exits, tunnel, gateway, attachment }: Needs): HostObject[] {
+export function desired(node: NodeState, { exits, tunnel, gateway, attachment, ports }: Needs): HostObject[] {
   return [
     { kind: 'table' },
     ...desiredBase(node),
     ...(tunnel ? desiredTunnel(node, tunnel) : []),
     ...exits.flatMap((exit) => desiredExit(node, exit)),
+    ...desiredPorts(exits, ports),
     ...desiredSent(node.fwmark, exits),
     ...(gateway ? desiredGateway(node, gateway, exits) : []),
     ...policyRules(node, lookupsOf(node, exits, gateway)),
@@ -42,6 +44,7 @@ function desiredBase(node: NodeState): HostObject[] {
     ...families.flatMap((family) => [
       ...layout.podSets(family),
       layout.snatMap(family),
+      layout.blocksMap(family),
       layout.lanesSet(family),
       layout.rangesSet(
         layout.setNames.cluster(family),
@@ -98,6 +101,9 @@ const nat = (fwmark: number): Chain =>
     layout.chainNames.nat,
     [
       rule(say.markWithout(fwmark), say.verdict({ code: 'return' })),
+      ...families.map((family) =>
+        rule(say.markSourceVerdict(family, layout.exitIdMask, layout.setNames.blocks(family))),
+      ),
       ...families.map((family) => rule(say.leavesBy(tunnelDevice), say.snatToSource(family))),
       rule(say.markDeviceVerdict(layout.exitIdMask, layout.setNames.spread)),
       ...families.map((family) =>

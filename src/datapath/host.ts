@@ -72,6 +72,7 @@ export interface Flow {
   readonly replySourcePort?: number;
   /** The source after SNAT. */
   readonly replyDestination: Address;
+  readonly replyDestinationPort?: number;
   /** TCP in the state ESTABLISHED: the handshake is over (or was never seen), and neither side has begun to close. */
   readonly established?: true;
 }
@@ -160,6 +161,13 @@ export interface Host {
   deleteFlowsTo(address: Address): Promise<void>;
   /** The connections that an address began. */
   listFlows(source: Address): Promise<readonly Flow[]>;
+  /**
+   * Makes conntrack know a connection of TCP that it has forgotten: established, with the translation that it had, but
+   * for the address that it leaves with. Nothing happens when it knows it already.
+   */
+  restoreFlow(flow: Flow, source: Address): Promise<void>;
+  /** The connections that leave with an address: what SNAT gave it to, and what its owner began. */
+  listFlowsTo(address: Address): Promise<readonly Flow[]>;
   /** Tells the neighbours on an interface that addresses are here now. */
   announce(device: string, addresses: readonly Address[]): Promise<void>;
   /** Sends for each connection of TCP an empty packet of its pod, for the conntracks on its way to know it by. */

@@ -37,14 +37,20 @@ export const chainNames = {
   exit: (id: number) => `exit-${id}`,
   /** Of an exit with several addresses. */
   exitSnat: (id: number) => `exit-${id}-snat`,
+  /** A chain's name holds no colons. */
+  ports: (id: number, address: Address) => `${portsPrefix}${id}-${address.replaceAll(':', '_')}`,
   sent: (device: string) => `sent-${device}`,
 } as const;
 
+const portsPrefix = 'ports-';
 const programPrefix = 'program-';
 const exitPrefix = 'exit-';
 
 /** Whether a chain holds the program of a pod. */
 export const isProgramChain = (chain: string): boolean => chain.startsWith(programPrefix);
+
+/** Whether a chain gives a pod source ports of its own. */
+export const isPortsChain = (chain: string): boolean => chain.startsWith(portsPrefix);
 
 /** The id of the exit that a chain stands for: the one that steers to it; `undefined` for other chains. */
 export function exitIdOfChain(chain: string): number | undefined {
@@ -63,6 +69,7 @@ export const setNames = {
   own: 'own',
   pods: (family: Family) => `pods${family}`,
   snat: (family: Family) => `snat${family}`,
+  blocks: (family: Family) => `blocks${family}`,
   lanes: (family: Family) => `lanes${family}`,
   spread: 'spread',
   /** Of an exit with several addresses. */
@@ -157,6 +164,14 @@ export const flowsMap = (id: number, family: Family): NftSet => ({
 export const addressMaps = (id: number): readonly NftSet[] =>
   families.flatMap((family) => [slotsMap(id, family), flowsMap(id, family)]);
 
+/** Exit id and pod address → the chain that gives the pod its own source ports. */
+export const blocksMap = (family: Family): NftSet => ({
+  kind: 'set',
+  name: setNames.blocks(family),
+  key: ['mark', addressType[family]],
+  value: 'verdict',
+});
+
 /** Exit id, interface and source address that belong together. Each element counts the packets that may leave. */
 export const lanesSet = (family: Family): NftSet => ({
   kind: 'set',
@@ -209,7 +224,7 @@ export const nodeSets: readonly NftSet[] = [
   fallbackSet,
   servedMap,
   spreadMap,
-  ...families.flatMap((family) => [...podSets(family), snatMap(family), lanesSet(family)]),
+  ...families.flatMap((family) => [...podSets(family), snatMap(family), blocksMap(family), lanesSet(family)]),
 ];
 
 /** Ranges of addresses of one family. */
@@ -233,6 +248,12 @@ export const addressHex = (address: Address): Hex => Buffer.from(addressBytes(ad
 
 /** An exit's id as the key of an element of {@link tunnelsSet}, {@link fallbackSet} or {@link servedMap}. */
 export const exitKey = (id: number): Hex => hostHex(id);
+
+/** The key of an element of {@link blocksMap}. */
+export const blockKey = (id: number, address: Address): Hex => exitKey(id) + addressHex(address);
+
+/** The pod's address in the key of an element of {@link blocksMap}. */
+export const podOfBlockKey = (key: Hex): Hex => key.slice(exitKey(0).length);
 
 /** The key of an element of {@link lanesSet}. */
 export const laneKey = (id: number, device: string, address: Address): Hex => sentKey(id, device) + addressHex(address);

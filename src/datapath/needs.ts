@@ -1,4 +1,5 @@
-import type { Gateway, NodeState, SteeredAttachment, Tunnel } from './attachment.ts';
+import { familyOf } from '../base/address.ts';
+import type { Gateway, NodeState, OwnPorts, SteeredAttachment, Tunnel } from './attachment.ts';
 import type { ResolvedExit } from './exit.ts';
 
 /** A part of the node's state that belongs together: it is set up, looked at and checked as one. */
@@ -8,19 +9,39 @@ export interface Needs {
   readonly tunnel?: Tunnel;
   readonly gateway?: Gateway;
   readonly attachment?: SteeredAttachment;
+  /** Source ports of pods on those exits. */
+  readonly ports: readonly OwnPorts[];
 }
 
-/** What one attachment needs. */
-export function needsOf(node: NodeState, attachment: SteeredAttachment): Needs {
+/** What one attachment needs. `others` are attachments whose ports shall follow what the exits are now. */
+export function needsOf(
+  node: NodeState,
+  attachment: SteeredAttachment,
+  others: readonly SteeredAttachment[] = [],
+): Needs {
   const names = new Set(attachment.matches.map((match) => match.exit));
   const exits = node.exits.filter((exit) => names.has(exit.name));
   const tunnel = exits.some(({ gateway }) => gateway !== undefined) ? node.tunnel : undefined;
-  return { exits, attachment, ...(tunnel && { tunnel }) };
+  return { exits, attachment, ports: portsOn(exits, [attachment, ...others]), ...(tunnel && { tunnel }) };
 }
 
-/** What the node needs for all its exits, and to be a gateway for others. */
-export const needsOfNode = ({ exits, tunnel, gateway }: NodeState): Needs => ({
+/** What the node needs for all its exits with the ports of its pods, and to be a gateway for others. */
+export const needsOfNode = (
+  { exits, tunnel, gateway }: NodeState,
+  attachments: readonly SteeredAttachment[],
+): Needs => ({
   exits,
+  ports: portsOn(exits, attachments),
   ...(tunnel && { tunnel }),
   ...(gateway && { gateway }),
 });
+
+/** The blocks of attachments, for each of their addresses that the exit has a way for. */
+const portsOn = (exits: readonly ResolvedExit[], attachments: readonly SteeredAttachment[]): OwnPorts[] =>
+  attachments.flatMap(({ mark, addresses, ports = [] }) =>
+    ports.flatMap(({ exit: name, first, last }) => {
+      const { id = 0, ways = [] } = exits.find((exit) => exit.name === name) ?? {};
+      const own = addresses.filter((address) => ways.some(({ family }) => family === familyOf(address)));
+      return own.map((address) => ({ id, address, first, last, mark }));
+    }),
+  );

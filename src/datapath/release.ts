@@ -128,23 +128,27 @@ function goneSent({ sent, exitElements }: OurState, used: ReadonlySet<number | u
   return [...elements.filter((element) => !isUsed(element)), ...sent.filter(({ name }) => !left.includes(name))];
 }
 
-/** Programs that only the elements lead to, then exits that only those programs and the elements lead to. */
+/** Programs and chains of ports that only the elements lead to, then exits that only those programs and the elements lead to. */
 function unusedChains(chains: readonly UsedChain[], elements: readonly Element[]): UsedChain[] {
   const leading = (name: string) =>
     elements.filter(({ verdict }) => verdict && 'chain' in verdict && verdict.chain === name).length;
-  const programs = chains.filter(({ name, references }) => layout.isProgramChain(name) && references <= leading(name));
-  const gotos = (name: string) => programs.flatMap(chainsLedTo).filter((target) => target === name).length;
+  const own = chains.filter(
+    ({ name, references }) => (layout.isProgramChain(name) || layout.isPortsChain(name)) && references <= leading(name),
+  );
+  const gotos = (name: string) => own.flatMap(chainsLedTo).filter((target) => target === name).length;
   const exits = chains.filter(
     ({ name, references }) => layout.exitIdOfChain(name) !== undefined && references <= gotos(name) + leading(name),
   );
-  return [...programs, ...exits];
+  return [...own, ...exits];
 }
 
 /** The chains that the rules of a chain lead to, one entry for each rule. */
 function chainsLedTo(chain: Chain): string[] {
   const expressions = chain.rules.flatMap((rule) => rule.statements.flatMap((statement) => statement.expressions));
   return expressions.flatMap((expression) =>
-    expression.name === 'immediate' && 'chain' in expression.verdict ? [expression.verdict.chain] : [],
+    expression.name === 'immediate' && 'verdict' in expression && 'chain' in expression.verdict
+      ? [expression.verdict.chain]
+      : [],
   );
 }
 

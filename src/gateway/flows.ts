@@ -1,9 +1,10 @@
-import { type Address, contains } from '../base/address.ts';
+import { type Address, contains, familyOf } from '../base/address.ts';
 import { protocolOf } from '../base/port-range.ts';
 import type { Machine } from '../cni/machine.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Flow, Introduction } from '../datapath/host.ts';
+import { addressOf } from '../datapath/spread.ts';
 import { tunnelMac } from '../datapath/tunnel.ts';
 import { matchFor, type Packet } from '../policy/match-for.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
@@ -66,10 +67,11 @@ async function placesNotSteered({ host }: Machine, { clusterCIDRs }: NodeRecord)
 /** Pod by pod: what is forgotten is known again a moment later. */
 async function followExit(
   { host, store }: Machine,
-  { name }: ResolvedExit,
+  exit: ResolvedExit,
   introduction: Introduction,
   isNotSteered: (to: Address) => boolean,
 ): Promise<void> {
+  const { name } = exit;
   for (const { addresses, matches, subnets } of store.list().filter((record) => uses(record, name))) {
     /** Whether the pod's program sends it to the exit. */
     const isBy = (flow: Flow) => {
@@ -81,7 +83,10 @@ async function followExit(
     };
     for (const address of addresses) {
       const flows = (await host.listFlows(address)).filter((flow) => flow.established === true && isBy(flow));
-      if (introduction.ends === undefined) await forget(host, address, isBy, flows);
+      if (introduction.ends === undefined) {
+        await forget(host, address, isBy, flows);
+        for (const flow of flows.filter(hasOtherPort)) await host.restoreFlow(flow, sourceBy(exit, address));
+      }
       if (flows.length > 0) await host.primeFlows(introduction, flows);
     }
   }
@@ -91,6 +96,16 @@ async function followExit(
 function packetOf({ family, protocol: number, replySource: destination, replySourcePort: port }: Flow): Packet {
   const protocol = protocolOf(number, family);
   return { destination, ...(protocol && { protocol }), ...(port !== undefined && { port }) };
+}
+
+/** The pod's rules would choose a port anew, and the far end knows the connection by the one that it has. */
+const hasOtherPort = ({ sourcePort, replyDestinationPort }: Flow): boolean =>
+  replyDestinationPort !== undefined && sourcePort !== replyDestinationPort;
+
+/** The address that conntrack gives here to what a pod sends by the exit. */
+function sourceBy({ gateway, ways }: ResolvedExit, pod: Address): Address {
+  const way = ways.find(({ family }) => family === familyOf(pod));
+  return gateway !== undefined || way === undefined ? pod : addressOf(way.addresses, pod);
 }
 
 const uses = ({ matches }: AttachmentRecord, name: string): boolean => matches.some(({ exit }) => exit === name);

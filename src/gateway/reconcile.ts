@@ -4,13 +4,13 @@ import { asEgressError, type EgressError } from '../base/errors.ts';
 import { findOwnEnd, gatewayOf, type OwnEnd, resolveOnNode } from '../cni/exits.ts';
 import type { Machine } from '../cni/machine.ts';
 import { nextNode } from '../cni/node.ts';
-import { differenceNow, settle } from '../cni/set-up.ts';
+import { differenceNow, settle, steeredOf } from '../cni/set-up.ts';
 import { planReleaseServed, releaseServed } from '../cni/tear-down.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Gateway } from '../datapath/attachment.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
-import { needsOfNode } from '../datapath/needs.ts';
+import { type Needs, needsOfNode } from '../datapath/needs.ts';
 import type { Exit } from '../policy/exit.ts';
 import type { MovesRecord, NodeRecord } from '../store/record.ts';
 import { followFlows } from './flows.ts';
@@ -54,7 +54,7 @@ async function setUp(machine: Machine, previous: NodeRecord | undefined, next: N
   const { store } = machine;
   if (canonicalJson(previous) !== canonicalJson(next)) store.saveNode(next);
   try {
-    return await settle(machine, next, needsOfNode(next), true);
+    return await settle(machine, next, needsOn(machine, next), true);
   } catch (error) {
     // The addresses that were given before it failed are remembered in the record: release, then go back.
     await releaseOthers(machine, previous);
@@ -62,6 +62,8 @@ async function setUp(machine: Machine, previous: NodeRecord | undefined, next: N
     throw error;
   }
 }
+
+const needsOn = ({ store }: Machine, node: NodeRecord): Needs => needsOfNode(node, store.list().map(steeredOf));
 
 /** What the node does not serve, and what only that needs. */
 function releaseOthers(machine: Machine, node: NodeRecord | undefined): Promise<readonly Change[]> {
@@ -79,8 +81,9 @@ export async function planReconcile(
   const served = new Set(next.gateway?.served);
   const released = await planReleaseServed(machine, (id) => !served.has(id));
   if (next.exits.length === 0) return released;
-  const { state } = await machine.host.observe(next, needsOfNode(next), { contents: true });
-  return [...(await differenceNow(machine, next, needsOfNode(next), state)), ...released];
+  const needs = needsOn(machine, next);
+  const { state } = await machine.host.observe(next, needs, { contents: true });
+  return [...(await differenceNow(machine, next, needs, state)), ...released];
 }
 
 async function wantedNode(

@@ -13,7 +13,7 @@ import type {
   Observed,
   RouteTaken,
 } from '../datapath/host.ts';
-import { podSets, servedMap } from '../datapath/layout.ts';
+import { addressHex, blocksMap, podOfBlockKey, podSets, servedMap } from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
 import type { HostObject, Link, PolicyRule } from '../datapath/objects.ts';
 import { planOf } from '../datapath/operations.ts';
@@ -22,12 +22,14 @@ import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Element } from '../nftables/object.ts';
 import { applyOutside, removeOutside } from './apply.ts';
 import { deleteFlows, deleteFlowsTo, listFlows } from './conntrack/flows.ts';
+import { restoreFlow } from './conntrack/restore.ts';
 import { readCounters } from './counters.ts';
 import { listen } from './netlink/notifications.ts';
 import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { findElementsByComment, tableExists } from './nftables/read.ts';
 import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
 import {
+  findBlocks,
   findPods,
   listSet,
   observeDevices,
@@ -143,10 +145,13 @@ export class LinuxHost implements Host, Disposable {
 
   async findElements(mark: string, addresses?: readonly Address[]): Promise<readonly Element[]> {
     if (addresses !== undefined) {
-      return (await findPods(this.#netfilter, addresses)).filter(({ comment = '' }) => comment.startsWith(mark));
+      const keys = addresses.map(addressHex);
+      const blocks = await findBlocks(this.#netfilter, ({ key }) => keys.includes(podOfBlockKey(key)));
+      const elements = [...(await findPods(this.#netfilter, addresses)), ...blocks];
+      return elements.filter(({ comment = '' }) => comment.startsWith(mark));
     }
     const elements: Element[] = [];
-    for (const set of families.flatMap(podSets))
+    for (const set of families.flatMap((family) => [...podSets(family), blocksMap(family)]))
       elements.push(...(await findElementsByComment(this.#netfilter, set, mark)));
     return elements;
   }
@@ -206,6 +211,14 @@ export class LinuxHost implements Host, Disposable {
 
   listFlows(source: Address): Promise<readonly Flow[]> {
     return listFlows(this.#netfilter, source, 'source');
+  }
+
+  listFlowsTo(address: Address): Promise<readonly Flow[]> {
+    return listFlows(this.#netfilter, address, 'replyDestination');
+  }
+
+  restoreFlow(flow: Flow, source: Address): Promise<void> {
+    return restoreFlow(this.#netfilter, flow, source);
   }
 
   async announce(device: string, addresses: readonly Address[]): Promise<void> {

@@ -39,6 +39,7 @@ export async function observeTable(socket: NetlinkSocket, needs: Needs, contents
   const chains = await readChains(socket);
   const exitElements = await listExitElements(socket);
   const served = gateway ? await listSet(socket, layout.servedMap) : [];
+  const blockKeys = new Set(needs.ports.map(({ id, address }) => layout.blockKey(id, address)));
   return [
     ...(await readSets(socket, sets, contents)),
     ...chains.filter(({ name }) => chainNames.has(name)).map(chainOf),
@@ -50,17 +51,26 @@ export async function observeTable(socket: NetlinkSocket, needs: Needs, contents
     ...(await listSlots(socket, sets)),
     ...served,
     ...(attachment ? await findPods(socket, attachment.addresses) : []),
+    ...(await findBlocks(socket, ({ key }) => blockKeys.has(key))),
   ];
 }
 
+/** Elements of the maps that lead pods to their own ports; most nodes have none. */
+export async function findBlocks(socket: NetlinkSocket, isWanted: (element: Element) => boolean): Promise<Element[]> {
+  const elements: Element[] = [];
+  for (const family of families) elements.push(...(await listSet(socket, layout.blocksMap(family))));
+  return elements.filter(isWanted);
+}
+
 /** Names of the chains and of the sets that are looked for, but for a program's sets. */
-function namesOf({ exits, tunnel, gateway, attachment }: Needs): [ReadonlySet<string>, ReadonlySet<string>] {
+function namesOf({ exits, tunnel, gateway, attachment, ports }: Needs): [ReadonlySet<string>, ReadonlySet<string>] {
   const parts = [...(tunnel ? [layout.tunnelParts] : []), ...(gateway ? [layout.gatewayParts] : [])];
   const chains = [
     ...baseChains,
     ...exits.flatMap(({ id }) => [layout.chainNames.exit(id), layout.chainNames.exitSnat(id)]),
     ...parts.flatMap(({ chains }): readonly string[] => chains),
     ...(attachment ? [attachment.program] : []),
+    ...ports.map(({ id, address }) => layout.chainNames.ports(id, address)),
   ];
   const sets = [
     ...baseSets,
@@ -97,6 +107,7 @@ const baseSets: readonly string[] = [
   ...families.flatMap((family) => [
     ...layout.podSets(family).map(({ name }) => name),
     layout.setNames.snat(family),
+    layout.setNames.blocks(family),
     layout.setNames.lanes(family),
     layout.setNames.cluster(family),
   ]),

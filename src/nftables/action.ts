@@ -1,4 +1,4 @@
-import { addressFromBytes, type Family } from '../base/address.ts';
+import { type Address, addressBytes, addressFromBytes, type Family } from '../base/address.ts';
 import type { Expression, Hex, Verdict } from './expression.ts';
 import { header, hostHex, loadAddress, loadMark, loadMarkAndDevice, ofFamily, printMark } from './load.ts';
 import type { Statement } from './object.ts';
@@ -84,6 +84,34 @@ export const snatToSource = (of: Family): Statement => ({
     { name: 'nat', type: 'snat', family: of, addressRegister: 1 },
   ],
 });
+
+/**
+ * Gives the connection the address, or without one the address that it has, and one of the ports, 1 to 65535: the one
+ * that it has, if that is among them and free. For a rule that has asked for a protocol with ports, and not for the
+ * family.
+ */
+export function snatToPorts(
+  of: Family,
+  address: Address | undefined,
+  { first, last }: { readonly first: number; readonly last: number },
+): Statement {
+  const { protocol } = header[of];
+  const source = address === undefined ? `${protocol} saddr` : of === 6 ? `[${address}]` : address;
+  return {
+    text: `snat ${protocol} to ${source}:${first}-${last}`,
+    expressions: [
+      ...(address === undefined
+        ? [...ofFamily(of), loadAddress(of, 'saddr')]
+        : [{ name: 'immediate', dreg: 1, data: bytesHex(addressBytes(address)) } as const]),
+      { name: 'immediate', dreg: 2, data: portHex(first) },
+      { name: 'immediate', dreg: 3, data: portHex(last) },
+      { name: 'nat', type: 'snat', family: of, addressRegister: 1, portRegister: 2, lastPortRegister: 3 },
+    ],
+  };
+}
+
+const bytesHex = (bytes: Uint8Array): Hex => Buffer.from(bytes).toString('hex');
+const portHex = (port: number): Hex => port.toString(16).padStart(4, '0');
 
 /** Gives the connection an address of the interface that it goes out by. */
 export const masquerade: Statement = { text: 'masquerade', expressions: [{ name: 'masq' }] };

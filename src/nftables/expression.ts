@@ -70,7 +70,16 @@ export type Expression =
       readonly invert?: true;
     }
   | { readonly name: 'immediate'; readonly verdict: Verdict }
-  | { readonly name: 'nat'; readonly type: 'snat'; readonly family: 4 | 6; readonly addressRegister: number }
+  | { readonly name: 'immediate'; readonly dreg: number; readonly data: Hex }
+  | {
+      readonly name: 'nat';
+      readonly type: 'snat';
+      readonly family: 4 | 6;
+      readonly addressRegister: number;
+      /** Both or none. */
+      readonly portRegister?: number;
+      readonly lastPortRegister?: number;
+    }
   | { readonly name: 'masq' }
   | { readonly name: 'notrack' }
   | { readonly name: 'counter' };

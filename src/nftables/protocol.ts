@@ -23,10 +23,10 @@ const protocolIs = (protocol: Protocol, of: Family = 4): readonly Expression[] =
 /** Loads the destination port of a packet whose protocol was asked for. */
 const loadDestinationPort: Expression = { name: 'payload', base: 'transport', offset: 2, length: 2, dreg: 1 };
 
-/** The packet is of a protocol. */
-export const isProtocol = (protocol: PortProtocol): Statement => ({
-  text: `meta l4proto ${protocol}`,
-  expressions: protocolIs(protocol),
+/** The packet is of a protocol; the family says of which ICMP. */
+export const isProtocol = (protocol: Protocol, of: Family = 4): Statement => ({
+  text: `meta l4proto ${nameOf(protocol, of)}`,
+  expressions: protocolIs(protocol, of),
 });
 
 /** The packet is not of the family's ICMP: neighbour discovery is, with IPv6. */

@@ -108,6 +108,17 @@ export const sourceVerdict = (of: Family, map: string): Statement => ({
   expressions: [...ofFamily(of), loadAddress(of, 'saddr'), { name: 'lookup', set: map, sreg: 1, dreg: 0 }],
 });
 
+/** The verdict that a map has for masked mark and source address together; none: the next rule. */
+export const markSourceVerdict = (of: Family, mask: number, map: string): Statement => ({
+  text: `meta mark & ${printMark(mask)} . ${header[of].protocol} saddr vmap @${map}`,
+  expressions: [
+    ...ofFamily(of),
+    ...loadMark(mask),
+    loadAddress(of, 'saddr', 9), // behind the 4 bytes of the mark
+    { name: 'lookup', set: map, sreg: 1, dreg: 0 },
+  ],
+});
+
 /** The packet came in by the interface. */
 export const arrivesBy = (device: string): Statement => ({
   text: `iifname "${device}"`,

@@ -36,6 +36,7 @@ const address = z.string().check(z.regex(/^(\d+\.\d+\.\d+\.\d+|[\da-f]*:[\da-f:.
 const prefix = z.string().check(z.regex(/^(\d+\.\d+\.\d+\.\d+|[\da-f]*:[\da-f:.]+)\/\d+$/));
 const family = z.literal([4, 6]);
 const name = z.string().check(z.minLength(1));
+const port = z.int().check(z.minimum(1), z.maximum(65535));
 const version = z.literal(recordVersion);
 
 const match = z.object({
@@ -98,6 +99,7 @@ export const attachmentRecord: z.ZodMiniType<AttachmentRecord> = z.object({
   links: z.array(z.object({ name, index: z.int() })),
   program: name,
   matches: z.array(match),
+  ports: z.exactOptional(z.array(z.object({ exit: name, first: port, last: port })).check(z.minLength(1))),
 });
 
 /** The node's record as it is read back. */

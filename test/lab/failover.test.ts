@@ -9,16 +9,22 @@ import { hardwareAddress, world } from '../support/world.ts';
 
 type Uplink = 'eth0' | 'eth1';
 
+/** With port blocks pods may have the same ports: on their own nodes they get others, which each gateway keeps. */
+const portsPerPod = 1024;
+
 /** Uplinks that gateways send out of do not care how answers reach pods: each is tested with one of the ways. */
 const ways = [
   { replyPath: 'direct', uplink: 'eth1' },
   { replyPath: 'tunnel', uplink: 'eth0' },
-] as const satisfies readonly { replyPath: ReplyPath; uplink: Uplink }[];
+  { replyPath: 'direct', uplink: 'eth0', portsPerPod },
+  { replyPath: 'tunnel', uplink: 'eth1', portsPerPod },
+] as const satisfies readonly { replyPath: ReplyPath; uplink: Uplink; portsPerPod?: number }[];
 
-for (const { replyPath, uplink } of ways) {
-  describe(`100 connections through ${uplink}, with the reply path "${replyPath}"`, labTest, () => {
+for (const { replyPath, uplink, ...options } of ways) {
+  const kind = 'portsPerPod' in options ? ' from pods with the same ports and blocks of their own' : '';
+  describe(`100 connections through ${uplink}${kind}, with the reply path "${replyPath}"`, labTest, () => {
     test('survive a move of the exit, and its move back, whoever speaks on them; nothing leaves in a wrong way', async (t) => {
-      await using setup = await started(replyPath, uplink);
+      await using setup = await started(replyPath, uplink, options);
       const { cluster, exit, pods, gateways, partner } = setup;
       const stop = await cluster.capture();
       const all = await opened(pods, { echo: 9, download: 8, idle: 8 });
@@ -78,17 +84,17 @@ describe('connections that no exit is for', labTest, () => {
 });
 
 /** A cluster of two gateways and two workers, with a pod on each, and a partner where the exit leads to. */
-async function started(replyPath: ReplyPath, uplink: Uplink) {
+async function started(replyPath: ReplyPath, uplink: Uplink, options: { readonly portsPerPod?: number } = {}) {
   const lab = await Lab.create();
   try {
     const exit = uplink === 'eth0' ? internet : remotePartners;
     const cluster = await Cluster.create(lab, { nodes: [3, 4, 5, 6], replyPath });
     const policies = [{ ...internetPolicy, exit: exit.name, except: world.exceptions }];
-    await cluster.policy({ exits: [exit], policies });
+    await cluster.policy({ exits: [{ ...exit, ...options }], policies });
     await cluster.up();
     const host = uplink === 'eth0' ? lab.front.host : lab.back.host;
     const [partner, pods] = await Promise.all([Partner.start(host), cluster.startedOnEach()]);
-    await Promise.all(pods.map(({ network }, i) => network.sysctl(portsOf(i))));
+    await Promise.all(pods.map(({ network }, i) => network.sysctl(portsOf(options.portsPerPod ? 0 : i))));
     const [first, second] = cluster.gateways;
     assert.ok(first && second);
     const dispose = async () => lab.remove();

@@ -1,61 +1,13 @@
 import { type Address, addressBytes, familyOf } from '../../base/address.ts';
 import type { Flow } from '../../datapath/host.ts';
-import type { Hex } from '../../nftables/expression.ts';
-import { address as addressField, be16, be32, type Field, hex, nested, u8, u32 } from '../netlink/field.ts';
 import { isKernelError, type NetlinkSocket, type Reply } from '../netlink/socket.ts';
-import { decode, type Table, type Values } from '../netlink/wire.ts';
+import { decode } from '../netlink/wire.ts';
 import { addressFamily } from '../rtnetlink/family.ts';
-import { message } from '../rtnetlink/message.ts';
 import { unlessRefused } from '../rtnetlink/refusal.ts';
+import { type FlowAttributes, flowMessage, messageTypes, protocolTable, type Tuple } from './tables.ts';
 
-/** CTA_IP_*. */
-const ipTable = {
-  source4: [1, addressField],
-  destination4: [2, addressField],
-  source6: [3, addressField],
-  destination6: [4, addressField],
-} as const satisfies Table;
-
-/** Attributes that go back to the kernel as they came, those that we do not know among them. */
-const asTheyCame: Field<Hex> & { readonly nested: true } = { ...hex, nested: true };
-
-/** CTA_TUPLE_*: one direction of a flow. */
-const tupleTable = {
-  ip: [1, nested(ipTable)],
-  protocol: [2, asTheyCame],
-  zone: [3, be16],
-} as const satisfies Table;
-
-/** CTA_PROTO_*: what is in `protocol` of a tuple. */
-const protocolTable = { number: [1, u8], sourcePort: [2, be16], destinationPort: [3, be16] } as const satisfies Table;
-
-/** CTA_PROTOINFO_TCP, in it CTA_PROTOINFO_TCP_STATE. */
-const protocolInfoTable = { tcp: [1, nested({ state: [1, u8] })] } as const satisfies Table;
-
-/** CTA_FILTER_*: which parts of the tuples beside it a flow must have. */
-const filterTable = { originalFlags: [1, u32], replyFlags: [2, u32] } as const satisfies Table;
-
-/** linux/netfilter/nfnetlink_conntrack.h: CTA_*. */
-const flowTable = {
-  original: [1, nested(tupleTable)],
-  reply: [2, nested(tupleTable)],
-  status: [3, be32],
-  protocolInfo: [4, nested(protocolInfoTable)],
-  id: [12, be32],
-  zone: [18, be16],
-  filter: [25, nested(filterTable)],
-} as const satisfies Table;
-
-/** struct nfgenmsg, then the flow. */
-const flowMessage = message({ family: u8, version: u8, resource: be16 }, flowTable);
-
-type FlowAttributes = Values<typeof flowTable>;
-type Tuple = Values<typeof tupleTable>;
 type Socket = Pick<NetlinkSocket, 'request' | 'dump'>;
 
-const NFNL_SUBSYS_CTNETLINK = 1 << 8;
-const IPCTNL_MSG_CT_GET = NFNL_SUBSYS_CTNETLINK | 1;
-const IPCTNL_MSG_CT_DELETE = NFNL_SUBSYS_CTNETLINK | 2;
 /** CTA_FILTER_F_CTA_IP_SRC and _DST of net/netfilter/nf_internals.h: the addresses. */
 const FILTER_SOURCE = 1;
 const FILTER_DESTINATION = 2;
@@ -132,7 +84,7 @@ const filterRefusals = ['EINVAL', 'ENOTSUP'] as const;
 async function deleteByFilter(socket: Socket, address: Address, ends: readonly FlowEnd[]): Promise<boolean> {
   for (const end of ends) {
     const body = encodeFilter(address, end);
-    const done = await unlessRefused(socket.request({ type: IPCTNL_MSG_CT_DELETE, flags: 0, body }), ...filterRefusals);
+    const done = await unlessRefused(socket.request({ type: messageTypes.delete, flags: 0, body }), ...filterRefusals);
     if (done === undefined) return false;
   }
   return true;
@@ -154,7 +106,7 @@ async function findFlows(socket: Socket, address: Address, ends: readonly FlowEn
 
 /** At least the flows with the address at one of the ends; one that has it at two may come twice. */
 async function dumpFlows(socket: Socket, address: Address, ends: readonly FlowEnd[]): Promise<readonly Reply[]> {
-  const dump = (body: Buffer) => socket.dump({ type: IPCTNL_MSG_CT_GET, flags: 0, body });
+  const dump = (body: Buffer) => socket.dump({ type: messageTypes.get, flags: 0, body });
   const everything = flowMessage.encode(headerFor(address));
   if (familyOf(address) === 6) return dump(everything);
   try {
@@ -178,11 +130,16 @@ function decodeFlow(body: Buffer): FoundFlow {
     ...addressesOf(attributes.original),
     ...ports,
     replySource: reply.source,
-    ...(ports.sourcePort !== undefined && { replySourcePort: protocolOf(attributes.reply).sourcePort ?? 0 }),
     replyDestination: reply.destination,
+    ...(ports.sourcePort !== undefined && replyPortsOf(attributes)),
     ...(protocol === IPPROTO_TCP && isEstablished(attributes) && { established: true }),
   };
   return { flow, attributes };
+}
+
+function replyPortsOf({ reply }: FlowAttributes): Pick<Flow, 'replySourcePort' | 'replyDestinationPort'> {
+  const { sourcePort = 0, destinationPort = 0 } = protocolOf(reply);
+  return { replySourcePort: sourcePort, replyDestinationPort: destinationPort };
 }
 
 const addressesOf = ({ ip = {} }: Tuple = {}) => ({
@@ -219,7 +176,7 @@ async function deleteEach(socket: Socket, found: readonly FoundFlow[]): Promise<
   for (const { flow, attributes } of found) {
     const { original, id, zone } = attributes;
     const body = flowMessage.encode(headerFor(flow.source), { original, id, zone });
-    await unlessRefused(socket.request({ type: IPCTNL_MSG_CT_DELETE, flags: 0, body }), 'ENOENT', 'EBUSY');
+    await unlessRefused(socket.request({ type: messageTypes.delete, flags: 0, body }), 'ENOENT', 'EBUSY');
   }
 }
 

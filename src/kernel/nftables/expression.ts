@@ -38,6 +38,8 @@ const verdictRegister = 0;
 const invertFlag = 1;
 /** NF_NAT_RANGE_MAP_IPS: the kernel adds it where there is an address. */
 const mapAddresses = 1;
+/** NF_NAT_RANGE_PROTO_SPECIFIED: the kernel adds it where there are ports; nft says it as well. */
+const mapPorts = 2;
 
 const codecs: { readonly [N in Expression['name']]: Codec<Named<N>> } = {
   meta: {
@@ -76,22 +78,36 @@ const codecs: { readonly [N in Expression['name']]: Codec<Named<N>> } = {
     },
   },
   immediate: {
-    encode: ({ verdict }) => encode(immediateAttributes, { dreg: verdictRegister, data: { verdict } }),
+    encode: (expression) =>
+      'verdict' in expression
+        ? encode(immediateAttributes, { dreg: verdictRegister, data: { verdict: expression.verdict } })
+        : encode(immediateAttributes, { dreg: expression.dreg, data: { value: expression.data } }),
     decode: (bytes) => {
-      const { dreg, data } = decode(immediateAttributes, bytes);
-      return dreg === verdictRegister && data?.verdict !== undefined
-        ? { name: 'immediate', verdict: data.verdict }
-        : undefined;
+      const { dreg, data: { verdict, value } = {} } = decode(immediateAttributes, bytes);
+      if (dreg === verdictRegister) return verdict && { name: 'immediate', verdict };
+      return dreg !== undefined && value !== undefined ? { name: 'immediate', dreg, data: value } : undefined;
     },
   },
   nat: {
-    encode: (expression) => encode(natAttributes, expression),
+    encode: (expression) =>
+      encode(natAttributes, { ...expression, flags: expression.portRegister === undefined ? undefined : mapPorts }),
     decode: (bytes) => {
-      const { type, family, addressRegister, lastAddressRegister, flags = 0, ...ports } = decode(natAttributes, bytes);
+      const {
+        type,
+        family,
+        addressRegister,
+        lastAddressRegister,
+        flags = 0,
+        ...registers
+      } = decode(natAttributes, bytes);
       if (type === undefined || family === undefined || addressRegister === undefined) return undefined;
       const isOneAddress = lastAddressRegister === undefined || lastAddressRegister === addressRegister;
-      const isPlain = (flags & ~mapAddresses) === 0 && Object.values(ports).every((register) => register === undefined);
-      return isOneAddress && isPlain ? { name: 'nat', type, family, addressRegister } : undefined;
+      const { portRegister, lastPortRegister } = registers;
+      const ports = portRegister !== undefined && lastPortRegister !== undefined && { portRegister, lastPortRegister };
+      const isOurs = isOneAddress && (flags & ~(ports ? mapAddresses | mapPorts : mapAddresses)) === 0;
+      return isOurs && (ports || portRegister === undefined)
+        ? { name: 'nat', type, family, addressRegister, ...ports }
+        : undefined;
     },
   },
   masq: {

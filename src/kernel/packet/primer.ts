@@ -23,14 +23,16 @@ export const primerPackets = (hops: number, flows: readonly Flow[]): Buffer[] =>
     return [primer({ source, destination, sourcePort, destinationPort, hops })];
   });
 
-/** A frame with a primer for each connection of TCP, as it enters the tunnel: behind the node's destination NAT. */
+/** A frame with a primer for each connection of TCP, as it enters the tunnel: behind the node's NAT. */
 export const primerFrames = (ends: TunnelEnds, hops: number, flows: readonly Flow[]): Buffer[] =>
   primerPackets(hops, flows.map(behindNat)).map((packet) => inFrame(ends, packet));
 
-const behindNat = ({ replySource, replySourcePort, ...flow }: Flow): Flow => ({
+/** The address stays what it is: the gateway gives another. */
+const behindNat = (flow: Flow): Flow => ({
   ...flow,
-  ...{ replySource, destination: replySource },
-  ...(replySourcePort !== undefined && { destinationPort: replySourcePort }),
+  destination: flow.replySource,
+  ...(flow.replySourcePort !== undefined && { destinationPort: flow.replySourcePort }),
+  ...(flow.replyDestinationPort !== undefined && { sourcePort: flow.replyDestinationPort }),
 });
 
 function inFrame({ sourceMac, destinationMac }: TunnelEnds, packet: Buffer): Buffer {

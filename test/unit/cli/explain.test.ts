@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
+import { type Configured, readIfThere } from '../../../src/cli/configured.ts';
 import { parseDestination } from '../../../src/cli/destination.ts';
-import { type Configured, type Explanation, explain, readConfigured } from '../../../src/cli/explain.ts';
+import { type Explanation, explain } from '../../../src/cli/explain.ts';
 import { printExplanations } from '../../../src/cli/explain-print.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import {
@@ -275,7 +276,7 @@ describe('the policy file', () => {
 
   test('may be missing where nobody named it, and may be broken', () => {
     const why = (file: string | undefined, files: Readonly<Record<string, string>>) => {
-      const configured = readConfigured(file, (name) => files[name]);
+      const configured = readIfThere(file, (name) => files[name]);
       return 'unknown' in configured ? configured.unknown : 'known';
     };
     assert.equal(why(undefined, {}), `there is no policy file ${path}`);

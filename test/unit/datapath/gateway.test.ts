@@ -17,8 +17,8 @@ const node = { ...plainNode, tunnel };
 function commands(gateway: Gateway): string {
   const kernel = new FakeKernel();
   const withGateway = { ...node, gateway };
-  kernel.apply(difference(desired(node, needsOfNode(node)), []));
-  const needs = needsOfNode(withGateway);
+  kernel.apply(difference(desired(node, needsOfNode(node, [])), []));
+  const needs = needsOfNode(withGateway, []);
   const wanted = desired(withGateway, needs).filter(({ kind }) => kind !== 'sysctl'); // they are compared elsewhere
   return printChanges(difference(wanted, kernel.observe(withGateway, needs, true)));
 }
@@ -34,7 +34,7 @@ describe('a gateway takes', () => {
 
   test('addresses of their full length, of which those that somebody else gave are none', () => {
     const owned = [{ device: 'eth1', address: 'fd00:168::245' }];
-    const objects = desired(node, needsOfNode({ ...node, gateway: { ...gatewayOfTwoFamilies, owned } }));
+    const objects = desired(node, needsOfNode({ ...node, gateway: { ...gatewayOfTwoFamilies, owned } }, []));
     assert.deepEqual(
       objects.filter((object) => object.kind === 'address' && object.device !== 'egress0'),
       [{ kind: 'address', device: 'eth1', address: 'fd00:168::245', prefixLength: 128, scope: 'global' }],
@@ -44,7 +44,7 @@ describe('a gateway takes', () => {
 
 describe('what a gateway takes', () => {
   const both = { ...gatewayOfTwoFamilies, served: [partners.id, backup.id] };
-  const objects = desired({ ...node, gateway: both }, needsOfNode({ ...node, gateway: both }));
+  const objects = desired({ ...node, gateway: both }, needsOfNode({ ...node, gateway: both }, []));
 
   test('has no two objects of one key', () => {
     const keys = objects.map(keyOf);

@@ -21,7 +21,7 @@ const needsOfUser = (node: NodeState, user: User): Needs =>
 
 /** Without what only pods of the gateway's own need. */
 const needsOfGateway = (node: NodeState): Needs => ({
-  ...needsOfNode(node),
+  ...needsOfNode(node, []),
   exits: node.exits.filter(({ id }) => node.gateway?.served.includes(id)),
 });
 

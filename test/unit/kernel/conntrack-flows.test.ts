@@ -64,6 +64,7 @@ const read = {
     replySource: '198.51.100.10',
     replySourcePort: 443,
     replyDestination: '192.0.2.50',
+    replyDestinationPort: 40000,
     established: true,
   },
   icmp: {
@@ -84,6 +85,7 @@ const read = {
     replySource: '2001:db8:100::10',
     replySourcePort: 443,
     replyDestination: 'fd00:244:1::7',
+    replyDestinationPort: 40000,
   },
 } satisfies Readonly<Record<string, Flow>>;
 

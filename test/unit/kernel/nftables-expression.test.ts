@@ -163,7 +163,11 @@ const foreign: Record<string, Values<typeof expressionAttributes>> = {
   'ip ttl set 7': { name: 'payload', data: encode(numbers, { 2: 1, 3: 8, 5: 1 }) },
   'a lookup with a flag of the future': { name: 'lookup', data: encode(lookup, { 1: 's', 2: 1, 5: 2 }) },
   'meta mark set 7': { name: 'immediate', data: encode(numbers, { 1: 1 }) },
-  'snat to :1-9': { name: 'nat', data: encode(natAttributes, { ...snat, portRegister: 2, lastPortRegister: 3 }) },
+  'snat to :1-9': {
+    name: 'nat',
+    data: encode(natAttributes, { ...snat, addressRegister: undefined, portRegister: 2, lastPortRegister: 3 }),
+  },
+  'snat to 10.0.0.1:1': { name: 'nat', data: encode(natAttributes, { ...snat, portRegister: 2 }) },
   'snat random': { name: 'nat', data: encode(natAttributes, { ...snat, flags: 4 }) },
   'snat to 10.0.0.1-10.0.0.9': { name: 'nat', data: encode(natAttributes, { ...snat, lastAddressRegister: 2 }) },
   dnat: { name: 'nat', data: encode(numbers, { 1: 1, 2: 2, 3: 1 }) },

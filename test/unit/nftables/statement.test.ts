@@ -120,9 +120,15 @@ function instruction(expression: Expression): string {
       return `lookup reg ${sreg} set ${set}${dreg === undefined ? '' : ` dreg ${dreg}`}${invert ? ' 0x1' : ''}`;
     }
     case 'immediate':
-      return `immediate reg 0 ${verdictText(expression.verdict)}`;
-    case 'nat':
-      return `nat ${expression.type} ${expression.family === 4 ? 'ip' : 'ip6'} addr_min reg ${expression.addressRegister}`;
+      return 'verdict' in expression
+        ? `immediate reg 0 ${verdictText(expression.verdict)}`
+        : `immediate reg ${expression.dreg} ${number(expression.data)}`;
+    case 'nat': {
+      const { type, family, addressRegister, portRegister, lastPortRegister } = expression;
+      const ports =
+        portRegister === undefined ? '' : ` proto_min reg ${portRegister} proto_max reg ${lastPortRegister} flags 0x2`;
+      return `nat ${type} ${family === 4 ? 'ip' : 'ip6'} addr_min reg ${addressRegister}${ports}`;
+    }
     case 'masq':
     case 'notrack':
     case 'counter':

@@ -216,6 +216,14 @@ export class FakeHost implements Host, Disposable {
     return this.flows.filter((flow) => flow.source === source);
   }
 
+  async listFlowsTo(address: Address): Promise<readonly Flow[]> {
+    return this.flows.filter((flow) => flow.replyDestination === address);
+  }
+
+  async restoreFlow(flow: Flow, source: Address): Promise<void> {
+    this.calls.push(`restoreFlow ${source}:${flow.replyDestinationPort}`);
+  }
+
   async announce(device: string, addresses: readonly Address[]): Promise<void> {
     this.calls.push(`announce ${addresses.join(' ')}`);
     this.announced.push([device, addresses]);

@@ -85,8 +85,8 @@ function namesIn(object: Table | NftObject): string[] {
     .flatMap(({ statements }) => statements.flatMap(({ expressions }) => expressions))
     .flatMap((expression) => {
       if (expression.name === 'lookup') return [named(object, `set ${expression.set}`)];
-      const leadsOn = expression.name === 'immediate' && 'chain' in expression.verdict;
-      return leadsOn ? [named(object, `chain ${expression.verdict.chain}`)] : [];
+      const verdict = expression.name === 'immediate' && 'verdict' in expression ? expression.verdict : undefined;
+      return verdict && 'chain' in verdict ? [named(object, `chain ${verdict.chain}`)] : [];
     });
 }
 

@@ -1,0 +1,68 @@
+import { type Address, familyOf } from '../base/address.ts';
+import { EgressError } from '../base/errors.ts';
+import type { Configuration } from '../config/configuration.ts';
+import type { ResolvedExit } from '../datapath/exit.ts';
+import { addressOf } from '../datapath/spread.ts';
+import type { Exit } from '../policy/exit.ts';
+import { chooseBlock, type PortBlock, type Share } from '../policy/port-blocks.ts';
+import type { AttachmentRecord } from '../store/record.ts';
+import type { OwnEnd } from './exits.ts';
+
+/** What is known when an attachment gets its ports. */
+export interface PortsRequest {
+  readonly configuration: Configuration;
+  /** The exits that it uses, as they are on this node. */
+  readonly exits: readonly ResolvedExit[];
+  readonly ownEnd: OwnEnd | undefined;
+  readonly addresses: readonly Address[];
+  /** What it has from an earlier ADD. */
+  readonly previous: readonly PortBlock[];
+  /** All other attachments to this node. */
+  readonly others: readonly AttachmentRecord[];
+}
+
+/** Whether some of the exits give pods source ports of their own. */
+export const givesPorts = (configuration: Configuration, exits: readonly ResolvedExit[]): boolean =>
+  exits.some(({ name }) => portsPerPod(configuration, name) !== undefined);
+
+const portsPerPod = ({ exits }: Configuration, name: string): number | undefined =>
+  exits.find((exit) => exit.name === name)?.portsPerPod;
+
+/**
+ * Source ports of its own for an attachment, by each of its exits that gives pods some. Throws `ports-exhausted`, and
+ * `node-address` when the node has no share of them.
+ */
+export const choosePorts = (request: PortsRequest): PortBlock[] =>
+  request.exits.flatMap((resolved) => {
+    const exit = request.configuration.exits.find(({ name }) => name === resolved.name);
+    if (exit?.portsPerPod === undefined) return [];
+    const own = request.previous.find((block) => block.exit === exit.name);
+    const [share, taken] = [shareOf(request, exit), takenOn(request, resolved)];
+    return [chooseBlock({ exit: exit.name, portsPerPod: exit.portsPerPod, share, own, taken })];
+  });
+
+/** Pods of all nodes leave by a gateway with the same addresses; by a local exit only those of one node do. */
+function shareOf({ configuration: { nodes }, ownEnd }: PortsRequest, { name, gateways }: Exit): Share {
+  if (gateways.length === 0 || ownEnd === undefined) return { place: 0, nodes: 1 };
+  const sharing = nodes.filter(({ address }) => familyOf(address) === familyOf(ownEnd.address));
+  const place = sharing.findIndex(({ address }) => address === ownEnd.address);
+  if (place >= 0) return { place, nodes: sharing.length };
+  throw new EgressError(
+    'node-address',
+    `Exit "${name}" shares its source ports out among nodes, and this node's address ${ownEnd.address} is not in nodes`,
+  );
+}
+
+/** Blocks of others that leave with one of the addresses that this attachment leaves with. */
+function takenOn({ addresses, others }: PortsRequest, exit: ResolvedExit): PortBlock[] {
+  const egress = egressOf(exit, addresses);
+  const sharing = others.filter((other) => egressOf(exit, other.addresses).some((address) => egress.includes(address)));
+  return sharing.flatMap(({ ports = [] }) => ports.filter((block) => block.exit === exit.name));
+}
+
+/** With which addresses a pod is seen that leaves by an exit. */
+export const egressOf = ({ ways }: ResolvedExit, addresses: readonly Address[]): Address[] =>
+  addresses.flatMap((pod) => {
+    const way = ways.find(({ family }) => family === familyOf(pod));
+    return way ? [addressOf(way.addresses, pod)] : [];
+  });

@@ -1,0 +1,51 @@
+import { familyOf } from '../base/address.ts';
+import { protocols } from '../base/port-range.ts';
+import type { Chain, Element, Rule } from '../nftables/object.ts';
+import * as say from '../nftables/statement.ts';
+import type { OwnPorts } from './attachment.ts';
+import type { ResolvedExit } from './exit.ts';
+import * as layout from './layout.ts';
+import type { HostObject } from './objects.ts';
+import { addressOf } from './spread.ts';
+import { tunnelDevice } from './tunnel.ts';
+
+/**
+ * What gives pods source ports of their own: for each address of a pod and each exit a chain, which an element of the
+ * maps `blocks` leads to. Where an exit's packets go through the tunnel they get their port here, and keep it on every
+ * gateway.
+ */
+export function desiredPorts(exits: readonly ResolvedExit[], owners: readonly OwnPorts[]): HostObject[] {
+  return owners.flatMap((owner) => {
+    const exit = exits.find(({ id }) => id === owner.id);
+    const way = exit?.ways.find(({ family }) => family === familyOf(owner.address));
+    if (exit === undefined || way === undefined) return [];
+    const name = layout.chainNames.ports(exit.id, owner.address);
+    return [portsChain(name, exit, addressOf(way.addresses, owner.address), owner), portsElement(name, exit, owner)];
+  });
+}
+
+/** Packets of other protocols, and those that leave by another interface, come back from here to the rules for all. */
+function portsChain(name: string, exit: ResolvedExit, egress: string, { address, first, last, mark }: OwnPorts): Chain {
+  const family = familyOf(address);
+  const to = exit.device === tunnelDevice ? undefined : egress;
+  // Of ICMP the number in the place of a port, by which a ping knows its answer.
+  const rules = protocols.map(
+    (protocol): Rule => ({
+      statements: [
+        say.leavesBy(exit.device),
+        say.isProtocol(protocol, family),
+        say.snatToPorts(family, to, { first, last }),
+      ],
+      comment: mark,
+    }),
+  );
+  return { kind: 'chain', name, rules };
+}
+
+const portsElement = (name: string, exit: ResolvedExit, { address, mark }: OwnPorts): Element => ({
+  kind: 'element',
+  set: layout.setNames.blocks(familyOf(address)),
+  key: layout.blockKey(exit.id, address),
+  verdict: { code: 'jump', chain: name },
+  comment: mark,
+});

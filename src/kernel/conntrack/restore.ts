@@ -1,0 +1,60 @@
+import { type Address, familyOf } from '../../base/address.ts';
+import type { Flow } from '../../datapath/host.ts';
+import { hex } from '../netlink/field.ts';
+import type { NetlinkSocket } from '../netlink/socket.ts';
+import { encode } from '../netlink/wire.ts';
+import { addressFamily } from '../rtnetlink/family.ts';
+import { unlessRefused } from '../rtnetlink/refusal.ts';
+import { flowMessage, messageTypes, type Nat, protocolTable, type Tuple } from './tables.ts';
+
+/** linux/netlink.h: NLM_F_CREATE and NLM_F_EXCL. */
+const newOnly = 0x600;
+/** linux/netfilter/nf_conntrack_tcp.h: TCP_CONNTRACK_ESTABLISHED; IP_CT_TCP_FLAG_BE_LIBERAL, for windows nobody knows. */
+const established = 3;
+const liberal = 8;
+/** linux/netfilter/nf_conntrack_common.h: IPS_SEEN_REPLY, IPS_ASSURED, and IPS_CONFIRMED, which the kernel insists on. */
+const seenBothWays = 0x2 | 0x4 | 0x8;
+/** Seconds: the kernel's own default for an established connection (nf_conntrack_tcp_timeout_established). */
+const timeout = 432_000;
+
+/**
+ * Makes conntrack know an established connection of TCP: translated as the flow says, but that it leaves with `source`.
+ * A rule could not do that: it would choose the port anew. EEXIST: a packet of the connection came before. Throws
+ * KernelError.
+ */
+// conntrack -I --orig-src … --state ESTABLISHED --src-nat …
+export async function restoreFlow(socket: Pick<NetlinkSocket, 'request'>, flow: Flow, source: Address): Promise<void> {
+  const { sourcePort, destinationPort, replySourcePort, replyDestinationPort } = flow;
+  if (sourcePort === undefined || destinationPort === undefined) return;
+  const tcp = { state: established, originalFlags: liberal, replyFlags: liberal };
+  const body = flowMessage.encode(
+    { family: addressFamily(flow.family) },
+    {
+      original: tupleOf(flow.protocol, [flow.source, sourcePort], [flow.destination, destinationPort]),
+      reply: tupleOf(flow.protocol, [flow.destination, destinationPort], [flow.source, sourcePort]),
+      status: seenBothWays,
+      protocolInfo: { tcp },
+      sourceNat: natTo(source, replyDestinationPort ?? sourcePort),
+      timeout,
+      destinationNat: natTo(flow.replySource, replySourcePort ?? destinationPort),
+    },
+  );
+  await unlessRefused(socket.request({ type: messageTypes.create, flags: newOnly, body }), 'EEXIST');
+}
+
+type End = readonly [address: Address, port: number];
+
+const tupleOf = (number: number, [source, sourcePort]: End, [destination, destinationPort]: End): Tuple => ({
+  ip:
+    familyOf(source) === 4
+      ? { source4: source, destination4: destination }
+      : { source6: source, destination6: destination },
+  protocol: hex.decode(encode(protocolTable, { number, sourcePort, destinationPort })),
+});
+
+const natTo = (address: Address, port: number): Nat => ({
+  ...(familyOf(address) === 4
+    ? { address4: address, lastAddress4: address }
+    : { address6: address, lastAddress6: address }),
+  ports: { first: port, last: port },
+});

@@ -1,0 +1,72 @@
+import { EgressError } from '../base/errors.ts';
+
+/** Source ports that pods of one exit leave with and others do not: consecutive, both ends included. */
+export interface PortBlock {
+  /** Name of the exit. */
+  readonly exit: string;
+  /** 1024…65535. */
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Ports below 1024 are the system's (RFC 6335, section 6): some servers trust who comes from one. */
+const lowestPort = 1024;
+const portCount = 65536 - lowestPort;
+
+/** How many blocks an address has. */
+export const blockCount = (portsPerPod: number): number => Math.floor(portCount / portsPerPod);
+
+/** Whose blocks they are: those of one of `nodes` nodes, by its place among them. */
+export interface Share {
+  /** 0 for the first. */
+  readonly place: number;
+  /** At least 1. */
+  readonly nodes: number;
+}
+
+/** The blocks of a node whose pods share an address with those of others: as many for each, in the order of nodes. */
+function blocksOf(portsPerPod: number, { place, nodes }: Share): readonly number[] {
+  const count = blockCount(portsPerPod);
+  const first = Math.floor((place * count) / nodes);
+  return Array.from({ length: Math.floor(((place + 1) * count) / nodes) - first }, (_, i) => first + i);
+}
+
+/** The place of the node that a port belongs to; `undefined` for ports that belong to nobody. */
+export function placeOfPort(port: number, portsPerPod: number, nodes: number): number | undefined {
+  const number = Math.floor((port - lowestPort) / portsPerPod);
+  const places = Array.from({ length: nodes }, (_, place) => place);
+  return places.find((place) => blocksOf(portsPerPod, { place, nodes }).includes(number));
+}
+
+/** What a pod asks a block for. */
+export interface BlockRequest {
+  readonly exit: string;
+  readonly portsPerPod: number;
+  readonly share: Share;
+  /** The block that the pod has already, from an earlier ADD. */
+  readonly own: PortBlock | undefined;
+  /** Blocks of other pods of this node that leave with one of the same addresses. */
+  readonly taken: readonly PortBlock[];
+}
+
+/**
+ * A block that no other pod has: the one that the pod has already where it still fits, else the lowest that is free.
+ * Throws `ports-exhausted`.
+ */
+export function chooseBlock({ exit, portsPerPod, share, own, taken }: BlockRequest): PortBlock {
+  const blocks = blocksOf(portsPerPod, share).map((number): PortBlock => {
+    const first = lowestPort + number * portsPerPod;
+    return { exit, first, last: first + portsPerPod - 1 };
+  });
+  const free = blocks.filter((block) => !taken.some((other) => overlap(block, other)));
+  const kept = free.find(({ first, last }) => first === own?.first && last === own.last);
+  const chosen = kept ?? free[0];
+  if (chosen !== undefined) return chosen;
+  const who = share.nodes === 1 ? 'An address' : `One of ${share.nodes} nodes`;
+  throw new EgressError(
+    'ports-exhausted',
+    `Exit "${exit}" gives each pod ${portsPerPod} source ports. ${who} has ${blocks.length} such blocks, and all are taken`,
+  );
+}
+
+const overlap = (a: PortBlock, b: PortBlock): boolean => a.first <= b.last && b.first <= a.last;
