@@ -288,7 +288,7 @@ describe('the policy file', () => {
 
   test('that somebody named has to be there', () => {
     assert.throws(
-      () => readConfigured('/p', () => undefined),
+      () => readIfThere('/p', () => undefined),
       (error) => error instanceof EgressError && error.code === 'try-again',
     );
   });

@@ -61,6 +61,7 @@ describe('--help', () => {
     'exit move': [...onGateway, '--to <address>'],
     validate: ['--print', '--json'],
     explain: ['--data-dir <dir>', '--json', '--policy <file>'],
+    who: ['--data-dir <dir>', '--json', '--policy <file>'],
     import: [
       ...['--gateway <address>', '--node <address>', '--address <address>', '--interface <name>'],
       ...['--next-hop <address>', '--cluster-cidr <range>'],
@@ -83,7 +84,7 @@ describe('--help', () => {
   for (const [command, expected] of Object.entries(options)) {
     test(`of ${command} says what it does, and lists its options with what they are for`, async () => {
       const { stdout } = await run([...command.split(' '), '--help']);
-      assert.match(stdout, new RegExp(`^Usage: egress ${command} \\[options\\]( <[\\w.]+>)*\n\n\\w`));
+      assert.match(stdout, new RegExp(`^Usage: egress ${command} \\[options\\]( <[\\w.:]+>)*\n\n\\w`));
       const listed = [...stdout.matchAll(/^ {2}(-.*?) {2,}\w/gm)].map((match) => match[1]);
       assert.deepEqual(listed.sort(), [...expected, '-h, --help'].sort());
     });
