@@ -143,11 +143,15 @@ function parsedItems(pod: Pod, key: Key, parse: (text: string) => string | undef
   });
 }
 
+/** More than people write, and little for the kernel: what tenants ask for fills sets on the node. */
+const mostItems = 256;
+
 /** The items of a list with commas between them, none of which may be empty. */
 function itemsOf(pod: Pod, key: Key): string[] | undefined {
   const items = pod.annotations?.[key]?.split(',').map((item) => item.trim());
   if (items?.includes('')) throw malformed(pod, key);
-  return items;
+  if (items === undefined || items.length <= mostItems) return items;
+  throw fault('annotation-invalid', pod, key, `expected at most ${mostItems} items, got ${items.length}`);
 }
 
 /** Refuses a wish when others decide about every packet that it names. */
