@@ -1,4 +1,4 @@
-import { Address4, Address6 } from 'ip-address';
+import { Address6 } from 'ip-address';
 
 /** 4 for IPv4, 6 for IPv6. */
 export type Family = 4 | 6;
@@ -23,12 +23,8 @@ const longestAddress = 45;
 
 /** The canonical text of an address, or `undefined` when the text is none (a zone or a prefix length is no address). */
 export function parseAddress(text: string): Address | undefined {
-  if (text.length > longestAddress || text.includes('/') || text.includes('%')) return undefined;
-  try {
-    return (text.includes(':') ? new Address6(text) : new Address4(text)).correctForm();
-  } catch {
-    return undefined;
-  }
+  const bytes = parseBytes(text);
+  return bytes && addressFromBytes(bytes);
 }
 
 /**
@@ -37,13 +33,54 @@ export function parseAddress(text: string): Address | undefined {
  */
 export function parsePrefix(text: string): Prefix | undefined {
   const [address = '', length, ...more] = text.split('/');
-  const canonical = parseAddress(address);
-  if (canonical === undefined || more.length > 0) return undefined;
-  const bits = familyOf(canonical) === 4 ? 32 : 128;
+  const bytes = parseBytes(address);
+  if (bytes === undefined || more.length > 0) return undefined;
+  const bits = 8 * bytes.length;
   if (length !== undefined && !/^(0|[1-9]\d{0,2})$/.test(length)) return undefined;
   const prefixLength = length === undefined ? bits : Number(length);
   if (prefixLength > bits) return undefined;
-  return `${addressFromBytes(maskedBytes(addressBytes(canonical), prefixLength))}/${prefixLength}`;
+  return `${addressFromBytes(maskedBytes(bytes, prefixLength))}/${prefixLength}`;
+}
+
+/** Four numbers; IPv4 has no other spelling. */
+const dottedDecimal = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+
+/** The bytes of an address however it is written. */
+function parseBytes(text: string): Uint8Array | undefined {
+  if (text.length > longestAddress) return undefined;
+  if (dottedDecimal.test(text)) return Uint8Array.from(text.split('.'), Number);
+  return parseGroups(text) ?? parseRare(text);
+}
+
+/** IPv6 as people write it. Ten times as fast as the package: a policy may have ten thousand ranges. */
+function parseGroups(text: string): Uint8Array | undefined {
+  if (!/^[\da-fA-F]{0,4}(?::[\da-fA-F]{0,4}){2,8}$/.test(text)) return undefined;
+  const [head = [], tail, more] = text.split('::').map((half) => (half === '' ? [] : half.split(':')));
+  const missing = 8 - head.length - (tail?.length ?? 0);
+  if (more !== undefined || (tail === undefined ? missing !== 0 : missing < 1)) return undefined;
+  const groups = [...head, ...Array<string>(missing).fill('0'), ...(tail ?? [])];
+  if (groups.includes('')) return undefined;
+  return bytesOfGroups(groups);
+}
+
+function bytesOfGroups(groups: readonly string[]): Uint8Array {
+  const bytes = new Uint8Array(16);
+  groups.forEach((group, i) => {
+    const number = Number.parseInt(group, 16);
+    bytes[2 * i] = number >> 8;
+    bytes[2 * i + 1] = number; // the low 8 bits of it
+  });
+  return bytes;
+}
+
+/** IPv6 that ends like IPv4, and whatever else is legal. */
+function parseRare(text: string): Uint8Array | undefined {
+  if (!text.includes(':') || text.includes('/') || text.includes('%')) return undefined;
+  try {
+    return Uint8Array.from(new Address6(text).toByteArray());
+  } catch {
+    return undefined;
+  }
 }
 
 /** The length of a canonical prefix: 0…32, or 0…128. */
@@ -54,15 +91,27 @@ export const prefixAddress = (prefix: Prefix): Address => prefix.slice(0, prefix
 
 /** The 4 or 16 bytes of a canonical address in network order. */
 export function addressBytes(address: Address): Uint8Array {
-  return Uint8Array.from(
-    familyOf(address) === 4 ? address.split('.', 4).map(Number) : new Address6(address).toByteArray(),
-  );
+  const bytes = parseBytes(address);
+  if (bytes === undefined) throw new Error(`${address} is no address`);
+  return bytes;
 }
 
 /** The canonical text of 4 or 16 bytes in network order. */
 export function addressFromBytes(bytes: Uint8Array): Address {
-  if (bytes.length === 4) return [...bytes].join('.');
-  return Address6.fromByteArray([...bytes]).correctForm();
+  if (bytes.length === 4) return bytes.join('.');
+  const groups: string[] = [];
+  for (let i = 0; i < 16; i += 2) groups.push((((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0)).toString(16));
+  return shortened(groups.join(':'));
+}
+
+/** RFC 5952, section 4.2: the first of the longest runs of zeros is left out, unless it is a single one. */
+function shortened(text: string): Address {
+  if (!text.includes('0:0')) return text;
+  const runs = [...text.matchAll(/\b0(?::0)+\b/g)];
+  const [longest] = runs.sort((a, b) => b[0].length - a[0].length || a.index - b.index);
+  if (longest === undefined) return text;
+  const [before, after] = [text.slice(0, longest.index), text.slice(longest.index + longest[0].length)];
+  return `${before.replace(/:$/, '')}::${after.replace(/^:/, '')}`;
 }
 
 function maskedBytes(bytes: Uint8Array, length: number): Uint8Array {

@@ -75,9 +75,12 @@ function fromSortKey(sortKey: string): Prefix {
   return `${addressFromBytes(bytes)}/${length}`;
 }
 
+/** Made once: a policy may have ten thousand ranges. */
+const bitsOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(2).padStart(8, '0'));
+
 function toBits(prefix: Prefix): Bits {
   const family = familyOf(prefix);
-  const allBits = Array.from(addressBytes(prefixAddress(prefix)), (byte) => byte.toString(2).padStart(8, '0')).join('');
+  const allBits = addressBytes(prefixAddress(prefix)).reduce((bits, byte) => bits + bitsOfByte[byte], '');
   const bits = allBits.slice(0, prefixLength(prefix));
   return { prefix, family, bits, sortKey: `${family}${bits}` };
 }

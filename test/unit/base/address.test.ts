@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { Address4, Address6 } from 'ip-address';
 import {
   addressBytes,
   addressFromBytes,
@@ -38,6 +39,14 @@ function masked({ family, value }: Numbered, length: number): Numbered {
   return { family, value: (value >> hostBits) << hostBits };
 }
 
+function parsedSlowly(text: string): string | undefined {
+  try {
+    return (text.includes(':') ? new Address6(text) : new Address4(text)).correctForm();
+  } catch {
+    return undefined;
+  }
+}
+
 const family = fc.constantFrom<Family>(4, 6);
 
 /** Many zero and one bits, so that runs of zeros and shared beginnings occur. */
@@ -57,6 +66,24 @@ describe('parseAddress', () => {
       fc.property(family.chain(addressOf), (address) => {
         assert.equal(parseAddress(written(address)), canonical(address));
       }),
+    );
+  });
+
+  test('reads whatever looks like an address as the package does that takes its time', () => {
+    const part = fc.oneof(
+      fc.constantFrom('', '', '0', '00', '01', '256', '255', 'f', 'FFFF', '0000', '12345', 'g', ' ', '+1', '1.2.3.4'),
+      fc.nat(300).map(String),
+    );
+    const texts = fc.oneof(
+      fc.array(part, { maxLength: 10 }).map((parts) => parts.join(':')),
+      fc.array(part, { minLength: 3, maxLength: 5 }).map((parts) => parts.join('.')),
+      fc
+        .tuple(fc.array(part, { maxLength: 5 }), fc.array(part, { maxLength: 5 }))
+        .map((halves) => halves.map((half) => half.join(':')).join('::')),
+    );
+    fc.assert(
+      fc.property(texts, (text) => assert.equal(parseAddress(text), parsedSlowly(text), text)),
+      { numRuns: 3000 },
     );
   });
 
