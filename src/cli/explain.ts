@@ -12,7 +12,7 @@ import { type AskedPod, findPod, podName } from './asked-pod.ts';
 import type { Configured } from './configured.ts';
 import { printPacket } from './destination.ts';
 import { type Fate, fateOf } from './fate.ts';
-import { lookAt, type Scene } from './scene.ts';
+import { lookAt, type Scene, type WholeRecord } from './scene.ts';
 
 /** What `egress explain` tells of one packet, for people and with `--json` for programs. */
 export interface Explanation extends Fate {
@@ -87,7 +87,7 @@ const considerPolicies = (configuration: Configuration, pod: Pod, packet: Packet
   consider(configuration.policies, pod, wishesOf(configuration, pod), packet);
 
 /** The policies that the record's program was made from, or why they are not known. */
-function policiesOf(configured: Configured, { pod, matches }: AttachmentRecord): Configured {
+function policiesOf(configured: Configured, { pod, matches }: WholeRecord): Configured {
   if ('unknown' in configured) {
     return { unknown: `The policies are not known, only what is in force: ${configured.unknown}.` };
   }

@@ -9,11 +9,12 @@ import { needsOf } from '../datapath/needs.ts';
 import type { HostObject } from '../datapath/objects.ts';
 import { withoutEgressHook } from '../datapath/sent.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
+import type { Program } from '../policy/match.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 
 /** An attachment, what it needs, and what of that is there. */
 export interface Scene {
-  readonly record: AttachmentRecord;
+  readonly record: WholeRecord;
   /** Undefined when the node's record is lost: then nothing else is known. */
   readonly node: NodeRecord | undefined;
   readonly wanted: readonly HostObject[];
@@ -21,14 +22,20 @@ export interface Scene {
   readonly found: ReadonlyMap<string, HostObject>;
 }
 
+/** With all ranges of its program. Where the program's record is lost its sets will not be as expected. */
+export interface WholeRecord extends AttachmentRecord {
+  readonly matches: Program;
+}
+
 /** What is wrong with an object. */
 export type Problem = 'missing' | 'different';
 
 /** Looks at everything that an attachment needs but what only counts. */
-export async function lookAt({ host, store }: Machine, record: AttachmentRecord): Promise<Scene> {
+export async function lookAt({ host, store }: Machine, outlined: AttachmentRecord): Promise<Scene> {
+  const record = { ...outlined, matches: store.loadProgram(outlined.program) ?? outlined.outline };
   const node = store.loadNode();
   if (node === undefined) return { record, node, wanted: [], found: new Map() };
-  const needs = needsOf(node, steeredOf(record));
+  const needs = needsOf(node, { ...steeredOf(record), matches: record.matches });
   const { state } = await host.observe(node, needs, { contents: true });
   const found = new Map(state.map((object) => [keyOf(object), object]));
   return { record, node, wanted: withoutEgressHook(desired(node, needs)), found };

@@ -97,10 +97,10 @@ async function exitStatus(
 }
 
 function podStatus(record: AttachmentRecord, counters?: Counters): PodStatus {
-  const { network, containerId, ifname, pod, addresses, matches } = record;
+  const { network, containerId, ifname, pod, addresses, outline } = record;
   return {
     ...{ network, containerId, ifname, pod, addresses },
-    exits: [...new Set(matches.map(({ exit }) => exit))],
+    exits: [...new Set(outline.map(({ exit }) => exit))],
     packets: counters?.pods.get(markOf(record))?.packets ?? 0n,
   };
 }

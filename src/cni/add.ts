@@ -8,7 +8,7 @@ import { addressHex, blockKey } from '../datapath/layout.ts';
 import { needsOf } from '../datapath/needs.ts';
 import type { Link } from '../datapath/objects.ts';
 import { type Pod, type Program, wishName } from '../policy/match.ts';
-import { programName } from '../policy/program.ts';
+import { outlineOf, programName } from '../policy/program.ts';
 import { programOf } from '../policy/wishes.ts';
 import { type AttachmentRecord, type NodeRecord, recordVersion } from '../store/record.ts';
 import { findOwnEnd, type OwnEnd, resolveOnNode } from './exits.ts';
@@ -42,11 +42,12 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   const ports = choosePorts({ ...request, ...own, ...draft, previous: previous?.ports ?? [], others });
   const record = { ...draft, ...(ports.length > 0 && { ports }) };
   machine.store.save(record); // first: what has a record, DEL takes down
+  machine.store.saveProgram(record.program, program);
   if (canonicalJson(known) !== canonicalJson(node)) machine.store.saveNode(node);
   try {
     // What a tenant chose is not trusted by its name.
     const thorough = previous !== undefined || program.some(({ policy }) => policy === wishName);
-    await setUp(machine, node, record, others, thorough);
+    await setUp(machine, node, record, { whole: () => program, others, thorough });
     if (previous !== undefined) await releasePrevious(machine, node, previous, record);
   } catch (error) {
     await undo(machine, request.attachment, previous);
@@ -92,7 +93,7 @@ async function newRecord({ host }: Machine, request: AddRequest, program: Progra
     subnets,
     links: links.filter(({ type }) => type === 'veth').map(({ name, index }) => ({ name, index })),
     program: programName(program, subnets),
-    matches: program,
+    outline: outlineOf(program),
   };
 }
 

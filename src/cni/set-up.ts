@@ -9,12 +9,17 @@ import type { HostObject, Sysctl } from '../datapath/objects.ts';
 import { looseReversePath, reversePathName } from '../datapath/reverse-path.ts';
 import { needsEgressHook, withoutEgressHook } from '../datapath/sent.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
+import type { Program } from '../policy/match.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
 import type { Machine } from './machine.ts';
 
-/** What an attachment's record says to the data path. */
-export const steeredOf = (record: AttachmentRecord): SteeredAttachment => ({ ...record, mark: markOf(record) });
+/** What an attachment's record says to the data path, with the outline of its program. */
+export const steeredOf = (record: AttachmentRecord): SteeredAttachment => ({
+  ...record,
+  mark: markOf(record),
+  matches: record.outline,
+});
 
 /** What is missing, different or too much of all that is needed. */
 export async function differenceNow(
@@ -23,9 +28,20 @@ export async function differenceNow(
   needs: Needs,
   observed: readonly HostObject[],
 ): Promise<Change[]> {
-  const wanted = [...loosened(host, needs), ...(await possible(host, desired(node, needs), observed))];
+  const wanted = [...loosened(host, needs), ...(await possible(host, desiredNow(node, needs, observed), observed))];
   const sysctls = wanted.flatMap((object) => (object.kind === 'sysctl' ? observedSysctl(host, object) : []));
   return difference(wanted, [...sysctls, ...observed]);
+}
+
+/** With all ranges of an outlined program, if one of its sets has to be written; else their names say what is in them. */
+function desiredNow(node: NodeRecord, needs: Needs, observed: readonly HostObject[]): HostObject[] {
+  const [wanted, { attachment }] = [desired(node, needs), needs];
+  if (attachment?.whole === undefined) return wanted;
+  const isOwn = (object: HostObject) => object.kind === 'set' && object.name.startsWith(`${attachment.program}-`);
+  const changes = difference(wanted.filter(isOwn), observed.filter(isOwn));
+  return changes.length === 0
+    ? wanted
+    : desired(node, { ...needs, attachment: { ...attachment, matches: attachment.whole() } });
 }
 
 /** Filters of the interfaces that exits leave by; the tunnel's is part of the tunnel. */
@@ -53,17 +69,21 @@ async function possible(
 }
 
 /**
- * Sets up what the attachment needs. `thorough` also reads the ranges of its program, which a new attachment may trust
- * because the program's name is made from them. The ports of `others` follow the exits, too. Needs the store's lock, and both records in the store.
+ * Sets up what the attachment needs. `thorough` also compares the ranges of its program, which a new attachment may trust
+ * because the program's name is made from them: `whole` reads them where they are needed. The ports of `others` follow
+ * the exits, too. Needs the store's lock, and both records in the store.
  */
 export async function setUp(
   machine: Machine,
   node: NodeRecord,
   record: AttachmentRecord,
-  others: readonly AttachmentRecord[],
-  thorough: boolean,
+  {
+    whole,
+    others,
+    thorough,
+  }: { readonly whole: () => Program; readonly others: readonly AttachmentRecord[]; readonly thorough: boolean },
 ): Promise<void> {
-  const attachment = steeredOf(record);
+  const attachment = { ...steeredOf(record), ...(thorough ? { matches: whole() } : { whole }) };
   const changes = await settle(machine, node, needsOf(node, attachment, others.map(steeredOf)), thorough);
   await forgetOthersFlows(machine, attachment, changes);
 }

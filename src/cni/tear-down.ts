@@ -124,9 +124,11 @@ function forgetUnused(
   const gone = new Set(changes.flatMap(({ object }) => (object.kind === 'chain' ? [object.name] : [])));
   const everything =
     seen.chains.length === 0 || changes.some(({ object }) => object.kind === 'table' && object.family === undefined);
+  const chains = everything ? [] : seen.chains.map(({ name }) => name).filter((name) => !gone.has(name));
+  store.forgetPrograms(new Set(chains));
   if (everything) store.forgetNode();
   if (everything || node === undefined) return;
-  const left = new Set(seen.chains.filter(({ name }) => !gone.has(name)).map(({ name }) => exitIdOfChain(name)));
+  const left = new Set(chains.map(exitIdOfChain));
   const exits = node.exits.filter(({ id }) => left.has(id));
   const needed = new Set(exits.map(({ device }) => reversePathName(device)));
   const { tunnel, gateway, ...rest } = node;

@@ -16,6 +16,11 @@ export interface SteeredAttachment {
   readonly matches: readonly Match[];
   /** Source ports of its own, for each of its exits that gives pods some. */
   readonly ports?: readonly PortBlock[];
+  /**
+   * Present when `matches` is only an outline (see outlineOf): reads the matches with all their ranges, which is asked for
+   * when the kernel has to be given them.
+   */
+  readonly whole?: () => readonly Match[];
 }
 
 /** Source ports that an address of a pod leaves with by an exit. */

@@ -72,7 +72,8 @@ async function followExit(
   isNotSteered: (to: Address) => boolean,
 ): Promise<void> {
   const { name } = exit;
-  for (const { addresses, matches, subnets } of store.list().filter((record) => uses(record, name))) {
+  for (const { addresses, program, subnets } of store.list().filter((record) => uses(record, name))) {
+    const matches = store.loadProgram(program) ?? [];
     /** Whether the pod's program sends it to the exit. */
     const isBy = (flow: Flow) => {
       const packet = packetOf(flow);
@@ -108,7 +109,7 @@ function sourceBy({ gateway, ways }: ResolvedExit, pod: Address): Address {
   return gateway !== undefined || way === undefined ? pod : addressOf(way.addresses, pod);
 }
 
-const uses = ({ matches }: AttachmentRecord, name: string): boolean => matches.some(({ exit }) => exit === name);
+const uses = ({ outline }: AttachmentRecord, name: string): boolean => outline.some(({ exit }) => exit === name);
 
 /**
  * Deletes what a pod has by the exit. Where conntrack saw an answer first it took the other end for the one who began:

@@ -32,6 +32,17 @@ export function programFor(policies: readonly Policy[], pod: Pod, wishes: Wishes
  */
 const programDigits = 40;
 
+/**
+ * A program with at most one range left of each list: enough for its rules, which say no more of a list than whether it
+ * is empty or everything. What is in the lists, the program's name says.
+ */
+export const outlineOf = (program: Program): Program =>
+  program.map((match) => ({
+    ...match,
+    destinations: match.destinations.slice(0, 1),
+    except: match.except.slice(0, 1),
+  }));
+
 /** The name of the chain that pods with an equal program and the same own networks share. */
 export function programName(program: Program, subnets: readonly Prefix[]): string {
   const matches = program.map(({ family, destinations, except, exit, ports }) => {

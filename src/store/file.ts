@@ -43,9 +43,14 @@ export function replaceFile(path: string, text: string): void {
 
 /** Removes a file, and what a writer that was killed left beside it. Only for the holder of the lock. */
 export function removeFile(path: string): void {
-  rmSync(join(dirname(path), temporaryName), { force: true });
+  removeLeftover(dirname(path));
   // No fsync: a power loss may bring the file back, but nothing in the kernel; the next DEL or GC is content with that.
   rmSync(path, { force: true });
+}
+
+/** Removes what a writer that was killed left in a folder. Only for the holder of the lock. */
+export function removeLeftover(folder: string): void {
+  rmSync(join(folder, temporaryName), { force: true });
 }
 
 /** The text of a file; `undefined` when there is none. */

@@ -2,17 +2,27 @@ import * as z from 'zod/mini';
 import type { Address } from '../base/address.ts';
 import type { Attachment } from '../base/attachment.ts';
 import type { Gateway, NodeState, SteeredAttachment } from '../datapath/attachment.ts';
-import type { Pod } from '../policy/match.ts';
+import type { Pod, Program } from '../policy/match.ts';
 
 /** The version that this program writes, and the newest that it reads. Any change of a record's shape or meaning raises it. */
 export const recordVersion = 1;
 
 /** What was decided and set up for one attachment: enough to undo it after a reboot, with a new binary or a changed policy. */
-export interface AttachmentRecord extends Attachment, Omit<SteeredAttachment, 'mark'> {
+export interface AttachmentRecord extends Attachment, Omit<SteeredAttachment, 'mark' | 'matches' | 'whole'> {
   readonly version: typeof recordVersion;
+  /** The program's matches with one range of each list; all of them are in its {@link ProgramRecord}. */
+  readonly outline: Program;
   readonly pod: Pod;
   /** The host ends of the pod's interface. */
   readonly links: readonly { readonly name: string; readonly index: number }[];
+}
+
+/** A program, for all attachments that have it: ten thousand ranges are written once. */
+export interface ProgramRecord {
+  readonly version: typeof recordVersion;
+  /** Name of the chain. */
+  readonly program: string;
+  readonly matches: Program;
 }
 
 /** What was set up for the node as a whole, as long as any attachment needs it. */
@@ -38,6 +48,8 @@ const family = z.literal([4, 6]);
 const name = z.string().check(z.minLength(1));
 const port = z.int().check(z.minimum(1), z.maximum(65535));
 const version = z.literal(recordVersion);
+/** It becomes the name of a file. */
+const program = z.string().check(z.regex(/^program-[\da-f]+$/));
 
 const match = z.object({
   policy: name,
@@ -97,10 +109,13 @@ export const attachmentRecord: z.ZodMiniType<AttachmentRecord> = z.object({
   addresses: z.array(address),
   subnets: z.array(prefix),
   links: z.array(z.object({ name, index: z.int() })),
-  program: name,
-  matches: z.array(match),
+  program,
+  outline: z.array(match),
   ports: z.exactOptional(z.array(z.object({ exit: name, first: port, last: port })).check(z.minLength(1))),
 });
+
+/** A program's record as it is read back. */
+export const programRecord: z.ZodMiniType<ProgramRecord> = z.object({ version, program, matches: z.array(match) });
 
 /** The node's record as it is read back. */
 export const nodeRecord: z.ZodMiniType<NodeRecord> = z.object({

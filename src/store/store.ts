@@ -3,7 +3,16 @@ import { basename, dirname, join } from 'node:path';
 import type * as z from 'zod/mini';
 import { type Attachment, markOf } from '../base/attachment.ts';
 import { EgressError } from '../base/errors.ts';
-import { filesIn, makeFolder, moveAside, readIfThere, removeFile, removeIfEmpty, replaceFile } from './file.ts';
+import {
+  filesIn,
+  makeFolder,
+  moveAside,
+  readIfThere,
+  removeFile,
+  removeIfEmpty,
+  removeLeftover,
+  replaceFile,
+} from './file.ts';
 import {
   type AttachmentRecord,
   attachmentRecord,
@@ -11,6 +20,8 @@ import {
   movesRecord,
   type NodeRecord,
   nodeRecord,
+  type ProgramRecord,
+  programRecord,
   readRecord,
   recordVersion,
 } from './record.ts';
@@ -33,6 +44,7 @@ interface Kind<T> {
 const fileNameOf = (attachment: Attachment): string => `${markOf(attachment).replaceAll('/', '+')}.json`;
 
 const attachmentKind: Kind<AttachmentRecord> = { schema: attachmentRecord, fileNameOf };
+const programKind: Kind<ProgramRecord> = { schema: programRecord, fileNameOf: ({ program }) => `${program}.json` };
 const nodeKind: Kind<NodeRecord> = { schema: nodeRecord, fileNameOf: () => 'node.json' };
 const movesKind: Kind<MovesRecord> = { schema: movesRecord, fileNameOf: () => 'moves.json' };
 
@@ -40,6 +52,7 @@ const movesKind: Kind<MovesRecord> = { schema: movesRecord, fileNameOf: () => 'm
  * What this node remembers, as JSON files in a folder of its own:
  *
  *     attachments/<network>+<container ID>+<interface>.json   one for each attachment
+ *     programs/<program>.json                                 one for each chain of matches, with all their ranges
  *     node.json                                               what is set up for all of them, and for a gateway
  *     moves.json                                              exits that were moved to another gateway than their first
  *     broken/                                                 files that are no records, for a person to look at
@@ -49,6 +62,7 @@ const movesKind: Kind<MovesRecord> = { schema: movesRecord, fileNameOf: () => 'm
  */
 export class Store {
   readonly #attachments: string;
+  readonly #programs: string;
   readonly #broken: string;
   readonly #node: string;
   readonly #moves: string;
@@ -58,6 +72,7 @@ export class Store {
 
   constructor(dataDir: string, surroundings: StoreSurroundings) {
     this.#attachments = join(dataDir, 'attachments');
+    this.#programs = join(dataDir, 'programs');
     this.#broken = join(dataDir, 'broken');
     this.#node = join(dataDir, 'node.json');
     this.#moves = join(dataDir, 'moves.json');
@@ -116,6 +131,31 @@ export class Store {
     return files.flatMap((file) => this.#read(join(this.#attachments, file), attachmentKind) ?? []);
   }
 
+  /** Remembers a program, unless it is known: its name says what is in it. Durable when it returns. */
+  saveProgram(program: string, matches: ProgramRecord['matches']): void {
+    if (this.loadProgram(program) !== undefined) return;
+    this.#replace(this.#programPath(program), programKind, { version: recordVersion, program, matches });
+  }
+
+  /** Whether a file of a program is there, whatever is in it. */
+  hasProgram(program: string): boolean {
+    return existsSync(this.#programPath(program));
+  }
+
+  /** The matches of a program; `undefined` also when its file is broken. Throws `record-newer`. */
+  loadProgram(program: string): ProgramRecord['matches'] | undefined {
+    return this.#read(this.#programPath(program), programKind)?.matches;
+  }
+
+  /** Forgets all programs but these, and what a writer that was killed left beside them. */
+  forgetPrograms(kept: ReadonlySet<string>): void {
+    this.#requireLock();
+    const unused = filesIn(this.#programs).filter((file) => !kept.has(basename(file, '.json')));
+    for (const file of unused) removeFile(join(this.#programs, file));
+    removeLeftover(this.#programs);
+    removeIfEmpty(this.#programs);
+  }
+
   /** Remembers what is set up for the node as a whole. Durable when it returns. */
   saveNode(record: NodeRecord): void {
     this.#replace(this.#node, nodeKind, record);
@@ -140,6 +180,10 @@ export class Store {
   saveMoves(gateways: MovesRecord['gateways']): void {
     if (Object.keys(gateways).length === 0) this.#remove(this.#moves, movesKind);
     else this.#replace(this.#moves, movesKind, { version: recordVersion, gateways });
+  }
+
+  #programPath(program: string): string {
+    return join(this.#programs, `${program}.json`);
   }
 
   #pathOf(attachment: Attachment): string {

@@ -4,6 +4,7 @@ import { EgressError, type ErrorCode } from '../../../src/base/errors.ts';
 import { type AddRequest, add } from '../../../src/cni/add.ts';
 import { check } from '../../../src/cni/check.ts';
 import { del } from '../../../src/cni/del.ts';
+import type { HostObject } from '../../../src/datapath/objects.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
 import { added, configuration, newMachine, policyTo, request, stateOf } from '../support/fake-machine.ts';
 
@@ -89,6 +90,40 @@ describe('ADD', () => {
     assert.deepEqual(filters(), ['1', '0']);
     await del(machine, other, []);
     assert.deepEqual(filters(), ['1', '0']);
+  });
+});
+
+describe('the ranges of a program', () => {
+  const long = configuration({
+    policies: [
+      { name: 'long', namespaces: ['*'], destinations: ['203.0.113.0/25', '198.51.100.0/24'], exit: 'partners' },
+    ],
+  });
+
+  test('stand in one record for all pods that have it, until the last of them goes', async (t) => {
+    const machine = newMachine(t);
+    const files = () => Object.keys(stateOf(machine).store).filter((file) => file.includes('program'));
+    const [a, b] = [
+      await added(machine, 'a', '10.0.0.5', { configuration: long }),
+      await added(machine, 'b', '10.0.0.6', { configuration: long }),
+    ];
+    assert.equal(files().length, 1);
+    await del(machine, a, []);
+    assert.equal(files().length, 1);
+    await del(machine, b, []);
+    assert.deepEqual(files(), []);
+  });
+
+  test('are written as a whole when the kernel has lost them, though the pod is new', async (t) => {
+    const machine = newMachine(t);
+    const { kernel } = machine.host;
+    await added(machine, 'a', '10.0.0.5', { configuration: long });
+    const isRanges = (object: HostObject) => object.kind === 'set' && object.name.startsWith('program-');
+    const ranges = kernel.contents().filter(isRanges);
+    kernel.deleteTables();
+    const attachment = await added(machine, 'b', '10.0.0.6', { configuration: long });
+    assert.deepEqual(kernel.contents().filter(isRanges), ranges);
+    await check(machine, attachment, () => true);
   });
 });
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
@@ -40,6 +40,17 @@ describe('CHECK', () => {
     await added(machine, 'a', '10.0.0.5');
     rmSync(join(machine.dataDir, 'node.json'));
     assert.equal(await complaint(machine), 'The node’s record is missing');
+  });
+
+  test('names the record of the program when that is missing or broken', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    const [file = ''] = readdirSync(join(machine.dataDir, 'programs'));
+    writeFileSync(join(machine.dataDir, 'programs', file), 'hello');
+    const name = file.replace('.json', '');
+    assert.equal(await complaint(machine), `The record of ${name} is missing`);
+    rmSync(join(machine.dataDir, 'programs', file));
+    assert.equal(await complaint(machine), `The record of ${name} is missing`);
   });
 
   test('names the parameter that is not what the exit needs', async (t) => {

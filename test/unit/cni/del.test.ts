@@ -138,6 +138,15 @@ describe('DEL without a record', () => {
     assert.match(machine.warnings.join(), /pods\+a\+eth0\.json is no record of egress/);
   });
 
+  test('of the program goes on', async (t) => {
+    const machine = newMachine(t);
+    const before = stateOf(machine);
+    const attachment = await added(machine, 'a', '10.0.0.5');
+    rmSync(join(machine.dataDir, 'programs'), { recursive: true });
+    await del(machine, attachment, []);
+    assert.deepEqual(stateOf(machine), before);
+  });
+
   test('of the node takes all but the parameters back, for nobody knows what they were', async (t) => {
     const machine = newMachine(t);
     const attachment = await added(machine, 'a', '10.0.0.5');

@@ -26,7 +26,7 @@ function start(t: TestContext, ...args: string[]): ChildProcess {
 }
 
 describe('a process that is killed while it saves', () => {
-  for (const before of [undefined, sample({ program: 'program-old' })]) {
+  for (const before of [undefined, sample({ program: 'program-01' })]) {
     const what = before === undefined ? 'nothing or the new record' : 'the old record or the new one';
     test(`leaves ${what}, whichever call it dies in, and no lock`, (t) => {
       const outcomes: (string | undefined)[] = [];
@@ -50,7 +50,7 @@ describe('a process that is killed while it saves', () => {
         if (signal === null) break;
         assert.equal(signal, 'SIGKILL');
       }
-      assert.deepEqual([...new Set(outcomes)], [before?.program, 'program-new']);
+      assert.deepEqual([...new Set(outcomes)], [before?.program, 'program-02']);
     });
   }
 });

@@ -13,7 +13,7 @@ export const sample = (changes: Partial<AttachmentRecord> = {}): AttachmentRecor
   subnets: ['10.0.0.0/24', 'fd00::/64'],
   links: [{ name: 'veth5f1c', index: 7 }],
   program: 'program-5f1c',
-  matches: [
+  outline: [
     { policy: 'partners', family: 4, destinations: ['203.0.113.0/24'], except: ['203.0.113.9/32'], exit: 'partners' },
   ],
   ...changes,
@@ -104,8 +104,8 @@ export const anyRecord: fc.Arbitrary<AttachmentRecord> = fc.record(
     addresses: fc.array(address),
     subnets: fc.array(prefix),
     links: fc.array(fc.record({ name, index: fc.nat() }, plain)),
-    program: name,
-    matches: fc.array(match),
+    program: fc.stringMatching(/^program-[0-9a-f]{1,24}$/),
+    outline: fc.array(match),
   },
   plain,
 );

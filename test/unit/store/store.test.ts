@@ -174,6 +174,8 @@ describe('the store', () => {
     for (const change of [
       () => store.save(sample({ addresses: [] })),
       () => store.forget(sample()),
+      () => store.saveProgram('program-5f1c', []),
+      () => store.forgetPrograms(new Set()),
       () => store.saveNode(sampleNode),
       () => store.forgetNode(),
       () => store.saveMoves({ shared: '172.18.0.7' }),
@@ -220,6 +222,48 @@ describe('the store', () => {
     t.mock.restoreAll();
     syncBuiltinESMExports();
     assert.deepEqual(records, [sample({ ifname: 'net1' })]);
+  });
+});
+
+describe('the programs of a store', () => {
+  const { outline } = sample();
+  const file = 'programs/program-5f1c.json';
+
+  test('are given back as they were saved, and forgotten but for those that are kept', (t) => {
+    const { store, dataDir } = newStore(t);
+    for (const program of ['program-5f1c', 'program-01']) store.saveProgram(program, outline);
+    assert.deepEqual([store.loadProgram('program-5f1c'), store.hasProgram('program-5f1c')], [outline, true]);
+    assert.deepEqual([store.loadProgram('program-02'), store.hasProgram('program-02')], [undefined, false]);
+    store.forgetPrograms(new Set(['program-5f1c']));
+    assert.deepEqual(filesBelow(dataDir), ['lock', file]);
+    store.forgetPrograms(new Set());
+    assert.deepEqual(fs.readdirSync(dataDir), ['lock']);
+  });
+
+  test('are written once: the name says what is in them', (t) => {
+    const { store, dataDir } = newStore(t);
+    store.saveProgram('program-5f1c', outline);
+    const { ino } = fs.statSync(join(dataDir, file));
+    store.saveProgram('program-5f1c', outline);
+    assert.equal(fs.statSync(join(dataDir, file)).ino, ino);
+  });
+
+  test('are written anew in place of a file that is broken, which is put aside', (t) => {
+    const { store, dataDir, warnings } = newStore(t);
+    store.saveProgram('program-5f1c', outline);
+    fs.truncateSync(join(dataDir, file), 20);
+    store.saveProgram('program-5f1c', outline);
+    assert.deepEqual(store.loadProgram('program-5f1c'), outline);
+    assert.deepEqual(filesBelow(dataDir), ['broken/program-5f1c.json.1', 'lock', file]);
+    assert.equal(warnings.length, 1);
+  });
+
+  test('leave nothing of a file whose writer was killed', (t) => {
+    const { store, dataDir } = newStore(t);
+    store.saveProgram('program-5f1c', outline);
+    fs.writeFileSync(join(dataDir, 'programs/.new'), 'half');
+    store.forgetPrograms(new Set(['program-5f1c']));
+    assert.deepEqual(filesBelow(dataDir), ['lock', file]);
   });
 });
 
@@ -306,12 +350,17 @@ describe('a record that a newer version wrote', () => {
     const { store, dataDir, warnings } = newStore(t);
     const newer = JSON.stringify({ version: 2, network: 'pods' });
     fs.mkdirSync(join(dataDir, 'attachments'));
-    for (const file of [sampleFile, 'node.json', 'moves.json']) fs.writeFileSync(join(dataDir, file), newer);
+    fs.mkdirSync(join(dataDir, 'programs'));
+    const programFile = 'programs/program-5f1c.json';
+    for (const file of [sampleFile, programFile, 'node.json', 'moves.json'])
+      fs.writeFileSync(join(dataDir, file), newer);
     const calls: readonly [() => unknown, file: string][] = [
       [() => store.load(sample()), sampleFile],
       [() => store.list(), sampleFile],
       [() => store.save(sample()), sampleFile],
       [() => store.forget(sample()), sampleFile],
+      [() => store.loadProgram('program-5f1c'), programFile],
+      [() => store.saveProgram('program-5f1c', []), programFile],
       [() => store.loadNode(), 'node.json'],
       [() => store.saveNode(sampleNode), 'node.json'],
       [() => store.forgetNode(), 'node.json'],

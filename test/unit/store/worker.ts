@@ -51,7 +51,7 @@ const tasks: Record<string, () => void> = {
   save() {
     using _lock = store.lock();
     dieBeforeCall(Number(argument));
-    store.save(sample({ program: 'program-new' }));
+    store.save(sample({ program: 'program-02' }));
   },
 };
 
