@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import type { Log, Machine } from '../src/cni/machine.ts';
 import type { MachineOptions } from '../src/cni/plugin.ts';
 import { LinuxHost } from '../src/kernel/linux-host.ts';
@@ -34,5 +34,23 @@ export function readFile(path: string): string | undefined {
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
+  }
+}
+
+/** Clocks of file systems may be this coarse: what changes later bears another time. */
+const settledAfterMs = 2000n;
+
+/**
+ * A text that tells what is in a file, and in the program's own, from whatever else was or will be in them; `undefined`
+ * when one of them is not there, or changed moments ago. As git does it: a change makes another file, another size, or
+ * another time of change, which nobody can set.
+ */
+export function identify(path: string): string | undefined {
+  try {
+    const files = [path, process.execPath].map((file) => statSync(file, { bigint: true }));
+    if (files.some(({ ctimeMs }) => ctimeMs > BigInt(Date.now()) - settledAfterMs)) return undefined;
+    return files.map(({ dev, ino, size, mtimeNs, ctimeNs }) => [dev, ino, size, mtimeNs, ctimeNs].join(' ')).join('\n');
+  } catch {
+    return undefined;
   }
 }

@@ -1,6 +1,6 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { runPlugin } from '../src/cni/plugin.ts';
-import { openMachine, readFile } from './machine.ts';
+import { identify, openMachine, readFile } from './machine.ts';
 
 /** A container runtime calls: environment and stdin in, at most one JSON document on stdout and an exit code out. */
 export async function runAsPlugin(): Promise<number> {
@@ -8,6 +8,7 @@ export async function runAsPlugin(): Promise<number> {
     variables: process.env,
     readStdin: () => readFileSync(0, 'utf8'),
     readFile,
+    identify,
     openMachine,
   });
   writeAll(stdout);

@@ -26,6 +26,7 @@ async function call(command: string, dataDir: string): Promise<void> {
     variables: { CNI_COMMAND: command, CNI_CONTAINERID: 'warm', CNI_NETNS: '/none', CNI_IFNAME: 'eth0' },
     readStdin: () => JSON.stringify({ ...configuration, dataDir }),
     readFile: () => undefined,
+    identify: () => undefined,
     openMachine: async () => ({
       host: new LinuxHost(() => echo as unknown as NetlinkSocket),
       store: new Store(dataDir, { lockFile: () => {}, warn: () => {} }),

@@ -1,5 +1,4 @@
-import { sha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
+import { sha256Hex } from './sha256.ts';
 
 /** One container on one network by one interface: the key of everything (CNI specification, "attachment"). */
 export interface Attachment {
@@ -26,6 +25,5 @@ export const networkMark = (network: string): string => `${shortened(network, li
 /** A name that is too long becomes `~` and digits of its SHA-256: no valid name holds a `~`, so marks stay unambiguous. */
 function shortened(name: string, limit: { readonly length: number; readonly digits: number }): string {
   if (name.length <= limit.length) return name;
-  // Not node:crypto: loading it takes longer than all the hashing that a plugin ever does.
-  return `~${bytesToHex(sha256(utf8ToBytes(name))).slice(0, limit.digits)}`;
+  return `~${sha256Hex(name).slice(0, limit.digits)}`;
 }

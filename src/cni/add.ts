@@ -8,12 +8,12 @@ import { addressHex, blockKey } from '../datapath/layout.ts';
 import { needsOf } from '../datapath/needs.ts';
 import type { Link } from '../datapath/objects.ts';
 import { type Pod, type Program, wishName } from '../policy/match.ts';
-import { outlineOf, programName } from '../policy/program.ts';
-import { programOf } from '../policy/wishes.ts';
+import { programName } from '../policy/program.ts';
 import { type AttachmentRecord, type NodeRecord, recordVersion } from '../store/record.ts';
 import { findOwnEnd, type OwnEnd, resolveOnNode } from './exits.ts';
 import type { Machine } from './machine.ts';
 import { nextNode } from './node.ts';
+import type { Choice, Policies } from './policies.ts';
 import { choosePorts, givesPorts } from './ports.ts';
 import type { PrevResult } from './prev-result.ts';
 import { setUp, steeredOf } from './set-up.ts';
@@ -23,7 +23,7 @@ import { release, tearDown } from './tear-down.ts';
 export interface AddRequest {
   readonly attachment: Attachment;
   readonly pod: Pod;
-  readonly configuration: Configuration;
+  readonly policies: Policies;
   readonly prevResult: PrevResult;
 }
 
@@ -32,22 +32,26 @@ export interface AddRequest {
  * returns, the pod's first packet is steered; when it throws, nothing that this call made is left.
  */
 export async function add(machine: Machine, request: AddRequest): Promise<void> {
-  const program = programOf(request.configuration, request.pod);
-  if (program.length === 0) return passThrough(machine, request);
-  const draft = await newRecord(machine, request, program);
+  const { configuration } = request.policies;
+  const choice = request.policies.choose(request.pod);
+  if (choice.outline.length === 0) return passThrough(machine, request);
+  const draft = await newRecord(machine, request, choice);
   using _lock = machine.store.lock();
   const previous = machine.store.load(request.attachment);
-  const { known, node, ...own } = await nodeFor(machine, request.configuration, program);
-  const others = givesPorts(request.configuration, own.exits) ? othersThan(machine, request.attachment) : [];
-  const ports = choosePorts({ ...request, ...own, ...draft, previous: previous?.ports ?? [], others });
+  const { known, node, ...own } = await nodeFor(machine, configuration, choice.outline);
+  const others = givesPorts(configuration, own.exits) ? othersThan(machine, request.attachment) : [];
+  const ports = choosePorts({ configuration, ...own, ...draft, previous: previous?.ports ?? [], others });
   const record = { ...draft, ...(ports.length > 0 && { ports }) };
   machine.store.save(record); // first: what has a record, DEL takes down
-  machine.store.saveProgram(record.program, program);
+  if (previous !== undefined || !machine.store.hasProgram(record.program)) {
+    machine.store.saveProgram(record.program, choice.whole());
+  }
+  request.policies.keep();
   if (canonicalJson(known) !== canonicalJson(node)) machine.store.saveNode(node);
   try {
     // What a tenant chose is not trusted by its name.
-    const thorough = previous !== undefined || program.some(({ policy }) => policy === wishName);
-    await setUp(machine, node, record, { whole: () => program, others, thorough });
+    const thorough = previous !== undefined || choice.outline.some(({ policy }) => policy === wishName);
+    await setUp(machine, node, record, { whole: choice.whole, others, thorough });
     if (previous !== undefined) await releasePrevious(machine, node, previous, record);
   } catch (error) {
     await undo(machine, request.attachment, previous);
@@ -70,7 +74,11 @@ async function passThrough(machine: Machine, { attachment, prevResult }: AddRequ
   for (const address of prevResult.addresses) await host.deleteFlows(address);
 }
 
-async function newRecord({ host }: Machine, request: AddRequest, program: Program): Promise<AttachmentRecord> {
+async function newRecord(
+  { host }: Machine,
+  request: AddRequest,
+  { outline, digest }: Choice,
+): Promise<AttachmentRecord> {
   const { attachment, pod, prevResult } = request;
   if (prevResult.addresses.length === 0) {
     throw new EgressError('no-address', `prevResult has no IP address for ${attachment.ifname}`);
@@ -83,7 +91,7 @@ async function newRecord({ host }: Machine, request: AddRequest, program: Progra
       `The node reaches the pod's address ${address} through another host, not by an interface of its own`,
     );
   }
-  const { clusterCIDRs } = request.configuration;
+  const { clusterCIDRs } = request.policies.configuration;
   const subnets = prevResult.subnets.filter((subnet) => !clusterCIDRs.some((cidr) => contains(cidr, subnet)));
   return {
     version: recordVersion,
@@ -92,8 +100,8 @@ async function newRecord({ host }: Machine, request: AddRequest, program: Progra
     addresses: prevResult.addresses,
     subnets,
     links: links.filter(({ type }) => type === 'veth').map(({ name, index }) => ({ name, index })),
-    program: programName(program, subnets),
-    outline: outlineOf(program),
+    program: programName(digest, subnets),
+    outline,
   };
 }
 

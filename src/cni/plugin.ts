@@ -1,5 +1,5 @@
 import { asEgressError, EgressError } from '../base/errors.ts';
-import { type ReadFile, readChainEntry, readConfiguration } from '../config/read.ts';
+import { readChainEntry, readConfiguration } from '../config/read.ts';
 import { defaults } from '../config/schema.ts';
 import type { Pod } from '../policy/match.ts';
 import { programOf } from '../policy/wishes.ts';
@@ -10,6 +10,7 @@ import { del } from './del.ts';
 import { attachmentOf, type Command, type Environment, readEnvironment } from './environment.ts';
 import { gc, validMarks } from './gc.ts';
 import type { Machine } from './machine.ts';
+import { type PolicyFiles, readPolicies } from './policies.ts';
 import { type PrevResult, readPrevResult } from './prev-result.ts';
 import { failure, failureOfDel, nothing, type Reply, success, versionReply } from './reply.ts';
 import { type NetworkConfiguration, parseStdin, rawMember } from './stdin.ts';
@@ -23,11 +24,10 @@ export interface MachineOptions {
 }
 
 /** What a plugin process has around it. */
-export interface Surroundings {
+export interface Surroundings extends PolicyFiles {
   readonly variables: Readonly<Record<string, string | undefined>>;
   /** All of standard input. */
   readStdin(): string;
-  readonly readFile: ReadFile;
   openMachine(options: MachineOptions): Promise<Machine & Disposable>;
 }
 
@@ -76,12 +76,15 @@ function versionIn(stdin: string): string | undefined {
 
 const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>> = {
   ADD: async (call) => {
-    const { entry, configuration } = readAll(call);
-    const { environment, stdin } = call;
+    const { environment, stdin, surroundings } = call;
+    const entry = readChainEntry(call.configuration.document);
     const prevResult = readPrevResult(call.configuration.document, environment.ifname);
     const attachment = attachmentOf(environment, call.configuration.name);
-    const request = { attachment, pod: podOf(call), configuration, prevResult };
-    await onMachine(call, optionsOf(entry), (machine) => add(machine, request));
+    const pod = podOf(call);
+    await onMachine(call, optionsOf(entry), async (machine) => {
+      const policies = readPolicies(entry, surroundings, machine.store);
+      await add(machine, { attachment, pod, policies, prevResult });
+    });
     return success(rawMember(stdin, 'prevResult') ?? '');
   },
 

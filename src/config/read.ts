@@ -23,12 +23,14 @@ export function readChainEntry(stdin: unknown): ChainEntry {
   return accept(judge(chainEntrySchema, withoutReserved(stdin), entrySource));
 }
 
-/**
- * The whole configuration: what stands in the chain entry, and what stands in the policy file. Lists of both add up,
- * single values of the entry win.
- */
-export function readConfiguration(entry: ChainEntry, readFile: ReadFile): Configuration {
-  const sources = [{ name: entrySource, document: entry }, ...readPolicyFile(entry, readFile)];
+/** The whole configuration: what stands in the chain entry, and what stands in the policy file. */
+export const readConfiguration = (entry: ChainEntry, readFile: ReadFile): Configuration =>
+  combine(entry, readPolicyDocument(entry, readFile));
+
+/** The configuration that a chain entry and a policy file make. Lists of both add up, single values of the entry win. */
+export function combine(entry: ChainEntry, document: PolicyDocument | undefined): Configuration {
+  const file = document === undefined ? [] : [{ name: policyFileOf(entry), document }];
+  const sources: Source[] = [{ name: entrySource, document: entry }, ...file];
   refuse(contradictions(sources));
   return configurationOf(
     entry,
@@ -48,11 +50,15 @@ function withoutReserved(stdin: unknown): unknown {
   return Object.fromEntries(Object.entries(stdin).filter(([key]) => !key.startsWith(reservedPrefix)));
 }
 
-function readPolicyFile(entry: ChainEntry, readFile: ReadFile): Source[] {
-  const path = entry.policyFile ?? defaults.policyFile;
+/** The policy file that a chain entry names, or the one that is there by default. */
+export const policyFileOf = ({ policyFile = defaults.policyFile }: ChainEntry): string => policyFile;
+
+/** The policy file, valid in itself; `undefined` when the entry names none, and there is none by default. */
+export function readPolicyDocument(entry: ChainEntry, readFile: ReadFile): PolicyDocument | undefined {
+  const path = policyFileOf(entry);
   const text = attempt(`Policy file ${path} cannot be read`, () => readFile(path));
-  if (text !== undefined) return [{ name: path, document: parsePolicyFile(path, text) }];
-  if (entry.policyFile === undefined) return [];
+  if (text !== undefined) return parsePolicyFile(path, text);
+  if (entry.policyFile === undefined) return undefined;
   throw new EgressError('try-again', `Policy file ${path} does not exist`);
 }
 

@@ -1,6 +1,5 @@
-import { sha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import { type Family, families, familyOf, type Prefix, prefixLength } from '../base/address.ts';
+import { sha256Hex } from '../base/sha256.ts';
 import { fitsGlob } from './glob.ts';
 import type { Match, Pod, Program } from './match.ts';
 import type { Policy } from './policy.ts';
@@ -27,12 +26,6 @@ export function programFor(policies: readonly Policy[], pod: Pod, wishes: Wishes
 }
 
 /**
- * How many hex digits of the SHA-256 are in the name of a program. Tenants choose what is in theirs, so it must be out of
- * reach to find any two with one name: 24 digits would take 2^48 tries, hours of a fast machine.
- */
-const programDigits = 40;
-
-/**
  * A program with at most one range left of each list: enough for its rules, which say no more of a list than whether it
  * is empty or everything. What is in the lists, the program's name says.
  */
@@ -43,14 +36,23 @@ export const outlineOf = (program: Program): Program =>
     except: match.except.slice(0, 1),
   }));
 
-/** The name of the chain that pods with an equal program and the same own networks share. */
-export function programName(program: Program, subnets: readonly Prefix[]): string {
+/** A text that programs share which do the same to every packet; the names of their policies do not count. */
+export function programDigest(program: Program): string {
   const matches = program.map(({ family, destinations, except, exit, ports }) => {
     return [family, destinations, except, exit, ...(ports ? [ports] : [])];
   });
-  const text = JSON.stringify([matches, subnets.toSorted()]);
-  return `program-${bytesToHex(sha256(utf8ToBytes(text))).slice(0, programDigits)}`;
+  return sha256Hex(JSON.stringify(matches));
 }
+
+/**
+ * How many hex digits of the SHA-256 are in the name of a program. Tenants choose what is in theirs, so it must be out of
+ * reach to find any two with one name: 24 digits would take 2^48 tries, hours of a fast machine.
+ */
+const programDigits = 40;
+
+/** The name of the chain that pods share whose programs have this digest, and whose own networks are the same. */
+export const programName = (digest: string, subnets: readonly Prefix[]): string =>
+  `program-${sha256Hex(JSON.stringify([digest, subnets.toSorted()])).slice(0, programDigits)}`;
 
 /** Whether a policy is for the pod, were it not for `optIn`. A runtime that gives no namespace and no name leaves the policies for all namespaces and pods. */
 export const isFor = ({ namespaces, pods }: Policy, { namespace = '', name = '' }: Pod): boolean =>

@@ -45,7 +45,7 @@ export function replaceFile(path: string, text: string): void {
 export function removeFile(path: string): void {
   removeLeftover(dirname(path));
   // No fsync: a power loss may bring the file back, but nothing in the kernel; the next DEL or GC is content with that.
-  rmSync(path, { force: true });
+  rmSync(path, { force: true, recursive: true });
 }
 
 /** Removes what a writer that was killed left in a folder. Only for the holder of the lock. */

@@ -55,6 +55,7 @@ const movesKind: Kind<MovesRecord> = { schema: movesRecord, fileNameOf: () => 'm
  *     programs/<program>.json                                 one for each chain of matches, with all their ranges
  *     node.json                                               what is set up for all of them, and for a gateway
  *     moves.json                                              exits that were moved to another gateway than their first
+ *     policies.digest                                         what ADD needs of the policy file again and again
  *     broken/                                                 files that are no records, for a person to look at
  *     lock                                                    held by whoever changes anything
  *
@@ -66,6 +67,7 @@ export class Store {
   readonly #broken: string;
   readonly #node: string;
   readonly #moves: string;
+  readonly #digest: string;
   readonly #lock: string;
   readonly #surroundings: StoreSurroundings;
   #locked = false;
@@ -76,6 +78,7 @@ export class Store {
     this.#broken = join(dataDir, 'broken');
     this.#node = join(dataDir, 'node.json');
     this.#moves = join(dataDir, 'moves.json');
+    this.#digest = join(dataDir, 'policies.digest');
     this.#lock = join(dataDir, 'lock');
     this.#surroundings = surroundings;
   }
@@ -156,6 +159,25 @@ export class Store {
     removeIfEmpty(this.#programs);
   }
 
+  /** What {@link saveDigest} wrote, if it is there and can be read: whoever reads it has to judge it. */
+  loadDigest(): string | undefined {
+    try {
+      return readIfThere(this.#digest);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Keeps a text that saves the next call time. Whether it could be kept makes no other difference. */
+  saveDigest(text: string): void {
+    this.#requireLock();
+    try {
+      replaceFile(this.#digest, text);
+    } catch (error) {
+      this.#surroundings.warn(`${this.#digest} cannot be written: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
   /** Remembers what is set up for the node as a whole. Durable when it returns. */
   saveNode(record: NodeRecord): void {
     this.#replace(this.#node, nodeKind, record);
@@ -169,6 +191,7 @@ export class Store {
   /** Forgets the node. Of an unused store the lock stays, and `broken/` if something is in it. */
   forgetNode(): void {
     this.#remove(this.#node, nodeKind);
+    removeFile(this.#digest);
   }
 
   /** Names of exits that were moved, with the underlay addresses of their gateways. Throws `record-newer`. */

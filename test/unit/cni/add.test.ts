@@ -1,12 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { EgressError, type ErrorCode } from '../../../src/base/errors.ts';
-import { type AddRequest, add } from '../../../src/cni/add.ts';
+import { add } from '../../../src/cni/add.ts';
 import { check } from '../../../src/cni/check.ts';
 import { del } from '../../../src/cni/del.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
-import { added, configuration, newMachine, policyTo, request, stateOf } from '../support/fake-machine.ts';
+import {
+  added,
+  configuration,
+  newMachine,
+  policyTo,
+  type RequestChanges,
+  request,
+  stateOf,
+} from '../support/fake-machine.ts';
 
 const isError = (code: ErrorCode, details?: RegExp) => (error: unknown) => {
   assert.ok(error instanceof EgressError, String(error));
@@ -210,7 +218,7 @@ describe('ADD with another outcome than before', () => {
 
 describe('ADD that fails', () => {
   /** Why, what is different → the code of the error. */
-  const rows: readonly (readonly [string, Partial<AddRequest>, ErrorCode])[] = [
+  const rows: readonly (readonly [string, RequestChanges, ErrorCode])[] = [
     ['for want of an address', { prevResult: { addresses: [], subnets: [], hostInterfaces: ['veth1'] } }, 'no-address'],
     [
       'for want of an interface on the host',

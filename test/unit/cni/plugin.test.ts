@@ -5,6 +5,7 @@ import { EgressError, errorTable } from '../../../src/base/errors.ts';
 import { commands } from '../../../src/cni/environment.ts';
 import { type MachineOptions, runPlugin, type Surroundings } from '../../../src/cni/plugin.ts';
 import { supportedVersions } from '../../../src/cni/versions.ts';
+import { newMachine } from '../support/fake-machine.ts';
 
 const reached = 'The machine was reached';
 
@@ -12,6 +13,7 @@ const surroundings = (changes: Partial<Surroundings> = {}): Surroundings => ({
   variables: {},
   readStdin: () => '',
   readFile: () => undefined,
+  identify: () => undefined,
   openMachine: async () => {
     throw new EgressError('unavailable', reached);
   },
@@ -202,10 +204,11 @@ describe('a call', () => {
     });
   }
 
-  test('with a policy file that is missing or half-written is to be tried again', async () => {
+  test('with a policy file that is missing or half-written is to be tried again', async (t) => {
     const policyFile = '/etc/policy.json';
-    assert.equal((await answer({}, { policyFile })).code, 11);
-    assert.equal((await answer({}, { policyFile }, { readFile: () => '{"exits": [' })).code, 11);
+    const openMachine = async () => newMachine(t);
+    assert.equal((await answer({}, { policyFile }, { openMachine })).code, 11);
+    assert.equal((await answer({}, { policyFile }, { openMachine, readFile: () => '{"exits": [' })).code, 11);
     assert.equal((await answer({ CNI_COMMAND: 'DEL' }, { policyFile })).code, 50);
   });
 

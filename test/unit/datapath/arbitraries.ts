@@ -7,7 +7,7 @@ import { tunnelDevice } from '../../../src/datapath/tunnel.ts';
 import type { Rule } from '../../../src/nftables/object.ts';
 import * as say from '../../../src/nftables/statement.ts';
 import type { Match, Program } from '../../../src/policy/match.ts';
-import { programName } from '../../../src/policy/program.ts';
+import { programDigest, programName } from '../../../src/policy/program.ts';
 import { node as sampleNode, tunnel } from './samples.ts';
 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
@@ -200,6 +200,12 @@ export const anySituation: fc.Arbitrary<Situation> = fc
     node: { ...sampleNode, exits, tunnel },
     attachments: pods.map(({ addresses, program, hasSubnet }, i) => {
       const [matches, subnets] = [programs[program] ?? [], hasSubnet ? ['192.168.7.0/24'] : []];
-      return { mark: `pods/c${i}/eth0`, addresses, subnets, matches, program: programName(matches, subnets) };
+      return {
+        mark: `pods/c${i}/eth0`,
+        addresses,
+        subnets,
+        matches,
+        program: programName(programDigest(matches), subnets),
+      };
     }),
   }));

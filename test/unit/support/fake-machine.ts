@@ -5,6 +5,7 @@ import type { TestContext } from 'node:test';
 import { familyOf } from '../../../src/base/address.ts';
 import { type AddRequest, add } from '../../../src/cni/add.ts';
 import type { Machine } from '../../../src/cni/machine.ts';
+import { policiesOf } from '../../../src/cni/policies.ts';
 import { type Configuration, configurationOf } from '../../../src/config/configuration.ts';
 import type { ChainEntry, PolicyDocument } from '../../../src/config/schema.ts';
 import { keyOf } from '../../../src/datapath/difference.ts';
@@ -119,17 +120,24 @@ export const held = (address: string, prefixLength = familyOf(address) === 4 ? 2
   ...{ address, prefixLength, family: familyOf(address), scope: 0, usable: true },
 });
 
+/** What of a request may differ; a configuration stands for the policies in it. */
+export type RequestChanges = Partial<AddRequest> & { readonly configuration?: Configuration };
+
 /** ADD of a pod of the namespace `default` behind `veth1`. */
-export const request = (containerId: string, address: string, changes: Partial<AddRequest> = {}): AddRequest => ({
+export const request = (
+  containerId: string,
+  address: string,
+  { configuration: own = configuration(), ...changes }: RequestChanges = {},
+): AddRequest => ({
   attachment: { network: 'pods', containerId, ifname: 'eth0' },
   pod: { namespace: 'default', name: `pod-${containerId}` },
-  configuration: configuration(),
+  policies: policiesOf(own),
   prevResult: { addresses: [address], subnets: ['10.0.0.0/24'], hostInterfaces: ['veth1'] },
   ...changes,
 });
 
 /** The attachment, after an ADD. */
-export async function added(machine: FakeMachine, containerId: string, address: string, changes?: Partial<AddRequest>) {
+export async function added(machine: FakeMachine, containerId: string, address: string, changes?: RequestChanges) {
   const asked = request(containerId, address, changes);
   await add(machine, asked);
   return asked.attachment;

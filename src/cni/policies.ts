@@ -1,0 +1,132 @@
+import { EgressError } from '../base/errors.ts';
+import { sha256Hex } from '../base/sha256.ts';
+import type { Configuration } from '../config/configuration.ts';
+import { combine, policyFileOf, type ReadFile, readPolicyDocument } from '../config/read.ts';
+import type { ChainEntry, PolicyDocument } from '../config/schema.ts';
+import type { Pod, Program } from '../policy/match.ts';
+import { isFor, outlineOf, programDigest } from '../policy/program.ts';
+import { programOf } from '../policy/wishes.ts';
+import type { Store } from '../store/store.ts';
+
+/** The program that policies make for a pod. */
+export interface Choice {
+  /** See {@link outlineOf}; empty: nothing changes for the pod. */
+  readonly outline: Program;
+  /** See {@link programDigest}. */
+  readonly digest: string;
+  /** The program with all ranges. Throws `try-again` when the policy file has changed since. */
+  whole(): Program;
+}
+
+/** What ADD goes by. */
+export interface Policies {
+  /** Policies of the policy file may be without most of their ranges. */
+  readonly configuration: Configuration;
+  choose(pod: Pod): Choice;
+  /** Keeps what was found out, for the next call. Needs the store's lock. */
+  keep(): void;
+}
+
+/** How the policy file is looked at. */
+export interface PolicyFiles {
+  readonly readFile: ReadFile;
+  /**
+   * A text that tells what is in a file from whatever else was or will be in it, for this very program. Undefined when
+   * there is no such text: no file, or one that changed so lately that the next change may bear the same time.
+   */
+  identify(path: string): string | undefined;
+}
+
+/** What is kept of a policy file: all but its ranges, and what they made of programs. */
+interface Digest {
+  readonly document: PolicyDocument;
+  /** Names of policies as JSON → the program that they make. */
+  readonly programs: Readonly<Record<string, Omit<Choice, 'whole'>>>;
+}
+
+/**
+ * The configuration, and the programs that it makes. Of a policy file that has not changed the ranges are not read
+ * again: what is needed of it was kept by an earlier call. That is never believed unless it was written for this file as
+ * it is, by this program, and is complete; then the next best thing is to read the file.
+ */
+export function readPolicies(entry: ChainEntry, { readFile, identify }: PolicyFiles, store: Store): Policies {
+  const identity = entry.policies?.length ? undefined : identify(policyFileOf(entry));
+  const known = identity === undefined ? undefined : unseal(store.loadDigest(), identity);
+  const document = known ? known.document : readPolicyDocument(entry, readFile);
+  const configuration = combine(entry, document);
+  const full = known ? once(() => combine(entry, readPolicyDocument(entry, readFile))) : () => configuration;
+  const programs = new Map(Object.entries(known?.programs ?? {}));
+  const keep = () => {
+    if (identity === undefined || document === undefined || programs.size === Object.keys(known?.programs ?? {}).length)
+      return;
+    const digest: Digest = { document: withoutRanges(document), programs: Object.fromEntries(programs) };
+    store.saveDigest(seal(digest, identity));
+  };
+  return { configuration, choose: (pod) => choose(configuration, full, programs, pod), keep };
+}
+
+/** A configuration of which all is known. */
+export const policiesOf = (configuration: Configuration): Policies => ({
+  configuration,
+  choose: (pod) => choose(configuration, () => configuration, new Map(), pod),
+  keep: () => {},
+});
+
+function choose(
+  { policies }: Configuration,
+  full: () => Configuration,
+  programs: Map<string, Omit<Choice, 'whole'>>,
+  pod: Pod,
+): Choice {
+  const whole = once(() => programOf(full(), pod));
+  if (pod.annotations !== undefined) return choiceOf(whole());
+  const names = policies.filter((policy) => !policy.optIn && isFor(policy, pod)).map(({ name }) => name);
+  if (names.length === 0) return choiceOf([]);
+  const key = JSON.stringify(names);
+  const known = programs.get(key);
+  if (known !== undefined) return { ...known, whole: () => requireSame(whole(), known.digest) };
+  const choice = choiceOf(whole());
+  programs.set(key, { outline: choice.outline, digest: choice.digest });
+  return choice;
+}
+
+const choiceOf = (program: Program): Choice => ({
+  outline: outlineOf(program),
+  digest: programDigest(program),
+  whole: () => program,
+});
+
+function requireSame(program: Program, digest: string): Program {
+  if (programDigest(program) === digest) return program;
+  throw new EgressError('try-again', 'The policy file has changed while it was read');
+}
+
+const withoutRanges = ({ policies = [], ...document }: PolicyDocument): PolicyDocument => ({
+  ...document,
+  policies: policies.map(({ destinations, except, ...policy }) => ({
+    ...policy,
+    ...(destinations && { destinations: destinations.slice(0, 1) }),
+    ...(except && { except: except.slice(0, 1) }),
+  })),
+});
+
+/** The digest as a text that {@link unseal} takes for the same identity only, and only as a whole. */
+function seal(digest: Digest, identity: string): string {
+  const text = JSON.stringify(digest);
+  return `${sealOf(text, identity)}\n${text}`;
+}
+
+function unseal(sealed: string | undefined, identity: string): Digest | undefined {
+  const [own, text = ''] = (sealed ?? '').split('\n', 2);
+  return own === sealOf(text, identity) ? (JSON.parse(text) as Digest) : undefined;
+}
+
+const sealOf = (text: string, identity: string): string => sha256Hex(`${identity}\n${text}`);
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}

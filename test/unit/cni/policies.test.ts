@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import fc from 'fast-check';
+import { EgressError } from '../../../src/base/errors.ts';
+import { readPolicies } from '../../../src/cni/policies.ts';
+import type { ChainEntry } from '../../../src/config/schema.ts';
+import { desired } from '../../../src/datapath/desired.ts';
+import { outlineOf, programFor } from '../../../src/policy/program.ts';
+import { anyPolicies } from '../policy/arbitraries.ts';
+import { sampleNode } from '../store/records.ts';
+import { newMachine } from '../support/fake-machine.ts';
+
+const exits = ['internet', 'partners'].map((name) => ({ name, interface: 'eth1' }));
+const textOf = (policies: unknown) => JSON.stringify({ exits, policies });
+const long = (count: number) => Array.from({ length: count }, (_, i) => `203.0.${i >> 8}.${i & 255}`);
+const sample = textOf([{ name: 'a', namespaces: ['*'], destinations: long(9), except: long(3), exit: 'partners' }]);
+
+/** A policy file that counts how often it is read, and one call after another on one store. */
+function newFile(t: TestContext, text = sample) {
+  const { store, dataDir } = newMachine(t);
+  const file = { text, identity: 'one' as string | undefined, reads: 0 };
+  const files = {
+    readFile: () => {
+      file.reads++;
+      return file.text;
+    },
+    identify: () => file.identity,
+  };
+  const call = (entry: Partial<ChainEntry> = {}, pod = {}) => {
+    const policies = readPolicies({ type: 'egress', policyFile: '/policy', ...entry }, files, store);
+    const choice = policies.choose(pod);
+    using _lock = store.lock();
+    policies.keep();
+    return { policies, choice };
+  };
+  return { file, call, kept: join(dataDir, 'policies.digest') };
+}
+
+describe('a policy file', () => {
+  test('is read once for all pods that have the same policies, and once more for its ranges', (t) => {
+    const { file, call } = newFile(t);
+    const [{ choice: first }, { choice: second, policies }] = [call(), call()];
+    assert.equal(file.reads, 1);
+    assert.deepEqual([second.outline, second.digest], [first.outline, first.digest]);
+    assert.deepEqual(
+      policies.configuration.exits.map(({ name }) => name),
+      ['internet', 'partners'],
+    );
+    assert.deepEqual([second.whole(), second.whole()], [first.whole(), first.whole()]);
+    assert.equal(file.reads, 2);
+  });
+
+  test('makes the same programs whether or not it was read before', (t) => {
+    const pods = [{ namespace: 'blue', name: 'db' }, { namespace: 'red', name: 'web-0' }, {}];
+    fc.assert(
+      fc.property(anyPolicies, (policies) => {
+        const { call } = newFile(t, textOf(policies));
+        for (const pod of pods) {
+          const [{ choice }, { choice: again }] = [call({}, pod), call({}, pod)];
+          assert.deepEqual(
+            [again.outline, again.digest, again.whole()],
+            [choice.outline, choice.digest, choice.whole()],
+          );
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test('of which no policy is for a pod is not read again for it', (t) => {
+    const { file, call } = newFile(t, textOf([{ name: 'a', namespaces: ['blue'], exit: 'partners' }]));
+    call({}, { namespace: 'blue' });
+    assert.deepEqual(call({}, { namespace: 'red' }).choice.outline, []);
+    assert.equal(file.reads, 1);
+  });
+
+  test('is kept without its ranges', (t) => {
+    const { call, kept } = newFile(
+      t,
+      textOf([{ name: 'a', namespaces: ['*'], destinations: long(5000), exit: 'drop' }]),
+    );
+    call();
+    assert.ok(statSync(kept).size < 1000);
+  });
+
+  for (const [what, identity] of [
+    ['that has changed', 'two'],
+    ['that changed just now', undefined],
+  ] as const) {
+    test(`${what} is read again`, (t) => {
+      const { file, call } = newFile(t);
+      call();
+      Object.assign(file, { identity, text: sample.replaceAll('203.0.', '192.0.') });
+      assert.equal(call().choice.outline[0]?.destinations[0], '192.0.0.0/32');
+      assert.equal(call().choice.whole()[0]?.destinations.length, 9);
+    });
+  }
+
+  test('that changes before its ranges are read asks to be called again', (t) => {
+    const { file, call } = newFile(t);
+    call();
+    const { choice } = call();
+    file.text = sample.replaceAll('203.0.', '192.0.');
+    assert.throws(choice.whole, (error) => error instanceof EgressError && error.code === 'try-again');
+  });
+
+  test('is read each time when the chain entry has policies, too', (t) => {
+    const { file, call } = newFile(t);
+    for (const destinations of [['198.51.100.0/24'], ['192.0.2.0/24']]) {
+      const { choice } = call({ policies: [{ name: 'b', namespaces: ['*'], destinations, exit: 'drop' }] });
+      assert.deepEqual(choice.whole().find(({ policy }) => policy === 'b')?.destinations, destinations);
+    }
+    assert.equal(file.reads, 2);
+  });
+});
+
+describe('what was kept of a policy file', () => {
+  const ways: readonly [what: string, change: (text: string) => string][] = [
+    ['is empty', () => ''],
+    ['is no text of ours', () => 'hello'],
+    ['is truncated', (text) => text.slice(0, -1)],
+    ['has lost its first line', (text) => text.slice(text.indexOf('\n') + 1)],
+    ['has another exit', (text) => text.replace('"exit":"partners"', '"exit":"internet"')],
+    ['is there twice', (text) => text + text],
+  ];
+  for (const [what, change] of ways) {
+    test(`is not believed when it ${what}`, (t) => {
+      const { file, call, kept } = newFile(t);
+      const { choice } = call();
+      const text = readFileSync(kept, 'utf8');
+      writeFileSync(kept, change(text));
+      const again = call().choice;
+      assert.deepEqual([again.outline, again.digest], [choice.outline, choice.digest]);
+      assert.equal(file.reads, 2);
+      assert.equal(readFileSync(kept, 'utf8'), text);
+    });
+  }
+});
+
+test('the outline of a program makes what the program makes, but for the ranges', () => {
+  const addresses = ['10.0.0.5'];
+  fc.assert(
+    fc.property(anyPolicies, (policies) => {
+      const program = programFor(policies, {});
+      const [whole, outline] = [program, outlineOf(program)].map((matches) => {
+        const attachment = { mark: 'pods/a/eth0', addresses, subnets: [], program: 'program-1', matches };
+        return desired(sampleNode, { exits: sampleNode.exits, ports: [], attachment }).map((object) =>
+          object.kind === 'set' ? { ...object, intervals: object.intervals && object.intervals.length > 0 } : object,
+        );
+      });
+      assert.deepEqual(outline, whole);
+    }),
+  );
+});
