@@ -1,9 +1,10 @@
 import { printTable } from '../../src/cli/table.ts';
 import { Lab } from '../support/lab.ts';
+import { measureDestinations } from './destinations.ts';
 import { BenchNode, type BenchPod } from './node.ts';
 import { egress, fillEgress, fillPortmap, portmap } from './plugins.ts';
 import { type Command, rateOf, timeOf } from './process.ts';
-import { median, medianRatio, percentile, printRatio } from './statistics.ts';
+import { median, medianRatio, printMs, printRatio } from './statistics.ts';
 
 /** How many pods are there already. */
 const levels = [0, 250, 1000];
@@ -38,12 +39,13 @@ export async function measureAdd(): Promise<string> {
   const [own, theirs] = [await makeNode(lab, 'own'), await makeNode(lab, 'theirs')];
   const plugins = [portmapOn(theirs), egressOn(own)] as const;
   const burstTable = await measureBurst(plugins);
+  const destinationsTable = await measureDestinations(lab);
   const byLevel: Times[][] = [];
   for (const level of levels) {
     for (const plugin of plugins) await fillTo(plugin, level);
     byLevel.push(await measureLatency([...plugins, passThroughOn(own), emptyNodeOn(own)]));
   }
-  return [...verbs.map((verb) => printLatency(verb, byLevel)), burstTable].join('\n');
+  return [...verbs.map((verb) => printLatency(verb, byLevel)), burstTable, destinationsTable].join('\n');
 }
 
 type Place = Pick<Subject, 'node' | 'pods' | 'present'>;
@@ -130,9 +132,6 @@ function printLatency(verb: Verb, byLevel: readonly (readonly Times[])[]): strin
   const ratios = levels.map((level) => `: ${names[0]}, ${level}`);
   return printTable([`${verb}, ms: p50 / p95`, ...levels.map((level) => `${level} pods`), ...ratios], rows, false);
 }
-
-const printMs = (times: readonly number[]) =>
-  `${percentile(times, 0.5).toFixed(1)} / ${percentile(times, 0.95).toFixed(1)}`;
 
 /** Many pods at once, as after a node's start. */
 async function measureBurst(subjects: readonly Subject[]): Promise<string> {

@@ -13,5 +13,9 @@ export const median = (values: readonly number[]): number => percentile(values, 
 export const medianRatio = (values: readonly number[], others: readonly number[]): number =>
   median(values.map((value, round) => value / (others[round] ?? Number.NaN)));
 
+/** The middle and the slow end of times in ms: `41.0 / 48.3`. */
+export const printMs = (times: readonly number[]): string =>
+  `${percentile(times, 0.5).toFixed(1)} / ${percentile(times, 0.95).toFixed(1)}`;
+
 /** A ratio as the tables show it: `0.48 x`. */
 export const printRatio = (ratio: number): string => `${ratio.toFixed(2)} x`;
