@@ -8,12 +8,16 @@ import { isFor, outlineOf, programDigest } from '../policy/program.ts';
 import { programOf } from '../policy/wishes.ts';
 import type { Store } from '../store/store.ts';
 
-/** The program that policies make for a pod. */
-export interface Choice {
+/** What names a program, and makes its rules. */
+interface Sketch {
   /** See {@link outlineOf}; empty: nothing changes for the pod. */
   readonly outline: Program;
   /** See {@link programDigest}. */
   readonly digest: string;
+}
+
+/** The program that policies make for a pod. */
+export interface Choice extends Sketch {
   /** The program with all ranges. Throws `try-again` when the policy file has changed since. */
   whole(): Program;
 }
@@ -38,11 +42,13 @@ export interface PolicyFiles {
 }
 
 /** What is kept of a policy file: all but its ranges, and what they made of programs. */
-interface Digest {
+interface Summary {
   readonly document: PolicyDocument;
-  /** Names of policies as JSON → the program that they make. */
-  readonly programs: Readonly<Record<string, Omit<Choice, 'whole'>>>;
+  readonly programs: Programs;
 }
+
+/** Names of policies as JSON → the program that they make. */
+type Programs = Record<string, Sketch>;
 
 /**
  * The configuration, and the programs that it makes. Of a policy file that has not changed the ranges are not read
@@ -50,43 +56,42 @@ interface Digest {
  * it is, by this program, and is complete; then the next best thing is to read the file.
  */
 export function readPolicies(entry: ChainEntry, { readFile, identify }: PolicyFiles, store: Store): Policies {
-  const identity = entry.policies?.length ? undefined : identify(policyFileOf(entry));
-  const known = identity === undefined ? undefined : unseal(store.loadDigest(), identity);
-  const document = known ? known.document : readPolicyDocument(entry, readFile);
+  const read = () => readPolicyDocument(entry, readFile);
+  const identity = entry.policies?.length ? undefined : identify(policyFileOf(entry)); // before anything is read
+  const known = identity === undefined ? undefined : unseal(store.loadSummary(), identity);
+  const document = known ? known.document : read();
   const configuration = combine(entry, document);
-  const full = known ? once(() => combine(entry, readPolicyDocument(entry, readFile))) : () => configuration;
-  const programs = new Map(Object.entries(known?.programs ?? {}));
-  const keep = () => {
-    if (identity === undefined || document === undefined || programs.size === Object.keys(known?.programs ?? {}).length)
-      return;
-    const digest: Digest = { document: withoutRanges(document), programs: Object.fromEntries(programs) };
-    store.saveDigest(seal(digest, identity));
+  const full = known ? once(() => combine(entry, read())) : () => configuration;
+  const programs: Programs = { ...known?.programs };
+  const count = Object.keys(programs).length;
+  return {
+    configuration,
+    choose: (pod) => choose(configuration, full, programs, pod),
+    keep: () => {
+      if (identity === undefined || document === undefined || Object.keys(programs).length === count) return;
+      store.saveSummary(seal({ document: withoutRanges(document), programs }, identity));
+    },
   };
-  return { configuration, choose: (pod) => choose(configuration, full, programs, pod), keep };
 }
 
 /** A configuration of which all is known. */
 export const policiesOf = (configuration: Configuration): Policies => ({
   configuration,
-  choose: (pod) => choose(configuration, () => configuration, new Map(), pod),
+  choose: (pod) => choose(configuration, () => configuration, {}, pod),
   keep: () => {},
 });
 
-function choose(
-  { policies }: Configuration,
-  full: () => Configuration,
-  programs: Map<string, Omit<Choice, 'whole'>>,
-  pod: Pod,
-): Choice {
+/** The program of a pod, which is added to `programs` if it was not among them; `full` has the ranges. */
+function choose({ policies }: Configuration, full: () => Configuration, programs: Programs, pod: Pod): Choice {
   const whole = once(() => programOf(full(), pod));
   if (pod.annotations !== undefined) return choiceOf(whole());
   const names = policies.filter((policy) => !policy.optIn && isFor(policy, pod)).map(({ name }) => name);
   if (names.length === 0) return choiceOf([]);
   const key = JSON.stringify(names);
-  const known = programs.get(key);
+  const known = programs[key];
   if (known !== undefined) return { ...known, whole: () => requireSame(whole(), known.digest) };
   const choice = choiceOf(whole());
-  programs.set(key, { outline: choice.outline, digest: choice.digest });
+  programs[key] = { outline: choice.outline, digest: choice.digest };
   return choice;
 }
 
@@ -110,15 +115,15 @@ const withoutRanges = ({ policies = [], ...document }: PolicyDocument): PolicyDo
   })),
 });
 
-/** The digest as a text that {@link unseal} takes for the same identity only, and only as a whole. */
-function seal(digest: Digest, identity: string): string {
-  const text = JSON.stringify(digest);
+/** The summary as a text that {@link unseal} takes for the same identity only, and only as a whole. */
+function seal(summary: Summary, identity: string): string {
+  const text = JSON.stringify(summary);
   return `${sealOf(text, identity)}\n${text}`;
 }
 
-function unseal(sealed: string | undefined, identity: string): Digest | undefined {
+function unseal(sealed: string | undefined, identity: string): Summary | undefined {
   const [own, text = ''] = (sealed ?? '').split('\n', 2);
-  return own === sealOf(text, identity) ? (JSON.parse(text) as Digest) : undefined;
+  return own === sealOf(text, identity) ? (JSON.parse(text) as Summary) : undefined;
 }
 
 const sealOf = (text: string, identity: string): string => sha256Hex(`${identity}\n${text}`);

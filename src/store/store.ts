@@ -55,7 +55,7 @@ const movesKind: Kind<MovesRecord> = { schema: movesRecord, fileNameOf: () => 'm
  *     programs/<program>.json                                 one for each chain of matches, with all their ranges
  *     node.json                                               what is set up for all of them, and for a gateway
  *     moves.json                                              exits that were moved to another gateway than their first
- *     policies.digest                                         what ADD needs of the policy file again and again
+ *     policies.summary                                        what ADD needs of the policy file again and again
  *     broken/                                                 files that are no records, for a person to look at
  *     lock                                                    held by whoever changes anything
  *
@@ -67,7 +67,7 @@ export class Store {
   readonly #broken: string;
   readonly #node: string;
   readonly #moves: string;
-  readonly #digest: string;
+  readonly #summary: string;
   readonly #lock: string;
   readonly #surroundings: StoreSurroundings;
   #locked = false;
@@ -78,7 +78,7 @@ export class Store {
     this.#broken = join(dataDir, 'broken');
     this.#node = join(dataDir, 'node.json');
     this.#moves = join(dataDir, 'moves.json');
-    this.#digest = join(dataDir, 'policies.digest');
+    this.#summary = join(dataDir, 'policies.summary');
     this.#lock = join(dataDir, 'lock');
     this.#surroundings = surroundings;
   }
@@ -159,22 +159,22 @@ export class Store {
     removeIfEmpty(this.#programs);
   }
 
-  /** What {@link saveDigest} wrote, if it is there and can be read: whoever reads it has to judge it. */
-  loadDigest(): string | undefined {
+  /** What {@link saveSummary} wrote, if it is there and can be read: whoever reads it has to judge it. */
+  loadSummary(): string | undefined {
     try {
-      return readIfThere(this.#digest);
+      return readIfThere(this.#summary);
     } catch {
       return undefined;
     }
   }
 
   /** Keeps a text that saves the next call time. Whether it could be kept makes no other difference. */
-  saveDigest(text: string): void {
+  saveSummary(text: string): void {
     this.#requireLock();
     try {
-      replaceFile(this.#digest, text);
+      replaceFile(this.#summary, text);
     } catch (error) {
-      this.#surroundings.warn(`${this.#digest} cannot be written: ${error instanceof Error ? error.message : error}`);
+      this.#surroundings.warn(`${this.#summary} cannot be written: ${error instanceof Error ? error.message : error}`);
     }
   }
 
@@ -191,7 +191,7 @@ export class Store {
   /** Forgets the node. Of an unused store the lock stays, and `broken/` if something is in it. */
   forgetNode(): void {
     this.#remove(this.#node, nodeKind);
-    removeFile(this.#digest);
+    removeFile(this.#summary);
   }
 
   /** Names of exits that were moved, with the underlay addresses of their gateways. Throws `record-newer`. */

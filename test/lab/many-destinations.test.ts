@@ -25,7 +25,7 @@ const behind = (i: number) => [`198.18.${i >> 7}.${2 * (i & 127) + 1}`, `2001:db
 
 const policyFile = '/etc/cni/policy.json';
 /** What ADD keeps of the policy file. */
-const digest = 'egress/policies.digest';
+const summary = 'egress/policies.summary';
 /** Changes of the policy file that are younger count as not over yet. */
 const settledMs = 2100;
 
@@ -177,7 +177,7 @@ describe('a changed policy file', labTest, () => {
     const node = await newNode(lab, 100);
     const file = node.configuration('policy.json');
     for (const _ of [1, 2]) await plainAdd(node, await primed(node));
-    assert.ok((await node.records()).includes('policies.digest'));
+    assert.ok((await node.records()).includes('policies.summary'));
     const pods = [await primed(node), await primed(node), await primed(node)];
     const { atime, mtime, size } = await stat(file);
     for (const [i, pod] of pods.entries()) {
@@ -218,14 +218,14 @@ describe('what ADD has kept of the policy file', labTest, () => {
     const pods = [await primed(node)];
     await plainAdd(node, pods[0] as Pod);
     for (const [what, change] of ways) {
-      await change(node.state(digest));
+      await change(node.state(summary));
       const pod = await primed(node);
       pods.push(pod);
       await plainAdd(node, pod);
       assert.deepEqual(await pod.askEach('tcp', inside(49)), world.exitAddress, what);
       assert.deepEqual(await pod.askEach('tcp', behind(49)), node.addresses('eth0'), what);
       assert.equal((await programs(node)).length, 1, what);
-      await rm(node.state(digest), { recursive: true, force: true });
+      await rm(node.state(summary), { recursive: true, force: true });
       await plainAdd(node, pod);
     }
     for (const pod of pods) {

@@ -35,7 +35,7 @@ function newFile(t: TestContext, text = sample) {
     policies.keep();
     return { policies, choice };
   };
-  return { file, call, kept: join(dataDir, 'policies.digest') };
+  return { file, call, kept: join(dataDir, 'policies.summary') };
 }
 
 describe('a policy file', () => {
