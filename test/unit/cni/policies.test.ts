@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import fc from 'fast-check';
@@ -74,6 +74,13 @@ describe('a policy file', () => {
     call({}, { namespace: 'blue' });
     assert.deepEqual(call({}, { namespace: 'red' }).choice.outline, []);
     assert.equal(file.reads, 1);
+  });
+
+  test('is read each time for pods with annotations: tenants must not fill what is kept', (t) => {
+    const { file, call, kept } = newFile(t);
+    for (const _ of [1, 2]) call({}, { annotations: { policy: 'a' } });
+    assert.equal(file.reads, 2);
+    assert.ok(!existsSync(kept));
   });
 
   test('is kept without its ranges', (t) => {
