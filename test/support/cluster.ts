@@ -204,7 +204,8 @@ export const packetsOutside = <P extends Packet>(packets: readonly P[]): readonl
 /** A packet in one line, beginning with the node that sent it. */
 export const describeFromNode = (packet: ClusterPacket): string => `node${packet.node} ${describePacket(packet)}`;
 
-async function writePolicy(node: LabNode, text: string): Promise<void> {
+/** Writes the policy file of a node. */
+export async function writePolicy(node: LabNode, text: string): Promise<void> {
   const file = node.configuration('egress/policy.json');
   await mkdir(dirname(file), { recursive: true });
   await writeFile(file, text);

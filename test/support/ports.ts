@@ -41,7 +41,7 @@ export async function steered(lab: Lab, policy: Json, options?: { readonly answe
 }
 
 /** Leads all ports of TCP and UDP to the one where a service answers. */
-async function answerAtEveryPort({ host }: Fabric): Promise<void> {
+export async function answerAtEveryPort({ host }: Fabric): Promise<void> {
   const rule = (family: string, outside: string) =>
     `add rule inet any in ${family} daddr ${outside} meta l4proto { tcp, udp } redirect to :8080`;
   const [outside4, outside6] = world.outside;
