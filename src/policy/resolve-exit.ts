@@ -29,6 +29,7 @@ export interface LocalExit extends Exit {
 /** The exit as it is on this node, from which its packets leave, now. */
 export function resolveExit(exit: LocalExit, facts: InterfaceFacts): ResolvedExit {
   requireUsableLink(exit, facts.link);
+  requireOtherHop(exit, facts.addresses);
   const addresses = addressesOf(exit, facts.addresses);
   const ways = families.flatMap((family) => wayOf(family, addresses, exit.nextHops[family], facts.addresses));
   if (ways.length === 0) throw new EgressError('exit-address', noAddress(exit));
@@ -57,6 +58,16 @@ function requireUsableLink(exit: LocalExit, link: Link | undefined): void {
   throw new EgressError(
     'exit-interface',
     `Exit "${exit.name}" leaves by interface "${exit.interface}", which ${trouble}`,
+  );
+}
+
+/** The kernel takes a next hop that is the node itself for none at all: all destinations would be neighbours. */
+function requireOtherHop(exit: LocalExit, own: readonly InterfaceAddress[]): void {
+  const hop = own.find(({ address, family }) => address === exit.nextHops[family])?.address;
+  if (hop === undefined) return;
+  throw new EgressError(
+    'exit-interface',
+    `Exit "${exit.name}" has the next hop ${hop}, which is the own address of interface "${exit.interface}" on this node`,
   );
 }
 

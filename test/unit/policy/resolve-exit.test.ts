@@ -131,6 +131,16 @@ describe('what an exit does when it is not available', () => {
   });
 });
 
+test('an exit whose next hop is the interface’s own address is not usable: the kernel would pass over it', () => {
+  assert.throws(
+    () => resolveExit(exit({ nextHops: { 4: '192.168.0.240' } }), { link, addresses: [own('192.168.0.240')] }),
+    new EgressError(
+      'exit-interface',
+      'Exit "partners" has the next hop 192.168.0.240, which is the own address of interface "eth1" on this node',
+    ),
+  );
+});
+
 test('an exit through the tunnel has the gateway and the addresses, and nothing of an interface', () => {
   const configured = exit({
     gateways: ['172.18.0.6'],
