@@ -129,8 +129,8 @@ const configurations: readonly Refusal[] = [
     details: /#\/exits\/0\/addresses/,
   },
   {
-    what: 'two addresses of one family',
-    call: withExit({ addresses: ['192.0.2.1', '192.0.2.2'] }),
+    what: 'two next hops of one family',
+    call: withExit({ nextHop: ['192.0.2.1', '192.0.2.2'] }),
     code: 7,
     details: /one address of each family/,
   },

@@ -121,7 +121,7 @@ const rules: readonly Part[] = [
   {
     what: 'the rule that gives the source address',
     lose: (node) => deleteRule(node, 'nat', '@snat6'),
-    named: () => 'rule 6 of base chain nat is missing: snat ip6 to',
+    named: () => 'rule 8 of base chain nat is missing: snat ip6 to',
   },
   {
     what: 'the rule that drops what would leave wrongly',
