@@ -1,7 +1,21 @@
 const longestShown = 60;
 
 /** A value as messages quote it: its JSON, or `nothing`. Of a long one the beginning. */
-export function shown(value: unknown): string {
-  const text = value === undefined ? 'nothing' : JSON.stringify(value);
-  return text.length > longestShown ? `${text.slice(0, longestShown)}…` : text;
+export const shown = (value: unknown): string => cut(textOf(value), longestShown);
+
+/** A text, or as much of it as there is room for. */
+export const cut = (text: string, longest: number): string =>
+  text.length > longest ? `${text.slice(0, longest)}…` : text;
+
+function textOf(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  // JSON has no word for what `1e400` is read as.
+  return typeof value === 'number' ? String(value) : JSON.stringify(shallow(value, longestShown));
+}
+
+/** The value without what lies deeper than any text that is shown; JSON.stringify itself cannot go down every depth. */
+function shallow(value: unknown, depth: number): unknown {
+  if (value === null || typeof value !== 'object' || depth === 0) return typeof value === 'object' ? null : value;
+  if (Array.isArray(value)) return value.map((item) => shallow(item, depth - 1));
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, shallow(part, depth - 1)]));
 }

@@ -28,15 +28,44 @@ export const isYaml = (file: string, text: string): boolean =>
 export async function parseDocument(file: string, text: string): Promise<Parsed> {
   if (!isYaml(file, text)) return parseJsonText(file, text);
   const { yaml, lines } = await openYaml();
-  return parsed(file, yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false }), lines);
+  const parse = () => parsed(file, yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false }), lines);
+  return deepAsProblem(parse, tooDeep(file));
 }
 
 /** All documents of a file; only YAML can have several, or none. */
 export async function parseDocuments(file: string, text: string): Promise<Parsed[]> {
   if (!isYaml(file, text)) return [parseJsonText(file, text)];
   const { yaml, lines } = await openYaml();
-  const documents = yaml.parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
-  return documents.map((document) => parsed(file, document, lines));
+  const parse = () => {
+    const documents = yaml.parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
+    return documents.map((document) => parsed(file, document, lines));
+  };
+  return deepAsProblem(parse, [tooDeep(file)]);
+}
+
+/** More than any document for us or for Kubernetes has. Who goes through a value calls itself for each level. */
+const mostLevels = 200;
+
+/** Whether a value has more levels, or, as YAML allows it, is inside itself. */
+const isTooDeep = (value: unknown, left = mostLevels): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  (left === 0 || Object.values(value).some((part) => isTooDeep(part, left - 1)));
+
+const tooDeep = (file: string): Parsed => ({
+  value: undefined,
+  problems: [inFile(file, `it is nested more than ${mostLevels} levels deep`)],
+  warnings: [],
+});
+
+/** What the parser makes of a text, or `otherwise` when the text is too deep for the parser itself. */
+function deepAsProblem<T>(parse: () => T, otherwise: T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof RangeError) return otherwise;
+    throw error;
+  }
 }
 
 async function openYaml() {
@@ -47,7 +76,8 @@ async function openYaml() {
 
 function parseJsonText(file: string, text: string): Parsed {
   try {
-    return { value: parseJson(text), problems: repetitions(file, text), warnings: [] };
+    const value = parseJson(text);
+    return isTooDeep(value) ? tooDeep(file) : { value, problems: repetitions(file, text), warnings: [] };
   } catch (error) {
     return { value: undefined, problems: [inFile(file, `no JSON: ${messageOf(error)}`)], warnings: [] };
   }
@@ -62,8 +92,10 @@ function parsed(file: string, document: Document.Parsed, lines: LineCounter): Pa
   // Where a key is there twice, the rest can be judged all the same.
   if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) return { value: undefined, problems, warnings };
   try {
-    return { value: document.toJS() as unknown, problems, warnings };
+    const value: unknown = document.toJS();
+    return isTooDeep(value) ? tooDeep(file) : { value, problems, warnings };
   } catch (error) {
+    if (error instanceof RangeError) return tooDeep(file);
     return { value: undefined, problems: [...problems, inFile(file, messageOf(error))], warnings };
   }
 }

@@ -3,7 +3,7 @@ import { shown } from '../base/shown.ts';
 import { annotationPrefix, type Pod } from '../policy/match.ts';
 
 /** The capability by which containerd (from 1.5) and CRI-O (from 1.29) pass the annotations of the pod's manifest. */
-const capability = 'io.kubernetes.cri.pod-annotations';
+export const capability = 'io.kubernetes.cri.pod-annotations';
 
 /**
  * The annotations in a network configuration that are meant for us, without their prefix; `undefined` when there are

@@ -1,5 +1,6 @@
 import type { Attachment } from '../base/attachment.ts';
 import { EgressError } from '../base/errors.ts';
+import { shown } from '../base/shown.ts';
 import type { Pod } from '../policy/match.ts';
 
 /** What a runtime may ask for (CNI specification 1.1.0, "CNI operations"). */
@@ -32,7 +33,7 @@ const required: Record<Command, readonly string[]> = {
 export function readEnvironment(variables: Readonly<Record<string, string | undefined>>): Environment {
   const command = commands.find((known) => known === variables.CNI_COMMAND);
   if (command === undefined) {
-    throw invalid(`CNI_COMMAND is "${variables.CNI_COMMAND}", expected one of ${commands.join(', ')}`);
+    throw invalid(`CNI_COMMAND is ${shown(variables.CNI_COMMAND)}, expected one of ${commands.join(', ')}`);
   }
   const missing = required[command].filter((name) => !variables[name]);
   if (missing.length > 0) throw invalid(`${command} needs ${missing.join(', ')}`);
@@ -43,10 +44,10 @@ export function readEnvironment(variables: Readonly<Record<string, string | unde
 
 function checkNames(containerId: string, ifname: string): void {
   if (!isValidName(containerId)) {
-    throw invalid(`CNI_CONTAINERID is "${containerId}", expected letters, digits, "_", "." and "-"`);
+    throw invalid(`CNI_CONTAINERID is ${shown(containerId)}, expected letters, digits, "_", "." and "-"`);
   }
   if (Buffer.byteLength(ifname) > 15 || ifname === '.' || ifname === '..' || /[/:\s]/.test(ifname)) {
-    throw invalid(`CNI_IFNAME is "${ifname}", expected at most 15 characters without "/", ":" and white space`);
+    throw invalid(`CNI_IFNAME is ${shown(ifname)}, expected at most 15 characters without "/", ":" and white space`);
   }
 }
 

@@ -1,5 +1,5 @@
 import { asEgressError, EgressError } from '../base/errors.ts';
-import { readChainEntry, readConfiguration } from '../config/read.ts';
+import { readChainEntry, readConfiguration, readMachineOptions } from '../config/read.ts';
 import { defaults } from '../config/schema.ts';
 import type { Pod } from '../policy/match.ts';
 import { programOf } from '../policy/wishes.ts';
@@ -77,7 +77,7 @@ function versionIn(stdin: string): string | undefined {
 const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>> = {
   ADD: async (call) => {
     const { environment, stdin, surroundings } = call;
-    const entry = readChainEntry(call.configuration.document);
+    const entry = readChainEntry(call.configuration.document, stdin);
     const prevResult = readPrevResult(call.configuration.document, environment.ifname);
     const attachment = attachmentOf(environment, call.configuration.name);
     const pod = podOf(call);
@@ -144,23 +144,20 @@ function podOf({ environment: { pod }, configuration: { document } }: Call): Pod
   return { ...pod, ...(annotations && { annotations }) };
 }
 
-function readAll({ configuration: { document }, surroundings }: Call) {
-  const entry = readChainEntry(document);
+function readAll({ configuration: { document }, stdin, surroundings }: Call) {
+  const entry = readChainEntry(document, stdin);
   return { entry, configuration: readConfiguration(entry, surroundings.readFile) };
 }
 
-const optionsOf = ({ dataDir, logFile, logLevel }: ReturnType<typeof readChainEntry>): MachineOptions => ({
+const optionsOf = ({ dataDir, logFile, logLevel }: ReturnType<typeof readMachineOptions>): MachineOptions => ({
   dataDir: dataDir ?? defaults.dataDir,
   ...(logFile && { logFile }),
   ...(logLevel && { logLevel }),
 });
 
-/** Where the state is, of a chain entry that may be wrong in everything else. */
-function lenientOptions({ configuration: { document } }: Call): MachineOptions {
-  const text = (key: string) => (typeof document[key] === 'string' ? document[key] : undefined);
-  const [logFile, logLevel] = [text('logFile'), text('logLevel')];
-  return { dataDir: text('dataDir') ?? defaults.dataDir, ...(logFile && { logFile }), ...(logLevel && { logLevel }) };
-}
+/** Where the state is, of a chain entry that may be wrong in everything else: no ADD went by an option that is invalid. */
+const lenientOptions = ({ configuration: { document } }: Call): MachineOptions =>
+  optionsOf(readMachineOptions(document));
 
 function requireVersion({ environment, configuration }: Call, minimum: '0.4.0' | '1.1.0'): void {
   if (isAtLeast(configuration.cniVersion, minimum)) return;

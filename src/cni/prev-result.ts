@@ -1,9 +1,10 @@
 import { type Address, type Prefix, parseAddress, parsePrefix } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
+import { shown } from '../base/shown.ts';
 
 /** What we need of the result of the plugins before us (CNI specification, "Success"). */
 export interface PrevResult {
-  /** Addresses of the pod's interface, with the networks that they lie in. */
+  /** Addresses of the pod's interface, each once, with the networks that they lie in. */
   readonly addresses: readonly Address[];
   readonly subnets: readonly Prefix[];
   /** Names of the interfaces on the host's side. */
@@ -11,13 +12,14 @@ export interface PrevResult {
 }
 
 interface Interface {
-  readonly name?: unknown;
-  readonly sandbox?: unknown;
+  readonly name: string;
+  readonly sandbox: unknown;
 }
 
 interface Ip {
-  readonly address?: unknown;
-  readonly interface?: unknown;
+  readonly address: string;
+  /** Undefined: it names none. */
+  readonly index: number | undefined;
 }
 
 /**
@@ -32,43 +34,49 @@ export function readPrevResult(document: Readonly<Record<string, unknown>>, ifna
       'egress must be called as a chained plugin: the network configuration has no prevResult',
     );
   }
-  const { ips = [], interfaces = [] } = lowerCaseKeys(prevResult) as { ips?: Ip[]; interfaces?: Interface[] };
-  if (![ips, interfaces].every(isListOfObjects)) {
-    throw new EgressError('decoding-failure', 'prevResult: expected lists of objects in ips and interfaces');
-  }
-  const texts = ips.filter((ip) => belongsTo(ip, interfaces, ifname)).map(({ address }) => address);
+  const { ips = [], interfaces = [] } = membersOf(prevResult, 'prevResult');
+  const links = listOf(interfaces, 'interfaces', interfaceOf);
+  const own = listOf(ips, 'ips', ipOf).filter((ip) => belongsTo(ip, links, ifname));
   return {
-    addresses: texts.map(podAddress),
-    subnets: [...new Set(texts.map((text) => parsePrefix(String(text)) ?? ''))],
-    hostInterfaces: interfaces.filter(({ sandbox }) => !sandbox).map(({ name }) => String(name)),
+    addresses: [...new Set(own.map(({ address }) => parseAddress(address.split('/')[0] ?? '') ?? ''))],
+    subnets: [...new Set(own.map(({ address }) => parsePrefix(address) ?? ''))],
+    hostInterfaces: links.filter(({ sandbox }) => !sandbox).map(({ name }) => name),
   };
 }
 
 /** An address without an index is the pod's; one with an index only when that interface is the pod's. */
 function belongsTo(ip: Ip, interfaces: readonly Interface[], ifname: string): boolean {
-  if (ip.interface === undefined || ip.interface === null) return true;
-  const owner = interfaces[Number(ip.interface)];
+  if (ip.index === undefined) return true;
+  const owner = interfaces[ip.index];
   return owner?.name === ifname && Boolean(owner.sandbox);
 }
 
-const isListOfObjects = (value: unknown): boolean =>
-  Array.isArray(value) && value.every((item) => typeof item === 'object' && item !== null);
-
-function podAddress(text: unknown): Address {
-  const [address = '', length] = String(text).split('/');
-
-  const canonical = parseAddress(address);
-  if (canonical === undefined || length === undefined || parsePrefix(String(text)) === undefined) {
-    throw new EgressError(
-      'decoding-failure',
-      `prevResult: expected an address with a length, got ${JSON.stringify(text)}`,
-    );
-  }
-  return canonical;
+function interfaceOf({ name, sandbox }: Members, place: string): Interface {
+  if (typeof name !== 'string') throw unexpected(`${place}/name`, 'a text', name);
+  if (typeof (sandbox ?? '') !== 'string') throw unexpected(`${place}/sandbox`, 'a text', sandbox);
+  return { name, sandbox };
 }
 
-function lowerCaseKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(lowerCaseKeys);
-  if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key.toLowerCase(), lowerCaseKeys(member)]));
+function ipOf({ address, interface: index }: Members, place: string): Ip {
+  const isRange = typeof address === 'string' && address.includes('/') && parsePrefix(address) !== undefined;
+  if (!isRange) throw unexpected(`${place}/address`, 'an address with a length', address);
+  if (index === undefined || index === null) return { address, index: undefined };
+  if (typeof index !== 'number') throw unexpected(`${place}/interface`, 'a number', index);
+  return { address, index };
 }
+
+type Members = Readonly<Record<string, unknown>>;
+
+function listOf<T>(value: unknown, key: string, read: (item: Members, place: string) => T): T[] {
+  if (!Array.isArray(value)) throw unexpected(`prevResult/${key}`, 'a list of objects', value);
+  return value.map((item, i) => read(membersOf(item, `prevResult/${key}/${i}`), `prevResult/${key}/${i}`));
+}
+
+/** The members of an object, with their keys in lower case. */
+function membersOf(value: unknown, place: string): Members {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw unexpected(place, 'an object', value);
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key.toLowerCase(), member]));
+}
+
+const unexpected = (pointer: string, expected: string, value: unknown): EgressError =>
+  new EgressError('decoding-failure', `network configuration#/${pointer}: expected ${expected}, got ${shown(value)}`);

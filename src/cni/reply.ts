@@ -1,4 +1,5 @@
 import { type EgressError, errorTable } from '../base/errors.ts';
+import { cut } from '../base/shown.ts';
 import { newestVersion, supportedVersions } from './versions.ts';
 
 /** What a plugin process gives back: at most one JSON document on stdout, and its exit code. */
@@ -15,6 +16,9 @@ export const success = (stdout: string): Reply => ({ stdout, exitCode: 0 });
 export const versionReply = (cniVersion: string | undefined): Reply =>
   success(JSON.stringify({ cniVersion: cniVersion ?? newestVersion, supportedVersions }));
 
+/** Characters of details. More is nothing that a person reads, and much for whoever keeps it: a hostile name has megabytes. */
+const longestDetails = 4000;
+
 /** An error as the CNI specification wants it: on stdout, with a non-zero exit code. */
 export function failure(error: EgressError, cniVersion: string | undefined): Reply {
   const { number, title, remedy } = errorTable[error.code];
@@ -22,10 +26,13 @@ export function failure(error: EgressError, cniVersion: string | undefined): Rep
     cniVersion: cniVersion ?? newestVersion,
     code: number,
     msg: title,
-    details: `${error.message}. ${remedy}.`,
+    details: `${ended(cut(error.message, longestDetails))} ${remedy}.`,
   };
   return { stdout: JSON.stringify(document), exitCode: 1 };
 }
+
+/** A sentence with its end; one that asks "did you mean …?" has it. */
+const ended = (sentence: string) => (sentence.endsWith('?') ? sentence : `${sentence}.`);
 
 /**
  * The same for DEL: containerd takes a DEL whose text speaks of something "not found" for a success, and then never

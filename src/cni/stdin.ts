@@ -1,4 +1,6 @@
 import { EgressError } from '../base/errors.ts';
+import { membersOf } from '../base/json-text.ts';
+import { shown } from '../base/shown.ts';
 import { isValidName } from './environment.ts';
 import { supportedVersions } from './versions.ts';
 
@@ -20,14 +22,14 @@ export function parseStdin(text: string): NetworkConfiguration {
   if (typeof name !== 'string' || !isValidName(name)) {
     throw new EgressError(
       'invalid-configuration',
-      `network configuration#/name: expected letters, digits, "_", "." and "-", got ${JSON.stringify(name) ?? 'nothing'}`,
+      `network configuration#/name: expected letters, digits, "_", "." and "-", got ${shown(name)}`,
     );
   }
   const version = supportedVersions.find((supported) => supported === cniVersion);
   if (version === undefined) {
     throw new EgressError(
       'incompatible-version',
-      `The configuration's cniVersion is ${JSON.stringify(cniVersion) ?? 'absent'}, supported are ${supportedVersions.join(', ')}`,
+      `The configuration's cniVersion is ${cniVersion === undefined ? 'absent' : shown(cniVersion)}, supported are ${supportedVersions.join(', ')}`,
     );
   }
   return { name, cniVersion: version, document };
@@ -56,40 +58,6 @@ function parseObject(text: string): Record<string, unknown> {
  */
 export function rawMember(text: string, key: string): string | undefined {
   let found: string | undefined;
-  let at = text.indexOf('{') + 1;
-  for (;;) {
-    const keyStart = nextNonSpace(text, at);
-    if (text[keyStart] !== '"') return found;
-    const keyEnd = endOfString(text, keyStart);
-    const valueStart = nextNonSpace(text, nextNonSpace(text, keyEnd) + 1);
-    const valueEnd = endOfValue(text, valueStart);
-    if (JSON.parse(text.slice(keyStart, keyEnd)) === key) found = text.slice(valueStart, valueEnd);
-    at = nextNonSpace(text, valueEnd) + 1;
-  }
-}
-
-function nextNonSpace(text: string, from: number): number {
-  let at = from;
-  while (' \t\r\n'.includes(text[at] ?? '.')) at++;
-  return at;
-}
-
-/** Behind the closing quote of the string that begins at `start`. */
-function endOfString(text: string, start: number): number {
-  let at = start + 1;
-  while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
-  return at + 1;
-}
-
-/** Behind the value that begins at `start`. */
-function endOfValue(text: string, start: number): number {
-  let depth = 0;
-  for (let at = start; ; at++) {
-    const character = text[at];
-    if (character === '"') at = endOfString(text, at) - 1;
-    else if (character === '{' || character === '[') depth++;
-    else if (depth === 0 && (character === undefined || ',}] \t\r\n'.includes(character))) return at;
-    else if (character === '}' || character === ']') depth--;
-    if (depth === 0 && (character === '}' || character === ']' || character === '"')) return at + 1;
-  }
+  for (const member of membersOf(text)) if (member.key === key) found = text.slice(member.start, member.end);
+  return found;
 }

@@ -1,10 +1,11 @@
+import { endOfString, nextNonSpace } from '../base/json-text.ts';
 import { pointerOf } from './problem.ts';
 
 /** The value of a JSON document. A byte order mark, which some editors write, is no part of it (RFC 8259, section 8.1). */
 export const parseJson = (text: string): unknown => JSON.parse(text.replace(/^\uFEFF/, ''));
 
-/** A string with the colon that makes it a key, or a structural character. */
-const token = /("(?:[^"\\]|\\.)*")\s*(:)?|[{}[\],]/g;
+/** Where a string begins, or a structural character. Not a whole string: a pattern has no room for megabytes of it. */
+const token = /["{}[\],]/g;
 
 /** An object or a list that the scan is in, and where in it. */
 interface Frame {
@@ -19,13 +20,16 @@ interface Frame {
 export function repeatedKeys(json: string): string[] {
   const frames: Frame[] = [];
   const repeated: string[] = [];
-  for (const [text, string, colon] of json.matchAll(token)) {
-    const frame = frames.at(-1);
+  const tokens = new RegExp(token);
+  for (let found = tokens.exec(json); found !== null; found = tokens.exec(json)) {
+    const [[text], frame] = [found, frames.at(-1)];
     if (text === '{' || text === '[') frames.push({ at: text === '[' ? 0 : '', keys: new Set() });
     else if (text === '}' || text === ']') frames.pop();
     else if (text === ',' && typeof frame?.at === 'number') frame.at++;
-    else if (string !== undefined && colon !== undefined && frame) {
-      frame.at = JSON.parse(string) as string;
+    else if (text === '"') {
+      tokens.lastIndex = endOfString(json, found.index);
+      if (frame === undefined || json[nextNonSpace(json, tokens.lastIndex)] !== ':') continue;
+      frame.at = JSON.parse(json.slice(found.index, tokens.lastIndex)) as string;
       if (frame.keys.has(frame.at)) repeated.push(pointerOf(frames.map(({ at }) => at)));
       frame.keys.add(frame.at);
     }

@@ -18,9 +18,26 @@ export type ReadFile = (path: string) => string | undefined;
 
 const entrySource = 'network configuration';
 
-/** The network configuration from standard input, as far as it can be judged without the policy file. */
-export function readChainEntry(stdin: unknown): ChainEntry {
+/**
+ * The network configuration from standard input, as far as it can be judged without the policy file.
+ *
+ * @param text what it was parsed from: no key may be there twice
+ */
+export function readChainEntry(stdin: unknown, text = ''): ChainEntry {
+  refuse(repetitions(entrySource, text));
   return accept(judge(chainEntrySchema, withoutReserved(stdin), entrySource));
+}
+
+/** The options about the machine's files of a chain entry that may be wrong in everything: invalid ones are left out. */
+export function readMachineOptions(
+  entry: Readonly<Record<string, unknown>>,
+): Pick<ChainEntry, 'dataDir' | 'logFile' | 'logLevel'> {
+  const { dataDir, logFile, logLevel } = chainEntrySchema.shape;
+  return {
+    dataDir: dataDir.safeParse(entry.dataDir).data,
+    logFile: logFile.safeParse(entry.logFile).data,
+    logLevel: logLevel.safeParse(entry.logLevel).data,
+  };
 }
 
 /** The whole configuration: what stands in the chain entry, and what stands in the policy file. */

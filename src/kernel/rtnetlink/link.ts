@@ -24,14 +24,20 @@ const SKIP_STATS = 8;
 const IFF_UP = 1;
 /** Of the text of an Ethernet address; IP tunnels and InfiniBand have addresses of other lengths. */
 const macLength = 17;
+/** Bytes of an alternative name: ALTIFNAMSIZ (linux/if.h) without the zero behind it. */
+const longestName = 127;
 
 /** The network interface with a name (also an alternative one) or an index; `undefined` when there is none. */
 // ip link show dev eth1
 export async function readLink(socket: NetlinkSocket, nameOrIndex: string | number): Promise<Link | undefined> {
+  if (typeof nameOrIndex === 'string' && !isName(nameOrIndex)) return undefined;
   const body = encodeLinkQuery(nameOrIndex);
   const replies = await unlessRefused(socket.request({ type: RTM_GETLINK, flags: 0, body }), 'ENODEV');
   return replies?.[0] && decodeLink(replies[0].body);
 }
+
+/** Whether an interface could have the name. A message has no room for some; of others the kernel reads the begin. */
+const isName = (name: string): boolean => Buffer.byteLength(name) <= longestName && !name.includes('\0');
 
 /** The names of interfaces by their indexes; one that is gone has none. Throws KernelError. */
 export async function readLinkNames(

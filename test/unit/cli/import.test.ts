@@ -20,6 +20,9 @@ async function run(files: Readonly<Record<string, string>>, ...words: string[]) 
     colors: false,
     openMachine: () => assert.fail('no kernel and no state'),
     openService: () => assert.fail('no service'),
+    get hostTools(): never {
+      return assert.fail('no installer');
+    },
     readFile: (path) => files[path],
   });
   await program.parseAsync(['import', ...words], { from: 'user' });

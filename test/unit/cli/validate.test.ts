@@ -26,6 +26,9 @@ async function validate(file: string, text: string | undefined, ...options: stri
     colors: false,
     openMachine: () => assert.fail('no kernel and no state'),
     openService: () => assert.fail('no service'),
+    get hostTools(): never {
+      return assert.fail('no installer');
+    },
     readFile: (path) => {
       if (text === 'denied') throw new Error('EACCES: permission denied');
       return path === file ? text : assert.fail(`only ${file}`);

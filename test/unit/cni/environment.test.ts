@@ -48,7 +48,7 @@ describe('the environment of a call', () => {
 
   /** Changes of a complete environment → what is said about it. */
   const rows: readonly (readonly [string, Variables, RegExp | undefined])[] = [
-    ['without a command', { CNI_COMMAND: undefined }, /^CNI_COMMAND is "undefined", expected one of ADD, DEL, /],
+    ['without a command', { CNI_COMMAND: undefined }, /^CNI_COMMAND is nothing, expected one of ADD, DEL, /],
     ['with a command in lower case', { CNI_COMMAND: 'add' }, /^CNI_COMMAND is "add"/],
     ['with a command that every object has', { CNI_COMMAND: 'toString' }, /^CNI_COMMAND is "toString"/],
     [

@@ -18,6 +18,11 @@ describe('a failure', () => {
     });
   });
 
+  test('has no full stop behind a question', () => {
+    const { stdout } = failure(new EgressError('annotation-unknown', 'no exit is called "a", did you mean "b"?'), '1.0.0');
+    assert.match((JSON.parse(stdout) as { details: string }).details, /"b"\? Name a policy/);
+  });
+
   test('speaks the newest version to those who gave none', () => {
     const { stdout } = failure(new EgressError('internal', 'x'), undefined);
     assert.equal((JSON.parse(stdout) as { cniVersion: string }).cniVersion, '1.1.0');
