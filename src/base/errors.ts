@@ -119,6 +119,11 @@ export const errorTable = {
     title: 'No source ports are left for the pod',
     remedy: 'Give the exit more addresses, or fewer portsPerPod',
   },
+  'kubernetes-refused': {
+    number: 130,
+    title: 'The Kubernetes API refused a request',
+    remedy: 'Give the service account the rights that install/kustomize/rbac.yaml lists',
+  },
   internal: { number: 999, title: 'Internal error', remedy: 'Please report it with the details' },
 } as const satisfies Record<string, { number: number; title: string; remedy: string }>;
 

@@ -5,6 +5,7 @@ import * as layout from '../datapath/layout.ts';
 import { addressOf } from '../datapath/spread.ts';
 import { type Decision, decide } from '../policy/explain.ts';
 import type { Packet } from '../policy/match-for.ts';
+import type { PortBlock } from '../policy/port-blocks.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { faultIn, type Scene, wantedChain, wantedElements, whyNotSteered, whyUndecided } from './scene.ts';
 import {
@@ -12,6 +13,7 @@ import {
   dropSteps,
   exitSteps,
   guardElements,
+  portObjects,
   type Step,
   sourceElements,
   tunnelObjects,
@@ -40,7 +42,11 @@ export interface WayTaken {
   readonly gateway?: Address;
   /** Addresses of the exit of which the packet has one; none when it is the node, and not egress, that gives it one. */
   readonly sources: readonly Address[];
+  /** Source ports of the pod's own of which the packet has one, or of a ping its number. */
+  readonly ports?: Ports;
 }
+
+type Ports = Pick<PortBlock, 'first' | 'last'>;
 
 /** What becomes of a packet, and what does it. */
 export interface Fate {
@@ -161,8 +167,8 @@ async function byExit(host: Host, scene: Scene, packet: Packet, address: Address
     return dropped(droppedBy, `exit "${decided.exit}" has no IPv${family}`);
   }
   const source = addressOf(addresses, address);
-  const kernel = [...decided.kernel, ...exitSteps(scene, exit, address, source, packet)];
   const sources = exit.addressPerFlow ? addresses : [source];
+  const kernel = [...decided.kernel, ...exitSteps(scene, exit, { address, sources, packet })];
   return throughExit(host, { scene, packet, exit, address, sources, decided: { ...decided, kernel } });
 }
 
@@ -185,8 +191,8 @@ interface Marked {
 }
 
 async function throughExit(host: Host, marked: Marked): Promise<Fate> {
-  const { scene, packet, exit, sources, decided } = marked;
-  const fault = whyUnknown(scene, exit);
+  const { scene, packet, exit, address, sources, decided } = marked;
+  const fault = whyUnknown(scene, exit, address);
   if (fault !== undefined) return { ...decided, outcome: 'unknown', words: `is not known: ${fault}` };
   const route = await host.routeTo(packet.destination, ((scene.node?.fwmark ?? 0) | exit.id) >>> 0);
   if (!leadsOn(route)) return dropped(decided, `exit "${exit.name}" has no route for it`);
@@ -194,18 +200,28 @@ async function throughExit(host: Host, marked: Marked): Promise<Fate> {
   const obstacle = await whyStopped(host, marked);
   if (obstacle !== undefined) return dropped(decided, obstacle);
   const hop = await hopOf(host, route, packet);
-  const way: WayTaken = { ...hop, ...(exit.gateway && { gateway: exit.gateway }), sources };
-  const words = `leaves by exit "${exit.name}" (${wayWords(way)}) with ${sourceWords(sources)}`;
+  const ports = portsOf(scene, exit);
+  const way: WayTaken = { ...hop, ...(exit.gateway && { gateway: exit.gateway }), sources, ...(ports && { ports }) };
+  const words = `leaves by exit "${exit.name}" (${wayWords(way)}) with ${sourceWords(way)}`;
   return { ...decided, outcome: 'leaves', words, way, notes: neighbourNotes(way) };
 }
 
-/** What of that which all exits share, or of the exit's chains, is not as it should be: then anything may happen. */
-function whyUnknown(scene: Scene, { id }: ResolvedExit): string | undefined {
-  const { nat, guard, exit, exitSnat } = layout.chainNames;
-  const chains = [nat, guard, exit(id), exitSnat(id)].map((name) => wantedChain(scene, name));
+function portsOf({ record }: Scene, { name }: ResolvedExit): Ports | undefined {
+  const block = record.ports?.find(({ exit }) => exit === name);
+  return block && { first: block.first, last: block.last };
+}
+
+/**
+ * What of that which all exits share, of the exit's chains, or of what gives the pod its ports is not as it should be:
+ * then anything may happen.
+ */
+function whyUnknown(scene: Scene, exit: ResolvedExit, address: Address): string | undefined {
+  const { nat, guard, exit: steers, exitSnat } = layout.chainNames;
+  const chains = [nat, guard, steers(exit.id), exitSnat(exit.id)].map((name) => wantedChain(scene, name));
+  const { chain, block } = portObjects(scene, exit, address);
   return faultIn(
     scene,
-    chains.filter((chain) => chain !== undefined),
+    [...chains, chain, block].filter((object) => object !== undefined),
   );
 }
 
@@ -225,7 +241,7 @@ async function byOtherDevice(host: Host, { scene, packet, exit, decided }: Marke
 
 /** What keeps a packet from getting an address of the exit, or from passing with it; `undefined` when nothing does. */
 async function whyStopped(host: Host, { scene, packet, exit, address, sources }: Marked): Promise<string | undefined> {
-  const guarding = sources.flatMap((source) => guardElements(scene, exit, source));
+  const guarding = guardElements(scene, exit, sources);
   if (exit.gateway !== undefined) {
     const device = scene.wanted.filter(({ kind }) => kind === 'tunnel');
     return faultIn(scene, [...device, ...guarding, ...tunnelObjects(scene, exit, packet)]);
@@ -242,8 +258,10 @@ function wayWords({ device, nextHop, gateway }: WayTaken): string {
   return nextHop === undefined ? `${device}, on link` : `${device}, next hop ${nextHop}`;
 }
 
-const sourceWords = (sources: readonly Address[]): string =>
-  sources.length === 1 ? `${sources[0]}` : `one of ${sources.join(', ')}, by its source port`;
+function sourceWords({ sources, ports }: WayTaken): string {
+  if (sources.length > 1) return `one of ${sources.join(', ')}, by its source port`;
+  return ports === undefined ? `${sources[0]}` : `${sources[0]} and one of the ports ${ports.first} to ${ports.last}`;
+}
 
 /** NUD_FAILED and NUD_INCOMPLETE: it was asked for, and has not answered. */
 const neighbourNotes = ({ nextHop = 'the destination', neighbour = '' }: WayTaken): string[] =>

@@ -42,7 +42,8 @@ interface ExitStatus {
   readonly dropped: { readonly packets: bigint };
 }
 
-interface PodStatus extends Pick<AttachmentRecord, 'network' | 'containerId' | 'ifname' | 'pod' | 'addresses'> {
+interface PodStatus
+  extends Pick<AttachmentRecord, 'network' | 'containerId' | 'ifname' | 'pod' | 'addresses' | 'ports'> {
   readonly exits: readonly string[];
   readonly packets: bigint;
 }
@@ -97,10 +98,11 @@ async function exitStatus(
 }
 
 function podStatus(record: AttachmentRecord, counters?: Counters): PodStatus {
-  const { network, containerId, ifname, pod, addresses, outline } = record;
+  const { network, containerId, ifname, pod, addresses, outline, ports } = record;
   return {
     ...{ network, containerId, ifname, pod, addresses },
     exits: [...new Set(outline.map(({ exit }) => exit))],
+    ...(ports && { ports }),
     packets: counters?.pods.get(markOf(record))?.packets ?? 0n,
   };
 }
@@ -124,20 +126,27 @@ export function printStatus({ exits, pods, dropped, guarded, tunnel }: Status, c
     String(exit.left.packets),
     String(exit.dropped.packets),
   ]);
+  const havePorts = pods.some(({ ports }) => ports !== undefined);
   const podRows = pods.map((status) => [
     nameOf(status),
     status.addresses.join(', '),
     status.exits.join(', '),
+    ...(havePorts ? [portsText(status)] : []),
     String(status.packets),
   ]);
+  const podHead = ['POD', 'ADDRESS', 'EXITS', ...(havePorts ? ['PORTS'] : []), 'PACKETS'];
   const exitHead = ['EXIT', 'ID', 'INTERFACE', 'ADDRESS', 'NEXT HOP', 'SERVED', 'STEERED', 'LEFT', 'DROPPED'];
   return [
     printTable(exitHead, exitRows, colors),
-    ...(pods.length > 0 ? [printTable(['POD', 'ADDRESS', 'EXITS', 'PACKETS'], podRows, colors)] : []),
+    ...(pods.length > 0 ? [printTable(podHead, podRows, colors)] : []),
     `Dropped by policy: ${dropped.packets} packets. Kept from leaving wrongly: ${guarded.packets} packets.\n`,
     ...(tunnel ? [printTunnel(tunnel)] : []),
   ].join('\n');
 }
+
+/** With the exit where there are several. */
+const portsText = ({ ports = [] }: PodStatus): string =>
+  ports.map(({ exit, first, last }) => (ports.length > 1 ? `${exit} ${first}-${last}` : `${first}-${last}`)).join(', ');
 
 const nextHops = ({ gateway, ways }: ExitStatus): string =>
   gateway === undefined

@@ -10,6 +10,7 @@ import { desiredProgram } from '../datapath/program.ts';
 import { slotOf } from '../datapath/spread.ts';
 import { nextHopOf, tunnelMac } from '../datapath/tunnel.ts';
 import type { Chain, Element, Rule } from '../nftables/object.ts';
+import * as say from '../nftables/statement.ts';
 import { nameOfTable, printOperation, printRule } from '../nftables/script.ts';
 import type { Decision } from '../policy/explain.ts';
 import type { Packet } from '../policy/match-for.ts';
@@ -47,7 +48,11 @@ export function decidingSteps(scene: Scene, address: Address, decision: Decision
 }
 
 /** What takes a packet out by an exit. */
-export function exitSteps(scene: Scene, exit: ResolvedExit, address: Address, source: Address, packet: Packet): Step[] {
+export function exitSteps(
+  scene: Scene,
+  exit: ResolvedExit,
+  { address, sources, packet }: { address: Address; sources: readonly Address[]; packet: Packet },
+): Step[] {
   const chain = wantedChain(scene, layout.chainNames.exit(exit.id));
   const steer = chain?.rules[0];
   const route = exitRoute(scene, exit, packet);
@@ -56,7 +61,8 @@ export function exitSteps(scene: Scene, exit: ResolvedExit, address: Address, so
     ...exitRules(scene, exit, packet).map((rule) => step(scene, 'policy rule', rule, ruleText(rule))),
     ...(route ? [step(scene, 'route', route, routeText(route))] : []),
     ...sourceElements(scene, exit, address).map((object) => elementStep(scene, 'source', object)),
-    ...guardElements(scene, exit, source).map((object) => elementStep(scene, 'guard', object)),
+    ...portSteps(scene, exit, address, packet),
+    ...guardElements(scene, exit, sources).map((object) => elementStep(scene, 'guard', object)),
     ...tunnelObjects(scene, exit, packet).map((object) =>
       object.kind === 'neighbour'
         ? step(scene, 'next hop', object, `ip neigh ${object.address} lladdr ${object.mac} dev ${object.device}`)
@@ -72,8 +78,29 @@ export function dropSteps(scene: Scene): Step[] {
   return chain && rule ? [step(scene, 'exit', chain, `${chain.name}: ${printRule(rule)}`)] : [];
 }
 
-/** The elements that give a packet of an exit its source address; none when that falls to the gateway. */
+/** What gives a packet of an exit one of the pod's own source ports: an element, and the chain that it leads to. */
+export function portObjects(scene: Scene, { id }: ResolvedExit, address: Address): { block?: Element; chain?: Chain } {
+  const blocks = wantedElements(scene, layout.setNames.blocks(familyOf(address)));
+  const block = blocks.find(({ key }) => key === layout.blockKey(id, address));
+  const chain = wantedChain(scene, layout.chainNames.ports(id, address));
+  return { ...(block && { block }), ...(chain && { chain }) };
+}
+
+/** The rule of the packet's protocol; of a packet without one, those of all. */
+function portSteps(scene: Scene, exit: ResolvedExit, address: Address, { protocol }: Packet): Step[] {
+  const { chain } = portObjects(scene, exit, address);
+  const asked = protocol && say.isProtocol(protocol, familyOf(address)).text;
+  const rules = chain?.rules.filter(({ statements }) => !asked || statements.some(({ text }) => text === asked)) ?? [];
+  return chain ? rules.map((rule) => ruleStep(scene, chain, rule, 'source')) : [];
+}
+
+/**
+ * The elements that give a packet of an exit its source address, and its port if the pod has ports of its own; none when
+ * that falls to the gateway.
+ */
 export function sourceElements(scene: Scene, exit: ResolvedExit, address: Address): Element[] {
+  const { block } = portObjects(scene, exit, address);
+  if (block !== undefined) return [block];
   const { id, ways, device, addressPerFlow } = exit;
   const family = familyOf(address);
   const exitKey = layout.sentKey(id, device);
@@ -86,11 +113,14 @@ export function sourceElements(scene: Scene, exit: ResolvedExit, address: Addres
   return [...ofExit(layout.setNames.spread), ...wantedElements(scene, slots.name).filter(({ key }) => key === slot)];
 }
 
-/** The elements by which a packet of an exit passes the guard. */
-export function guardElements(scene: Scene, { id, device }: ResolvedExit, source: Address): Element[] {
-  const lane = layout.laneKey(id, device, source);
+/** The elements by which packets of an exit pass the guard. */
+export function guardElements(scene: Scene, { id, device }: ResolvedExit, sources: readonly Address[]): Element[] {
+  const lanesOf = (source: Address) => {
+    const lane = layout.laneKey(id, device, source);
+    return wantedElements(scene, layout.setNames.lanes(familyOf(source))).filter(({ key }) => key === lane);
+  };
   return [
-    ...wantedElements(scene, layout.setNames.lanes(familyOf(source))).filter(({ key }) => key === lane),
+    ...sources.flatMap(lanesOf),
     ...wantedElements(scene, layout.setNames.tunnels).filter(({ key }) => key === layout.exitKey(id)),
   ];
 }
@@ -142,11 +172,11 @@ function elementText(scene: Scene, element: Element): string {
   return command.replace(/^add element /, '');
 }
 
-function ruleStep({ found }: Scene, chain: Chain, rule: Rule): Step {
+function ruleStep({ found }: Scene, chain: Chain, rule: Rule, what: 'rule' | 'source' = 'rule'): Step {
   const observed = found.get(keyOf(chain));
   const isThere = observed?.kind === 'chain' && missingRules({ ...chain, rules: [rule] }, observed).length === 0;
   const text = `${chain.name} rule ${chain.rules.indexOf(rule) + 1}: ${printRule(rule)}`;
-  return { what: 'rule', text, ...(!isThere && { problem: 'missing' }) };
+  return { what, text, ...(!isThere && { problem: 'missing' }) };
 }
 
 /** The rule of the program that decides; `undefined` when the packet passes all of them. */

@@ -11,6 +11,7 @@ import { type Pod, type Program, wishName } from '../policy/match.ts';
 import { programName } from '../policy/program.ts';
 import { type AttachmentRecord, type NodeRecord, recordVersion } from '../store/record.ts';
 import { findOwnEnd, type OwnEnd, resolveOnNode } from './exits.ts';
+import { forgetOutsidePorts } from './flows.ts';
 import type { Machine } from './machine.ts';
 import { nextNode } from './node.ts';
 import type { Choice, Policies } from './policies.ts';
@@ -39,7 +40,9 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   using _lock = machine.store.lock();
   const previous = machine.store.load(request.attachment);
   const { known, node, ...own } = await nodeFor(machine, configuration, choice.outline);
-  const others = givesPorts(configuration, own.exits) ? othersThan(machine, request.attachment) : [];
+  // Without ports to give they are only those whose ports go with an exit that is another now.
+  const isAboutOthers = givesPorts(configuration, own.exits) || !isSame(known?.exits, node.exits);
+  const others = isAboutOthers ? othersThan(machine, request) : [];
   const ports = choosePorts({ configuration, ...own, ...draft, previous: previous?.ports ?? [], others });
   const record = { ...draft, ...(ports.length > 0 && { ports }) };
   machine.store.save(record); // first: what has a record, DEL takes down
@@ -47,12 +50,12 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
     machine.store.saveProgram(record.program, choice.whole());
   }
   request.policies.keep();
-  if (canonicalJson(known) !== canonicalJson(node)) machine.store.saveNode(node);
+  if (!isSame(known, node)) machine.store.saveNode(node);
   try {
     // What a tenant chose is not trusted by its name.
     const thorough = previous !== undefined || choice.outline.some(({ policy }) => policy === wishName);
     await setUp(machine, node, record, { whole: choice.whole, others, thorough });
-    if (previous !== undefined) await releasePrevious(machine, node, previous, record);
+    if (previous !== undefined) await leavePrevious(machine, node, previous, record);
   } catch (error) {
     await undo(machine, request.attachment, previous);
     throw error;
@@ -138,21 +141,29 @@ async function nodeFor(machine: Machine, configuration: Configuration, program: 
   return { known: previous, node, exits, ownEnd };
 }
 
-const othersThan = ({ store }: Machine, attachment: Attachment): AttachmentRecord[] =>
-  store.list().filter((record) => markOf(record) !== markOf(attachment));
+/** A pod whose address another pod gets is gone, though its DEL has not come: it keeps no ports. */
+function othersThan({ store }: Machine, { attachment, prevResult }: AddRequest): AttachmentRecord[] {
+  const others = store.list().filter((record) => markOf(record) !== markOf(attachment));
+  const isGone = ({ addresses }: AttachmentRecord) => addresses.some((own) => prevResult.addresses.includes(own));
+  for (const { ports, ...record } of others.filter(isGone)) if (ports !== undefined) store.save(record);
+  return others.filter((other) => !isGone(other));
+}
 
-/** After an ADD that was repeated with another outcome: what only the earlier one needed. */
-async function releasePrevious(
+const isSame = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b);
+
+/** After an ADD that was repeated with another outcome: what only the earlier one needed goes. */
+async function leavePrevious(
   machine: Machine,
   node: NodeRecord,
   previous: AttachmentRecord,
   record: AttachmentRecord,
 ): Promise<void> {
-  if (canonicalJson(previous) === canonicalJson(record)) return;
+  if (isSame(previous, record)) return;
   const { ports } = needsOf(node, steeredOf(record));
   const blockKeys = ports.map(({ id, address }) => blockKey(id, address));
   const keys = new Set([...record.addresses.map(addressHex), ...blockKeys]);
   await release(machine, markOf(record), previous.addresses, ({ key }) => !keys.has(key));
+  if (!isSame(previous.ports, record.ports)) await forgetOutsidePorts(machine, node, record);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { suggestion } from '../base/nearest.ts';
+import { shown } from '../base/shown.ts';
 import { exitIdOf } from '../policy/exit-id.ts';
 import { builtInExits } from '../policy/match.ts';
 import { type Placed, placed, placeOf, problem, type Source } from './placed.ts';
@@ -62,6 +63,6 @@ function unknownExits(policies: readonly Placed<Policy>[], exits: readonly Place
   return policies
     .filter(({ value }) => !known.includes(value.exit))
     .map((policy) =>
-      problem(policy, '/exit', `unknown exit "${policy.value.exit}", ${suggestion(policy.value.exit, known)}`),
+      problem(policy, '/exit', `unknown exit ${shown(policy.value.exit)}, ${suggestion(policy.value.exit, known)}`),
     );
 }

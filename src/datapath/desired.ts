@@ -127,6 +127,7 @@ const guard = (fwmark: number): Chain =>
       rule(say.markWithout(fwmark), say.verdict({ code: 'return' })),
       rule(
         say.leavesBy(tunnelDevice),
+        say.isTracked, // else it has the pod's own port, and the gateway would take it for a connection
         say.markIn(layout.exitIdMask, layout.setNames.tunnels),
         say.verdict({ code: 'return' }),
       ),

@@ -1,12 +1,12 @@
 import { type Address, contains, familyOf } from '../base/address.ts';
-import { protocolOf } from '../base/port-range.ts';
+import { packetOf } from '../cni/flows.ts';
 import type { Machine } from '../cni/machine.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Flow, Introduction } from '../datapath/host.ts';
 import { addressOf } from '../datapath/spread.ts';
 import { tunnelMac } from '../datapath/tunnel.ts';
-import { matchFor, type Packet } from '../policy/match-for.ts';
+import { matchFor } from '../policy/match-for.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 
 /**
@@ -91,12 +91,6 @@ async function followExit(
       if (flows.length > 0) await host.primeFlows(introduction, flows);
     }
   }
-}
-
-/** What the pod sends, as its program sees it: after DNAT. */
-function packetOf({ family, protocol: number, replySource: destination, replySourcePort: port }: Flow): Packet {
-  const protocol = protocolOf(number, family);
-  return { destination, ...(protocol && { protocol }), ...(port !== undefined && { port }) };
 }
 
 /** The pod's rules would choose a port anew, and the far end knows the connection by the one that it has. */

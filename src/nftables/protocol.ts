@@ -86,7 +86,8 @@ const loadState = (mask: number): readonly Expression[] => [
   { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(mask), xor: hostHex(0) },
 ];
 
-/** NF_CT_STATE_BIT of IP_CT_RELATED and IP_CT_NEW of linux/netfilter/nf_conntrack_common.h. */
+/** NF_CT_STATE_BIT of IP_CT_ESTABLISHED, IP_CT_RELATED and IP_CT_NEW of linux/netfilter/nf_conntrack_common.h. */
+const establishedPacket = 2;
 const relatedPacket = 4;
 const newConnection = 8;
 
@@ -101,6 +102,18 @@ export const icmpOfItsOwn = (of: Family): Statement => ({
     { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(0) },
   ],
 });
+
+/**
+ * Conntrack knows the packet's connection, or makes one of it: NAT has seen it. It sees none of those that conntrack
+ * calls invalid or that somebody had it not track.
+ */
+export const isTracked: Statement = {
+  text: 'ct state established,related,new',
+  expressions: [
+    ...loadState(establishedPacket | relatedPacket | newConnection),
+    { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) },
+  ],
+};
 
 /** The packet opens a TCP connection, from either side: of SYN and RST it has SYN alone. */
 export const isSyn: Statement = {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, test } from 'node:test';
 import { deleteFlows, deleteFlowsTo, listFlows } from '../../src/kernel/conntrack/flows.ts';
+import { restoreFlow } from '../../src/kernel/conntrack/restore.ts';
 import { KernelError, NetlinkSocket, protocols, type Request } from '../../src/kernel/netlink/socket.ts';
 
 // The whole file runs in a network namespace of its own, which ends with the process, and the process with us: there is
@@ -119,6 +120,7 @@ for (const family of [4, 6] as const) {
             destinationPort: 443,
             replySourcePort: 443,
             replyDestination: egress,
+            replyDestinationPort: 61000,
             established: true,
           },
           {
@@ -128,6 +130,7 @@ for (const family of [4, 6] as const) {
             destinationPort: 443,
             replySourcePort: 443,
             replyDestination: egress,
+            replyDestinationPort: 1001,
           },
           {
             ...common,
@@ -136,8 +139,28 @@ for (const family of [4, 6] as const) {
             destinationPort: 443,
             replySourcePort: 443,
             replyDestination: pod,
+            replyDestinationPort: 1002,
           },
         ]);
+      });
+
+      test('restores an established connection with the port that it had, whatever conntrack made of it since', async () => {
+        const [own] = (await using((socket) => listFlows(socket, pod, 'source'))).filter((flow) => flow.established);
+        assert.ok(own);
+        await using((socket) => deleteFlows(socket, pod));
+        await using((socket) => restoreFlow(socket, own, egress));
+        assert.deepEqual(await using((socket) => listFlows(socket, pod, 'source')), [own]);
+        const [address, options] = [family === 4 ? egress : pod, { sourcePort: own.sourcePort }];
+        await using((socket) => restoreFlow(socket, { ...own, replyDestinationPort: 61001 }, address));
+        const listed = run('conntrack', '-L', '-f', `ipv${family}`, '-p', 'tcp', '--orig-src', pod);
+        const ends = (from: string, to: string, sport: number, dport: number) =>
+          `src=${from} dst=${to} sport=${sport} dport=${dport}`;
+        assert.match(
+          listed,
+          new RegExp(
+            `^tcp +6 43\\d{4} ESTABLISHED ${ends(pod, server, options.sourcePort ?? 0, 443)} ${ends(server, address, 443, 61001)} \\[ASSURED\\]`,
+          ),
+        );
       });
 
       test('lists what is answered to an egress address, whoever began it', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { egressEntry, partners, policy } from '../support/chain.ts';
+import { defaultNetwork, egressEntry, partners, policy } from '../support/chain.ts';
 import { Cluster, internet, policyFile } from '../support/cluster.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import { assertMended, assertNamed } from '../support/mending.ts';
@@ -33,6 +33,19 @@ describe('pods on a node whose local exit gives each 1024 source ports', labTest
         }
       }
     }
+  });
+
+  test('leave with them also from a pod that has IPv6 alone', async () => {
+    await using lab = await Lab.create();
+    const node = await nodeWith(lab);
+    await node.write({ ...node.network('cluster'), ranges: defaultNetwork.ranges.slice(1) });
+    const [pod] = await startedOn(node, 1);
+    assert.equal(pod.addresses.length, 1);
+    const { ports } = await recordOf(node, pod);
+    const [seen = ''] = await pod.askFromPort(podPort, 'tcp', [world.service[1]]);
+    assert.match(seen, new RegExp(`^${partners.addresses[1]} `));
+    assert.ok(isWithin(ports[0], seen.split(' ')[1]), seen);
+    assert.deepEqual(await who(node, partners.addresses[1], seen.split(' ')[1] ?? ''), [pod.name]);
   });
 
   test('ping with numbers of their block, and a port of it stays what it is', async () => {
@@ -109,6 +122,55 @@ describe('pods on a node whose local exit gives each 1024 source ports', labTest
     assert.deepEqual(await third.askEach(), partners.addresses);
   });
 
+  test('never get the same when they start at once', async () => {
+    await using lab = await Lab.create();
+    const node = await nodeWith(lab, { portsPerPod: 4096 });
+    const pods = await Promise.all(Array.from({ length: 10 }, () => node.pod()));
+    await Promise.all(pods.map((pod) => node.add(pod)));
+    const blocks = await Promise.all(pods.map(async (pod) => (await recordOf(node, pod)).ports[0].first));
+    assert.deepEqual(
+      blocks.toSorted((a, b) => a - b),
+      pods.map((_, i) => 1024 + 4096 * i),
+    );
+  });
+
+  test('have none left when GC took down a pod that died: the next one gets them', async () => {
+    await using lab = await Lab.create();
+    const node = await nodeWith(lab);
+    const [dead, alive] = await startedOn(node, 2);
+    const before = await snapshot(node);
+    const { code, stdout } = await node.plugin('GC', {
+      config: {
+        cniVersion: '1.1.0',
+        'cni.dev/valid-attachments': [{ containerID: alive.containerID, ifname: 'eth0' }],
+      },
+    });
+    assert.equal(code, 0, stdout);
+    assert.doesNotMatch(await nft(node, `list table ${table}`), new RegExp(`ports-\\d+-${dead.addresses[0]} `));
+    assert.notDeepEqual(await snapshot(node), before);
+    assert.equal((await recordOf(node, await node.started())).ports[0].first, 1024);
+    assert.equal((await recordOf(node, alive)).ports[0].first, 2048);
+  });
+
+  test('have them back by ADD after our tables were deleted, and the others, too', async () => {
+    await using lab = await Lab.create();
+    const node = await nodeWith(lab);
+    const pods = await startedOn(node, 2);
+    const lines = async () =>
+      withoutCounters(await nft(node, `list table ${table}`))
+        .split('\n')
+        .toSorted();
+    const whole = await lines();
+    for (const family of ['inet', 'netdev']) await nft(node, `delete table ${family} cni-egress`);
+    for (const pod of pods) await again(node, pod);
+    assert.deepEqual(await lines(), whole);
+    const [, second] = pods;
+    assert.deepEqual(
+      await second.askFromPort(2050, 'udp'),
+      partners.addresses.map((address) => `${address} 2050`),
+    );
+  });
+
   test('share blocks between addresses: as many pods as all addresses have blocks', async () => {
     await using lab = await Lab.create();
     const addresses = ['192.168.0.245', '192.168.0.246'];
@@ -158,6 +220,53 @@ describe('pods of a gateway exit that gives each 1024 source ports', labTest, ()
     assert.ok(packetsTo(packets, ...world.service).length > 0);
   });
 
+  test('leave with them alone: what conntrack does not know, and so has another port, does not get into the tunnel', async () => {
+    await using lab = await Lab.create();
+    const cluster = await Cluster.create(lab);
+    await cluster.policy({ exits: [{ ...internet, gateways: ['172.18.0.3', '172.18.0.4'], portsPerPod: 1024 }] });
+    await cluster.up();
+    const [worker] = cluster.workers;
+    assert.ok(worker);
+    const pod = await worker.started();
+    assert.equal((await pod.askFromPort(podPort, 'udp')).includes('nothing'), false);
+    await nft(worker, 'add table inet other');
+    await nft(worker, 'add chain inet other early { type filter hook prerouting priority -300; }');
+    await nft(worker, `add rule inet other early udp sport ${podPort} notrack`);
+    const stop = await cluster.capture();
+    assert.deepEqual(await pod.askFromPort(podPort, 'udp'), ['nothing', 'nothing']);
+    assert.deepEqual(packetsTo(await stop(), ...world.service), []);
+  });
+
+  test('have the same chain at home wherever the exit leaves, and CHECK is content on every node after each move', async () => {
+    await using lab = await Lab.create();
+    const cluster = await Cluster.create(lab);
+    await cluster.policy({ exits: [{ ...internet, gateways: ['172.18.0.3', '172.18.0.4'], portsPerPod: 1024 }] });
+    await cluster.up();
+    const pods = await cluster.startedOnEach();
+    const [first, second] = cluster.gateways;
+    assert.ok(first && second);
+    const chains = () => Promise.all(cluster.all.map(portChains));
+    const before = await chains();
+    for (const gateway of [second, first]) {
+      await cluster.move(internet.name, gateway);
+      const seen = await Promise.all(pods.map((pod) => pod.askFromPort(podPort, 'tcp')));
+      for (const [i, node] of cluster.all.entries()) {
+        const checked = await node.egress('check');
+        assert.equal(checked.code, 0, checked.stdout);
+        const { ports } = await recordOf(node, pods[i]);
+        assert.ok(
+          seen[i]?.every((text) => isWithin(ports[0], text.split(' ')[1])),
+          String(seen[i]),
+        );
+      }
+      for (const [i, rules] of (await chains()).entries()) {
+        const isHere = cluster.all[i] === gateway;
+        assert.ok(rules.length === 8 && rules.every((rule) => rule.includes('"egress0"') !== isHere), rules.join('\n'));
+      }
+    }
+    assert.deepEqual(await chains(), before);
+  });
+
   test('on a node that is not in `nodes` do not start: the node has no share', async () => {
     await using lab = await Lab.create();
     const cluster = await Cluster.create(lab);
@@ -201,6 +310,12 @@ async function recordOf(node: LabNode, pod: Pod | undefined): Promise<{ readonly
 
 const isWithin = (block: Block | undefined, port: string | undefined): boolean =>
   block !== undefined && block.first <= Number(port) && Number(port) <= block.last;
+
+/** The rules that give pods on a node their ports, in the words of nft. */
+async function portChains(node: LabNode): Promise<string[]> {
+  const text = await nft(node, `list table ${table}`);
+  return text.split('\n').filter((line) => /snat ip6? to .*:\d+-\d+/.test(line));
+}
 
 const seenAs = (address: string, port: string) => `${address.includes(':') ? `[${address}]` : address}:${port}`;
 

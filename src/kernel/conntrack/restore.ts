@@ -14,32 +14,38 @@ const established = 3;
 const liberal = 8;
 /** linux/netfilter/nf_conntrack_common.h: IPS_SEEN_REPLY, IPS_ASSURED, and IPS_CONFIRMED, which the kernel insists on. */
 const seenBothWays = 0x2 | 0x4 | 0x8;
+/** A pod may send faster than we delete and create, but hardly so often in a row. */
+const tries = 20;
 /** Seconds: the kernel's own default for an established connection (nf_conntrack_tcp_timeout_established). */
 const timeout = 432_000;
 
 /**
  * Makes conntrack know an established connection of TCP: translated as the flow says, but that it leaves with `source`.
- * A rule could not do that: it would choose the port anew. EEXIST: a packet of the connection came before. Throws
- * KernelError.
+ * A rule could not do that: it would choose the port anew. So it has, when a packet of the connection came before
+ * (EEXIST): what conntrack made of that goes. Throws KernelError.
  */
 // conntrack -I --orig-src … --state ESTABLISHED --src-nat …
 export async function restoreFlow(socket: Pick<NetlinkSocket, 'request'>, flow: Flow, source: Address): Promise<void> {
   const { sourcePort, destinationPort, replySourcePort, replyDestinationPort } = flow;
   if (sourcePort === undefined || destinationPort === undefined) return;
   const tcp = { state: established, originalFlags: liberal, replyFlags: liberal };
-  const body = flowMessage.encode(
-    { family: addressFamily(flow.family) },
-    {
-      original: tupleOf(flow.protocol, [flow.source, sourcePort], [flow.destination, destinationPort]),
-      reply: tupleOf(flow.protocol, [flow.destination, destinationPort], [flow.source, sourcePort]),
-      status: seenBothWays,
-      protocolInfo: { tcp },
-      sourceNat: natTo(source, replyDestinationPort ?? sourcePort),
-      timeout,
-      destinationNat: natTo(flow.replySource, replySourcePort ?? destinationPort),
-    },
-  );
-  await unlessRefused(socket.request({ type: messageTypes.create, flags: newOnly, body }), 'EEXIST');
+  const header = { family: addressFamily(flow.family) };
+  const original = tupleOf(flow.protocol, [flow.source, sourcePort], [flow.destination, destinationPort]);
+  const body = flowMessage.encode(header, {
+    original,
+    reply: tupleOf(flow.protocol, [flow.destination, destinationPort], [flow.source, sourcePort]),
+    status: seenBothWays,
+    protocolInfo: { tcp },
+    sourceNat: natTo(source, replyDestinationPort ?? sourcePort),
+    timeout,
+    destinationNat: natTo(flow.replySource, replySourcePort ?? destinationPort),
+  });
+  const other = { type: messageTypes.delete, flags: 0, body: flowMessage.encode(header, { original }) };
+  for (let tried = 1; tried <= tries; tried++) {
+    const made = await unlessRefused(socket.request({ type: messageTypes.create, flags: newOnly, body }), 'EEXIST');
+    if (made !== undefined) return;
+    await unlessRefused(socket.request(other), 'ENOENT', 'EBUSY');
+  }
 }
 
 type End = readonly [address: Address, port: number];

@@ -121,6 +121,67 @@ describe('of a packet of a pod it is said', () => {
     assert.match(kernel.find(({ what }) => what === 'rule')?.text ?? '', /udp dport @program-.*-1-udp goto exit-7$/);
   });
 
+  describe('with which ports of its own it leaves, and what gives it one,', () => {
+    const exits = [
+      { name: 'partners', id: 7, interface: 'eth1', nextHop: '192.168.0.1', addresses: ['192.168.0.245'] },
+    ];
+    const ported = configuration({ exits: exits.map((exit) => ({ ...exit, portsPerPod: 1024 })) });
+    const withPorts = async (t: TestContext) => {
+      const machine = await machineWithPod(t);
+      await added(machine, 'a1b2c3d4', '10.0.0.5', {
+        pod: { namespace: 'default', name: 'pod-a' },
+        configuration: ported,
+      });
+      return machine;
+    };
+    const sources = ({ kernel }: Explanation) => kernel.flatMap(({ what, text }) => (what === 'source' ? [text] : []));
+
+    test('by an element and a rule, and by no element for all pods', async (t) => {
+      const machine = await withPorts(t);
+      const explanation = await told(machine, 'udp/203.0.113.9:5060', ported);
+      assert.equal(
+        explanation.words,
+        'leaves by exit "partners" (eth1, next hop 192.168.0.1) with 192.168.0.245 and one of the ports 1024 to 2047',
+      );
+      assert.deepEqual(explanation.way?.ports, { first: 1024, last: 2047 });
+      assert.deepEqual(sources(explanation), [
+        'inet cni-egress blocks4 { 0x00000007 . 10.0.0.5 comment "pods/a1b2c3d4/eth0" : jump ports-7-10.0.0.5 }',
+        'ports-7-10.0.0.5 rule 3: oifname "eth1" meta l4proto udp snat ip to 192.168.0.245:1024-2047 comment "pods/a1b2c3d4/eth0"',
+      ]);
+      assert.equal(sources(await told(machine, '203.0.113.9', ported)).length, 5);
+    });
+
+    test('unless somebody took that away: then nobody knows', async (t) => {
+      const machine = await withPorts(t);
+      lose(machine, (object) => object.kind === 'element' && object.set === 'blocks4');
+      const { words, kernel } = await told(machine, 'udp/203.0.113.9:5060', ported);
+      assert.equal(words, 'is not known: element 7 . 10.0.0.5 of blocks4 is missing');
+      assert.equal(kernel.find(({ problem }) => problem !== undefined)?.what, 'source');
+    });
+  });
+
+  test('with any address of an exit that chooses by connection, each of which passes the guard', async (t) => {
+    const machine = newMachine(t);
+    const addresses = ['172.19.0.5', '172.19.0.6'];
+    const exits = [{ name: 'many', id: 9, interface: 'eth2', addresses, addressPerFlow: true }];
+    const policies = [{ name: 'many', namespaces: ['*'], destinations: ['203.0.113.0/24'], exit: 'many' }];
+    const many = configuration({ exits, policies });
+    await added(machine, 'a', '10.0.0.5', { pod: { namespace: 'default', name: 'pod-a' }, configuration: many });
+    machine.host.linkAddresses.set(
+      'eth2',
+      addresses.map((address) => held(address)),
+    );
+    const { words, kernel } = await told(machine, '203.0.113.9', many);
+    assert.match(words, /with one of 172\.19\.0\.5, 172\.19\.0\.6, by its source port$/);
+    assert.deepEqual(
+      kernel.filter(({ what }) => what === 'source' || what === 'guard').map(({ text }) => text),
+      [
+        'inet cni-egress spread { 0x00000009 . "eth2" : jump exit-9-snat }',
+        ...addresses.map((address) => `inet cni-egress lanes4 { 0x00000009 . "eth2" . ${address} }`),
+      ],
+    );
+  });
+
   test('through which gateway it leaves, and by what in the tunnel', async (t) => {
     const machine = newNode(t, '172.18.0.5');
     const configured = gatewayConfiguration();

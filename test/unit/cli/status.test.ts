@@ -4,7 +4,15 @@ import { toJson } from '../../../src/cli/command.ts';
 import { printStatus, readStatus, type Status } from '../../../src/cli/status.ts';
 import type { Counters } from '../../../src/datapath/host.ts';
 import { bringUp } from '../../../src/gateway/gateway.ts';
-import { added, gatewayConfiguration, newMachine, newNode, noCounters, policyTo } from '../support/fake-machine.ts';
+import {
+  added,
+  configuration,
+  gatewayConfiguration,
+  newMachine,
+  newNode,
+  noCounters,
+  policyTo,
+} from '../support/fake-machine.ts';
 
 const counter = (packets: number, bytes = 100 * packets) => ({ packets: BigInt(packets), bytes: BigInt(bytes) });
 
@@ -73,6 +81,37 @@ default/web-0  10.0.0.174, fd00::ae  partners, drop  1300
 
 Dropped by policy: 100 packets. Kept from leaving wrongly: 3 packets.
 `,
+    );
+  });
+
+  test('tells ports of their own where pods have some, and of which exit where there are several', async () => {
+    const [web, container] = status.pods;
+    assert.ok(web && container);
+    const ports = [
+      { exit: 'partners', first: 1024, last: 2047 },
+      { exit: 'backup', first: 2048, last: 2111 },
+    ];
+    const pods = [{ ...web, ports }, { ...container, ports: ports.slice(1) }, container];
+    assert.match(
+      printStatus({ ...status, pods }, false),
+      /^POD +ADDRESS +EXITS +PORTS +PACKETS\n.* partners 1024-2047, backup 2048-2111 +1300\n.* backup +2048-2111 +0\n.* backup +0\n/m,
+    );
+  });
+
+  test('has the ports of a pod as its record has them', async (t) => {
+    const machine = newMachine(t);
+    const exits = [{ name: 'backup', interface: 'eth2', addresses: ['172.19.0.5'], portsPerPod: 64 }];
+    await added(machine, 'a', '10.0.0.5', {
+      configuration: configuration({
+        exits,
+        policies: [{ name: 'all', namespaces: ['*'], destinations: ['203.0.113.0/24'], exit: 'backup' }],
+      }),
+    });
+    await added(machine, 'b', '10.0.0.6');
+    machine.host.counters = counters({});
+    assert.deepEqual(
+      (await readStatus(machine)).pods.map(({ ports }) => ports),
+      [[{ exit: 'backup', first: 1024, last: 1087 }], undefined],
     );
   });
 

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
-import { isKnown, type Owner, parseSeen, printOwner } from '../../../src/cli/who.ts';
+import { isKnown, type Owner, parseSeen, printOwner, whoHas } from '../../../src/cli/who.ts';
+import type { Flow } from '../../../src/datapath/host.ts';
+import { added, gatewayConfiguration, held, newNode } from '../support/fake-machine.ts';
 
 describe('what is seen outside', () => {
   for (const [text, seen] of [
@@ -30,6 +32,76 @@ describe('what is seen outside', () => {
       );
     });
   }
+});
+
+/** With 1024 ports for each pod: at 192.0.2.50 by the gateway exit `shared` of three nodes, at 172.19.0.5 by `backup`. */
+const ported = gatewayConfiguration({
+  exits: [
+    { name: 'shared', id: 50, gateways: ['172.18.0.6'], addresses: ['192.0.2.50'], portsPerPod: 1024 },
+    { name: 'backup', interface: 'eth2', addresses: ['172.19.0.5'], portsPerPod: 1024 },
+  ],
+  policies: [
+    { name: 'shared', namespaces: ['default'], destinations: ['203.0.113.0/24'], exit: 'shared' },
+    { name: 'backup', namespaces: ['default'], exit: 'backup' },
+  ],
+});
+
+describe('whose an address and a port are', () => {
+  /** The second node of three. */
+  async function machineWithPods(t: TestContext) {
+    const machine = newNode(t, '172.18.0.6');
+    machine.host.linkAddresses.set('eth2', [held('172.19.0.5')]);
+    machine.host.defaultRoutes.set(4, { device: machine.host.links.get('eth0') ?? assert.fail() });
+    for (const [i, name] of ['a', 'b'].entries())
+      await added(machine, name, `10.0.0.${5 + i}`, { configuration: ported });
+    return machine;
+  }
+  const at = (address: string, port: number) => ({ address, port });
+  const namesOf = ({ pods }: Owner) => pods.map(({ pod, ports }) => `${pod.name} ${ports.exit}`);
+
+  test('the pod’s that has the block, first and last port included, at the address of that exit alone', async (t) => {
+    const machine = await machineWithPods(t);
+    const first = 1024 * 22;
+    for (const [seen, names] of [
+      [at('192.0.2.50', first), ['pod-a shared']],
+      [at('192.0.2.50', first + 1023), ['pod-a shared']],
+      [at('192.0.2.50', first + 1024), ['pod-b shared']],
+      [at('172.19.0.5', 1024), ['pod-a backup']],
+      [at('172.19.0.5', 2048), ['pod-b backup']],
+      [at('172.19.0.5', first), []],
+      [at('198.51.100.1', 1024), []],
+    ] as const) {
+      const owner = await whoHas(machine, ported, seen);
+      assert.deepEqual([namesOf(owner), owner.node], [names, undefined], JSON.stringify(seen));
+    }
+  });
+
+  test('another node’s, as its place in the list tells', async (t) => {
+    const machine = await machineWithPods(t);
+    const { pods, node } = await whoHas(machine, ported, at('192.0.2.50', 1024));
+    assert.deepEqual([pods, node], [[], { address: '172.18.0.5', exit: 'shared' }]);
+    assert.equal((await whoHas(machine, ported, at('192.0.2.50', 1023))).node, undefined);
+  });
+
+  test('of pods here also without a policy file, while those of other nodes are not known then', async (t) => {
+    const machine = await machineWithPods(t);
+    const unknown = { unknown: 'there is no policy file' };
+    assert.deepEqual(namesOf(await whoHas(machine, unknown, at('172.19.0.5', 1024))), ['pod-a backup']);
+    assert.ok(!isKnown(await whoHas(machine, unknown, at('192.0.2.50', 1024))));
+  });
+
+  test('and which connections leave with them now, pings left out', async (t) => {
+    const machine = await machineWithPods(t);
+    const flow: Flow = {
+      ...{ family: 4, protocol: 17, source: '10.0.1.9', sourcePort: 5060, destination: '203.0.113.9' },
+      ...{ destinationPort: 5061, replySource: '203.0.113.9', replySourcePort: 5061, replyDestination: '192.0.2.50' },
+      replyDestinationPort: 1030,
+    };
+    const { sourcePort: _, destinationPort: __, replySourcePort: ___, replyDestinationPort: ____, ...ping } = flow;
+    machine.host.flows.push(flow, { ...flow, replyDestinationPort: 1031 }, { ...ping, protocol: 1 });
+    const { family: _family, replySource, replySourcePort, replyDestination, replyDestinationPort, ...expected } = flow;
+    assert.deepEqual((await whoHas(machine, ported, at('192.0.2.50', 1030))).connections, [expected]);
+  });
 });
 
 const seen = { address: '192.0.2.50', port: 1100, pods: [], connections: [] } satisfies Owner;

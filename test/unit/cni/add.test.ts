@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Attachment } from '../../../src/base/attachment.ts';
 import { EgressError, type ErrorCode } from '../../../src/base/errors.ts';
 import { add } from '../../../src/cni/add.ts';
 import { check } from '../../../src/cni/check.ts';
 import { del } from '../../../src/cni/del.ts';
+import type { Flow } from '../../../src/datapath/host.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
 import {
   added,
   configuration,
+  type FakeMachine,
   newMachine,
   policyTo,
   type RequestChanges,
@@ -213,6 +216,87 @@ describe('ADD with another outcome than before', () => {
       device: 'eth2',
       metric: 1024,
     });
+  });
+});
+
+describe('ADD with ports of the pod’s own', () => {
+  const ported = (changes: object = {}) => {
+    const exits = [
+      { name: 'backup', id: 300, interface: 'eth2', addresses: ['172.19.0.5'], portsPerPod: 1024, ...changes },
+    ];
+    return configuration({
+      exits,
+      policies: [{ name: 'all', namespaces: ['*'], destinations: ['203.0.113.0/24'], exit: 'backup' }],
+    });
+  };
+  const configured = ported();
+  const blockOf = ({ store }: FakeMachine, attachment: Attachment) =>
+    store.load(attachment)?.ports?.map(({ first, last }) => [first, last]);
+  /** Exit, address, and who has them in the kernel. */
+  const blocksIn = ({ host }: FakeMachine) =>
+    host.kernel
+      .contents()
+      .filter((object) => object.kind === 'element')
+      .filter(({ set }) => set === 'blocks4')
+      .map(({ key, comment }) => `${key} ${comment}`);
+  const flow = (replyDestinationPort: number, destination = '203.0.113.9', protocol = 6): Flow => ({
+    ...{ family: 4, protocol, source: '10.0.0.5', sourcePort: 45000, destination, destinationPort: 443 },
+    ...{ replySource: destination, replySourcePort: 443, replyDestination: '172.19.0.5', replyDestinationPort },
+  });
+
+  test('gives the next pod the next ones, and those of a pod that went to the one after', async (t) => {
+    const machine = newMachine(t);
+    const first = await added(machine, 'a', '10.0.0.5', { configuration: configured });
+    const second = await added(machine, 'b', '10.0.0.6', { configuration: configured });
+    assert.deepEqual([blockOf(machine, first), blockOf(machine, second)], [[[1024, 2047]], [[2048, 3071]]]);
+    await del(machine, first, []);
+    const third = await added(machine, 'c', '10.0.0.7', { configuration: configured });
+    assert.deepEqual(blockOf(machine, third), [[1024, 2047]]);
+  });
+
+  test('on an address whose last pod got no DEL yet takes that one’s over, and the late DEL does no harm', async (t) => {
+    const machine = newMachine(t);
+    const late = await added(machine, 'a', '10.0.0.5', { configuration: configured });
+    const next = await added(machine, 'b', '10.0.0.5', { configuration: configured });
+    assert.deepEqual([blockOf(machine, late), blockOf(machine, next)], [undefined, [[1024, 2047]]]);
+    const other = await added(machine, 'c', '10.0.0.6', { configuration: configured });
+    const blocks = ['2c0100000a000005 pods/b/eth0', '2c0100000a000006 pods/c/eth0'];
+    assert.deepEqual(blocksIn(machine).sort(), blocks);
+    await del(machine, late, []);
+    assert.deepEqual(blocksIn(machine).sort(), blocks);
+    for (const attachment of [next, other]) await check(machine, attachment, () => true);
+  });
+
+  test('of other pods, too, follows an exit to another interface, even when no pod gets ports any more', async (t) => {
+    const machine = newMachine(t);
+    const first = await added(machine, 'a', '10.0.0.5', { configuration: configured });
+    const { portsPerPod: _, ...exit } = configured.exits[0] ?? assert.fail();
+    const moved = { ...configured, exits: [{ ...exit, interface: 'eth1' }] };
+    await added(machine, 'b', '10.0.0.6', { configuration: moved });
+    await check(machine, first, () => true);
+  });
+
+  test('repeated with other ports forgets the connections that have others by that exit', async (t) => {
+    const machine = newMachine(t);
+    const attachment = await added(machine, 'a', '10.0.0.5', { configuration: ported({ portsPerPod: 64 }) });
+    assert.deepEqual(blockOf(machine, attachment), [[1024, 1087]]);
+    const gone = [flow(1020), flow(0, '203.0.113.9', 1)];
+    const kept = [flow(1024), flow(2047), flow(45000, '198.51.100.1'), flow(45000, '10.0.0.9')];
+    machine.host.flows.push(...gone, ...kept);
+    await added(machine, 'a', '10.0.0.5', { configuration: configured });
+    assert.deepEqual(blockOf(machine, attachment), [[1024, 2047]]);
+    assert.deepEqual(machine.host.flows, kept);
+    await added(machine, 'a', '10.0.0.5', { configuration: ported({ portsPerPod: undefined }) });
+    assert.deepEqual([blockOf(machine, attachment), blocksIn(machine)], [undefined, []]);
+  });
+
+  test('fails when there are none, and leaves nothing', async (t) => {
+    const machine = newMachine(t);
+    const few = { configuration: ported({ portsPerPod: 32768 }) };
+    await added(machine, 'a', '10.0.0.5', few);
+    const before = stateOf(machine);
+    await assert.rejects(added(machine, 'b', '10.0.0.6', few), isError('ports-exhausted'));
+    assert.deepEqual(stateOf(machine), before);
   });
 });
 

@@ -33,6 +33,11 @@ const names: readonly (readonly [string, HostObject])[] = [
     { kind: 'element', set: 'snat4', key: '0700000065746831000000000000000000000000', value: 'ac120021' },
   ],
   ['element 7 . eth1 of spread', { kind: 'element', set: 'spread', key: '0700000065746831000000000000000000000000' }],
+  ['element 7 . 10.0.0.174 of blocks4', { kind: 'element', set: 'blocks4', key: '070000000a0000ae' }],
+  [
+    'element 300 . fd00::ae of blocks6',
+    { kind: 'element', set: 'blocks6', key: '2c010000fd0000000000000000000000000000ae' },
+  ],
   ['element 0.0.0.63 of exit-7-slots4', { kind: 'element', set: 'exit-7-slots4', key: '0000003f', value: 'ac120021' }],
   ['element ::3f of exit-7-slots6', { kind: 'element', set: 'exit-7-slots6', key: '3f'.padStart(32, '0') }],
   ['element 63 of exit-7-flows4', { kind: 'element', set: 'exit-7-flows4', key: '003f', value: 'ac120021' }],

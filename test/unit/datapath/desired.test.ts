@@ -12,9 +12,11 @@ import { slotsOf } from '../../../src/datapath/spread.ts';
 import type { Match } from '../../../src/policy/match.ts';
 import { FakeKernel } from '../support/fake-kernel.ts';
 import { anySituation } from './arbitraries.ts';
-import { attachment, node, tunnel } from './samples.ts';
+import { attachment, node, remote, tunnel } from './samples.ts';
 
 const golden = (name: string) => readFileSync(new URL(`golden/${name}.txt`, import.meta.url), 'utf8');
+
+const lines = (text: string, part: RegExp) => text.split('\n').filter((line) => part.test(line));
 
 /** The commands that an attachment takes on a node where others are set up already. */
 const commands = (steered: SteeredAttachment, ...others: readonly SteeredAttachment[]) =>
@@ -39,6 +41,29 @@ const first = attachment({
   addresses: ['10.0.0.9'],
   program: 'program-0',
   matches: everywhere('drop'),
+});
+
+describe('a pod with ports of its own takes a chain for each of its addresses, and elements that lead there,', () => {
+  const block = { first: 1024, last: 2047 };
+
+  test('on an exit that leaves from here', () => {
+    const pod = attachment({ ports: [{ exit: 'partners', ...block }] });
+    assert.equal(
+      lines(commands(pod, attachment({ mark: 'pods/other/eth0', addresses: ['10.0.0.7'] })), /ports/).join('\n'),
+      golden('own-ports').trimEnd(),
+    );
+  });
+
+  test('and through the tunnel, where they keep their address', () => {
+    const through = { ...node, tunnel, exits: [remote] };
+    const [ports, matches] = [[{ exit: 'remote', ...block }], everywhere('remote')];
+    const text = commandsOn(
+      through,
+      attachment({ matches, ports }),
+      attachment({ matches, mark: 'o', addresses: ['10.0.0.7'] }),
+    );
+    assert.equal(lines(text, /ports/).join('\n'), golden('own-ports-tunnel').trimEnd());
+  });
 });
 
 test('the first attachment on a node takes all that steers it by its exit', () => {
@@ -89,7 +114,6 @@ describe('an exit', () => {
   const matches = everywhere('special');
   const commandsFor = (exit: Omit<ResolvedExit, 'name' | 'id'>) =>
     commandsOn({ ...node, tunnel, exits: [{ name: 'special', id: 11, ...exit }] }, attachment({ matches }));
-  const lines = (text: string, part: RegExp) => text.split('\n').filter((line) => part.test(line));
 
   test('with a next hop reaches the networks of its interface without it', () => {
     const ways = [

@@ -5,12 +5,13 @@ import type { NodeState, SteeredAttachment } from '../../../src/datapath/attachm
 import { desired } from '../../../src/datapath/desired.ts';
 import { type Change, difference, keyOf } from '../../../src/datapath/difference.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
-import { chainNames, sentKey, sentTable } from '../../../src/datapath/layout.ts';
+import { chainNames, isPortsChain, sentKey, sentTable } from '../../../src/datapath/layout.ts';
 import { needsOf } from '../../../src/datapath/needs.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import { type Remembered, released } from '../../../src/datapath/release.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
 import { needsEgressHook } from '../../../src/datapath/sent.ts';
+import type { Element } from '../../../src/nftables/object.ts';
 import { asListed, FakeKernel } from '../support/fake-kernel.ts';
 import { anySituation, type Situation } from './arbitraries.ts';
 import { attachment, backup, node, partners } from './samples.ts';
@@ -66,6 +67,32 @@ const anyOrder = anySituation.chain((situation) =>
     fc.shuffledSubarray([...situation.attachments], { minLength: situation.attachments.length }),
   ),
 );
+
+describe('ports of a pod’s own', () => {
+  const ports = [{ exit: 'partners', first: 1024, last: 2047 }];
+  const one = attachment({ ports });
+  const other = attachment({ mark: 'pods/other/eth0', addresses: ['10.0.0.7', 'fd00::7'], ports });
+  const situation = { node, attachments: [one, other] };
+  const portsIn = (kernel: FakeKernel) =>
+    kernel.contents().flatMap((object) => (object.kind === 'chain' && isPortsChain(object.name) ? [object.name] : []));
+
+  test('go with the pod, chains and elements, and those of another stay', () => {
+    const kernel = nodeWith(situation);
+    assert.equal(portsIn(kernel).length, 4);
+    release(kernel, one, remembered(situation));
+    assert.deepEqual(portsIn(kernel).sort(), ['ports-7-10.0.0.7', 'ports-7-fd00__7']);
+    requireExactly(kernel, node, [other]);
+  });
+
+  test('go also when no element leads to their chain any more', () => {
+    const kernel = nodeWith({ node, attachments: [one, other] });
+    kernel.apply(remove(kernel.contents().filter((object) => isBlock(object) && object.comment === one.mark)));
+    release(kernel, one, remembered(situation));
+    assert.deepEqual(portsIn(kernel).sort(), ['ports-7-10.0.0.7', 'ports-7-fd00__7']);
+  });
+});
+
+const isBlock = (object: HostObject): object is Element => object.kind === 'element' && object.set.startsWith('blocks');
 
 describe('after each release, in any order,', () => {
   test('exactly what the attachments that are left need is there, and at last nothing', () => {

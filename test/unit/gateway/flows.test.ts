@@ -164,6 +164,44 @@ describe('the gateway that an exit moves to', () => {
   });
 });
 
+/** A port that the pod did not send from: it has those of its block. */
+const translated = { sourcePort: 40000, replyDestinationPort: 1030 };
+
+describe('connections whose port was translated keep it, and only those are made known with it,', () => {
+  for (const [where, node, before, source] of [
+    ['at the gateway that the exit moves to, with the exit’s address', second, address, '192.0.2.50'],
+    ['at the gateway that it leaves, with the pod’s', first, '192.0.2.50', address],
+  ] as const) {
+    test(where, async (t) => {
+      const machine = newNode(t, node);
+      if (node === first) await bringUp(machine, configured);
+      await pod(machine);
+      const own = flow({ ...translated, replyDestination: before });
+      const kept = flow({ sourcePort: 1031, replyDestinationPort: 1031, replyDestination: before });
+      const { established: _, ...opening } = flow({ ...translated, destinationPort: 80, replyDestination: before });
+      machine.host.flows.push(own, kept, opening);
+      fromNow(machine);
+      await moveExit(machine, configured, toSecond);
+      assert.deepEqual(
+        machine.host.calls.filter((call) => /^(restore|prime|deleteFlows )/.test(call)),
+        [`deleteFlows ${address}`, `restoreFlow ${source}:1030`, `primeFlows ${steered}`],
+      );
+    });
+  }
+
+  test('but not from one gateway to another, where conntrack goes on with what it knows', async (t) => {
+    const machine = newNode(t, podsNode);
+    await pod(machine);
+    machine.host.flows.push(flow(translated));
+    await moveExit(machine, configured, toSecond);
+    assert.ok(machine.host.primed.length > 0);
+    assert.deepEqual(
+      machine.host.calls.filter((call) => call.startsWith('restoreFlow')),
+      [],
+    );
+  });
+});
+
 describe('the gateway that an exit leaves', () => {
   test('forgets the connections that have the exit’s addresses, after it gave them up', async (t) => {
     const machine = newNode(t, first);

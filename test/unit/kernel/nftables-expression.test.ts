@@ -22,6 +22,13 @@ const metaKey = fc.constantFrom(
 );
 const optional = { dreg: register, invert: fc.constant(true as const) };
 
+const translation = {
+  name: fc.constant('nat' as const),
+  type: fc.constant('snat' as const),
+  family: fc.constantFrom(4 as const, 6 as const),
+  addressRegister: register,
+};
+
 /** Any expression of each name: a new one that is missing here does not compile. */
 const arbitraries: { readonly [N in Expression['name']]: fc.Arbitrary<Extract<Expression, { name: N }>> } = {
   meta: fc.oneof(
@@ -93,19 +100,20 @@ const arbitraries: { readonly [N in Expression['name']]: fc.Arbitrary<Extract<Ex
     { name: fc.constant('lookup' as const), set: name, sreg: register, ...optional },
     { requiredKeys: ['name', 'set', 'sreg'] },
   ),
-  immediate: fc.record({
-    name: fc.constant('immediate' as const),
-    verdict: fc.oneof(
-      fc.record({ code: fc.constantFrom('accept' as const, 'drop' as const, 'return' as const) }),
-      fc.record({ code: fc.constantFrom('jump' as const, 'goto' as const), chain: name }),
-    ),
-  }),
-  nat: fc.record({
-    name: fc.constant('nat' as const),
-    type: fc.constant('snat' as const),
-    family: fc.constantFrom(4 as const, 6 as const),
-    addressRegister: register,
-  }),
+  immediate: fc.oneof(
+    fc.record({
+      name: fc.constant('immediate' as const),
+      verdict: fc.oneof(
+        fc.record({ code: fc.constantFrom('accept' as const, 'drop' as const, 'return' as const) }),
+        fc.record({ code: fc.constantFrom('jump' as const, 'goto' as const), chain: name }),
+      ),
+    }),
+    fc.record({ name: fc.constant('immediate' as const), dreg: register, data: bytes }),
+  ),
+  nat: fc.oneof(
+    fc.record(translation),
+    fc.record({ ...translation, portRegister: register, lastPortRegister: register }),
+  ),
   masq: fc.constant({ name: 'masq' as const }),
   notrack: fc.constant({ name: 'notrack' as const }),
   counter: fc.constant({ name: 'counter' as const }),

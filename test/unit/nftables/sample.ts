@@ -30,6 +30,7 @@ import {
   markDeviceSourceIn,
   markDeviceVerdict,
   markIn,
+  markSourceVerdict,
   markVerdict,
   markWithout,
   masquerade,
@@ -39,6 +40,7 @@ import {
   snatByMarkAndDevice,
   snatBySource,
   snatBySourcePort,
+  snatToPorts,
   snatToSource,
   sourceIn,
   sourceIsLocal,
@@ -94,6 +96,8 @@ export const sets = {
   slots6: { kind: 'set', name: 'slots6', key: ['ipv6_addr'], value: 'ipv6_addr' },
   flows4: { kind: 'set', name: 'flows4', key: ['inet_service'], value: 'ipv4_addr' },
   flows6: { kind: 'set', name: 'flows6', key: ['inet_service'], value: 'ipv6_addr' },
+  blocks4: { kind: 'set', name: 'blocks4', key: ['mark', 'ipv4_addr'], value: 'verdict' },
+  blocks6: { kind: 'set', name: 'blocks6', key: ['mark', 'ipv6_addr'], value: 'verdict' },
 } as const satisfies Record<string, NftSet>;
 
 const rule = (statements: readonly Statement[], comment?: string): Rule => ({
@@ -102,6 +106,7 @@ const rule = (statements: readonly Statement[], comment?: string): Rule => ({
 });
 const returns = verdict({ code: 'return' });
 const drop = verdict({ code: 'drop' });
+const block = { first: 1024, last: 2047 };
 
 export const chains = {
   exit: {
@@ -229,11 +234,25 @@ export const chains = {
       rule([snatBySourcePort(6, 63, 'flows6')]),
     ],
   },
+  block: {
+    kind: 'chain',
+    name: 'ports-7-10.0.0.174',
+    rules: [
+      rule([leavesBy('eth1'), isProtocol('tcp'), snatToPorts(4, '192.168.0.245', block)], 'net/abc/eth0'),
+      rule([leavesBy('eth1'), isProtocol('udp'), snatToPorts(6, 'fd00:168::245', block)]),
+      rule([leavesBy(tunnel), isProtocol('icmp', 4), snatToPorts(4, undefined, block)]),
+      rule([leavesBy(tunnel), isProtocol('icmp', 6), snatToPorts(6, undefined, block)]),
+    ],
+  },
   spread: {
     kind: 'chain',
     name: 'spread',
     hook: { type: 'nat', hook: 'postrouting', priority: 94 },
-    rules: [rule([markDeviceVerdict(idMask, 'spread')])],
+    rules: [
+      rule([markSourceVerdict(4, idMask, 'blocks4')]),
+      rule([markSourceVerdict(6, idMask, 'blocks6')]),
+      rule([markDeviceVerdict(idMask, 'spread')]),
+    ],
   },
 } as const satisfies Record<string, Chain>;
 
@@ -278,6 +297,19 @@ export const elements = {
     set: 'spread',
     key: '0700000065746831000000000000000000000000',
     verdict: { code: 'jump', chain: 'exit-7-snat' },
+  },
+  block4: {
+    kind: 'element',
+    set: 'blocks4',
+    key: '070000000a0000ae',
+    verdict: { code: 'jump', chain: 'ports-7-10.0.0.174' },
+    comment: 'net/abc/eth0',
+  },
+  block6: {
+    kind: 'element',
+    set: 'blocks6',
+    key: '07000000fd0000000000000000000000000000ae',
+    verdict: { code: 'jump', chain: 'ports-7-10.0.0.174' },
   },
   slot4: { kind: 'element', set: 'slots4', key: '0000003f', value: 'ac120021' },
   slot6: {

@@ -51,6 +51,7 @@ const statements: readonly Statement[] = [
   say.udpDestinationPort(53),
   say.isSyn,
   say.isMidStream,
+  say.isTracked,
   say.isProtocol('tcp'),
   say.isProtocol('udp'),
   say.isProtocol('sctp'),

@@ -13,7 +13,7 @@ import type {
   Observed,
   RouteTaken,
 } from '../../../src/datapath/host.ts';
-import { addressHex } from '../../../src/datapath/layout.ts';
+import { addressHex, podOfBlockKey } from '../../../src/datapath/layout.ts';
 import type { Needs } from '../../../src/datapath/needs.ts';
 import type { HostObject, Link, PolicyRule } from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
@@ -149,7 +149,8 @@ export class FakeHost implements Host, Disposable {
     const keys = addresses?.map(addressHex);
     return this.kernel
       .podElements()
-      .filter(({ key, comment = '' }) => comment.startsWith(mark) && (keys?.includes(key) ?? true));
+      .filter(({ comment = '' }) => comment.startsWith(mark))
+      .filter(({ key }) => keys === undefined || keys.includes(key) || keys.includes(podOfBlockKey(key)));
   }
 
   async listServed(): Promise<readonly Element[]> {

@@ -122,9 +122,9 @@ export class FakeKernel {
     };
   }
 
-  /** The elements of the pods' maps. */
+  /** The elements of the pods' maps, and those that lead to their ports. */
   podElements(): Element[] {
-    return this.elements().filter(({ set }) => podSetNames.includes(set));
+    return this.elements().filter((element) => podSetNames.includes(element.set) || isBlock(element));
   }
 
   /** The elements by which exits are served to others. */
@@ -138,6 +138,7 @@ export class FakeKernel {
 }
 
 const isOfExit = ({ set }: Element) => /^(snat|lanes|sent$|tunnels|fallback|spread)/.test(set);
+const isBlock = ({ set }: Element) => families.some((family) => set === layout.setNames.blocks(family));
 const isServed = ({ set }: Element) => set === layout.setNames.served;
 
 const tableOf = ({ action }: PolicyRule) =>
@@ -171,11 +172,12 @@ function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
 const isSentOf = (object: Chain | NftSet, exits: Needs['exits']) =>
   object.kind === 'set' || exits.some(({ device }) => layout.chainNames.sent(device) === object.name);
 
-function isNamed({ kind, name }: Chain | NftSet, { exits, tunnel, gateway, attachment }: Needs): boolean {
+function isNamed({ kind, name }: Chain | NftSet, { exits, tunnel, gateway, attachment, ports }: Needs): boolean {
   const has = (parts: { readonly chains: readonly string[]; readonly sets: readonly string[] }) =>
     parts[`${kind}s`].includes(name);
   if (has(layout.tunnelParts)) return tunnel !== undefined;
   if (has(layout.gatewayParts)) return gateway !== undefined;
+  if (layout.isPortsChain(name)) return ports.some(({ id, address }) => name === layout.chainNames.ports(id, address));
   if (layout.isProgramChain(name)) return name === attachment?.program || isOfProgram(name, attachment?.program);
   const exit = layout.exitIdOfChain(name) ?? layout.exitIdOfPart(name);
   return exit === undefined || exits.some(({ id }) => id === exit);
@@ -184,8 +186,9 @@ function isNamed({ kind, name }: Chain | NftSet, { exits, tunnel, gateway, attac
 const isOfProgram = (name: string, program: string | undefined) =>
   program !== undefined && name.startsWith(`${program}-`);
 
-function concernsElement(element: Element, { exits, gateway, attachment }: Needs): boolean {
+function concernsElement(element: Element, { exits, gateway, attachment, ports }: Needs): boolean {
   if (isServed(element)) return gateway !== undefined;
+  if (isBlock(element)) return ports.some(({ id, address }) => element.key === layout.blockKey(id, address));
   if (isOfExit(element)) {
     const id = layout.exitIdOfKey(element.key);
     return exits.some((exit) => exit.id === id) || (id === layout.replyId && gateway !== undefined);
