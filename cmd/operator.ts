@@ -1,11 +1,16 @@
 import { writeSync } from 'node:fs';
+import { machine } from 'node:os';
+import { exchangeFiles, lockFile } from '../src/kernel/netlink/libc.ts';
+import { openCluster } from './cluster.ts';
 import { explain } from './explain.ts';
+import { inRootCommand, runInRoot, tryInRoot } from './in-root.ts';
 import { openMachine, readFile } from './machine.ts';
 import { openService } from './service.ts';
 import { version } from './version.ts';
 
 /** A person calls: words in, text on stdout, errors on stderr. Exit codes: 0 fine, 1 something is wrong, 2 called wrongly. */
 export async function runAsOperator(words: readonly string[]): Promise<number> {
+  if (words[0] === inRootCommand) return runInRoot(words.slice(1));
   // Loaded only now: a runtime does not need the parser of command lines.
   const { commandLine } = await import('../src/cli/program.ts');
   let exitCode = 0;
@@ -20,6 +25,17 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
     openMachine,
     readFile,
     openService,
+    get cluster() {
+      return openCluster();
+    },
+    hostTools: {
+      program: process.execPath,
+      machine: machine(),
+      lockFile,
+      exchange: exchangeFiles,
+      tryInRoot,
+      now: () => performance.now(),
+    },
   });
   try {
     await program.parseAsync([...words], { from: 'user' });

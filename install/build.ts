@@ -36,6 +36,7 @@ async function bundle(): Promise<string> {
     platform: 'node',
     target: 'node24',
     format: 'cjs',
+    supported: { 'dynamic-import': false }, // a program from a snapshot cannot import Node's own modules, only require them
     minify: true,
     keepNames: true,
     define: { EGRESS_VERSION: JSON.stringify(version) },

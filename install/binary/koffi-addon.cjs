@@ -2,3 +2,4 @@
 const addon = require('./addon.cjs').lazily('koffi.node');
 
 exports.load = (library) => addon().load(library);
+exports.errno = () => addon().errno();

@@ -1,5 +1,8 @@
 import type { Machine } from '../cni/machine.ts';
+import type { MachineOptions } from '../cni/plugin.ts';
 import type { ReadFile } from '../config/read.ts';
+import type { HostTools } from '../installer/installer.ts';
+import type { Cluster } from '../installer/node-taint.ts';
 
 /** What the commands have around them. */
 export interface CliSurroundings {
@@ -12,10 +15,14 @@ export interface CliSurroundings {
   setExitCode(code: number): void;
   /** Colours are wanted on stdout. */
   readonly colors: boolean;
-  openMachine(options: { readonly dataDir: string }): Promise<Machine & Disposable>;
+  openMachine(options: MachineOptions): Promise<Machine & Disposable>;
   readonly readFile: ReadFile;
   /** For a command that runs until it is told to stop: from then on that is what signals do. */
   openService(): Service & Disposable;
+  /** For the installer. */
+  readonly hostTools: HostTools;
+  /** For the installer, when this is a container in a cluster. */
+  readonly cluster?: Cluster;
 }
 
 /** What a command needs that goes on. */

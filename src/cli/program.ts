@@ -3,6 +3,7 @@ import { supportedVersions } from '../cni/versions.ts';
 import { defaults } from '../config/schema.ts';
 import type { ImportFlags } from '../import/options.ts';
 import type { Packet } from '../policy/match-for.ts';
+import { type AdoptOptions, adopt } from './adopt.ts';
 import { checkAll, printCheck } from './check.ts';
 import { type CliSurroundings, toJson } from './command.ts';
 import { readIfThere } from './configured.ts';
@@ -12,6 +13,8 @@ import { printExplanations } from './explain-print.ts';
 import { type GatewayOptions, gateway, move, readConfigured, watchGateway } from './gateway.ts';
 import { collect, planCollection } from './gc.ts';
 import { importFiles } from './import.ts';
+import { install, ready, takeOut } from './install.ts';
+import { type InstallFlags, type PlaceFlags, readyFileOption, withPlaces, withWishes } from './installer-options.ts';
 import { printStatus, readStatus } from './status.ts';
 import { type ValidateOptions, validate } from './validate.ts';
 import { isKnown, parseSeen, printOwner, whoHas } from './who.ts';
@@ -96,6 +99,13 @@ export function commandLine(surroundings: CliSurroundings): Command {
       write(options.json ? toJson(explanations) : printExplanations(explanations));
     });
 
+  command('adopt', 'give pods that were started before egress their exits; exit code 1 when one could not have its own')
+    .option('--conf-dir <dir>', 'where the runtime looks for network configurations', '/etc/cni/net.d')
+    .option('--results-dir <dir>', 'where the runtime keeps the results of ADD', '/var/lib/cni/results')
+    .option('--dry-run', 'tell what would be done, and change nothing')
+    .option('--json', 'print JSON')
+    .action((options: AdoptOptions) => adopt(options, surroundings));
+
   const onGateway = (parent: Command, name: string, description: string) =>
     parent
       .command(name)
@@ -150,6 +160,18 @@ export function commandLine(surroundings: CliSurroundings): Command {
     .option('--next-hop <address>', 'router behind the interface, one of each family; repeatable', oneMore)
     .option('--cluster-cidr <range>', 'range of pods or services, which is never steered; repeatable', oneMore)
     .action((files: string[], flags: ImportFlags) => importFiles(files, flags, surroundings));
+
+  withWishes(
+    withPlaces(command('install', 'put egress into the chain of this node; exit code 1 when it cannot')),
+  ).action((flags: InstallFlags) => install(flags, surroundings));
+
+  command('ready', 'show what egress install --watch found last; exit code 1 unless all is ready')
+    .addOption(readyFileOption())
+    .action(({ readyFile }: { readonly readyFile: string }) => ready(readyFile, surroundings));
+
+  withPlaces(command('uninstall', 'take egress out of the chain of this node'))
+    .option('--binary', 'remove the binary, too, unless a pod that runs needs it')
+    .action((flags: PlaceFlags & { readonly binary?: true }) => takeOut(flags, surroundings));
 
   command('version', 'show versions, and whether the kernel can be spoken to')
     .option('--json', 'print JSON')

@@ -85,8 +85,23 @@ describe('Cilium egress gateway:', labTest, () => {
     assert.notEqual(answer, '172.18.0.33 40000');
   });
 
-  // Until the agent is there a pod has a policy from its next start on.
-  test.todo('existing pods need no restart when the plugin arrives');
+  test('existing pods need no restart when the plugin arrives', async () => {
+    await using lab = await Lab.create();
+    const cluster = await clusterWith(lab, 'gateway.json', asInGatewayJson);
+    await cluster.write({ egress: undefined });
+    const pods = await cluster.startedOnEach();
+    assert.deepEqual(
+      await seenOfEach(pods),
+      cluster.all.map((node) => node.addresses('eth0')),
+    );
+    await cluster.write({ egress: exampleEntry() });
+    await cluster.up();
+    for (const node of cluster.all) assert.equal((await node.egress('adopt')).code, 0);
+    assert.deepEqual(
+      await seenOfEach(pods),
+      cluster.all.map(() => ['172.18.0.33', 'fd00:172::33']),
+    );
+  });
 });
 
 describe('kube-vip egress:', labTest, () => {

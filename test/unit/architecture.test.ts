@@ -27,8 +27,12 @@ const table: Readonly<Record<string, Row>> = {
   cni: { imports: [...pure, 'store'] },
   gateway: { imports: [...pure, 'store', 'cni'] },
   import: { imports: ['base', 'policy', 'config'], packages: ['zod'] },
+  installer: {
+    imports: ['base', 'config', 'store', 'cni'],
+    packages: ['node:crypto', 'node:fs', 'node:https', 'node:path'],
+  },
   cli: {
-    imports: [...pure, 'store', 'cni', 'gateway', 'import'],
+    imports: [...pure, 'store', 'cni', 'gateway', 'import', 'installer'],
     packages: ['commander', 'cli-table3', 'pino', 'yaml'],
   },
 };

@@ -5,8 +5,9 @@ import koffi from 'koffi';
 /**
  * The calls of the C library that neither Node nor the package `netlink` has. `setsockopt`: the package's sockets
  * cannot switch on extended acknowledgements and strict checking. `getsockopt`: nor tell what they lost. `flock`: a lock
- * that the kernel releases when its holder dies. `socket` and `sendto`: Node opens neither packet nor raw sockets. Bound
- * on first use: koffi's addon costs a millisecond that VERSION need not pay.
+ * that the kernel releases when its holder dies. `socket` and `sendto`: Node opens neither packet nor raw sockets.
+ * `chroot` and `renameat2`: for the installer. Bound on first use: koffi's addon costs a millisecond that VERSION need
+ * not pay.
  */
 let bound: ReturnType<typeof bind> | undefined;
 
@@ -21,6 +22,8 @@ function bind() {
     sendto: libc.func(
       'long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int size)',
     ),
+    chroot: libc.func('int chroot(const char *path)'),
+    renameat2: libc.func('int renameat2(int from, const char *path, int to, const char *other, unsigned int flags)'),
   };
 }
 
@@ -98,4 +101,17 @@ export function openSocket(domain: number, type: number, protocol: number): numb
 /** sendto(2) of one message to a struct sockaddr of its family; waits for room. Throws {@link systemError}. */
 export function sendTo(fd: number, bytes: Buffer, address: Buffer): void {
   if (calls().sendto(fd, bytes, bytes.length, 0, address, address.length) < 0) throw systemError('sendto');
+}
+
+/** chroot(2): from now on `/` is this folder, for this process and its children. Throws {@link systemError}. */
+export function changeRoot(folder: string): void {
+  if (calls().chroot(folder) !== 0) throw systemError('chroot');
+}
+
+const AT_FDCWD = -100;
+const RENAME_EXCHANGE = 2;
+
+/** renameat2(2): two files take each other's name in one step. Throws {@link systemError}: not every file system can. */
+export function exchangeFiles(path: string, other: string): void {
+  if (calls().renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE) !== 0) throw systemError('renameat2');
 }

@@ -1,33 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { commandLine } from '../../../src/cli/program.ts';
 import { readFileOf } from '../config/samples.ts';
+import { runOnFiles } from '../support/files-only.ts';
 
-/** `egress import` with these words, where there are these files only, and nothing but files may be touched. */
-async function run(files: Readonly<Record<string, string>>, ...words: string[]) {
-  const outcome = { exitCode: 0, stdout: '', stderr: '' };
-  const program = commandLine({
-    version: '1.2.3',
-    write: (text) => {
-      outcome.stdout += text;
-    },
-    remark: (text) => {
-      outcome.stderr += text;
-    },
-    setExitCode: (code) => {
-      outcome.exitCode = code;
-    },
-    colors: false,
-    openMachine: () => assert.fail('no kernel and no state'),
-    openService: () => assert.fail('no service'),
-    get hostTools(): never {
-      return assert.fail('no installer');
-    },
-    readFile: (path) => files[path],
-  });
-  await program.parseAsync(['import', ...words], { from: 'user' });
-  return outcome;
-}
+/** `egress import` with these words, where there are these files only. */
+const run = (files: Readonly<Record<string, string>>, ...words: string[]) =>
+  runOnFiles((path) => files[path], 'import', ...words);
 
 const service = `
 apiVersion: v1

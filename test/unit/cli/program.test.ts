@@ -35,6 +35,9 @@ async function run(
       return machine;
     },
     openService: () => assert.fail('no command was expected to go on'),
+    get hostTools(): never {
+      return assert.fail('no command was expected to install anything');
+    },
     readFile: (path) => files[path],
   });
   // Quiet: what commander says of a wrong call goes to stderr by default.
@@ -52,6 +55,10 @@ const codeOf = ({ error }: Outcome) => (error instanceof CommanderError ? error.
 
 describe('--help', () => {
   const onGateway = ['--policy <file>', '--node <address>', '--data-dir <dir>', '--dry-run'];
+  const places = [
+    ...['--host-root <dir>', '--host-files <dir>', '--bin-dir <dir>', '--conf-dir <dir>'],
+    ...['--policy-file <file>', '--data-dir <dir>'],
+  ];
   /** What each command takes, and nothing is left out. */
   const options: Readonly<Record<string, readonly string[]>> = {
     status: ['--data-dir <dir>', '--json'],
@@ -61,11 +68,18 @@ describe('--help', () => {
     'exit move': [...onGateway, '--to <address>'],
     validate: ['--print', '--json'],
     explain: ['--data-dir <dir>', '--json', '--policy <file>'],
+    adopt: ['--conf-dir <dir>', '--results-dir <dir>', '--dry-run', '--json'],
     who: ['--data-dir <dir>', '--json', '--policy <file>'],
     import: [
       ...['--gateway <address>', '--node <address>', '--address <address>', '--interface <name>'],
       ...['--next-hop <address>', '--cluster-cidr <range>'],
     ],
+    install: [
+      ...[...places, '--conf-name <name>', '--binary <file>', '--policy-source <path>', '--log-file <file>'],
+      ...['--log-level <level>', '--node <address>', '--ready-file <file>', '--watch'],
+    ],
+    uninstall: [...places, '--binary'],
+    ready: ['--ready-file <file>'],
     version: ['--json'],
   };
 

@@ -1,42 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { commandLine } from '../../../src/cli/program.ts';
 import { readFileOf } from '../config/samples.ts';
+import { type Outcome, runOnFiles } from '../support/files-only.ts';
 
-interface Outcome {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** `egress validate FILE`, on a machine that has this file only, and where nothing but files may be touched. */
-async function validate(file: string, text: string | undefined, ...options: string[]): Promise<Outcome> {
-  const outcome = { exitCode: 0, stdout: '', stderr: '' };
-  const program = commandLine({
-    version: '1.2.3',
-    write: (text) => {
-      outcome.stdout += text;
-    },
-    remark: (text) => {
-      outcome.stderr += text;
-    },
-    setExitCode: (code) => {
-      outcome.exitCode = code;
-    },
-    colors: false,
-    openMachine: () => assert.fail('no kernel and no state'),
-    openService: () => assert.fail('no service'),
-    get hostTools(): never {
-      return assert.fail('no installer');
-    },
-    readFile: (path) => {
-      if (text === 'denied') throw new Error('EACCES: permission denied');
-      return path === file ? text : assert.fail(`only ${file}`);
-    },
-  });
-  await program.parseAsync(['validate', file, ...options], { from: 'user' });
-  return outcome;
-}
+/** `egress validate FILE`, on a machine that has this file only. */
+const validate = (file: string, text: string | undefined, ...options: string[]): Promise<Outcome> => {
+  const readFile = (path: string) => {
+    if (text === 'denied') throw new Error('EACCES: permission denied');
+    return path === file ? text : assert.fail(`only ${file}`);
+  };
+  return runOnFiles(readFile, 'validate', file, ...options);
+};
 
 const yaml = `
 clusterCIDRs: [10.0.0.0/16]

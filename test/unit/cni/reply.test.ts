@@ -19,7 +19,10 @@ describe('a failure', () => {
   });
 
   test('has no full stop behind a question', () => {
-    const { stdout } = failure(new EgressError('annotation-unknown', 'no exit is called "a", did you mean "b"?'), '1.0.0');
+    const { stdout } = failure(
+      new EgressError('annotation-unknown', 'no exit is called "a", did you mean "b"?'),
+      '1.0.0',
+    );
     assert.match((JSON.parse(stdout) as { details: string }).details, /"b"\? Name a policy/);
   });
 

@@ -56,3 +56,15 @@ export const anyPolicies: fc.Arbitrary<Policy[]> = fc.uniqueArray(
   }),
   { selector: ({ name }) => name, maxLength: 7 },
 );
+
+/** A policy for all pods and all destinations, but for what is said of it. */
+export const policy = (name: string, more: Partial<Policy> = {}): Policy => ({
+  name,
+  namespaces: ['*'],
+  pods: ['*'],
+  destinations: ['0.0.0.0/0', '::/0'],
+  except: [],
+  exit: 'internet',
+  priority: 0,
+  ...more,
+});

@@ -6,18 +6,7 @@ import type { Program } from '../../../src/policy/match.ts';
 import type { Policy } from '../../../src/policy/policy.ts';
 import { withoutNested } from '../../../src/policy/prefixes.ts';
 import { programName as nameOf, programDigest, programFor } from '../../../src/policy/program.ts';
-import { anyAddress, anyPolicies } from './arbitraries.ts';
-
-const policy = (name: string, more: Partial<Policy> = {}): Policy => ({
-  name,
-  namespaces: ['*'],
-  pods: ['*'],
-  destinations: ['0.0.0.0/0', '::/0'],
-  except: [],
-  exit: 'internet',
-  priority: 0,
-  ...more,
-});
+import { anyAddress, anyPolicies, policy } from './arbitraries.ts';
 
 const pod = { namespace: 'blue', name: 'web' };
 

@@ -9,18 +9,7 @@ import { matchFor, type Packet } from '../../../src/policy/match-for.ts';
 import type { Policy } from '../../../src/policy/policy.ts';
 import { isFor, programFor } from '../../../src/policy/program.ts';
 import { programOf, type Rules, wishesOf } from '../../../src/policy/wishes.ts';
-import { anyAddress, anyPolicies, anyPrefix } from './arbitraries.ts';
-
-const policy = (name: string, more: Partial<Policy> = {}): Policy => ({
-  name,
-  namespaces: ['*'],
-  pods: ['*'],
-  destinations: ['0.0.0.0/0', '::/0'],
-  except: [],
-  exit: 'internet',
-  priority: 0,
-  ...more,
-});
+import { anyAddress, anyPolicies, anyPrefix, policy } from './arbitraries.ts';
 
 const exit = (name: string, ...annotationNamespaces: string[]): Exit => ({
   name,

@@ -1,0 +1,151 @@
+import type { Attachment } from '../base/attachment.ts';
+import { asEgressError } from '../base/errors.ts';
+import { capability, readAnnotations } from '../cni/annotations.ts';
+import { type CachedResult, readCachedResult } from '../cni/cached-result.ts';
+import { readEnvironment } from '../cni/environment.ts';
+import type { Machine } from '../cni/machine.ts';
+import { runPlugin } from '../cni/plugin.ts';
+import { readPrevResult } from '../cni/prev-result.ts';
+import { readChainEntry, readConfiguration, readMachineOptions } from '../config/read.ts';
+import { defaults } from '../config/schema.ts';
+import type { Pod } from '../policy/match.ts';
+import { programOf } from '../policy/wishes.ts';
+import { filesIn } from '../store/file.ts';
+import { type CliSurroundings, toJson } from './command.ts';
+
+/** What the command is told on the command line. */
+export interface AdoptOptions {
+  /** Where runtimes look for network configurations. */
+  readonly confDir: string;
+  /** Where libcni keeps what it did. */
+  readonly resultsDir: string;
+  readonly dryRun?: true;
+  readonly json?: true;
+}
+
+/** A pod that ran before egress, and what became of it. */
+export interface Adoption extends Pick<Attachment, 'network' | 'containerId' | 'ifname'> {
+  readonly pod: Pod;
+  /** The exits that its policies name; none: no policy is for it, and nothing was done. */
+  readonly exits: readonly string[];
+  /** Why it is not steered, though it should be. */
+  readonly problem?: string;
+}
+
+/**
+ * `egress adopt`: gives pods that were started before egress the exits that their policies name, as ADD does for new
+ * ones, from what the runtime's libcni remembers of them. Pods that have theirs are left alone, and so are those whose
+ * interface is gone.
+ */
+export async function adopt(options: AdoptOptions, surroundings: CliSurroundings): Promise<void> {
+  const adoptions: Adoption[] = [];
+  for (const { cached, entry } of candidates(options, surroundings)) {
+    const adoption = await adoptOne(cached, entry, options, surroundings);
+    if (adoption !== undefined) adoptions.push(adoption);
+  }
+  if (adoptions.some(({ problem }) => problem !== undefined)) surroundings.setExitCode(1);
+  surroundings.write(options.json ? toJson(adoptions) : printAdoptions(adoptions, options.dryRun === true));
+}
+
+type Entry = Readonly<Record<string, unknown>>;
+
+/** A network configuration list, as far as we read it. */
+interface Conflist {
+  readonly name?: unknown;
+  readonly cniVersion?: unknown;
+  readonly plugins?: readonly Entry[];
+}
+
+/** Attachments to networks that have egress in their chain now, with what the runtime would give to egress on ADD. */
+function candidates({ confDir, resultsDir }: AdoptOptions, { readFile }: CliSurroundings) {
+  const entries = new Map(
+    filesIn(confDir)
+      .filter((file) => /\.conflist$/.test(file))
+      .flatMap((file) => entryIn(readFile(`${confDir}/${file}`) ?? '')),
+  );
+  return filesIn(resultsDir)
+    .sort()
+    .flatMap((file) => {
+      const cached = readCachedResult(readFile(`${resultsDir}/${file}`) ?? '');
+      const entry = cached && entries.get(cached.network);
+      return cached && entry ? [{ cached, entry }] : [];
+    });
+}
+
+/** Our entry in a conflist, with what a runtime puts into it, by the name of the network. */
+function entryIn(text: string): [string, Entry][] {
+  const { name, cniVersion, plugins } = parsed(text);
+  const own = Array.isArray(plugins) ? plugins.find(({ type }) => type === 'egress') : undefined;
+  return typeof name === 'string' && own !== undefined ? [[name, { ...own, name, cniVersion }]] : [];
+}
+
+function parsed(text: string): Conflist {
+  try {
+    return (JSON.parse(text) ?? {}) as Conflist;
+  } catch {
+    return {}; // somebody may be writing it
+  }
+}
+
+async function adoptOne(
+  cached: CachedResult,
+  entry: Entry,
+  { dryRun }: AdoptOptions,
+  surroundings: CliSurroundings,
+): Promise<Adoption | undefined> {
+  const request = {
+    ...entry,
+    runtimeConfig: { [capability]: cached.annotations },
+    prevResult: cached.result,
+  };
+  const variables = {
+    CNI_COMMAND: 'ADD',
+    CNI_CONTAINERID: cached.containerId,
+    CNI_IFNAME: cached.ifname,
+    CNI_NETNS: 'unknown', // not every libcni writes it down, and egress never looks into it
+    CNI_ARGS: cached.args,
+  };
+  const { network, containerId, ifname } = cached;
+  const told = { network, containerId, ifname, pod: {} as Pod, exits: [] as readonly string[] };
+  try {
+    const { pod } = readEnvironment(variables);
+    const annotations = readAnnotations(request);
+    told.pod = { ...pod, ...(annotations && { annotations }) };
+    const options = { dataDir: readMachineOptions(entry).dataDir ?? defaults.dataDir };
+    using machine = await surroundings.openMachine(options);
+    if (machine.store.has(cached) || !(await isAlive(machine, request, ifname))) return undefined;
+    const configuration = readConfiguration(readChainEntry(request), surroundings.readFile);
+    told.exits = [...new Set(programOf(configuration, told.pod).map(({ exit }) => exit))];
+  } catch (error) {
+    return { ...told, problem: asEgressError(error).message };
+  }
+  if (dryRun || told.exits.length === 0) return told;
+  const { stdout, exitCode } = await runPlugin({
+    ...surroundings,
+    variables,
+    readStdin: () => JSON.stringify(request),
+    identify: () => undefined,
+  });
+  return exitCode === 0 ? told : { ...told, problem: (JSON.parse(stdout) as { details: string }).details };
+}
+
+/** Whether all is there on the host's side: an address of a pod that is gone may be another's by now. */
+async function isAlive({ host }: Machine, request: Entry, ifname: string): Promise<boolean> {
+  const { addresses, hostInterfaces } = readPrevResult(request, ifname);
+  for (const name of hostInterfaces) if ((await host.readLink(name)) === undefined) return false;
+  return addresses.length > 0 && hostInterfaces.length > 0;
+}
+
+/** One line for each pod that has a policy, and one that sums up. */
+function printAdoptions(adoptions: readonly Adoption[], dryRun: boolean): string {
+  const lines = adoptions.flatMap((adoption) => {
+    const { exits, problem } = adoption;
+    if (problem !== undefined) return [`${nameOf(adoption)}: ${problem}`];
+    return exits.length === 0 ? [] : [`${nameOf(adoption)} ${dryRun ? 'would have' : 'has'} ${exits.join(', ')} now`];
+  });
+  const alone = adoptions.filter(({ exits, problem }) => exits.length === 0 && problem === undefined).length;
+  return [...lines, `${alone} running pods have no policy.`, ''].join('\n');
+}
+
+const nameOf = ({ pod: { namespace = '', name }, containerId }: Adoption): string =>
+  name === undefined ? containerId.slice(0, 13) : `${namespace}/${name}`;

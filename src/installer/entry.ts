@@ -1,0 +1,23 @@
+import { capability } from '../cni/annotations.ts';
+
+/** The name of our binary, and so the `type` of our chain entry. */
+export const pluginType = 'egress';
+
+/** What the chain entry is to say; a key that is absent is left to the plugin's defaults. Paths are those of the host. */
+export interface EntryOptions {
+  readonly policyFile?: string | undefined;
+  readonly dataDir?: string | undefined;
+  readonly logFile?: string | undefined;
+  readonly logLevel?: string | undefined;
+  readonly node?: string | undefined;
+}
+
+/** Our chain entry as JSON in ASCII: it fits into any file, whatever that is encoded in. */
+export function entryText(options: EntryOptions): string {
+  const { policyFile, dataDir, logFile, logLevel, node } = options;
+  const capabilities = { [capability]: true };
+  const entry = { type: pluginType, capabilities, policyFile, dataDir, logFile, logLevel, node };
+  return JSON.stringify(entry).replace(/[\u0080-\uffff]/g, escaped);
+}
+
+const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;

@@ -1,0 +1,29 @@
+import { lstatSync, readlinkSync, type Stats } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+/** As many links the kernel follows, too (path_resolution(7)). */
+const mostLinks = 40;
+
+/**
+ * Where a path of the host is for us, who see the host's root in a folder: links lead where they lead on the host, also
+ * those that begin with `/`. The path need not exist. `root` is `/` when there is no other.
+ */
+export function hostPath(root: string, path: string): string {
+  let links = 0;
+  let resolved = '/';
+  const names = path.split('/');
+  for (let name = names.shift(); name !== undefined; name = names.shift()) {
+    const next = join(resolved, name);
+    if (!statOf(join(root, next))?.isSymbolicLink()) {
+      resolved = next;
+      continue;
+    }
+    if (++links > mostLinks) throw new Error(`${path} has too many symbolic links`);
+    const target = readlinkSync(join(root, next));
+    names.unshift(...target.split('/'));
+    resolved = target.startsWith('/') ? '/' : dirname(next);
+  }
+  return join(root, resolved);
+}
+
+const statOf = (path: string): Stats | undefined => lstatSync(path, { throwIfNoEntry: false });

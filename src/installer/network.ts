@@ -1,0 +1,135 @@
+import { closeSync } from 'node:fs';
+import { BackOff } from './back-off.ts';
+import { hasEntry, withEntry } from './conflist.ts';
+import { ConfigurationFolder, type Exchange, Overtaken, type Seen, textOf } from './folder.ts';
+import { judge } from './judge.ts';
+import { type NetworkWish, type Plan, planInstall, planUninstall, type Step } from './plan.ts';
+import type { Finding } from './status.ts';
+
+/** What the folder of network configurations is worked on with. */
+export interface NetworkTools {
+  /** The folder as it is now; links on the way to it may change. */
+  folder(): string;
+  readonly exchange: Exchange;
+  /** Milliseconds of a clock that does not go back. */
+  now(): number;
+}
+
+/** So many times in one look somebody may be quicker than we are. */
+const mostAttempts = 5;
+/** Milliseconds: how long a file that was replaced is watched for late writes, and how often. */
+const lateWrites = { watched: 10_000, every: 1_000 } as const;
+
+/** Our entry in the network configuration. */
+export class Network {
+  readonly #wish: NetworkWish;
+  readonly #tools: NetworkTools;
+  readonly #backOff = new BackOff();
+  /** Files that were replaced, and since when. */
+  #displaced: readonly { readonly file: Seen; readonly since: number }[] = [];
+  #wasThere = false;
+
+  constructor(wish: NetworkWish, tools: NetworkTools) {
+    this.#wish = wish;
+    this.#tools = tools;
+  }
+
+  /** Whether a look has found or put our entry where it should be. */
+  get wasThere(): boolean {
+    return this.#wasThere;
+  }
+
+  /** Puts our entry where it should be. Only for the holder of the lock. */
+  look(): Finding {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return this.#attempt();
+      } catch (error) {
+        if (!(error instanceof Overtaken) || attempt === mostAttempts) throw error;
+      }
+    }
+  }
+
+  #attempt(): Finding {
+    using folder = new ConfigurationFolder(this.#tools.folder(), this.#tools.exchange);
+    const plan = planInstall(folder.files, this.#wish);
+    const steps = [...plan.steps, ...(plan.steps.length === 0 ? this.#late(folder) : [])];
+    if (steps.length === 0) return this.#found(plan);
+    const pause = this.#backOff.pause(this.#tools.now());
+    if (pause > 0) return this.#fought(plan, pause);
+    const done = `${this.#wasThere ? 'put egress back into' : 'put egress into'} ${plan.network}`;
+    this.#carryOut(steps, folder);
+    return { ...this.#found(plan), done };
+  }
+
+  #carryOut(steps: readonly Step[], folder: ConfigurationFolder): void {
+    const now = this.#tools.now();
+    if (this.#wasThere) this.#backOff.repaired(now);
+    try {
+      for (const step of steps) folder.change(step);
+    } finally {
+      this.#displaced = [...this.#displaced, ...folder.displaced.map((file) => ({ file, since: now }))];
+    }
+  }
+
+  /** The same changes again, for those who wrote into a file while we replaced it. */
+  #late(folder: ConfigurationFolder): Step[] {
+    const steps: Step[] = [];
+    const [kept, over] = partition(this.#displaced, ({ since }) => this.#tools.now() - since < lateWrites.watched);
+    for (const { file } of this.#displaced) {
+      const text = textOf(file.fd);
+      if (text === file.text || judge({ ...file, text }).is !== 'list') continue;
+      const isOurs = folder.files.some(({ name, text: now }) => name === file.name && hasEntry(now));
+      if (isOurs)
+        steps.push({ do: 'write', name: file.name, text: withEntry(text, this.#wish.entry), like: file.name });
+    }
+    const done = kept.filter(({ file }) => steps.some(({ name }) => name === file.name));
+    for (const { file } of [...over, ...done]) closeSync(file.fd);
+    this.#displaced = kept.filter((each) => !done.includes(each));
+    return steps;
+  }
+
+  #found({ network, problem, remarks }: Plan): Finding {
+    if (network === undefined) return { ok: false, text: problem ?? 'there is no network configuration' };
+    this.#wasThere = true;
+    const text = [`egress is in ${network}`, ...remarks].join('; ');
+    return { ok: true, text, ...(this.#displaced.length > 0 && { lookAgainMs: lateWrites.every }) };
+  }
+
+  #fought({ network, problem }: Plan, pause: number): Finding {
+    const taken = `somebody keeps taking egress out of ${network}, it is put back more and more slowly`;
+    const who = 'Look for whoever rewrites the file; with Cilium, set cni.exclusive to false';
+    return { ok: false, text: problem ?? `${taken}. ${who}`, lookAgainMs: pause };
+  }
+}
+
+/** Takes our entry out of all network configurations. Returns what to tell a person. Only for the holder of the lock. */
+export function release(tools: NetworkTools): string[] {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return releaseOnce(tools);
+    } catch (error) {
+      if (!(error instanceof Overtaken) || attempt === mostAttempts) throw error;
+    }
+  }
+}
+
+function releaseOnce(tools: NetworkTools): string[] {
+  using folder = new ConfigurationFolder(tools.folder(), tools.exchange);
+  const { steps, remarks } = planUninstall(folder.files);
+  try {
+    for (const step of steps) folder.change(step);
+  } finally {
+    for (const { fd } of folder.displaced) closeSync(fd);
+  }
+  return [...steps.map(told), ...remarks];
+}
+
+function told(step: Step): string {
+  if (step.do === 'write') return `took egress out of ${step.name}`;
+  return step.do === 'rename' ? `put ${step.to} back` : `removed ${step.name}`;
+}
+
+function partition<T>(all: readonly T[], test: (each: T) => boolean): [T[], T[]] {
+  return [all.filter(test), all.filter((each) => !test(each))];
+}

@@ -1,0 +1,38 @@
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { filesIn, syncFolder } from '../store/file.ts';
+import { stagedName, stagingIn } from './binary.ts';
+import { pluginType } from './entry.ts';
+import { type HostTools, lockBinaries, type Places, placesOf } from './installer.ts';
+import { release } from './network.ts';
+import { releasePolicy } from './policy.ts';
+
+/**
+ * Takes egress out of the host, the network configuration first. The binary stays unless it is asked for and no pod needs
+ * it any more: runtimes call it for DEL with the configuration that the pod was started with. Returns what to tell a
+ * person.
+ */
+export function uninstall(places: Places, tools: HostTools, options: { readonly binary: boolean }): string[] {
+  const { bin, conf, policy, policyNote, data } = placesOf(places);
+  const staging = stagingIn(bin());
+  if (!existsSync(bin())) return release({ folder: conf, ...tools });
+  const said: string[] = [];
+  {
+    using _lock = lockBinaries(bin(), tools.lockFile);
+    rmSync(join(staging, stagedName), { force: true });
+    said.push(...release({ folder: conf, ...tools }), ...releasePolicy(policy(), policyNote()));
+    said.push(releaseBinary(join(bin(), pluginType), data(), options.binary));
+  }
+  if (!existsSync(join(bin(), pluginType))) rmSync(staging, { recursive: true, force: true });
+  return said;
+}
+
+function releaseBinary(place: string, dataDir: string, wanted: boolean): string {
+  if (!existsSync(place)) return `${place} is not there`;
+  const pods = filesIn(join(dataDir, 'attachments')).length;
+  if (!wanted) return `${place} is left: pods that run need it when they end; --binary removes it after the last one`;
+  if (pods > 0) return `${place} is left: ${pods} attachments of pods need it when they end`;
+  rmSync(place);
+  syncFolder(join(place, '..'));
+  return `removed ${place}`;
+}

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { describe, test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
+import { schemaProblems } from '../../support/kubernetes-schema.ts';
+
+const root = resolve(import.meta.dirname, '../../..');
+const tool = (name: string): string => resolve(root, '.cache/tools', name);
+const missing = ['helm', 'kustomize'].filter((name) => !existsSync(tool(name)));
+/** They take minutes to build, so only whoever wants this test builds them, and CI. */
+const skip =
+  missing.length > 0 && process.env.CI !== 'true'
+    ? `not run: no ${missing.join(', no ')} in .cache/tools; "sh install/tools.sh charts" builds them`
+    : false;
+
+interface KubernetesObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  // biome-ignore lint/suspicious/noExplicitAny: any object of Kubernetes
+  readonly [key: string]: any;
+}
+
+const objectsIn = (text: string): KubernetesObject[] =>
+  parseAllDocuments(text)
+    .map((document) => document.toJS())
+    .filter((object) => object !== null);
+
+const chart = resolve(root, 'install/helm/cni-egress');
+const helmArguments = (...set: readonly string[]): string[] => [
+  ...['template', 'cni-egress', chart, '--namespace', 'cni-egress', '--kube-version', '1.32.0'],
+  ...set.flatMap((value) => ['--set-json', value]),
+];
+const helm = (...set: readonly string[]): KubernetesObject[] =>
+  objectsIn(execFileSync(tool('helm'), helmArguments(...set), { encoding: 'utf8' }));
+const kustomize = (folder = 'kustomize'): KubernetesObject[] =>
+  objectsIn(execFileSync(tool('kustomize'), ['build', resolve(root, 'install', folder)], { encoding: 'utf8' }));
+
+const policyIn = (object: KubernetesObject) => parseAllDocuments(object.data['policy.yaml'])[0]?.toJS();
+
+/** By kind; the policy as it is read, for its comments are only in one of them. */
+const byKind = (objects: readonly KubernetesObject[]) =>
+  Object.fromEntries(
+    objects.map((object) => [
+      object.kind,
+      object.kind === 'ConfigMap' ? { ...object, data: { 'policy.yaml': policyIn(object) } } : object,
+    ]),
+  );
+
+const installerIn = (objects: readonly KubernetesObject[]) =>
+  objects.find(({ kind }) => kind === 'DaemonSet')?.spec.template.spec;
+
+describe('the Helm chart', { skip }, () => {
+  test('installs as it is what the kustomization does; the namespace is made by helm', () => {
+    const { Namespace, ...others } = byKind(kustomize());
+    assert.ok(Namespace);
+    assert.deepEqual(byKind(helm()), others);
+  });
+
+  test('takes egress off the nodes as kustomize-remove does', () => {
+    const { Namespace, ...others } = byKind(kustomize('kustomize-remove'));
+    assert.ok(Namespace);
+    assert.deepEqual(byKind(helm('uninstall=true')), others);
+    const [container] = others.DaemonSet?.spec.template.spec.containers ?? [];
+    assert.deepEqual([...container.command, ...container.args], ['/usr/bin/egress', 'uninstall', '--binary']);
+  });
+
+  test('keeps to the schemas of Kubernetes, as it is and with every value changed', async () => {
+    const changed = helm(
+      'image={"repository":"example/egress","tag":"9","pullPolicy":"Always","pullSecrets":["one"]}',
+      'cni={"binDir":"/usr/lib/cni","confDir":"/etc/cni/other"}',
+      'env=[{"name":"A","value":"1"}]',
+      'nodeSelector={"a":"b"}',
+      'tolerations=[{"key":"k","operator":"Exists"}]',
+      'maxUnavailable=3',
+      'resources={"limits":{"memory":"1Gi"}}',
+    );
+    for (const object of [...helm(), ...changed, ...kustomize()]) assert.deepEqual(await schemaProblems(object), []);
+    const { containers, volumes, nodeSelector, tolerations, imagePullSecrets } = installerIn(changed);
+    assert.equal(containers[0].image, 'example/egress:9');
+    assert.deepEqual(imagePullSecrets, [{ name: 'one' }]);
+    assert.deepEqual(containers[0].env.at(-1), { name: 'A', value: '1' });
+    assert.deepEqual(
+      [nodeSelector, tolerations],
+      [{ 'kubernetes.io/os': 'linux', a: 'b' }, [{ key: 'k', operator: 'Exists' }]],
+    );
+    const paths = volumes.map(({ hostPath }: { hostPath?: { path: string } }) => hostPath?.path);
+    assert.ok(paths.includes('/usr/lib/cni') && paths.includes('/etc/cni/other'), paths.join(' '));
+  });
+
+  test('leaves out what is not wanted', () => {
+    const kinds = helm('resourceQuota.create=false', 'podDisruptionBudget.create=false').map(({ kind }) => kind);
+    assert.deepEqual(
+      kinds.filter((kind) => kind === 'ResourceQuota' || kind === 'PodDisruptionBudget'),
+      [],
+    );
+  });
+
+  for (const [value, place] of Object.entries({
+    'cni.binDri="/opt/cni/bin"': /binDri/,
+    'cni.binDir="opt/cni/bin"': /binDir/,
+    'image.tag=1': /tag/,
+    'maxUnavailable="ten"': /maxUnavailable/,
+  })) {
+    test(`refuses ${value}`, () => {
+      const { status, stderr } = spawnSync(tool('helm'), helmArguments(value), { encoding: 'utf8' });
+      assert.notEqual(status, 0);
+      assert.match(stderr, place);
+    });
+  }
+});

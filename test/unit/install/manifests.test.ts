@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { isMap, isScalar, isSeq, type Pair, parseAllDocuments, parseDocument, visit } from 'yaml';
+import { judgePolicy } from '../../../src/config/read.ts';
+import { warningsOf } from '../../../src/config/warnings.ts';
+import { startupTaint } from '../../../src/installer/node-taint.ts';
+import { schemaProblems } from '../../support/kubernetes-schema.ts';
+
+const folder = new URL('../../../install/kustomize/', import.meta.url);
+const textOf = (file: string): string => readFileSync(new URL(file, folder), 'utf8');
+const install = (file: string): string => readFileSync(new URL(`../${file}`, folder), 'utf8');
+const objectsOf = (text: string) => parseAllDocuments(text).map((document) => document.toJS());
+const kustomization = objectsOf(textOf('kustomization.yaml'))[0];
+const daemonSet = objectsOf(textOf('daemon-set.yaml'))[0];
+const pod = daemonSet.spec.template.spec;
+const [installer] = pod.containers;
+
+/** A list of the DaemonSet that stands behind `key`, each item with the comment at its line's end. */
+function commentedItems(key: string): { readonly item: unknown; readonly comment: string }[] {
+  const found: { item: unknown; comment: string }[] = [];
+  visit(parseDocument(textOf('daemon-set.yaml')), {
+    Pair(_, pair: Pair) {
+      if (!isScalar(pair.key) || pair.key.value !== key || !isSeq(pair.value)) return;
+      for (const item of pair.value.items) {
+        const scalar = isMap(item) ? item.get('name', true) : item;
+        if (isScalar(scalar)) found.push({ item: scalar.value, comment: scalar.comment ?? '' });
+      }
+    },
+  });
+  return found;
+}
+
+describe('the manifests', () => {
+  test('are all named in kustomization.yaml', () => {
+    const others = ['kustomization.yaml', 'policy.yaml'];
+    const files = readdirSync(folder).filter((file) => /\.yaml$/.test(file) && !others.includes(file));
+    assert.deepEqual(files.sort(), [...kustomization.resources].sort());
+  });
+
+  for (const file of kustomization.resources as string[]) {
+    test(`${file} keeps to the schemas of Kubernetes`, async () => {
+      for (const object of objectsOf(textOf(file))) assert.deepEqual(await schemaProblems(object), []);
+    });
+  }
+
+  test('would not keep to the schemas with a key that is written wrong, or a value of another type', async () => {
+    const wrong = structuredClone(daemonSet);
+    wrong.spec.template.spec.hostNetwrok = true;
+    wrong.spec.template.spec.containers[0].securityContext.capabilities.added = [];
+    wrong.spec.template.spec.hostNetwork = 'yes';
+    wrong.metadata.lables = { a: 'b' };
+    delete wrong.spec.selector;
+    assert.deepEqual((await schemaProblems(wrong)).sort(), [
+      '/metadata/lables: unknown key',
+      '/spec/template/spec/containers/0/securityContext/capabilities/added: unknown key',
+      '/spec/template/spec/hostNetwork: type {"type":"boolean"}',
+      '/spec/template/spec/hostNetwrok: unknown key',
+      '/spec: required {"missingProperty":"selector"}',
+    ]);
+  });
+
+  test('have no object in a namespace of its own: kustomization.yaml sets it, and people may change it there', () => {
+    const named = (kustomization.resources as string[]).filter((file) =>
+      objectsOf(textOf(file)).some(({ metadata }) => metadata.namespace !== undefined),
+    );
+    assert.deepEqual(named, []);
+  });
+});
+
+describe('the DaemonSet', () => {
+  test('drops all capabilities, and says of each that it adds what for', () => {
+    const { drop, add } = installer.securityContext.capabilities;
+    assert.deepEqual(drop, ['ALL']);
+    const explained = commentedItems('add');
+    assert.deepEqual(
+      explained.map(({ item }) => item),
+      add,
+    );
+    for (const { item, comment } of explained) assert.match(comment, /^ \S.*\S/, `${item} has no comment`);
+    for (const name of add)
+      assert.ok(install('README.md').includes(`| \`${name}\``), `README.md does not list ${name}`);
+  });
+
+  test('says of each mount of the host what for, and README.md lists it', () => {
+    const explained = commentedItems('volumes');
+    assert.equal(explained.length, pod.volumes.length);
+    for (const { item, comment } of explained) assert.match(comment, /^ \S.*\S/, `${item} has no comment`);
+    for (const { hostPath } of pod.volumes.filter(({ hostPath }: { hostPath?: object }) => hostPath))
+      assert.ok(install('README.md').includes(`| \`${hostPath.path}\``), `README.md does not list ${hostPath.path}`);
+  });
+
+  test('is not privileged, cannot become more than it is, and writes to nothing but what is mounted to be written', () => {
+    const { privileged, allowPrivilegeEscalation, readOnlyRootFilesystem } = installer.securityContext;
+    assert.deepEqual([privileged, allowPrivilegeEscalation, readOnlyRootFilesystem], [false, false, true]);
+    assert.deepEqual(pod.securityContext.seccompProfile, { type: 'RuntimeDefault' });
+    assert.deepEqual([pod.hostPID, pod.hostIPC, pod.hostNetwork], [undefined, undefined, true]);
+  });
+
+  test('mounts the whole host only to be read', () => {
+    const mount = installer.volumeMounts.find(({ name }: { name: string }) => name === 'root');
+    assert.deepEqual([mount.readOnly, mount.mountPropagation], [true, 'HostToContainer']);
+  });
+
+  test('runs on every node, also on one that is not ready', () => {
+    assert.deepEqual(pod.tolerations, [{ operator: 'Exists' }]);
+    assert.equal(pod.priorityClassName, 'system-node-critical');
+  });
+
+  test('mounts the ConfigMap that kustomization.yaml makes, and reads the file that is in it', () => {
+    const [{ name, files }] = kustomization.configMapGenerator;
+    const volume = pod.volumes.find(({ configMap }: { configMap?: object }) => configMap);
+    assert.equal(volume.configMap.name, name);
+    const { mountPath } = installer.volumeMounts.find(({ name }: { name: string }) => name === volume.name);
+    const source = installer.env.find(({ name }: { name: string }) => name === 'POLICY_SOURCE');
+    assert.equal(source.value, `${mountPath}/${files[0]}`);
+  });
+});
+
+describe('policy.yaml', () => {
+  /** As it is, and with the example instead of its last two lines. */
+  const asItIs = textOf('policy.yaml');
+  const withExample = asItIs
+    .replace(/\nexits: \[\]\npolicies: \[\]\n$/, '\n')
+    .replace(/^# (?=exits:|policies:| )/gm, '');
+
+  for (const [what, text] of Object.entries({ 'as it is': asItIs, 'with its example': withExample })) {
+    test(`${what} has neither mistakes nor what "egress validate" warns of`, () => {
+      const judged = judgePolicy('policy.yaml', parseDocument(text).toJS(), []);
+      assert.ok('value' in judged, JSON.stringify(judged));
+      assert.deepEqual(warningsOf('policy.yaml', judged.value), []);
+    });
+  }
+
+  test('steers no pod until somebody writes so', () => {
+    assert.deepEqual(parseDocument(asItIs).toJS().policies, []);
+    assert.equal(parseDocument(withExample).toJS().policies.length, 1);
+  });
+});
+
+describe('the rights at the API', () => {
+  const rules = objectsOf(textOf('rbac.yaml')).flatMap(({ rules = [] }) => rules);
+
+  test('are to read and patch nodes, and nothing else', () => {
+    assert.deepEqual(rules, [{ apiGroups: [''], resources: ['nodes'], verbs: ['get', 'patch'] }]);
+  });
+
+  test('are explained in README.md with the taint that they are for', () => {
+    assert.ok(install('README.md').includes(`--register-with-taints=${startupTaint}=:NoSchedule`));
+  });
+});
+
+describe('versions', () => {
+  const { version } = JSON.parse(install('../package.json'));
+
+  test('are the same in package.json, kustomization.yaml, Containerfile and the Helm chart', () => {
+    const chart = parseDocument(install('helm/cni-egress/Chart.yaml')).toJS();
+    const [, inContainerfile] = /^ARG VERSION=(.*)$/m.exec(install('Containerfile')) ?? [];
+    const [{ newTag }] = kustomization.images;
+    assert.deepEqual([newTag, inContainerfile, chart.version, chart.appVersion], [version, version, version, version]);
+  });
+});
