@@ -1,15 +1,23 @@
 #!/bin/sh
-# Gets what building and testing need, and only what is missing: sh install/tools.sh [node|lab]
-#   node  the npm packages that package-lock.json names
-#   lab   the programs that test/lab runs; on Debian and Ubuntu, as root
-# Without an argument, both. With nothing to do it is silent and fast: the npm scripts run it every time.
+# Gets what building and testing need, and only what is missing: sh install/tools.sh [node|lab|runtime|charts]
+#   node    the npm packages that package-lock.json names
+#   lab     the programs that test/lab runs; on Debian and Ubuntu, as root
+#   runtime those that test/runtime runs beside them: container runtimes
+#   charts  helm and kustomize, for the test of the Helm chart: some minutes of building, so only when it is asked for
+# Without an argument, the first three. With nothing to do it is silent and fast: the npm scripts run it every time.
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
-# The oldest Go 1.x that builds this cnitool, and the Go to get where the distribution has an older one.
+# The oldest Go 1.x that builds these, and the Go to get where the distribution has an older one.
 cnitool=github.com/containernetworking/cni/cnitool@v1.3.0
-oldest_go=21
+helm=helm.sh/helm/v3/cmd/helm@v3.17.4
+kustomize=sigs.k8s.io/kustomize/kustomize/v5@v5.6.0
+containerd2=github.com/containerd/containerd/v2/cmd
+containerd2_version=v2.2.1
+plugins=github.com/containernetworking/plugins/plugins
+plugins_version=v1.9.0
+oldest_go=24
 newer_go=go1.24.4
 
 # What the lab runs, as a program or a file, and the Debian package that has it.
@@ -24,6 +32,15 @@ nsenter util-linux
 ps procps
 python3 python3-minimal
 /usr/lib/cni/bridge containernetworking-plugins
+'
+
+# The same for container runtimes.
+runtime_needs='
+containerd containerd
+ctr containerd
+runc runc
+podman podman
+busybox busybox-static
 '
 
 fail() {
@@ -55,14 +72,22 @@ lab_tools() {
     return
   fi
   # shellcheck disable=SC2046 # one word for each package
-  apt_install $(missing_packages)
-  [ -x .cache/tools/cnitool ] || build_cnitool
+  apt_install $(missing_packages "$lab_needs")
+  [ -x .cache/tools/cnitool ] || build $cnitool
+}
+
+runtime_tools() {
+  lab_tools
+  [ "$(id -u)" -eq 0 ] || return 0
+  # shellcheck disable=SC2046 # one word for each package
+  apt_install $(missing_packages "$runtime_needs")
+  [ -x .cache/tools/containerd-2/host-local ] || build_containerd2
 }
 
 missing_packages() {
-  echo "$lab_needs" | while read -r need package; do
+  echo "$1" | while read -r need package; do
     [ -z "$need" ] || has "$need" || echo "$package"
-  done
+  done | sort -u
 }
 
 apt_install() {
@@ -72,18 +97,44 @@ apt_install() {
   attempt env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
 }
 
-build_cnitool() {
+chart_tools() {
+  [ -x .cache/tools/helm ] || build $helm
+  [ -x .cache/tools/kustomize ] || build $kustomize
+}
+
+# Builds a Go program into .cache/tools.
+build() {
   work=$PWD/.cache/go
-  # Go verifies what it downloads, and would not be able to on a system without certificates.
-  [ -e /etc/ssl/certs/ca-certificates.crt ] || apt_install ca-certificates
-  export GOPATH="$work" GOCACHE="$work/build" GOFLAGS=-modcacherw CGO_ENABLED=0
+  export GOPATH="$work" GOCACHE="$work/build"
   find_go
-  attempt env GOBIN="$PWD/.cache/tools" "$go" install $cnitool
+  attempt env GOBIN="$PWD/.cache/tools" "$go" install "$1"
   rm -rf "$work"
+  unset GOPATH GOCACHE
+}
+
+# containerd 2, and plugins that know version 1.1.0 of CNI, which Debian's do not. This takes minutes: with Go's own caches
+# the next checkout on this machine has it in seconds. Without it one part of test/runtime does not run, and says so.
+build_containerd2() {
+  find_go
+  GOBIN=$PWD/.cache/tools/containerd-2
+  export GOBIN
+  {
+    "$go" install -ldflags '-s -w' -tags 'no_btrfs no_devmapper no_zfs' \
+      $containerd2/containerd@$containerd2_version $containerd2/containerd-shim-runc-v2@$containerd2_version &&
+      "$go" install -ldflags '-s -w' $plugins/main/bridge@$plugins_version $plugins/meta/portmap@$plugins_version \
+        $plugins/ipam/host-local@$plugins_version
+  } 2>.cache/containerd-2.log || {
+    tail -n 3 .cache/containerd-2.log >&2
+    echo 'install/tools.sh: containerd 2 was not built; the tests with it will not run' >&2
+  }
+  unset GOBIN
 }
 
 # Sets `go` to a Go that is new enough.
 find_go() {
+  # Go verifies what it downloads, and would not be able to on a system without certificates.
+  [ -e /etc/ssl/certs/ca-certificates.crt ] || apt_install ca-certificates
+  export GOFLAGS=-modcacherw CGO_ENABLED=0
   PATH=$PATH:/usr/local/go/bin
   has go || apt_install golang-go
   go=go
@@ -95,7 +146,7 @@ find_go() {
 get_newer_go() {
   toolchain=golang.org/toolchain@v0.0.1-$newer_go.linux-$(go env GOARCH)
   attempt go mod download "$toolchain"
-  folder=$GOPATH/pkg/mod/$toolchain
+  folder=$(go env GOPATH)/pkg/mod/$toolchain
   chmod -R +x "$folder/bin" "$folder/pkg/tool"
   for module in src src/cmd; do
     mv "$folder/$module/_go.mod" "$folder/$module/go.mod"
@@ -106,9 +157,11 @@ get_newer_go() {
 case ${1-} in
   '')
     node_tools
-    lab_tools
+    runtime_tools
     ;;
   node) node_tools ;;
   lab) lab_tools ;;
+  runtime) runtime_tools ;;
+  charts) chart_tools ;;
   *) fail "unknown argument: $1" ;;
 esac
