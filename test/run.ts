@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { missingForLab } from './support/tools.ts';
+import { missingContainerd2 } from './support/runtime/releases.ts';
+import { missingForLab, missingForRuntime } from './support/tools.ts';
 
 /** Runs every tier that can run here in one `node --test`, whose summary ends the output. */
 
@@ -10,11 +11,19 @@ interface Tier {
   readonly files: string;
   /** Why it cannot run here, or `undefined` when it can. */
   missing(): string | undefined;
+  /** Why a part of it cannot run here, which is not our fault. */
+  missingPart?(): string | undefined;
 }
 
 const tiers: readonly Tier[] = [
   { name: 'unit', files: 'test/unit/**/*.test.ts', missing: () => undefined },
   { name: 'lab', files: 'test/lab/**/*.test.ts', missing: () => missingForLab() ?? missingInKernel() },
+  {
+    name: 'runtime',
+    files: 'test/runtime/**/*.test.ts',
+    missing: () => missingForRuntime() ?? missingInKernel(),
+    missingPart: missingContainerd2,
+  },
 ];
 
 /** What the lab does first of all, each in a network namespace that ends with it. */
@@ -38,10 +47,12 @@ function missingInKernel(): string | undefined {
 const root = resolve(import.meta.dirname, '..');
 
 /** The files of a tier, after telling whether it can run. A tier without files cannot. */
-function filesToRun({ name, files, missing }: Tier): readonly string[] {
+function filesToRun({ name, files, missing, missingPart }: Tier): readonly string[] {
   const found = globSync(files, { cwd: root }).sort();
   const reason = found.length === 0 ? `no file is ${files}` : missing();
-  console.log(reason === undefined ? `${name}: ${found.length} files` : `${name}: NOT RUN: ${reason}`);
+  const part = missingPart?.();
+  const running = `${name}: ${found.length} files${part === undefined ? '' : `, NOT ALL OF THEM: ${part}`}`;
+  console.log(reason === undefined ? running : `${name}: NOT RUN: ${reason}`);
   return reason === undefined ? found : [];
 }
 

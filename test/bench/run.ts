@@ -1,6 +1,7 @@
 import { cpus, loadavg, release } from 'node:os';
 import { missingForLab } from '../support/tools.ts';
 import { measureAdd } from './add.ts';
+import { measurePods } from './pods.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureTunnel } from './tunnel.ts';
 
@@ -10,6 +11,7 @@ import { measureTunnel } from './tunnel.ts';
  */
 const parts: Readonly<Record<string, () => Promise<string>>> = {
   add: measureAdd,
+  pods: measurePods,
   throughput: measureThroughput,
   tunnel: measureTunnel,
 };

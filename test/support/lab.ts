@@ -82,9 +82,21 @@ function removeRun(prefix: string): void {
   for (const name of namespacesOf(prefix)) {
     spawnSync('sh', ['-c', 'ip netns pids "$0" | xargs -r kill -9; ip netns delete "$0"', name]);
   }
+  removeCgroups(prefix);
   for (const folder of readdirSync(tmpdir()).filter((name) => name.startsWith(prefix))) {
-    rmSync(join(tmpdir(), folder), { recursive: true, force: true });
+    // Processes that are just ending may still write.
+    rmSync(join(tmpdir(), folder), { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+/** Those of pods that a container runtime made; see runtime/containerd.ts. They can go when their processes have ended. */
+function removeCgroups(prefix: string): void {
+  const script = `for attempt in 1 2 3 4 5 6 7 8 9; do
+    found=$(find /sys/fs/cgroup -depth -type d -path "*/$0*")
+    [ -n "$found" ] || break
+    rmdir $found && break || sleep 0.1
+  done`;
+  spawnSync('sh', ['-c', script, prefix], { stdio: 'ignore' });
 }
 
 function namespacesOf(prefix: string): readonly string[] {

@@ -73,10 +73,18 @@ export class Daemon {
     for (;;) {
       const found = this.lines.slice(skip).find((line) => line.includes(text));
       if (found !== undefined) return found;
-      if (this.#child.exitCode !== null || this.#child.signalCode !== null)
-        throw new Error(`${this.#ended()}, not "${text}"`);
+      if (this.hasEnded) throw new Error(`${this.#ended()}, not "${text}"`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
+  }
+
+  get hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  /** Comes when it has ended and everything that it printed has arrived in {@link lines}. */
+  get closed(): Promise<unknown> {
+    return this.#closed;
   }
 
   #ended(): string {

@@ -12,9 +12,12 @@ export const pluginFolder = '/usr/lib/cni';
 /** CNI_PATH of every node. */
 export const cniPath = [pluginFolder, join(root, 'dist')].join(delimiter);
 
+/** Where install/tools.sh puts what it builds. */
+export const toolFolder = join(root, '.cache/tools');
+
 /** Our own downloads first; then the system's folders before the rest of PATH, where version managers put slow wrappers. */
 const folders = [
-  ...[join(root, '.cache/tools'), '/usr/sbin', '/usr/bin'],
+  ...[toolFolder, '/usr/sbin', '/usr/bin'],
   ...(process.env.PATH ?? '').split(delimiter),
   process.env.GOBIN ?? '',
 ];
@@ -52,6 +55,13 @@ export function missingForLab(): string | undefined {
     return `${pluginFolder}/bridge is missing: install containernetworking-plugins`;
   const absent = programs.filter((name) => !isInstalled(name));
   return absent.length > 0 ? `not on this machine: ${absent.join(', ')}` : undefined;
+}
+
+/** Why no pods can be made through a container runtime here, or `undefined` when they can. */
+export function missingForRuntime(): string | undefined {
+  const absent = ['containerd', 'ctr', 'runc', 'podman', 'busybox', 'tar'].filter((name) => !isInstalled(name));
+  const reason = absent.length > 0 ? `not on this machine: ${absent.join(', ')}` : undefined;
+  return missingForLab() ?? reason;
 }
 
 function isInstalled(name: string): boolean {

@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict';
+import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { writeImage } from '../../install/image.ts';
+import { startupTaint } from '../../src/installer/node-taint.ts';
+import { certificateForLoopback } from '../support/certificate.ts';
+import { Lab } from '../support/lab.ts';
+import { Containerd } from '../support/runtime/containerd.ts';
+import { type InstallerOptions, InstallerPod } from '../support/runtime/installer-pod.ts';
+import { leftovers, policyFile, runtimeTest, settle } from '../support/runtime/runtime.ts';
+import { assertUnchanged, snapshot } from '../support/snapshot.ts';
+import { egressBinary } from '../support/tools.ts';
+import { world } from '../support/world.ts';
+
+const apiServer = fileURLToPath(new URL('../support/api-server.ts', import.meta.url));
+const byExit = [...world.exitAddress];
+const imageOf = (version: string) => `localhost/cni-egress:${version}`;
+
+/** A node with containerd and a primary plugin alone, and two versions of the installer's image. */
+class Cluster implements AsyncDisposable {
+  readonly lab: Lab;
+  readonly containerd: Containerd;
+  readonly policies: string;
+
+  private constructor(lab: Lab, containerd: Containerd) {
+    this.lab = lab;
+    this.containerd = containerd;
+    this.policies = join(containerd.node.folder, 'policies');
+  }
+
+  static async start(images: string): Promise<Cluster> {
+    const lab = await Lab.create();
+    const node = await lab.node(5);
+    const containerd = await Containerd.start(node, { chain: { egress: undefined } });
+    await rm(containerd.machine.plugin('egress')); // the installer has to bring it
+    const cluster = new Cluster(lab, containerd);
+    for (const version of versions) await containerd.importImage(join(images, `${version}.tar`), imageOf(version));
+    await mkdir(cluster.policies);
+    await writeFile(cluster.policyFile, stringify(policyFile));
+    return cluster;
+  }
+
+  get policyFile(): string {
+    return join(this.policies, 'policy.yaml');
+  }
+
+  /** Changes the policy, and waits until the installer has put it in force. */
+  async give(policy: object): Promise<void> {
+    const inForce = this.containerd.node.configuration('egress/policy.json');
+    const before = await readFile(inForce, 'utf8');
+    await writeFile(`${this.policyFile}.new`, stringify(policy));
+    await rename(`${this.policyFile}.new`, this.policyFile);
+    while ((await readFile(inForce, 'utf8')) === before) await wait(50);
+  }
+
+  /** Runs `egress uninstall` in a container of its own. Returns what it said. */
+  async uninstall(...args: readonly string[]): Promise<string> {
+    await using pod = await this.installer('2', { command: ['/usr/bin/egress', 'uninstall'], args });
+    const code = await pod.ended();
+    const log = await pod.log();
+    assert.equal(code, 0, log);
+    return log;
+  }
+
+  installer(version: string, options: Omit<InstallerOptions, 'image' | 'policies'> = {}) {
+    return InstallerPod.start(this.containerd, { image: imageOf(version), policies: this.policies, ...options });
+  }
+
+  /** Waits until containerd has read a chain in which egress is, or is not. */
+  async chainHas(egress: boolean): Promise<void> {
+    for (;;) {
+      const { info } = await this.containerd.cri.call('Status', { verbose: true });
+      const networks = JSON.parse(info?.cniconfig ?? '{}').Networks ?? [];
+      const { Source: source = '' } = networks.at(-1)?.Config ?? {};
+      if (source.includes('"egress"') === egress) return;
+      await wait(50);
+    }
+  }
+
+  /** Every file of the node that an installer may touch, with its mode, its owner and its content; see {@link stays}. */
+  async files(): Promise<readonly string[]> {
+    const { node } = this.containerd;
+    const folders = [dirname(this.containerd.machine.plugin('bridge')), node.configuration(''), node.state('egress')];
+    return (await Promise.all(folders.map(filesBelow))).flat().filter((line) => !stays.test(line));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.containerd[Symbol.asyncDispose]();
+    await this.lab[Symbol.asyncDispose]();
+  }
+}
+
+/** What a node keeps: the empty folder that was a mount, and the empty file that calls of the plugin lock. */
+const stays = /\/etc\/egress 40755 0:0 $|\/lib\/egress\/lock 100600 0:0 $/;
+
+async function filesBelow(folder: string): Promise<readonly string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  const described = entries.map(async (entry) => {
+    const path = join(entry.parentPath, entry.name);
+    const { mode, uid, gid, size } = await lstat(path);
+    const content = entry.isFile() && size < 1e6 ? await readFile(path, 'utf8') : '';
+    return `${path} ${mode.toString(8)} ${uid}:${gid} ${content}`;
+  });
+  return (await Promise.all(described)).sort();
+}
+
+const versions = ['1', '2'] as const;
+
+describe('the image and the manifest', runtimeTest, () => {
+  let images: string;
+
+  before(async () => {
+    images = await mkdtemp(join(tmpdir(), 'egress-images-'));
+    for (const version of versions)
+      writeImage({ binary: egressBinary, version, name: imageOf(version), output: join(images, version) });
+  });
+  after(() => rm(images, { recursive: true }));
+
+  test('install egress with no more rights than the manifest gives, upgrade and remove it, and nothing is left', async () => {
+    await using cluster = await Cluster.start(images);
+    const { containerd } = cluster;
+    const { node } = containerd;
+    await settle(containerd);
+    const [kernel, files] = [await snapshot(node), await cluster.files()];
+    const early = await containerd.pod({ namespace: 'steered' });
+    assert.deepEqual(await early.askEach('tcp', world.service), node.addresses('eth0'));
+
+    const first = await cluster.installer('1');
+    await first.ready();
+    await cluster.chainHas(true);
+    assert.match(await first.log(), /taint: egress\.cni\/not-ready is not looked after: there is no token/);
+    const old = await containerd.pod({ namespace: 'steered' });
+    assert.deepEqual(await old.askEach('tcp', world.service), byExit);
+
+    // A rolling update: the old installer ends before the new one begins, and pods start in between.
+    await first[Symbol.asyncDispose]();
+    const between = await containerd.pod({ namespace: 'steered' });
+    const second = await cluster.installer('2');
+    await second.ready();
+    const late = await containerd.pod({ namespace: 'steered' });
+    for (const pod of [old, between, late]) assert.deepEqual(await pod.askEach('tcp', world.service), byExit);
+
+    // In the order of install/README.md: first no policies, then the pods end, then egress goes.
+    await cluster.give({ ...policyFile, policies: [] });
+    const unsteered = await containerd.pod({ namespace: 'steered' });
+    assert.deepEqual(await unsteered.askEach('tcp', world.service), node.addresses('eth0'));
+    for (const pod of [early, old, between, late]) await pod.end();
+    await second[Symbol.asyncDispose]();
+    await cluster.uninstall('--binary');
+    await cluster.chainHas(false);
+    await unsteered.end();
+    assert.deepEqual(await leftovers(containerd), []);
+    assertUnchanged(kernel, await snapshot(node));
+    assert.deepEqual(await cluster.files(), files);
+  });
+
+  test('take the start-up taint off the node when pods can be steered, not before, and leave its other taints', async () => {
+    await using cluster = await Cluster.start(images);
+    const { node } = cluster.containerd;
+    const account = join(node.folder, 'account');
+    await mkdir(account);
+    const { certificate, key } = certificateForLoopback();
+    const files = { 'ca.crt': certificate, 'server.key': key, token: 'first' };
+    for (const [name, text] of Object.entries(files)) await writeFile(join(account, name), text);
+    const [ours, other] = [
+      { key: startupTaint, effect: 'NoSchedule' },
+      { key: 'other', effect: 'NoExecute' },
+    ];
+    const server = await node.machine.start(
+      [
+        ...[process.execPath, apiServer, join(account, 'ca.crt'), join(account, 'server.key')],
+        ...['6443', JSON.stringify([ours, other])],
+      ],
+      'listening',
+    );
+    await writeFile(cluster.policyFile, 'policies: [');
+    await using installer = await cluster.installer('1', { account: { folder: account, port: 6443 } });
+    await installer.said('waits for the policy');
+    assert.deepEqual(server.lines, ['listening']);
+
+    await writeFile(cluster.policyFile, stringify(policyFile));
+    await installer.ready();
+    await installer.said('taint: ');
+    assert.match(await installer.log(), /taint: removed egress\.cni\/not-ready from the node one/);
+    assert.equal(server.lines.at(-1), `PATCH /api/v1/nodes/one ${JSON.stringify([other])}`);
+    await server.stop();
+  });
+
+  test('removed while pods are steered leave what "egress gc" takes down: containerd calls no DEL of who has left the chain', async () => {
+    await using cluster = await Cluster.start(images);
+    const { containerd } = cluster;
+    await settle(containerd);
+    const [kernel, files] = [await snapshot(containerd.node), await cluster.files()];
+    const installer = await cluster.installer('1');
+    await installer.ready();
+    await cluster.chainHas(true);
+    const pod = await containerd.pod({ namespace: 'steered' });
+    await installer[Symbol.asyncDispose]();
+
+    assert.match(await cluster.uninstall(), /is left: pods that run need it when they end/);
+    await cluster.chainHas(false);
+    assert.deepEqual(await pod.askEach('tcp', world.service), byExit);
+    await pod.end();
+    assert.match(await cluster.uninstall('--binary'), /is left: 1 attachments of pods need it when they end/);
+    await containerd.machine.inside.must([containerd.machine.plugin('egress'), 'gc']);
+    assert.match(await cluster.uninstall('--binary'), /removed .*\/egress\n/);
+    assertUnchanged(kernel, await snapshot(containerd.node));
+    assert.deepEqual(await cluster.files(), files);
+  });
+});
