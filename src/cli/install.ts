@@ -17,11 +17,10 @@ import {
   statusOf,
   writeStatus,
 } from '../installer/status.ts';
-import { uninstall } from '../installer/uninstall.ts';
 import { watchFolder } from '../installer/watch-folder.ts';
 import { type CliSurroundings, toJson } from './command.ts';
 import { isYaml, parseDocument } from './documents.ts';
-import { type InstallFlags, type PlaceFlags, placesIn, wishIn } from './installer-options.ts';
+import { type InstallFlags, placesIn, wishIn } from './installer-options.ts';
 import { keepUntainted } from './untaint.ts';
 
 /** `egress install`: puts binary, policy and chain entry in place, once or for good. Exit code 1 when it could not. */
@@ -129,16 +128,6 @@ async function verdictOn(file: string, text: string): Promise<PolicyVerdict> {
   return { json: isYaml(file, text) ? toJson(value) : text };
 }
 
-/** `egress uninstall`: takes the chain entry out, and says what stays. */
-export function takeOut(
-  flags: PlaceFlags & { readonly binary?: true },
-  { hostTools, write }: Pick<CliSurroundings, 'hostTools' | 'write'>,
-): void {
-  const places = placesIn(flags);
-  requireAbsolute({ ...places });
-  for (const line of uninstall(places, hostTools, { binary: flags.binary === true })) write(`${line}\n`);
-}
-
 /** `egress ready`: prints what the installer in this container found last. Exit code 1 unless all was as it should be. */
 export function ready(
   readyFile: string,
@@ -150,7 +139,7 @@ export function ready(
   if (!isReady) setExitCode(1);
 }
 
-function requireAbsolute(paths: Readonly<Record<string, string>>): void {
+export function requireAbsolute(paths: Readonly<Record<string, string>>): void {
   for (const [name, path] of Object.entries(paths)) {
     if (!path.startsWith('/'))
       throw new EgressError('invalid-configuration', `${name}: expected an absolute path, got "${path}"`);

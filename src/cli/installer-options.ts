@@ -54,10 +54,13 @@ export const readyFileOption = (): Option =>
     '/run/egress/ready.json',
   );
 
+export const confNameOption = (): Option =>
+  option('--conf-name <name>', 'CNI_CONF_NAME', 'the network to stand in, instead of the first one');
+
 /** Options of `install` alone. */
 export const withWishes = (command: Command): Command =>
   command
-    .addOption(option('--conf-name <name>', 'CNI_CONF_NAME', 'the network to stand in, instead of the first one'))
+    .addOption(confNameOption())
     .addOption(
       option('--binary <file>', 'EGRESS_BINARY', 'what to install, a path in the container; else this program'),
     )

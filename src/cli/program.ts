@@ -13,9 +13,10 @@ import { printExplanations } from './explain-print.ts';
 import { type GatewayOptions, gateway, move, readConfigured, watchGateway } from './gateway.ts';
 import { collect, planCollection } from './gc.ts';
 import { importFiles } from './import.ts';
-import { install, ready, takeOut } from './install.ts';
-import { type InstallFlags, type PlaceFlags, readyFileOption, withPlaces, withWishes } from './installer-options.ts';
+import { install, ready } from './install.ts';
+import { confNameOption, type InstallFlags, readyFileOption, withPlaces, withWishes } from './installer-options.ts';
 import { printStatus, readStatus } from './status.ts';
+import { takeOut, type UninstallFlags } from './uninstall.ts';
 import { type ValidateOptions, validate } from './validate.ts';
 import { isKnown, parseSeen, printOwner, whoHas } from './who.ts';
 
@@ -170,8 +171,10 @@ export function commandLine(surroundings: CliSurroundings): Command {
     .action(({ readyFile }: { readonly readyFile: string }) => ready(readyFile, surroundings));
 
   withPlaces(command('uninstall', 'take egress out of the chain of this node'))
+    .addOption(confNameOption())
+    .option('--drain', 'steer no new pod, and wait until the last that is steered has ended')
     .option('--binary', 'remove the binary, too, unless a pod that runs needs it')
-    .action((flags: PlaceFlags & { readonly binary?: true }) => takeOut(flags, surroundings));
+    .action((flags: UninstallFlags) => takeOut(flags, surroundings));
 
   command('version', 'show versions, and whether the kernel can be spoken to')
     .option('--json', 'print JSON')

@@ -10,7 +10,7 @@ import { del } from './del.ts';
 import { attachmentOf, type Command, type Environment, readEnvironment } from './environment.ts';
 import { gc, validMarks } from './gc.ts';
 import type { Machine } from './machine.ts';
-import { type PolicyFiles, readPolicies } from './policies.ts';
+import { noPolicies, type PolicyFiles, readPolicies } from './policies.ts';
 import { type PrevResult, readPrevResult } from './prev-result.ts';
 import { failure, failureOfDel, nothing, type Reply, success, versionReply } from './reply.ts';
 import { type NetworkConfiguration, parseStdin, rawMember } from './stdin.ts';
@@ -80,9 +80,10 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
     const entry = readChainEntry(call.configuration.document, stdin);
     const prevResult = readPrevResult(call.configuration.document, environment.ifname);
     const attachment = attachmentOf(environment, call.configuration.name);
-    const pod = podOf(call);
+    // Who drains a node wants no pod to be kept from starting by what it asks for.
+    const pod = entry.draining ? environment.pod : podOf(call);
     await onMachine(call, optionsOf(entry), async (machine) => {
-      const policies = readPolicies(entry, surroundings, machine.store);
+      const policies = entry.draining ? noPolicies(entry) : readPolicies(entry, surroundings, machine.store);
       await add(machine, { attachment, pod, policies, prevResult });
     });
     return success(rawMember(stdin, 'prevResult') ?? '');
@@ -90,9 +91,11 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
 
   CHECK: async (call) => {
     requireVersion(call, '0.4.0');
-    const { entry, configuration } = readAll(call);
-    readPrevResult(call.configuration.document, call.environment.ifname);
-    const hasPolicy = () => programOf(configuration, podOf(call)).length > 0;
+    const { document } = call.configuration;
+    const entry = readChainEntry(document, call.stdin);
+    const configuration = entry.draining ? undefined : readConfiguration(entry, call.surroundings.readFile);
+    readPrevResult(document, call.environment.ifname);
+    const hasPolicy = () => configuration !== undefined && programOf(configuration, podOf(call)).length > 0;
     const attachment = attachmentOf(call.environment, call.configuration.name);
     await onMachine(call, optionsOf(entry), (machine) => check(machine, attachment, hasPolicy));
     return nothing;
@@ -142,11 +145,6 @@ async function onMachine(
 function podOf({ environment: { pod }, configuration: { document } }: Call): Pod {
   const annotations = readAnnotations(document);
   return { ...pod, ...(annotations && { annotations }) };
-}
-
-function readAll({ configuration: { document }, stdin, surroundings }: Call) {
-  const entry = readChainEntry(document, stdin);
-  return { entry, configuration: readConfiguration(entry, surroundings.readFile) };
 }
 
 const optionsOf = ({ dataDir, logFile, logLevel }: ReturnType<typeof readMachineOptions>): MachineOptions => ({

@@ -1,6 +1,6 @@
 import { EgressError } from '../base/errors.ts';
 import { sha256Hex } from '../base/sha256.ts';
-import type { Configuration } from '../config/configuration.ts';
+import { type Configuration, configurationOf } from '../config/configuration.ts';
 import { combine, policyFileOf, type ReadFile, readPolicyDocument } from '../config/read.ts';
 import type { ChainEntry, PolicyDocument } from '../config/schema.ts';
 import type { Pod, Program } from '../policy/match.ts';
@@ -80,6 +80,9 @@ export const policiesOf = (configuration: Configuration): Policies => ({
   choose: (pod) => choose(configuration, () => configuration, {}, pod),
   keep: () => {},
 });
+
+/** What a chain entry says when no pod is to be steered any more. */
+export const noPolicies = (entry: ChainEntry): Policies => policiesOf(configurationOf(entry, []));
 
 /** The program of a pod, which is added to `programs` if it was not among them; `full` has the ranges. */
 function choose({ policies }: Configuration, full: () => Configuration, programs: Programs, pod: Pod): Choice {

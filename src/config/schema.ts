@@ -38,6 +38,7 @@ export const defaults = {
   priority: 0,
   optIn: false,
   addressPerFlow: false,
+  draining: false,
   annotationNamespaces: [],
 } as const;
 
@@ -313,6 +314,11 @@ export const chainEntrySchema = z
         'Underlay address of this node. By default the one of its addresses that `nodes` or `gateways` names, else the address of the interface that has the default route.',
       ),
       dataDir: optional(absolutePath, 'Where egress keeps its state.', defaults.dataDir),
+      draining: optional(
+        truth,
+        'New pods are passed through, those that are steered stay so until they end: what `egress uninstall --drain` sets.',
+        defaults.draining,
+      ),
       logFile: optional(absolutePath, 'Where to write the log; without it there is none.'),
       logLevel: optional(oneOf(logLevels), 'From which severity on to log.', defaults.logLevel),
       ...policyOptions,

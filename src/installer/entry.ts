@@ -10,13 +10,14 @@ export interface EntryOptions {
   readonly logFile?: string | undefined;
   readonly logLevel?: string | undefined;
   readonly node?: string | undefined;
+  readonly draining?: true | undefined;
 }
 
 /** Our chain entry as JSON in ASCII: it fits into any file, whatever that is encoded in. */
 export function entryText(options: EntryOptions): string {
-  const { policyFile, dataDir, logFile, logLevel, node } = options;
+  const { policyFile, dataDir, logFile, logLevel, node, draining } = options;
   const capabilities = { [capability]: true };
-  const entry = { type: pluginType, capabilities, policyFile, dataDir, logFile, logLevel, node };
+  const entry = { type: pluginType, capabilities, policyFile, dataDir, logFile, logLevel, node, draining };
   return JSON.stringify(entry).replace(/[\u0080-\uffff]/g, escaped);
 }
 

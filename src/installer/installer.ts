@@ -1,8 +1,9 @@
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { filesIn } from '../store/file.ts';
 import { Binary, makeStaging, stagingIn } from './binary.ts';
 import type { Trial } from './diagnosis.ts';
-import { type EntryOptions, entryText } from './entry.ts';
+import { type EntryOptions, entryText, pluginType } from './entry.ts';
 import type { Exchange } from './folder.ts';
 import { hostPath } from './host-path.ts';
 import { Network } from './network.ts';
@@ -106,6 +107,46 @@ export class Installer {
     if (!binary.ok) return waits('network', 'the binary');
     if (!this.#network.wasThere && !this.#hasPolicy()) return waits('network', 'the policy');
     return attempt(() => this.#network.look());
+  }
+}
+
+/** The chain entry on its way out: it stays for the pods that are steered, and steers no others. */
+export class Drain {
+  /** Where the records of attachments are, and where the network configurations, as we see them. */
+  readonly records: string;
+  readonly chain: string;
+  readonly #bin: () => string;
+  readonly #lockFile: HostTools['lockFile'];
+  readonly #network: Network;
+
+  constructor(
+    places: Places,
+    { dataDir, fileName }: { readonly dataDir?: string | undefined; readonly fileName?: string | undefined },
+    { lockFile, exchange, now }: HostTools,
+  ) {
+    const { bin, conf, data } = placesOf(places);
+    this.records = join(data(), 'attachments');
+    this.chain = conf();
+    this.#bin = bin;
+    this.#lockFile = lockFile;
+    this.#network = new Network(
+      { entry: entryText({ dataDir, draining: true }), fileName },
+      { folder: conf, exchange, now },
+    );
+  }
+
+  /**
+   * Says so in the chain, also when somebody has written it anew. Returns how many attachments are steered; without the
+   * binary, which the chain must never name then, nobody can wait for them.
+   */
+  look(): number {
+    if (!existsSync(join(this.#bin(), pluginType))) return 0;
+    const attachments = filesIn(this.records).length;
+    if (attachments > 0) {
+      using _lock = lockBinaries(this.#bin(), this.#lockFile);
+      this.#network.look();
+    }
+    return attachments;
   }
 }
 

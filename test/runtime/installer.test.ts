@@ -72,12 +72,17 @@ class Cluster implements AsyncDisposable {
   }
 
   /** Waits until containerd has read a chain in which egress is, or is not. */
-  async chainHas(egress: boolean): Promise<void> {
+  chainHas(egress: boolean): Promise<void> {
+    return this.chainSays('"egress"', egress);
+  }
+
+  /** Waits until containerd has read a chain in which these words are, or are not. */
+  async chainSays(words: string, areThere = true): Promise<void> {
     for (;;) {
       const { info } = await this.containerd.cri.call('Status', { verbose: true });
       const networks = JSON.parse(info?.cniconfig ?? '{}').Networks ?? [];
       const { Source: source = '' } = networks.at(-1)?.Config ?? {};
-      if (source.includes('"egress"') === egress) return;
+      if (source.includes(words) === areThere) return;
       await wait(50);
     }
   }
@@ -189,6 +194,39 @@ describe('the image and the manifest', runtimeTest, () => {
     assert.match(await installer.log(), /taint: removed egress\.cni\/not-ready from the node one/);
     assert.equal(server.lines.at(-1), `PATCH /api/v1/nodes/one ${JSON.stringify([other])}`);
     await server.stop();
+  });
+
+  test('drained steer no new pod, wait in the chain for the end of those that run, and leave every file as before', async () => {
+    await using cluster = await Cluster.start(images);
+    const { containerd } = cluster;
+    await settle(containerd);
+    const [kernel, files] = [await snapshot(containerd.node), await cluster.files()];
+    const installer = await cluster.installer('1');
+    await installer.ready();
+    await cluster.chainHas(true);
+    const pods = [await containerd.pod({ namespace: 'steered' }), await containerd.pod({ namespace: 'steered' })];
+    await installer[Symbol.asyncDispose]();
+
+    const drain = await cluster.installer('2', {
+      command: ['/usr/bin/egress', 'uninstall'],
+      args: ['--drain', '--binary'],
+    });
+    await drain.said('2 attachments of pods are steered until they end');
+    await cluster.chainSays('"draining":true');
+    const late = await containerd.pod({ namespace: 'steered', annotations: { 'egress.cni/exit': 'nowhere' } });
+    assert.deepEqual(await late.askEach('tcp', world.service), containerd.node.addresses('eth0'));
+    for (const pod of pods) {
+      assert.deepEqual(await pod.askEach('tcp', world.service), byExit);
+      await pod.end();
+    }
+    assert.equal(await drain.ended(), 0, await drain.log());
+    assert.match(await drain.log(), /removed .*\/egress\n/);
+    await drain[Symbol.asyncDispose]();
+    await cluster.chainHas(false);
+    await late.end();
+    assert.deepEqual(await leftovers(containerd), []);
+    assertUnchanged(kernel, await snapshot(containerd.node));
+    assert.deepEqual(await cluster.files(), files);
   });
 
   test('removed while pods are steered leave what "egress gc" takes down: containerd calls no DEL of who has left the chain', async () => {

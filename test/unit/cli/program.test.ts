@@ -78,7 +78,7 @@ describe('--help', () => {
       ...[...places, '--conf-name <name>', '--binary <file>', '--policy-source <path>', '--log-file <file>'],
       ...['--log-level <level>', '--node <address>', '--ready-file <file>', '--watch'],
     ],
-    uninstall: [...places, '--binary'],
+    uninstall: [...places, '--conf-name <name>', '--drain', '--binary'],
     ready: ['--ready-file <file>'],
     version: ['--json'],
   };

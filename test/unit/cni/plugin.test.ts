@@ -204,6 +204,16 @@ describe('a call', () => {
     });
   }
 
+  test('of ADD to a node that is drained passes the pod through, whatever it asks for and the policy file says', async (t) => {
+    const machine = newMachine(t);
+    const asked = { runtimeConfig: { 'io.kubernetes.cri.pod-annotations': { 'egress.cni/exit': 'nowhere' } } };
+    const more = { readFile: () => '{', openMachine: async () => machine };
+    assert.deepEqual(await answer({}, { ...asked, draining: true }, more), document.prevResult);
+    assert.deepEqual(await answer({ CNI_COMMAND: 'CHECK' }, { ...asked, draining: true }, more), {});
+    assert.deepEqual(machine.store.list(), []);
+    assert.equal((await answer({}, asked, more)).code, 11);
+  });
+
   test('with a policy file that is missing or half-written is to be tried again', async (t) => {
     const policyFile = '/etc/policy.json';
     const openMachine = async () => newMachine(t);

@@ -223,6 +223,7 @@ const badEntries: [entry: object, line: string][] = [
   [{ node: '127.0.0.1' }, '#/node: expected a unicast IP address, got "127.0.0.1"'],
   [{ dataDir: '' }, '#/dataDir: expected an absolute path, got ""'],
   [{ logFile: '/var/log/\n' }, '#/logFile: expected an absolute path, got "/var/log/\\n"'],
+  [{ draining: 'yes' }, '#/draining: expected true or false, got "yes"'],
   [
     { logLevel: 'verbose' },
     '#/logLevel: expected one of "trace", "debug", "info", "warn", "error", "fatal", "silent", got "verbose"',

@@ -63,7 +63,10 @@ describe('the Helm chart', { skip }, () => {
     assert.ok(Namespace);
     assert.deepEqual(byKind(helm('uninstall=true')), others);
     const [container] = others.DaemonSet?.spec.template.spec.containers ?? [];
-    assert.deepEqual([...container.command, ...container.args], ['/usr/bin/egress', 'uninstall', '--binary']);
+    assert.deepEqual(
+      [...container.command, ...container.args],
+      ['/usr/bin/egress', 'uninstall', '--drain', '--binary'],
+    );
   });
 
   test('keeps to the schemas of Kubernetes, as it is and with every value changed', async () => {
