@@ -193,7 +193,7 @@ const tunnelRules: readonly Part[] = (
     ['untag', 'egress0', 1, 'base chain'],
     ['untracked-in', '@senders4', 1, 'base chain'],
     ['untracked-out', '@senders4', 1, 'base chain'],
-    ['nat', 'snat ip6 to ip6 saddr', 3, 'base chain'],
+    ['nat', 'snat ip6 to ip6 saddr', 5, 'base chain'],
     ['guard', '@tunnels', 2, 'base chain'],
   ] as const
 ).map(([chain, words, place, kind]) => ({

@@ -59,8 +59,13 @@ export async function readIntervals(socket: NetlinkSocket, set: NftSet): Promise
 /** The elements of a set or map. */
 export async function listElements(socket: NetlinkSocket, set: NftSet): Promise<readonly ObservedElement[]> {
   const elements = await dumpElements(socket, set);
-  return elements.map((bytes) => decodeElement(set, bytes));
+  return eachOnce(elements.map((bytes) => decodeElement(set, bytes)));
 }
+
+/** While the hash table of a set grows, the kernel may list an element twice (rhashtable_walk_next). */
+const eachOnce = (elements: readonly ObservedElement[]): readonly ObservedElement[] => [
+  ...new Map(elements.map((element) => [element.key, element])).values(),
+];
 
 /** The element with a key. */
 export async function findElement(socket: NetlinkSocket, set: NftSet, key: Hex): Promise<ObservedElement | undefined> {
@@ -76,10 +81,8 @@ export async function findElementsByComment(
   text: string,
 ): Promise<readonly ObservedElement[]> {
   const elements = await dumpElements(socket, set, text);
-  return elements
-    .filter((bytes) => bytes.includes(text))
-    .map((bytes) => decodeElement(set, bytes))
-    .filter(({ comment }) => comment?.startsWith(text));
+  const decoded = elements.filter((bytes) => bytes.includes(text)).map((bytes) => decodeElement(set, bytes));
+  return eachOnce(decoded.filter(({ comment }) => comment?.startsWith(text)));
 }
 
 /** The elements of a set, from those of the kernel's messages that hold the text. */
