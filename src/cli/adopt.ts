@@ -11,6 +11,7 @@ import { defaults } from '../config/schema.ts';
 import type { Pod } from '../policy/match.ts';
 import { programOf } from '../policy/wishes.ts';
 import { filesIn } from '../store/file.ts';
+import { podName } from './asked-pod.ts';
 import { type CliSurroundings, toJson } from './command.ts';
 
 /** What the command is told on the command line. */
@@ -53,16 +54,17 @@ type Entry = Readonly<Record<string, unknown>>;
 interface Conflist {
   readonly name?: unknown;
   readonly cniVersion?: unknown;
-  readonly plugins?: readonly Entry[];
+  readonly plugins?: readonly (Entry | null)[];
 }
 
 /** Attachments to networks that have egress in their chain now, with what the runtime would give to egress on ADD. */
 function candidates({ confDir, resultsDir }: AdoptOptions, { readFile }: CliSurroundings) {
-  const entries = new Map(
-    filesIn(confDir)
-      .filter((file) => /\.conflist$/.test(file))
-      .flatMap((file) => entryIn(readFile(`${confDir}/${file}`) ?? '')),
-  );
+  const lists = filesIn(confDir)
+    .filter((file) => /\.conflist$/.test(file))
+    .sort()
+    .map((file) => parsed(readFile(`${confDir}/${file}`) ?? ''));
+  // Of several lists for one network runtimes go by the first.
+  const entries = new Map(lists.toReversed().map((list) => [list.name, entryIn(list)]));
   return filesIn(resultsDir)
     .sort()
     .flatMap((file) => {
@@ -72,11 +74,10 @@ function candidates({ confDir, resultsDir }: AdoptOptions, { readFile }: CliSurr
     });
 }
 
-/** Our entry in a conflist, with what a runtime puts into it, by the name of the network. */
-function entryIn(text: string): [string, Entry][] {
-  const { name, cniVersion, plugins } = parsed(text);
-  const own = Array.isArray(plugins) ? plugins.find(({ type }) => type === 'egress') : undefined;
-  return typeof name === 'string' && own !== undefined ? [[name, { ...own, name, cniVersion }]] : [];
+/** Our entry in a list, with what a runtime puts into it; `undefined` also while ADD passes pods through. */
+function entryIn({ name, cniVersion, plugins }: Conflist): Entry | undefined {
+  const own = Array.isArray(plugins) ? plugins.find((plugin) => plugin?.type === 'egress') : undefined;
+  return own === undefined || own.draining === true ? undefined : { ...own, name, cniVersion };
 }
 
 function parsed(text: string): Conflist {
@@ -93,40 +94,53 @@ async function adoptOne(
   { dryRun }: AdoptOptions,
   surroundings: CliSurroundings,
 ): Promise<Adoption | undefined> {
-  const request = {
-    ...entry,
-    runtimeConfig: { [capability]: cached.annotations },
-    prevResult: cached.result,
+  const call = {
+    variables: {
+      CNI_COMMAND: 'ADD',
+      CNI_CONTAINERID: cached.containerId,
+      CNI_IFNAME: cached.ifname,
+      CNI_NETNS: 'unknown', // not every libcni writes it down, and egress never looks into it
+      CNI_ARGS: cached.args,
+    },
+    request: { ...entry, runtimeConfig: { [capability]: cached.annotations }, prevResult: cached.result },
   };
-  const variables = {
-    CNI_COMMAND: 'ADD',
-    CNI_CONTAINERID: cached.containerId,
-    CNI_IFNAME: cached.ifname,
-    CNI_NETNS: 'unknown', // not every libcni writes it down, and egress never looks into it
-    CNI_ARGS: cached.args,
-  };
+  const told = await wouldHave(cached, call, surroundings);
+  if (dryRun || told === undefined || told.problem !== undefined || told.exits.length === 0) return told;
+  const { stdout, exitCode } = await runPlugin({
+    ...surroundings,
+    variables: call.variables,
+    readStdin: () => JSON.stringify(call.request),
+    identify: () => undefined,
+  });
+  return exitCode === 0 ? told : { ...told, problem: (JSON.parse(stdout) as { details: string }).details };
+}
+
+/** What a runtime gives to egress on ADD. */
+interface AddCall {
+  readonly variables: Readonly<Record<string, string>>;
+  readonly request: Entry;
+}
+
+/** What ADD would do for a pod; `undefined` for one that has its exits already, or is gone. Changes nothing. */
+async function wouldHave(
+  cached: CachedResult,
+  { variables, request }: AddCall,
+  { openMachine, readFile }: CliSurroundings,
+): Promise<Adoption | undefined> {
   const { network, containerId, ifname } = cached;
   const told = { network, containerId, ifname, pod: {} as Pod, exits: [] as readonly string[] };
   try {
     const { pod } = readEnvironment(variables);
     const annotations = readAnnotations(request);
     told.pod = { ...pod, ...(annotations && { annotations }) };
-    const options = { dataDir: readMachineOptions(entry).dataDir ?? defaults.dataDir };
-    using machine = await surroundings.openMachine(options);
+    using machine = await openMachine({ dataDir: readMachineOptions(request).dataDir ?? defaults.dataDir });
     if (machine.store.has(cached) || !(await isAlive(machine, request, ifname))) return undefined;
-    const configuration = readConfiguration(readChainEntry(request), surroundings.readFile);
+    const configuration = readConfiguration(readChainEntry(request), readFile);
     told.exits = [...new Set(programOf(configuration, told.pod).map(({ exit }) => exit))];
+    return told;
   } catch (error) {
     return { ...told, problem: asEgressError(error).message };
   }
-  if (dryRun || told.exits.length === 0) return told;
-  const { stdout, exitCode } = await runPlugin({
-    ...surroundings,
-    variables,
-    readStdin: () => JSON.stringify(request),
-    identify: () => undefined,
-  });
-  return exitCode === 0 ? told : { ...told, problem: (JSON.parse(stdout) as { details: string }).details };
 }
 
 /** Whether all is there on the host's side: an address of a pod that is gone may be another's by now. */
@@ -140,12 +154,9 @@ async function isAlive({ host }: Machine, request: Entry, ifname: string): Promi
 function printAdoptions(adoptions: readonly Adoption[], dryRun: boolean): string {
   const lines = adoptions.flatMap((adoption) => {
     const { exits, problem } = adoption;
-    if (problem !== undefined) return [`${nameOf(adoption)}: ${problem}`];
-    return exits.length === 0 ? [] : [`${nameOf(adoption)} ${dryRun ? 'would have' : 'has'} ${exits.join(', ')} now`];
+    if (problem !== undefined) return [`${podName(adoption)}: ${problem}`];
+    return exits.length === 0 ? [] : [`${podName(adoption)} ${dryRun ? 'would have' : 'has'} ${exits.join(', ')} now`];
   });
   const alone = adoptions.filter(({ exits, problem }) => exits.length === 0 && problem === undefined).length;
   return [...lines, `${alone} running pods have no policy.`, ''].join('\n');
 }
-
-const nameOf = ({ pod: { namespace = '', name }, containerId }: Adoption): string =>
-  name === undefined ? containerId.slice(0, 13) : `${namespace}/${name}`;

@@ -32,15 +32,17 @@ export function findPod(
   throw new EgressError('unknown-pod', `Nothing is set up on this node for a pod with ${kindOf(asked)} "${asked}"`);
 }
 
-/** The pod of a record, as people call it. */
-export const podName = ({ pod: { namespace = '', name }, containerId }: AttachmentRecord): string =>
-  name === undefined ? containerId.slice(0, 13) : `${namespace}/${name}`;
+/** The pod of an attachment, as people call it; of one without a name the begin of its container ID. */
+export function podName({ pod, containerId }: Pick<AttachmentRecord, 'pod' | 'containerId'>): string {
+  const { namespace = '', name = containerId.slice(0, 13) } = pod;
+  return namespace === '' ? name : `${namespace}/${name}`;
+}
 
-function isAsked({ pod, addresses, containerId }: AttachmentRecord, asked: string): boolean {
-  if (asked.includes('/')) return `${pod.namespace}/${pod.name}` === asked;
+function isAsked(record: AttachmentRecord, asked: string): boolean {
+  if (asked.includes('/')) return podName(record) === asked;
   const address = parseAddress(asked);
-  if (address !== undefined) return addresses.includes(address);
-  return containerId === asked;
+  if (address !== undefined) return record.addresses.includes(address);
+  return record.containerId === asked;
 }
 
 const kindOf = (asked: string) => (parseAddress(asked) === undefined ? 'the container ID' : 'the address');

@@ -1,6 +1,7 @@
 import { markOf } from '../base/attachment.ts';
 import { problemsOf } from '../cni/check.ts';
 import type { Machine } from '../cni/machine.ts';
+import { podName } from './asked-pod.ts';
 
 /** An attachment, and what is missing or different of what it needs. */
 export interface CheckResult {
@@ -13,12 +14,7 @@ export interface CheckResult {
 export async function checkAll(machine: Machine): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
   for (const record of machine.store.list()) {
-    const { namespace = '', name = record.containerId } = record.pod;
-    results.push({
-      attachment: markOf(record),
-      pod: namespace === '' ? name : `${namespace}/${name}`,
-      problems: await problemsOf(machine, record),
-    });
+    results.push({ attachment: markOf(record), pod: podName(record), problems: await problemsOf(machine, record) });
   }
   return results;
 }

@@ -10,7 +10,7 @@ import { programOf, wishesOf } from '../policy/wishes.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { type AskedPod, findPod, podName } from './asked-pod.ts';
 import type { Configured } from './configured.ts';
-import { printPacket } from './destination.ts';
+import { printEnd, printPacket } from './destination.ts';
 import { type Fate, fateOf } from './fate.ts';
 import { lookAt, type Scene, type WholeRecord } from './scene.ts';
 
@@ -130,6 +130,6 @@ const sentence = (name: string, from: Address | undefined, packet: Packet, words
 function hints({ destination, protocol, port }: Packet, considered: readonly Considered[]): string[] {
   if (port !== undefined || protocol === 'icmp' || !considered.some(({ reason }) => reason === 'ports')) return [];
   const about = protocol === undefined ? 'no protocol' : 'no port';
-  const example = `${protocol ?? 'udp'}/${destination.includes(':') ? `[${destination}]` : destination}:5060`;
+  const example = `${protocol ?? 'udp'}/${printEnd(destination, 5060)}`;
   return [`The packet has ${about}, so policies with ports are not for it; ask like ${example} for one that has.`];
 }

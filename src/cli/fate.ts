@@ -85,7 +85,7 @@ export async function fateOf(host: Host, scene: Scene, packet: Packet): Promise<
   const unsteered = whyNotSteered(scene, address);
   if (unsteered !== undefined) return leftAlone(host, decided, usual, packet, unsteered);
   const undecided = whyUndecided(scene, address);
-  if (undecided !== undefined) return { ...decided, outcome: 'unknown', words: `is not known: ${undecided}` };
+  if (undecided !== undefined) return unknown(decided, undecided);
   if (decision === 'own' || decision.by !== 'match' || decision.match.exit === 'node') {
     const notes = decision !== 'own' && decision.by === 'cluster' ? [behindServices] : [];
     return leftAlone(host, { ...decided, notes }, usual, packet, whyAlone(decision, usual));
@@ -178,6 +178,12 @@ const dropped = (decided: Decided, why: string): Fate => ({
   words: `is dropped: ${why}`,
 });
 
+const unknown = (decided: Decided, fault: string): Fate => ({
+  ...decided,
+  outcome: 'unknown',
+  words: `is not known: ${fault}`,
+});
+
 /** A packet with the mark of an exit. */
 interface Marked {
   readonly scene: Scene;
@@ -193,10 +199,12 @@ interface Marked {
 async function throughExit(host: Host, marked: Marked): Promise<Fate> {
   const { scene, packet, exit, address, sources, decided } = marked;
   const fault = whyUnknown(scene, exit, address);
-  if (fault !== undefined) return { ...decided, outcome: 'unknown', words: `is not known: ${fault}` };
+  if (fault !== undefined) return unknown(decided, fault);
   const route = await host.routeTo(packet.destination, ((scene.node?.fwmark ?? 0) | exit.id) >>> 0);
   if (!leadsOn(route)) return dropped(decided, `exit "${exit.name}" has no route for it`);
   if (route.device !== exit.device) return byOtherDevice(host, marked, route);
+  const unsure = whyUnsure(marked);
+  if (unsure !== undefined) return unknown(decided, unsure);
   const obstacle = await whyStopped(host, marked);
   if (obstacle !== undefined) return dropped(decided, obstacle);
   const hop = await hopOf(host, route, packet);
@@ -238,6 +246,15 @@ async function byOtherDevice(host: Host, { scene, packet, exit, decided }: Marke
   const words = `leaves with the node’s address (${wayWords(way)}), since exit "${exit.name}" has no route for it`;
   return { ...decided, outcome: 'leaves', words, way, notes: neighbourNotes(way) };
 }
+
+/**
+ * What is wrong with that which gives a packet an address of the exit, or lets it pass with it, where the guard also lets
+ * pass what has another address of the interface: then it depends on the interface's addresses.
+ */
+const whyUnsure = ({ scene, exit, address, sources }: Marked): string | undefined =>
+  exit.onUnavailable === 'node' && exit.gateway === undefined
+    ? faultIn(scene, [...sourceElements(scene, exit, address), ...guardElements(scene, exit, sources)])
+    : undefined;
 
 /** What keeps a packet from getting an address of the exit, or from passing with it; `undefined` when nothing does. */
 async function whyStopped(host: Host, { scene, packet, exit, address, sources }: Marked): Promise<string | undefined> {

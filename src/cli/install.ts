@@ -84,7 +84,8 @@ const taintTools = ({ cluster, hostTools }: CliSurroundings): TaintTools => ({
   now: hostTools.now,
 });
 
-const ringLater = (bell: Bell, ms: number | undefined): NodeJS.Timeout | undefined =>
+/** Rings after so many milliseconds, unless the timer is cleared before. */
+export const ringLater = (bell: Bell, ms: number | undefined): NodeJS.Timeout | undefined =>
   ms === undefined ? undefined : setTimeout(bell.ring, ms);
 
 /** Of the source of the policy its folder, too: a ConfigMap changes by a link beside the file. */

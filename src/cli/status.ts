@@ -6,6 +6,7 @@ import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Counters, Host } from '../datapath/host.ts';
 import type { Counter } from '../nftables/observed.ts';
 import type { AttachmentRecord } from '../store/record.ts';
+import { podName } from './asked-pod.ts';
 import { printTable } from './table.ts';
 
 /** What `egress status` tells, for people and with `--json` for programs. */
@@ -107,10 +108,7 @@ function podStatus(record: AttachmentRecord, counters?: Counters): PodStatus {
   };
 }
 
-const nameOf = ({ pod: { namespace = '', name }, containerId }: PodStatus) =>
-  name === undefined ? containerId.slice(0, 13) : `${namespace}/${name}`;
-
-const byName = (a: PodStatus, b: PodStatus): number => (nameOf(a) < nameOf(b) ? -1 : 1);
+const byName = (a: PodStatus, b: PodStatus): number => (podName(a) < podName(b) ? -1 : 1);
 
 /** The status as tables. */
 export function printStatus({ exits, pods, dropped, guarded, tunnel }: Status, colors: boolean): string {
@@ -128,7 +126,7 @@ export function printStatus({ exits, pods, dropped, guarded, tunnel }: Status, c
   ]);
   const havePorts = pods.some(({ ports }) => ports !== undefined);
   const podRows = pods.map((status) => [
-    nameOf(status),
+    podName(status),
     status.addresses.join(', '),
     status.exits.join(', '),
     ...(havePorts ? [portsText(status)] : []),

@@ -1,9 +1,9 @@
 import { Bell, watch } from '../gateway/watch.ts';
-import { Drain, type Places } from '../installer/installer.ts';
+import { Drain, type Drained, type Places } from '../installer/installer.ts';
 import { uninstall } from '../installer/uninstall.ts';
 import { watchFolder } from '../installer/watch-folder.ts';
 import type { CliSurroundings } from './command.ts';
-import { requireAbsolute } from './install.ts';
+import { requireAbsolute, ringLater } from './install.ts';
 import { type PlaceFlags, placesIn } from './installer-options.ts';
 
 /** What the command is told on the command line. */
@@ -17,8 +17,11 @@ export interface UninstallFlags extends PlaceFlags {
 export async function takeOut(flags: UninstallFlags, surroundings: CliSurroundings): Promise<void> {
   const places = placesIn(flags);
   requireAbsolute({ ...places });
-  const { hostTools, write } = surroundings;
-  if (flags.drain && !(await drained(places, flags, surroundings))) return;
+  const { hostTools, write, remark, setExitCode } = surroundings;
+  if (flags.drain && !(await drained(places, flags, surroundings))) {
+    remark('egress: told to end before the last pod had ended: egress stays in the chain, and steers no new pod\n');
+    return setExitCode(1);
+  }
   for (const line of uninstall(places, hostTools, { binary: flags.binary === true })) write(`${line}\n`);
 }
 
@@ -29,17 +32,30 @@ export async function takeOut(flags: UninstallFlags, surroundings: CliSurroundin
 async function drained(places: Places, flags: UninstallFlags, surroundings: CliSurroundings): Promise<boolean> {
   const drain = new Drain(places, { dataDir: flags.dataDir, fileName: flags.confName }, surroundings.hostTools);
   using service = surroundings.openService();
-  const [bell, done] = [new Bell(), new AbortController()];
-  using _records = watchFolder(drain.records, bell.ring);
-  using _chain = watchFolder(drain.chain, bell.ring);
-  let told = -1;
+  const [bell, done, tell] = [new Bell(), new AbortController(), teller(surroundings)];
+  using watchers = new DisposableStack();
+  for (const folder of drain.folders) watchers.use(watchFolder(folder, bell.ring));
+  let timer: NodeJS.Timeout | undefined;
   const look = async () => {
-    const pods = drain.look();
-    if (pods === 0) return done.abort();
-    if (pods !== told) surroundings.write(`${pods} attachments of pods are steered until they end\n`);
-    told = pods;
+    clearTimeout(timer);
+    const found = drain.look();
+    if (found === undefined) return done.abort();
+    tell(found);
+    timer = ringLater(bell, found.network.lookAgainMs);
   };
   const report = (error: unknown) => service.report(error, 'It is tried again until then.');
   await watch({ look, report, bell, signal: AbortSignal.any([service.signal, done.signal]) });
+  clearTimeout(timer);
   return done.signal.aborted;
+}
+
+/** Tells how many are left whenever that changes, and what keeps the chain from saying so. */
+function teller({ write, remark }: CliSurroundings): (found: Drained) => void {
+  let told: Drained | undefined;
+  return (found) => {
+    const { attachments, network } = found;
+    if (attachments !== told?.attachments) write(`${attachments} attachments of pods are steered until they end\n`);
+    if (!network.ok && network.text !== told?.network.text) remark(`egress: network: ${network.text}\n`);
+    told = found;
+  };
 }

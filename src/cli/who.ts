@@ -6,7 +6,9 @@ import type { Configuration } from '../config/configuration.ts';
 import type { Flow } from '../datapath/host.ts';
 import { type PortBlock, placeOfPort } from '../policy/port-blocks.ts';
 import type { AttachmentRecord } from '../store/record.ts';
+import { podName } from './asked-pod.ts';
 import type { Configured } from './configured.ts';
+import { printEnd } from './destination.ts';
 
 /** What is seen outside: whom a packet came from, as the other end tells it. */
 export interface Seen {
@@ -46,11 +48,12 @@ export async function whoHas(machine: Machine, configured: Configured, seen: See
   const flows = await machine.host.listFlowsTo(seen.address);
   const pods = podsWith(machine, seen);
   const node = pods.length > 0 || 'unknown' in configured ? undefined : nodeWith(configured, seen);
+  const isHere = (await machine.host.listAllAddresses()).some((own) => own.address === node?.address);
   return {
     ...seen,
     pods,
     connections: flows.filter((flow) => isSeenAs(flow, seen)).map(connectionOf),
-    ...(node && { node }),
+    ...(node && !isHere && { node }),
   };
 }
 
@@ -87,11 +90,11 @@ function nodeWith({ exits, nodes }: Configuration, { address, port }: Seen): Own
 
 /** The answer in sentences. */
 export function printOwner({ address, port, pods, connections, node }: Owner): string {
-  const seen = `${familyOf(address) === 6 ? `[${address}]` : address}:${port}`;
+  const seen = printEnd(address, port);
   const lines = [
     ...pods.map(
-      ({ pod, containerId, addresses, ports: { exit, first, last } }) =>
-        `${seen} is ${nameOf(pod, containerId)} (${addresses.join(', ')}): it has the ports ${first} to ${last} of exit "${exit}".`,
+      ({ addresses, ports: { exit, first, last }, ...pod }) =>
+        `${seen} is ${podName(pod)} (${addresses.join(', ')}): it has the ports ${first} to ${last} of exit "${exit}".`,
     ),
     ...(node ? [`${seen} belongs to a pod on node ${node.address}, by exit "${node.exit}": ask there.`] : []),
     ...connections.map(
@@ -101,9 +104,6 @@ export function printOwner({ address, port, pods, connections, node }: Owner): s
   ];
   return `${(lines.length > 0 ? lines : [`Nobody on this node has ${seen}.`]).join('\n')}\n`;
 }
-
-const nameOf = ({ namespace = '', name }: AttachmentRecord['pod'], containerId: string): string =>
-  name === undefined ? containerId.slice(0, 13) : `${namespace}/${name}`;
 
 /** Whether anything is known. */
 export const isKnown = ({ pods, connections, node }: Owner): boolean =>

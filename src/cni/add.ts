@@ -46,12 +46,12 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   const ports = choosePorts({ configuration, ...own, ...draft, previous: previous?.ports ?? [], others });
   const record = { ...draft, ...(ports.length > 0 && { ports }) };
   machine.store.save(record); // first: what has a record, DEL takes down
-  if (previous !== undefined || !machine.store.hasProgram(record.program)) {
-    machine.store.saveProgram(record.program, choice.whole());
-  }
-  request.policies.keep();
-  if (!isSame(known, node)) machine.store.saveNode(node);
   try {
+    if (previous !== undefined || !machine.store.hasProgram(record.program)) {
+      machine.store.saveProgram(record.program, choice.whole());
+    }
+    request.policies.keep();
+    if (!isSame(known, node)) machine.store.saveNode(node);
     // What a tenant chose is not trusted by its name.
     const thorough = previous !== undefined || choice.outline.some(({ policy }) => policy === wishName);
     await setUp(machine, node, record, { whole: choice.whole, others, thorough });

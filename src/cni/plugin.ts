@@ -83,6 +83,7 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
     // Who drains a node wants no pod to be kept from starting by what it asks for.
     const pod = entry.draining ? environment.pod : podOf(call);
     await onMachine(call, optionsOf(entry), async (machine) => {
+      if (entry.draining && machine.store.has(attachment)) return;
       const policies = entry.draining ? noPolicies(entry) : readPolicies(entry, surroundings, machine.store);
       await add(machine, { attachment, pod, policies, prevResult });
     });

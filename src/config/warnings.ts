@@ -1,8 +1,8 @@
-import { contains, type Prefix } from '../base/address.ts';
+import { contains, type Prefix, prefixLength } from '../base/address.ts';
 import { holdPorts, splitPortRange } from '../base/port-range.ts';
 import { includesGlob } from '../policy/glob.ts';
 import type { Policy } from '../policy/policy.ts';
-import { cover } from '../policy/prefixes.ts';
+import { cover, coverAll } from '../policy/prefixes.ts';
 import { byRank } from '../policy/program.ts';
 import { type Configuration, configurationOf } from './configuration.ts';
 import type { Problem } from './problem.ts';
@@ -39,7 +39,7 @@ function policyWarnings({ policies, clusterCIDRs }: Configuration): Found[] {
 
 /** Why no packet fits the policy. */
 function idle({ name, destinations, except }: Policy, cluster: readonly Prefix[]): string | undefined {
-  const isLost = (ranges: readonly Prefix[]) => destinations.every((destination) => cover(ranges, destination));
+  const isLost = (ranges: readonly Prefix[]) => coverAll(ranges, destinations);
   const why = (ranges: string) => `policy "${name}" fits no packet: all its destinations are inside ${ranges}`;
   if (isLost(except)) return why('"except"');
   if (isLost(cluster)) return why('ranges of the cluster, which are never steered');
@@ -92,11 +92,12 @@ function hide(others: readonly Policy[], policy: Policy, cluster: readonly Prefi
   });
 }
 
-/** The same for policies that all take the same ports. */
+/** The same for policies that all take the same ports. Destinations of one length have one rank: they are judged at once. */
 const hideDestinations = (others: readonly Policy[], policy: Policy, cluster: readonly Prefix[]): boolean =>
-  policy.destinations.every((destination) => {
+  [...Map.groupBy(policy.destinations, prefixLength).values()].every((destinations) => {
+    const [destination = ''] = destinations;
     const earlier = others.flatMap((other) =>
       other.destinations.filter((range) => byRank({ policy: other, destination: range }, { policy, destination }) < 0),
     );
-    return cover([...earlier, ...policy.except, ...cluster], destination);
+    return coverAll([...earlier, ...policy.except, ...cluster], destinations);
   });

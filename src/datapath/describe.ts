@@ -120,4 +120,4 @@ export function routeText({ family, table, destination, type, device, via, onlin
 }
 
 /** As `sysctl` takes it; the path is taken as it is, because an interface's name may hold dots. */
-export const sysctlText = ({ name }: Sysctl): string => `sysctl ${name}`;
+const sysctlText = ({ name }: Sysctl): string => `sysctl ${name}`;

@@ -47,7 +47,7 @@ const addressSet = (name: string, family: Family, addresses: readonly string[]) 
   );
 
 /** By this element packets of the exit that come out of the tunnel leave. */
-export const servedElement = ({ id }: ResolvedExit): Element => ({
+const servedElement = ({ id }: ResolvedExit): Element => ({
   kind: 'element',
   set: layout.setNames.served,
   key: layout.exitKey(id),

@@ -124,7 +124,7 @@ export const podsMap = (family: Family): NftSet => ({
  * Addresses of pods whose packets leave with an address of another node, or may. Answers come to them that only the
  * connection, as conntrack knows it, tells from packets of strangers.
  */
-export const answeredSet = (family: Family): NftSet => ({
+const answeredSet = (family: Family): NftSet => ({
   kind: 'set',
   name: setNames.answered(family),
   key: [addressType[family]],

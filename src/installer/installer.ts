@@ -110,11 +110,19 @@ export class Installer {
   }
 }
 
+/** What is left of a node that is drained. */
+export interface Drained {
+  /** How many attachments are steered. */
+  readonly attachments: number;
+  /** Whether the chain says that it is drained. */
+  readonly network: Finding;
+}
+
 /** The chain entry on its way out: it stays for the pods that are steered, and steers no others. */
 export class Drain {
-  /** Where the records of attachments are, and where the network configurations, as we see them. */
-  readonly records: string;
-  readonly chain: string;
+  /** Folders in which a change calls for a look, as we see them: records, network configurations and plugins. */
+  readonly folders: readonly string[];
+  readonly #records: string;
   readonly #bin: () => string;
   readonly #lockFile: HostTools['lockFile'];
   readonly #network: Network;
@@ -125,28 +133,29 @@ export class Drain {
     { lockFile, exchange, now }: HostTools,
   ) {
     const { bin, conf, data } = placesOf(places);
-    this.records = join(data(), 'attachments');
-    this.chain = conf();
+    this.#records = join(data(), 'attachments');
+    this.folders = [this.#records, conf(), bin()];
     this.#bin = bin;
     this.#lockFile = lockFile;
     this.#network = new Network(
-      { entry: entryText({ dataDir, draining: true }), fileName },
+      { entry: entryText({ dataDir, draining: true }), fileName, isDrained: true },
       { folder: conf, exchange, now },
     );
   }
 
   /**
-   * Says so in the chain, also when somebody has written it anew. Returns how many attachments are steered; without the
-   * binary, which the chain must never name then, nobody can wait for them.
+   * Says so in the chain, also when somebody has written it anew. Returns how many attachments are steered, and whether
+   * the chain says so; `undefined` when all have ended, or without the binary, which the chain must never name then.
    */
-  look(): number {
-    if (!existsSync(join(this.#bin(), pluginType))) return 0;
-    const attachments = filesIn(this.records).length;
-    if (attachments > 0) {
-      using _lock = lockBinaries(this.#bin(), this.#lockFile);
-      this.#network.look();
-    }
-    return attachments;
+  look(): Drained | undefined {
+    if (this.#steered() === 0) return undefined;
+    using _lock = lockBinaries(this.#bin(), this.#lockFile);
+    const attachments = this.#steered(); // whoever had the lock may have removed the binary
+    return attachments === 0 ? undefined : { attachments, network: this.#network.look() };
+  }
+
+  #steered(): number {
+    return existsSync(join(this.#bin(), pluginType)) ? filesIn(this.#records).length : 0;
   }
 }
 

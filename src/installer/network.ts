@@ -1,9 +1,9 @@
-import { closeSync } from 'node:fs';
+import { closeSync, fstatSync } from 'node:fs';
 import { BackOff } from './back-off.ts';
 import { hasEntry, withEntry } from './conflist.ts';
 import { ConfigurationFolder, type Exchange, Overtaken, type Seen, textOf } from './folder.ts';
 import { judge } from './judge.ts';
-import { type NetworkWish, type Plan, planInstall, planUninstall, type Step } from './plan.ts';
+import { type NetworkWish, type Plan, planDrain, planInstall, planUninstall, type Step } from './plan.ts';
 import type { Finding } from './status.ts';
 
 /** What the folder of network configurations is worked on with. */
@@ -20,13 +20,19 @@ const mostAttempts = 5;
 /** Milliseconds: how long a file that was replaced is watched for late writes, and how often. */
 const lateWrites = { watched: 10_000, every: 1_000 } as const;
 
+/** A file that was replaced: since when, and what it held when that was last taken over. */
+interface Displaced {
+  readonly file: Seen;
+  readonly since: number;
+  readonly heard: string;
+}
+
 /** Our entry in the network configuration. */
 export class Network {
   readonly #wish: NetworkWish;
   readonly #tools: NetworkTools;
   readonly #backOff = new BackOff();
-  /** Files that were replaced, and since when. */
-  #displaced: readonly { readonly file: Seen; readonly since: number }[] = [];
+  #displaced: readonly Displaced[] = [];
   #wasThere = false;
 
   constructor(wish: NetworkWish, tools: NetworkTools) {
@@ -52,12 +58,17 @@ export class Network {
 
   #attempt(): Finding {
     using folder = new ConfigurationFolder(this.#tools.folder(), this.#tools.exchange);
-    const plan = planInstall(folder.files, this.#wish);
-    const steps = [...plan.steps, ...(plan.steps.length === 0 ? this.#late(folder) : [])];
-    if (steps.length === 0) return this.#found(plan);
+    const plan = (this.#wish.isDrained ? planDrain : planInstall)(folder.files, this.#wish);
+    const now = this.#displaced.map((each) => ({ ...each, heard: textOf(each.file.fd) }));
+    const steps = plan.steps.length > 0 ? plan.steps : this.#late(now, folder);
+    if (steps.length === 0) {
+      this.#forgetOld();
+      return this.#found(plan);
+    }
     const pause = this.#backOff.pause(this.#tools.now());
     if (pause > 0) return this.#fought(plan, pause);
     const done = `${this.#wasThere ? 'put egress back into' : 'put egress into'} ${plan.network}`;
+    this.#displaced = now; // what was written late is taken over now, or older than what somebody put in its place
     this.#carryOut(steps, folder);
     return { ...this.#found(plan), done };
   }
@@ -68,25 +79,28 @@ export class Network {
     try {
       for (const step of steps) folder.change(step);
     } finally {
-      this.#displaced = [...this.#displaced, ...folder.displaced.map((file) => ({ file, since: now }))];
+      this.#displaced = [
+        ...this.#displaced,
+        ...folder.displaced.map((file) => ({ file, since: now, heard: file.text })),
+      ];
     }
   }
 
-  /** The same changes again, for those who wrote into a file while we replaced it. */
-  #late(folder: ConfigurationFolder): Step[] {
-    const steps: Step[] = [];
-    const [kept, over] = partition(this.#displaced, ({ since }) => this.#tools.now() - since < lateWrites.watched);
-    for (const { file } of this.#displaced) {
-      const text = textOf(file.fd);
-      if (text === file.text || judge({ ...file, text }).is !== 'list') continue;
-      const isOurs = folder.files.some(({ name, text: now }) => name === file.name && hasEntry(now));
-      if (isOurs)
-        steps.push({ do: 'write', name: file.name, text: withEntry(text, this.#wish.entry), like: file.name });
-    }
-    const done = kept.filter(({ file }) => steps.some(({ name }) => name === file.name));
-    for (const { file } of [...over, ...done]) closeSync(file.fd);
-    this.#displaced = kept.filter((each) => !done.includes(each));
-    return steps;
+  /** The same changes again, for those who wrote into a file while we replaced it; of several the last one. */
+  #late(now: readonly Displaced[], folder: ConfigurationFolder): readonly Step[] {
+    const late = now.filter(({ file, heard }, i) => {
+      const isNew = heard !== this.#displaced[i]?.heard && judge({ ...file, text: heard }).is === 'list';
+      return isNew && folder.files.some(({ name, text }) => name === file.name && hasEntry(text));
+    });
+    const texts = new Map(late.sort(byTime).map(({ file, heard }) => [file.name, withEntry(heard, this.#wish.entry)]));
+    return [...texts].map(([name, text]) => ({ do: 'write', name, text, like: name }));
+  }
+
+  /** Nobody is waited for any longer who had so much time. */
+  #forgetOld(): void {
+    const isOver = ({ since }: Displaced) => this.#tools.now() - since >= lateWrites.watched;
+    for (const { file } of this.#displaced.filter(isOver)) closeSync(file.fd);
+    this.#displaced = this.#displaced.filter((each) => !isOver(each));
   }
 
   #found({ network, problem, remarks }: Plan): Finding {
@@ -130,6 +144,4 @@ function told(step: Step): string {
   return step.do === 'rename' ? `put ${step.to} back` : `removed ${step.name}`;
 }
 
-function partition<T>(all: readonly T[], test: (each: T) => boolean): [T[], T[]] {
-  return [all.filter(test), all.filter((each) => !test(each))];
-}
+const byTime = (a: Displaced, b: Displaced): number => fstatSync(a.file.fd).mtimeMs - fstatSync(b.file.fd).mtimeMs;

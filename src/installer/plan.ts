@@ -26,6 +26,8 @@ export interface NetworkWish {
   readonly entry: string;
   /** The file to stand in, instead of the one that runtimes choose. */
   readonly fileName?: string | undefined;
+  /** The entry is on its way out: {@link planDrain}. */
+  readonly isDrained?: true;
 }
 
 /** How our entry gets into the network configuration that runtimes use: the first file that they can read. */
@@ -46,6 +48,13 @@ export function planInstall(files: readonly NetworkFile[], { entry, fileName }: 
   return { steps: [], remarks, problem: [`waiting for ${wanted}`, ...remarks].join('; ') };
 }
 
+/** How our entry says that it is on its way out: where runtimes need it for pods that end, and wherever else it is. */
+export function planDrain(files: readonly NetworkFile[], wish: NetworkWish): Plan {
+  const plan = planInstall(files, wish);
+  const others = files.filter((file) => file.name !== plan.network && judge(file).is === 'list' && hasEntry(file.text));
+  return { ...plan, steps: [...plan.steps, ...others.flatMap((file) => planList(file, files, wish.entry).steps)] };
+}
+
 /** In the order of runtimes, which compare bytes. A file that is named may be a list that was made of it. */
 function candidates(files: readonly NetworkFile[], fileName: string | undefined): NetworkFile[] {
   const isWanted = ({ name }: NetworkFile) =>
@@ -55,7 +64,7 @@ function candidates(files: readonly NetworkFile[], fileName: string | undefined)
 
 function planList(file: NetworkFile, files: readonly NetworkFile[], entry: string): Omit<Plan, 'remarks'> {
   const { name, text: before } = file;
-  const single = writtenLate(file, files);
+  const single = writtenLate(file, files) ?? unwrapped(before);
   const text = single === undefined ? withEntry(before, entry) : wrapped(single, entry);
   return { network: name, steps: text === before ? [] : [{ do: 'write', name, text, like: name }] };
 }

@@ -126,7 +126,7 @@ async function readSets(socket: NetlinkSocket, sets: readonly NftSet[], contents
 }
 
 /** Our chains of a family with their rules, and how often they are led to from elsewhere. */
-export async function readChains(socket: NetlinkSocket, table: InTable = {}): Promise<UsedChain[]> {
+async function readChains(socket: NetlinkSocket, table: InTable = {}): Promise<UsedChain[]> {
   const rules = Map.groupBy(await listRules(socket, undefined, table), ({ chain }) => chain);
   const chains = await listChains(socket, table);
   return chains.map((chain) => usedChain(chain, rules.get(chain.name) ?? [], table));
@@ -155,7 +155,7 @@ const chainOf = ({ references: _, ...chain }: UsedChain): Chain => chain;
 const elementOf = ({ counter: _, ...element }: ObservedElement): Element => element;
 
 /** Elements of the maps and sets of all exits in the table of the family inet, but for those that are served. */
-export async function listExitElements(socket: NetlinkSocket): Promise<Element[]> {
+async function listExitElements(socket: NetlinkSocket): Promise<Element[]> {
   const sets = families.flatMap((family) => [layout.snatMap(family), layout.lanesSet(family)]);
   const elements: Element[] = [];
   for (const set of [...sets, layout.tunnelsSet, layout.fallbackSet, layout.spreadMap])
@@ -226,7 +226,7 @@ export async function observeDevices(socket: NetlinkSocket, { tunnel, gateway }:
 const isOfTunnel = ({ device }: InterfaceAddress): boolean => device === tunnelDevice;
 
 /** Policy rules with our protocol number. */
-export async function listOurRules(socket: NetlinkSocket): Promise<PolicyRule[]> {
+async function listOurRules(socket: NetlinkSocket): Promise<PolicyRule[]> {
   const rules: PolicyRule[] = [];
   for (const family of families) {
     for (const { protocol, ...rule } of await listPolicyRules(socket, family)) {

@@ -2,7 +2,7 @@ import { contains, type Family, familyOf, type Prefix, prefixLength } from '../b
 import { type Match, type Pod, type Program, wishName } from './match.ts';
 import { fits, type Packet } from './match-for.ts';
 import type { Policy } from './policy.ts';
-import { byRank, type Candidate, inOrder, isFor, type Wishes } from './program.ts';
+import { byRank, type Candidate, inOrder, isFor, selects, type Wishes } from './program.ts';
 
 /** Why a policy decides about a packet of a pod, or why it does not; the first of these that holds. */
 export type Reason =
@@ -34,7 +34,7 @@ export interface Considered {
  */
 export function consider(policies: readonly Policy[], pod: Pod, wishes: Wishes, packet: Packet): Considered[] {
   const family = familyOf(packet.destination);
-  const isSelected = (policy: Policy) => isFor(policy, pod) && isAskedFor(policy, wishes);
+  const isSelected = (policy: Policy) => selects(policy, pod, wishes);
   const selected = policies.filter(isSelected);
   const ordered = inOrder(selected, wishes.own, family);
   const winner = ordered.find((candidate) => takes(candidate, packet));
@@ -92,8 +92,6 @@ export function decide(
 type Found = Pick<Considered, 'reason' | 'words'>;
 
 const considered = ({ name, exit }: Policy, found: Found): Considered => ({ policy: name, exit, ...found });
-
-const isAskedFor = ({ optIn, name }: Policy, { named }: Wishes): boolean => !optIn || named.has(name);
 
 /** Of each policy what stands for it: the first of its destinations that takes the packet, else its first. */
 function oneOfEach(ordered: readonly Candidate[], packet: Packet): Candidate[] {

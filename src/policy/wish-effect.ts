@@ -1,8 +1,8 @@
-import { type Family, families, familyOf } from '../base/address.ts';
-import { holdsPorts } from '../base/port-range.ts';
+import { type Family, families, familyOf, type Prefix } from '../base/address.ts';
+import { holdPorts } from '../base/port-range.ts';
 import type { Policy } from './policy.ts';
-import { coverAll, firstWithout, without } from './prefixes.ts';
-import { type Candidate, inOrder } from './program.ts';
+import { coverAll, firstWithout, without, withoutNested } from './prefixes.ts';
+import { inOrder } from './program.ts';
 
 /** Who leaves nothing to a pod's own policy. */
 export interface Decider {
@@ -16,7 +16,7 @@ export interface Decider {
  * something is left for that. A range of ports that only several of them hold together counts as left.
  */
 export function deciderFor(own: Policy, policies: readonly Policy[]): Decider | undefined {
-  const taking = families.flatMap((family) => takingPorts(own, before(own, policies, family), family));
+  const taking = families.flatMap((family) => takingPorts(own, earlierThan(own, policies, family), family));
   if (!taking.every(takesAll)) return undefined;
   const [first, ...others] = taking.flatMap((each) => mainTaker(each) ?? []);
   return (
@@ -24,52 +24,50 @@ export function deciderFor(own: Policy, policies: readonly Policy[]): Decider | 
   );
 }
 
+/** A policy that decides before the pod's own one, and the ranges of one family that it decides about. */
+interface Earlier {
+  readonly policy: Policy;
+  readonly ranges: readonly Prefix[];
+}
+
 /** What decides before the pod's own policy about packets of one family, to some of the ports. */
 interface Taking {
   /** Destinations and exceptions of the own policy. */
-  readonly wanted: readonly string[];
-  readonly except: readonly string[];
-  readonly candidates: readonly Candidate[];
+  readonly wanted: readonly Prefix[];
+  readonly except: readonly Prefix[];
+  readonly earlier: readonly Earlier[];
 }
 
-/** What decides before the pod's own policy. */
-function before(own: Policy, policies: readonly Policy[], family: Family): Candidate[] {
+/** What decides before the pod's own policy. The ranges of each are worked out once: there may be ten thousand. */
+function earlierThan(own: Policy, policies: readonly Policy[], family: Family): Earlier[] {
   const candidates = inOrder(policies, own, family);
   const place = candidates.findIndex(({ policy }) => policy === own);
-  return candidates.slice(0, Math.max(0, place));
+  const byPolicy = Map.groupBy(candidates.slice(0, Math.max(0, place)), ({ policy }) => policy);
+  return [...byPolicy].map(([policy, some]) => {
+    const destinations = withoutNested(some.map(({ destination }) => destination));
+    return { policy, ranges: without(destinations, policy.except) };
+  });
 }
 
 /** For each port of the own policy those that take it; ports that the same ones take count once. */
-function takingPorts(
-  { destinations, except, ports }: Policy,
-  candidates: readonly Candidate[],
-  family: Family,
-): Taking[] {
-  const policies = [...new Set(candidates.map(({ policy }) => policy))];
+function takingPorts({ destinations, except, ports }: Policy, policies: readonly Earlier[], family: Family): Taking[] {
   const all = (ports ?? [undefined]).map((port) =>
-    policies.filter((policy) => !policy.ports || (port && policy.ports.some((range) => holdsPorts(range, port)))),
+    policies.filter(({ policy }) => !policy.ports || (port && holdPorts(policy.ports, port))),
   );
-  const different = new Map(all.map((some) => [some.map(({ name }) => name).join(), new Set(some)]));
+  const different = new Map(all.map((earlier) => [earlier.map(({ policy }) => policy.name).join(), earlier]));
   const wanted = destinations.filter((destination) => familyOf(destination) === family);
-  return [...different.values()].map((some) => ({
-    wanted,
-    except,
-    candidates: candidates.filter(({ policy }) => some.has(policy)),
-  }));
+  return [...different.values()].map((earlier) => ({ wanted, except, earlier }));
 }
 
-const takesAll = ({ wanted, except, candidates }: Taking): boolean =>
-  coverAll([...except, ...candidates.flatMap(taken)], wanted);
+const takesAll = ({ wanted, except, earlier }: Taking): boolean =>
+  coverAll([...except, ...earlier.flatMap(({ ranges }) => ranges)], wanted);
 
 /** Of those that take the first of what is wanted the one that takes all of it, or else the first one. */
-function mainTaker({ wanted, except, candidates }: Taking): Decider | undefined {
+function mainTaker({ wanted, except, earlier }: Taking): Decider | undefined {
   const sample = firstWithout(wanted, except);
   if (sample === undefined) return undefined;
-  const policies = [...Map.groupBy(candidates, ({ policy }) => policy)].map(([policy, own]) => ({ policy, own }));
-  const takers = policies.filter(({ own }) => without([sample], own.flatMap(taken)).join() !== sample);
-  const single = takers.find(({ own }) => takesAll({ wanted, except, candidates: own }));
+  const takers = earlier.filter(({ ranges }) => without([sample], ranges).join() !== sample);
+  const single = takers.find((each) => takesAll({ wanted, except, earlier: [each] }));
   const main = single ?? takers[0];
   return main && { name: main.policy.name, alone: single !== undefined };
 }
-
-const taken = ({ policy, destination }: Candidate): string[] => without([destination], policy.except);

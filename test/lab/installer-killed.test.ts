@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { describe, test } from 'node:test';
 import {
   type Installation,
@@ -13,16 +13,49 @@ import {
   until,
   withoutOurs,
 } from '../support/installation.ts';
-import { sweep } from '../support/killing.ts';
+import { changesBelow, type SystemCall, sweep } from '../support/killing.ts';
 import { labTest } from '../support/lab.ts';
-import { Daemon } from '../support/run.ts';
+import { Daemon, type Outcome } from '../support/run.ts';
+
+/** What puts binary and policy in place, and a new text into the network configuration. */
+const always = [
+  'mkdir',
+  'openat',
+  'utimensat',
+  'copy_file_range',
+  'write',
+  'chmod',
+  'fchown',
+  'fchmod',
+  'fsync',
+  'rename',
+];
 
 /** What an installer changes files with, when it wraps a file with a single plugin and when it changes a list. */
-const syscalls = {
-  wraps: ['mkdir', 'copy_file_range', 'chmod', 'fsync', 'rename', 'fchown', 'fchmod'],
-  changes: ['renameat2', 'unlink'],
-  uninstalls: ['rename', 'renameat2', 'unlink', 'fsync'],
-} as const;
+const syscalls = { wraps: always, changes: [...always, 'renameat2', 'unlink'] } as const;
+
+/** A change of a list is swept where it is another than that of a single plugin. */
+const swept = { wraps: always, changes: ['openat', 'write', 'renameat2', 'unlink'] } as const;
+
+const ofUninstalling = [
+  ...['openat', 'write', 'fchown', 'fchmod', 'fsync', 'rename', 'renameat2', 'unlink', 'unlinkat', 'rmdir'],
+];
+
+/** Files that are opened to be written. */
+const written = ['bin/.egress/lock', 'bin/.egress/egress.new', 'bin/.egress/.new', 'etc/.new', 'net.d/~egress.new'];
+
+/** Everything below the folder of a host that installers change; some of it is there only at times. */
+const changed = [
+  ...['', 'bin', 'bin/.egress', 'bin/.egress/policy.sha256', 'bin/egress', 'etc', 'etc/policy.json', 'net.d'],
+  ...['net.d/05-single.conf', 'net.d/05-single.conflist', 'net.d/05-single.conf.before-egress', `net.d/${list}`],
+  ...written,
+];
+
+/** A system call of the installer: not of the children by which it tries the binary. */
+const onHost = (name: string, { folder }: Installation): SystemCall => ({
+  name,
+  paths: (name === 'openat' ? written : changed).map((path) => join(folder, path)),
+});
 
 const hosts = {
   wraps: { [list]: listOf('first'), '05-single.conf': singleOf('x') },
@@ -44,12 +77,12 @@ function requireReadable(host: Installation, when: string): void {
 
 describe('an installer that is killed', () => {
   for (const kind of ['wraps', 'changes'] as const) {
-    for (const syscall of syscalls[kind]) {
+    for (const syscall of swept[kind]) {
       test(`at any ${syscall}, when it ${kind} a file, leaves what the next one puts right`, labTest, async () => {
         await using host = primed(hosts[kind]);
         const before = host.tree();
         const install = (through: readonly string[]) => host.install({ through });
-        const kills = await sweep(install, syscall, async (place) => {
+        const kills = await sweep(install, onHost(syscall, host), async (place) => {
           const when = `after a kill at ${syscall} ${place}`;
           requireReadable(host, when);
           assert.equal((await host.install()).stderr, '', when);
@@ -65,7 +98,7 @@ describe('an installer that is killed', () => {
     }
   }
 
-  for (const syscall of syscalls.uninstalls) {
+  for (const syscall of ofUninstalling) {
     test(`at any ${syscall}, when it uninstalls, leaves what the next one puts right`, labTest, async () => {
       await using host = primed(hosts.wraps);
       const before = host.tree();
@@ -74,17 +107,62 @@ describe('an installer that is killed', () => {
         assert.equal((await host.install({ more: ['--conf-name', list] })).code, 0);
       };
       await prepare();
-      const uninstall = (through: readonly string[]) => host.uninstall({ through });
-      const kills = await sweep(uninstall, syscall, async (place) => {
+      const uninstall = (through: readonly string[]) => host.uninstall({ through, more: ['--binary'] });
+      const kills = await sweep(uninstall, onHost(syscall, host), async (place) => {
         const when = `after a kill at ${syscall} ${place}`;
         requireReadable(host, when);
-        assert.equal((await host.uninstall()).code, 0, when);
-        assert.deepEqual(withoutOurs(host.tree()), before, when);
+        assert.equal((await uninstall([])).code, 0, when);
+        assert.deepEqual(host.tree(), before, when);
+        assert.deepEqual(readdirSync(host.bin), ['bridge'], when);
         await prepare();
       });
       assert.notEqual(kills, 0, `uninstalling makes no ${syscall}`);
     });
   }
+});
+
+describe('the system calls at which installers are killed', () => {
+  /** All that a command does to the host is among these calls, on files that the sweeps know. */
+  async function requireSwept(
+    host: Installation,
+    names: readonly string[],
+    call: (through: readonly string[]) => Promise<Outcome>,
+  ): Promise<void> {
+    const found = await changesBelow(host.folder, call);
+    assert.deepEqual([...new Set(found.map(({ name }) => name))].sort(), [...names].sort());
+    for (const { name, paths } of found) {
+      const known: readonly string[] = name === 'openat' ? written : changed;
+      assert.ok(
+        paths.some((path) => known.includes(relative(host.folder, path))),
+        `${name} of ${paths}`,
+      );
+    }
+  }
+
+  test('are all by which they change something', labTest, async () => {
+    for (const kind of ['wraps', 'changes'] as const) {
+      await using host = primed(hosts[kind]);
+      await requireSwept(host, syscalls[kind], (through) => host.install({ through }));
+    }
+  });
+
+  test('are all by which uninstalling changes something', labTest, async () => {
+    await using host = primed(hosts.wraps);
+    assert.equal((await host.install()).code, 0);
+    assert.equal((await host.install({ more: ['--conf-name', list] })).code, 0);
+    await requireSwept(host, ofUninstalling, (through) => host.uninstall({ through, more: ['--binary'] }));
+  });
+});
+
+test('what was half written when an installer was killed is written anew', labTest, async () => {
+  await using host = primed();
+  for (const folder of ['bin/.egress', 'etc']) mkdirSync(join(host.folder, folder));
+  for (const path of written) writeFileSync(join(host.folder, path), '{"half');
+  assert.equal((await host.install()).stderr, '');
+  assert.equal(requireEgressIn(host, list), listOf('first'));
+  assert.deepEqual(readdirSync(host.conf), [list]);
+  assert.deepEqual(readdirSync(join(host.bin, '.egress')).sort(), ['lock', 'policy.sha256']);
+  assert.deepEqual(readdirSync(join(host.policy, '..')), ['policy.json']);
 });
 
 describe('several installers at once', () => {

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import {
   chmodSync,
   chownSync,
+  closeSync,
   existsSync,
+  ftruncateSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -11,6 +14,7 @@ import {
   statSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -146,6 +150,23 @@ describe('egress install --watch', () => {
     }
     await until(() => existsSync(host.readyFile));
     assert.equal(requireEgressIn(host, list), listOf('mine'));
+  });
+
+  test('hears a primary that has its file open when egress takes its place, and writes it later', labTest, async () => {
+    await using host = primed();
+    const primary = openSync(join(host.conf, list), 'r+');
+    try {
+      await host.watch(ready);
+      for (const mark of ['second', 'third']) {
+        ftruncateSync(primary);
+        writeSync(primary, listOf(mark), 0);
+        await until(() => host.read(list).includes(mark));
+        assert.equal(requireEgressIn(host, list), listOf(mark));
+      }
+    } finally {
+      closeSync(primary);
+    }
+    assert.deepEqual(readdirSync(host.conf), [list]);
   });
 
   test('puts the binary back when somebody removes it', labTest, async () => {

@@ -1,5 +1,17 @@
 import assert from 'node:assert/strict';
-import { lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import {
+  appendFile,
+  copyFile,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -20,6 +32,11 @@ import { world } from '../support/world.ts';
 const apiServer = fileURLToPath(new URL('../support/api-server.ts', import.meta.url));
 const byExit = [...world.exitAddress];
 const imageOf = (version: string) => `localhost/cni-egress:${version}`;
+
+const hashOf = async (path: string) =>
+  createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
 
 /** A node with containerd and a primary plugin alone, and two versions of the installer's image. */
 class Cluster implements AsyncDisposable {
@@ -71,6 +88,23 @@ class Cluster implements AsyncDisposable {
     return InstallerPod.start(this.containerd, { image: imageOf(version), policies: this.policies, ...options });
   }
 
+  /** Pods that start, are steered and end, three at a time, until it is told "enough": then a call that failed is an error. */
+  churn(): () => Promise<void> {
+    let enough = false;
+    const another = async () => {
+      while (!enough) {
+        const pod = await this.containerd.pod({ namespace: 'steered' });
+        assert.deepEqual(await pod.askEach('tcp', world.service), byExit);
+        await pod.end();
+      }
+    };
+    const all = Promise.allSettled([another(), another(), another()]);
+    return async () => {
+      enough = true;
+      for (const result of await all) if (result.status === 'rejected') throw result.reason;
+    };
+  }
+
   /** Waits until containerd has read a chain in which egress is, or is not. */
   chainHas(egress: boolean): Promise<void> {
     return this.chainSays('"egress"', egress);
@@ -118,11 +152,17 @@ const versions = ['1', '2'] as const;
 
 describe('the image and the manifest', runtimeTest, () => {
   let images: string;
+  /** A binary for each version. A byte behind an ELF file changes nothing in what it does. */
+  const binaryOf = (version: (typeof versions)[number]) => join(images, `egress-${version}`);
 
   before(async () => {
     images = await mkdtemp(join(tmpdir(), 'egress-images-'));
-    for (const version of versions)
-      writeImage({ binary: egressBinary, version, name: imageOf(version), output: join(images, version) });
+    for (const version of versions) {
+      const binary = binaryOf(version);
+      await copyFile(egressBinary, binary);
+      await appendFile(binary, version);
+      writeImage({ binary, version, name: imageOf(version), output: join(images, version) });
+    }
   });
   after(() => rm(images, { recursive: true }));
 
@@ -141,12 +181,17 @@ describe('the image and the manifest', runtimeTest, () => {
     assert.match(await first.log(), /taint: egress\.cni\/not-ready is not looked after: there is no token/);
     const old = await containerd.pod({ namespace: 'steered' });
     assert.deepEqual(await old.askEach('tcp', world.service), byExit);
+    assert.equal(await hashOf(containerd.plugin('egress')), await hashOf(binaryOf('1')));
 
-    // A rolling update: the old installer ends before the new one begins, and pods start in between.
+    // A rolling update: the old installer ends before the new one begins, and pods start and end all the time.
+    const enough = cluster.churn();
     await first[Symbol.asyncDispose]();
     const between = await containerd.pod({ namespace: 'steered' });
     const second = await cluster.installer('2');
     await second.ready();
+    await enough();
+    assert.equal(await hashOf(containerd.plugin('egress')), await hashOf(binaryOf('2')));
+    assert.doesNotMatch([...containerd.log, await second.log()].join('\n'), /text file (is )?busy/i);
     const late = await containerd.pod({ namespace: 'steered' });
     for (const pod of [old, between, late]) assert.deepEqual(await pod.askEach('tcp', world.service), byExit);
 

@@ -70,6 +70,20 @@ export class Installation implements AsyncDisposable {
     return run([...(options.through ?? []), egressBinary, 'uninstall', ...this.#places, ...(options.more ?? [])]);
   }
 
+  /** Starts `egress uninstall --drain`, and waits until it says this. */
+  async drain(says: string, ...more: readonly string[]): Promise<Daemon> {
+    this.#daemon = await Daemon.start([egressBinary, 'uninstall', ...this.#places, '--drain', ...more], says);
+    return this.#daemon;
+  }
+
+  /** A record of a pod that is steered, as far as installers care: its file. Returns how it goes when the pod ends. */
+  steer(pod: string): () => void {
+    const record = join(this.folder, 'data/attachments', `n+${pod}+eth0.json`);
+    mkdirSync(join(record, '..'), { recursive: true });
+    writeFileSync(record, '{}');
+    return () => rmSync(record);
+  }
+
   /** Starts the installer that stays, and waits until it says this. */
   async watch(says: string, ...more: readonly string[]): Promise<Daemon> {
     this.#daemon = await Daemon.start(this.command('--watch', '--ready-file', this.readyFile, ...more), says);

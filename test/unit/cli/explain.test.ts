@@ -276,6 +276,24 @@ describe('when something is missing, it is said what, and what the packet does t
     });
   }
 
+  test('the source or the guard of an exit that may leave with the node’s address: with which one, nobody knows', async (t) => {
+    const exits = [
+      { name: 'partners', id: 7, interface: 'eth1', addresses: ['192.168.0.245'], onUnavailable: 'node' as const },
+    ];
+    const configured = configuration({ exits });
+    for (const set of ['snat4', 'lanes4']) {
+      const machine = await machineWithPod(t);
+      await added(machine, 'a1b2c3d4', '10.0.0.5', {
+        pod: { namespace: 'default', name: 'pod-a' },
+        configuration: configured,
+      });
+      lose(machine, (object) => object.kind === 'element' && object.set === set);
+      const { outcome, words } = await told(machine, '203.0.113.9', configured);
+      assert.equal(outcome, 'unknown');
+      assert.match(words, new RegExp(`^is not known: element .* of ${set} is missing$`));
+    }
+  });
+
   test('the exit’s address on the node', async (t) => {
     const machine = await machineWithPod(t);
     machine.host.linkAddresses.set('eth1', []);
@@ -381,6 +399,15 @@ describe('a pod', () => {
     assert.match(`${await refused(t, 'a1b2c3')}`, /^unknown-pod: "a1b2c3" begins .*: a1b2c3d4, a1b2c3ff$/);
     assert.match(`${await refused(t, 'default/')}`, /^unknown-pod: /);
     assert.match(`${await refused(t, 'default/gone', { unknown: 'there is no file' })}`, /^unknown-pod: .*no file$/);
+  });
+
+  test('without a name is not known by words that stand for one', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a1b2c3d4', '10.0.0.5', { pod: {}, configuration: policyTo('partners') });
+    await assert.rejects(
+      told(machine, '203.0.113.9', { unknown: 'there is no file' }, 'undefined/undefined'),
+      EgressError,
+    );
   });
 
   test('for which nothing is set up is judged by the policies', async (t) => {

@@ -83,6 +83,12 @@ describe('whose an address and a port are', () => {
     assert.equal((await whoHas(machine, ported, at('192.0.2.50', 1023))).node, undefined);
   });
 
+  test('nobody’s while no pod of this node has it: to ask here again would help nobody', async (t) => {
+    const owner = await whoHas(await machineWithPods(t), ported, at('192.0.2.50', 1024 * 24));
+    assert.deepEqual([owner.pods, owner.node], [[], undefined]);
+    assert.ok(!isKnown(owner));
+  });
+
   test('of pods here also without a policy file, while those of other nodes are not known then', async (t) => {
     const machine = await machineWithPods(t);
     const unknown = { unknown: 'there is no policy file' };

@@ -5,6 +5,7 @@ import { EgressError, type ErrorCode } from '../../../src/base/errors.ts';
 import { add } from '../../../src/cni/add.ts';
 import { check } from '../../../src/cni/check.ts';
 import { del } from '../../../src/cni/del.ts';
+import { type Policies, policiesOf } from '../../../src/cni/policies.ts';
 import type { Flow } from '../../../src/datapath/host.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
@@ -370,6 +371,20 @@ describe('ADD that fails', () => {
     machine.host.refusal = refusal;
     await assert.rejects(added(machine, 'a', '10.0.0.5', { configuration: policyTo('backup') }), refusal);
     assert.deepEqual(machine.store.load(attachment), record);
+  });
+
+  test('because the policy file changes while it is read leaves nothing, or what an earlier ADD made', async (t) => {
+    const changing: Policies = {
+      ...policiesOf(policyTo('backup')),
+      choose: (pod) => ({ ...policiesOf(policyTo('backup')).choose(pod), whole: () => assert.fail(refusal) }),
+    };
+    const machine = newMachine(t);
+    await added(machine, 'b', '10.0.0.6');
+    const before = stateOf(machine);
+    await assert.rejects(added(machine, 'a', '10.0.0.5', { policies: changing }), refusal);
+    assert.deepEqual(stateOf(machine), before);
+    await assert.rejects(added(machine, 'b', '10.0.0.7', { policies: changing }), refusal);
+    assert.deepEqual(stateOf(machine), before);
   });
 
   test('because the numbers changed under pods that are there names them', async (t) => {

@@ -5,6 +5,7 @@ import { EgressError, errorTable } from '../../../src/base/errors.ts';
 import { commands } from '../../../src/cni/environment.ts';
 import { type MachineOptions, runPlugin, type Surroundings } from '../../../src/cni/plugin.ts';
 import { supportedVersions } from '../../../src/cni/versions.ts';
+import { sample } from '../store/records.ts';
 import { newMachine } from '../support/fake-machine.ts';
 
 const reached = 'The machine was reached';
@@ -212,6 +213,18 @@ describe('a call', () => {
     assert.deepEqual(await answer({ CNI_COMMAND: 'CHECK' }, { ...asked, draining: true }, more), {});
     assert.deepEqual(machine.store.list(), []);
     assert.equal((await answer({}, asked, more)).code, 11);
+  });
+
+  test('of ADD that is repeated on such a node leaves a pod that is steered as it is', async (t) => {
+    const machine = newMachine(t);
+    const steered = sample({ network: document.name, containerId: 'a', ifname: 'eth0' });
+    {
+      using _lock = machine.store.lock();
+      machine.store.save(steered);
+    }
+    const more = { openMachine: async () => machine };
+    assert.deepEqual(await answer({}, { draining: true }, more), document.prevResult);
+    assert.deepEqual(machine.store.load(steered), steered);
   });
 
   test('with a policy file that is missing or half-written is to be tried again', async (t) => {

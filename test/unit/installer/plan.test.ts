@@ -74,6 +74,18 @@ describe('installing', () => {
     fc.assert(fc.property(anyFolder, (folder) => assert.deepEqual(sorted(uninstall(install(folder))), sorted(folder))));
   });
 
+  test('with another entry replaces the one that is there, and uninstalling gives back every file all the same', () => {
+    const other = entryText({ draining: true });
+    fc.assert(
+      fc.property(anyFolder, (folder) => {
+        const before = install(folder);
+        const changed = done(before, planInstall(filesOf(before), { entry: other }));
+        assert.deepEqual(changed, done(folder, planInstall(filesOf(folder), { entry: other })));
+        assert.deepEqual(sorted(uninstall(changed)), sorted(folder));
+      }),
+    );
+  });
+
   test('stopped after any step leaves a network to use, and ends right when it is begun again', () => {
     fc.assert(
       fc.property(anyFolder, fc.nat(3), (folder, count) => {

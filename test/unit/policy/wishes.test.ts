@@ -343,6 +343,22 @@ describe('a wish of which the policies leave nothing is refused', () => {
   test('nor when the pod asks to drop what is dropped anyway', () => {
     assert.deepEqual(wanted({ exit: 'drop' }, policy('sealed', { exit: 'drop' })), ['accepted']);
   });
+
+  test('without going through the exceptions of a policy once more for each of its destinations', () => {
+    let looks = 0;
+    const thousand = (make: (i: number) => string) => Array.from({ length: 1000 }, (_, i) => make(i));
+    const destinations = thousand((i) => `10.${i >> 8}.${i & 255}.0/24`);
+    const except = thousand((i) => `10.${i >> 8}.${i & 255}.7/32`);
+    const counted = {
+      ...policy('wide', { exit: 'drop', destinations }),
+      get except() {
+        looks++;
+        return except;
+      },
+    };
+    assert.deepEqual(wanted({}, counted), ['accepted']);
+    assert.ok(looks < 100, String(looks));
+  });
 });
 
 const anyPorts = fc.constantFrom(undefined, undefined, ['tcp'], ['tcp:25', 'udp'], ['tcp:80-443'], ['icmp', 'tcp:443']);

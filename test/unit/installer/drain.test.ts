@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { takeOut } from '../../../src/cli/uninstall.ts';
+import { withEntry } from '../../../src/installer/conflist.ts';
+import { entryText } from '../../../src/installer/entry.ts';
+import { Drain, type HostTools } from '../../../src/installer/installer.ts';
+import { exchangeFiles, lockFile } from '../../../src/kernel/netlink/libc.ts';
+import { listOf, until } from '../../support/installation.ts';
+
+const [first, second] = ['10-first.conflist', '20-second.conflist'];
+
+const tools: HostTools = {
+  ...{ program: 'none', machine: 'none', lockFile, exchange: exchangeFiles, now: () => performance.now() },
+  tryInRoot: () => assert.fail('nothing was expected to be tried'),
+};
+
+/** Folders of a host with egress in its chain, and pods that are steered. */
+class Host {
+  readonly #folder = mkdtempSync(join(tmpdir(), 'egress-drain-'));
+  readonly #records = this.at('data/attachments');
+  readonly places = {
+    ...{ hostRoot: '/', hostFiles: '/', binDir: this.at('bin'), confDir: this.at('net.d') },
+    ...{ policyFile: this.at('etc/policy.json'), dataDir: this.at('data') },
+  };
+  readonly entry = entryText({ dataDir: this.places.dataDir, logLevel: 'debug' });
+  readonly draining = entryText({ dataDir: this.places.dataDir, draining: true });
+
+  constructor(t: TestContext) {
+    for (const folder of ['bin', 'net.d', 'data/attachments']) mkdirSync(this.at(folder), { recursive: true });
+    writeFileSync(this.at('bin/egress'), '');
+    this.write(first, withEntry(listOf('first'), this.entry));
+    t.after(() => rmSync(this.#folder, { recursive: true }));
+  }
+
+  at(path: string): string {
+    return join(this.#folder, path);
+  }
+
+  write(name: string, text: string): void {
+    writeFileSync(join(this.places.confDir, name), text);
+  }
+
+  read(name: string): string {
+    return readFileSync(join(this.places.confDir, name), 'utf8');
+  }
+
+  steer(...pods: readonly string[]): void {
+    for (const pod of pods) writeFileSync(join(this.#records, pod), '{}');
+  }
+
+  end(pod: string): void {
+    rmSync(join(this.#records, pod));
+  }
+
+  drain(fileName?: string): Drain {
+    return new Drain(this.places, { dataDir: this.places.dataDir, fileName }, tools);
+  }
+
+  /** `egress uninstall --drain`, what it has said so far, and how it is told to end. */
+  uninstall() {
+    const said: string[] = [];
+    const end = new AbortController();
+    let exitCode = 0;
+    const service = {
+      signal: end.signal,
+      report: (error: unknown) => assert.fail(String(error)),
+      watchFile: () => assert.fail('nothing was expected to be watched so'),
+      [Symbol.dispose]: () => {},
+    };
+    const surroundings = {
+      ...{ version: '1', colors: false, readFile: () => undefined, hostTools: tools },
+      ...{ write: (text: string) => said.push(text), remark: (text: string) => said.push(text) },
+      setExitCode: (code: number) => {
+        exitCode = code;
+      },
+      openMachine: () => assert.fail('no machine was expected to be opened'),
+      openService: () => service,
+    };
+    const done = takeOut({ ...this.places, drain: true }, surroundings).then(() => exitCode);
+    return { said, end: () => end.abort(), done };
+  }
+}
+
+describe('a node that is drained', () => {
+  test('says so in the chain while pods are steered, also when the primary writes its file anew', (t) => {
+    const host = new Host(t);
+    host.steer('a', 'b');
+    const drain = host.drain();
+    for (const mark of ['first', 'second', 'third']) {
+      const found = drain.look();
+      assert.deepEqual([found?.attachments, found?.network.ok], [2, true]);
+      assert.equal(host.read(first), withEntry(listOf(mark), host.draining));
+      host.write(first, listOf(mark === 'first' ? 'second' : 'third'));
+    }
+  });
+
+  test('says so in every list that egress is in, and in no other one but that which runtimes use', (t) => {
+    const host = new Host(t);
+    host.write(second, withEntry(listOf('second'), host.entry));
+    host.write('30-third.conflist', listOf('third'));
+    host.steer('a');
+    host.drain().look();
+    assert.equal(host.read(first), withEntry(listOf('first'), host.draining));
+    assert.equal(host.read(second), withEntry(listOf('second'), host.draining));
+    assert.equal(host.read('30-third.conflist'), listOf('third'));
+  });
+
+  test('says so in the list that is named, and where egress is', (t) => {
+    const host = new Host(t);
+    host.write(second, listOf('second'));
+    host.steer('a');
+    host.drain(second).look();
+    assert.equal(host.read(first), withEntry(listOf('first'), host.draining));
+    assert.equal(host.read(second), withEntry(listOf('second'), host.draining));
+  });
+
+  test('has nothing to wait for without pods, and its chain stays as it is', (t) => {
+    const host = new Host(t);
+    assert.equal(host.drain().look(), undefined);
+    assert.equal(host.read(first), withEntry(listOf('first'), host.entry));
+  });
+
+  test('is never given an entry whose binary is missing, and no folder either', (t) => {
+    const host = new Host(t);
+    host.write(first, listOf('first'));
+    host.steer('a');
+    rmSync(host.at('bin/egress'));
+    assert.equal(host.drain().look(), undefined);
+    assert.equal(host.read(first), listOf('first'));
+    assert.deepEqual(readdirSync(host.places.binDir), []);
+  });
+
+  test('whose binary goes while somebody else has the lock is given no entry', (t) => {
+    const host = new Host(t);
+    host.write(first, listOf('first'));
+    host.steer('a');
+    const lock = (fd: number) => {
+      lockFile(fd);
+      rmSync(host.at('bin/egress'));
+    };
+    const drain = new Drain(host.places, {}, { ...tools, lockFile: lock });
+    assert.equal(drain.look(), undefined);
+    assert.equal(host.read(first), listOf('first'));
+  });
+});
+
+describe('egress uninstall --drain', () => {
+  test('waits for the last pod, and then takes egress out', async (t) => {
+    const host = new Host(t);
+    host.steer('a', 'b');
+    const { said, done } = host.uninstall();
+    await until(() => said.length === 1);
+    host.end('a');
+    await until(() => said.length === 2);
+    assert.equal(host.read(first), withEntry(listOf('first'), host.draining));
+    host.end('b');
+    assert.equal(await done, 0);
+    assert.equal(host.read(first), listOf('first'));
+    assert.deepEqual(said.slice(0, 2), [
+      '2 attachments of pods are steered until they end\n',
+      '1 attachments of pods are steered until they end\n',
+    ]);
+    assert.equal(existsSync(host.at('bin/egress')), true);
+  });
+
+  test('that is told to end before that leaves the chain as it is, and says so', async (t) => {
+    const host = new Host(t);
+    host.steer('a');
+    const { said, end, done } = host.uninstall();
+    await until(() => said.length === 1);
+    end();
+    assert.equal(await done, 1);
+    assert.match(said.at(-1) ?? '', /before the last pod had ended/);
+    assert.equal(host.read(first), withEntry(listOf('first'), host.draining));
+  });
+
+  test('tells why the chain cannot say that it is drained, and goes on to wait', async (t) => {
+    const host = new Host(t);
+    rmSync(join(host.places.confDir, first));
+    host.steer('a');
+    const { said, done } = host.uninstall();
+    await until(() => said.length === 2);
+    assert.match(said[1] ?? '', /^egress: network: waiting for a network configuration\n$/);
+    host.write(first, listOf('late'));
+    await until(() => host.read(first) !== listOf('late'));
+    assert.equal(host.read(first), withEntry(listOf('late'), host.draining));
+    host.end('a');
+    assert.equal(await done, 0);
+    assert.equal(host.read(first), listOf('late'));
+  });
+
+  test('ends when somebody removes the binary, and leaves no entry that names it', async (t) => {
+    const host = new Host(t);
+    host.steer('a');
+    const { said, done } = host.uninstall();
+    await until(() => said.length === 1);
+    rmSync(host.at('bin/egress'));
+    assert.equal(await done, 0);
+    assert.equal(host.read(first), listOf('first'));
+  });
+});
