@@ -241,14 +241,23 @@ describe('the image and the manifest', runtimeTest, () => {
     await server.stop();
   });
 
-  test('drained steer no new pod, wait in the chain for the end of those that run, and leave every file as before', async () => {
-    await using cluster = await Cluster.start(images);
-    const { containerd } = cluster;
-    await settle(containerd);
-    const [kernel, files] = [await snapshot(containerd.node), await cluster.files()];
+  /** A cluster that egress was just installed in, and its node as it was before. */
+  async function installed() {
+    await using stack = new AsyncDisposableStack();
+    const cluster = stack.use(await Cluster.start(images));
+    await settle(cluster.containerd);
+    const [kernel, files] = [await snapshot(cluster.containerd.node), await cluster.files()];
     const installer = await cluster.installer('1');
     await installer.ready();
     await cluster.chainHas(true);
+    const all = stack.move();
+    return { cluster, installer, kernel, files, [Symbol.asyncDispose]: () => all.disposeAsync() };
+  }
+
+  test('drained steer no new pod, wait in the chain for the end of those that run, and leave every file as before', async () => {
+    await using started = await installed();
+    const { cluster, installer, kernel, files } = started;
+    const { containerd } = cluster;
     const pods = [await containerd.pod({ namespace: 'steered' }), await containerd.pod({ namespace: 'steered' })];
     await installer[Symbol.asyncDispose]();
 
@@ -275,13 +284,9 @@ describe('the image and the manifest', runtimeTest, () => {
   });
 
   test('removed while pods are steered leave what "egress gc" takes down: containerd calls no DEL of who has left the chain', async () => {
-    await using cluster = await Cluster.start(images);
+    await using started = await installed();
+    const { cluster, installer, kernel, files } = started;
     const { containerd } = cluster;
-    await settle(containerd);
-    const [kernel, files] = [await snapshot(containerd.node), await cluster.files()];
-    const installer = await cluster.installer('1');
-    await installer.ready();
-    await cluster.chainHas(true);
     const pod = await containerd.pod({ namespace: 'steered' });
     await installer[Symbol.asyncDispose]();
 

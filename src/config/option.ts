@@ -1,0 +1,32 @@
+// Not 'zod': the full package loads far more, and every start of the plugin would pay for it.
+import * as z from 'zod/mini';
+import { everywhere } from '../policy/policy.ts';
+
+/** What an option is when nobody gives it. */
+export const defaults = {
+  policyFile: '/etc/cni/egress/policy.json',
+  dataDir: '/var/lib/cni/egress',
+  logLevel: 'info',
+  fwmark: '0x00100000',
+  routeTable: 500000,
+  rulePriority: 700,
+  vni: 14597,
+  port: 4788,
+  replyPath: 'direct',
+  onUnavailable: 'drop',
+  pods: ['*'],
+  destinations: everywhere,
+  priority: 0,
+  optIn: false,
+  addressPerFlow: false,
+  draining: false,
+  annotationNamespaces: [],
+} as const;
+
+/** A key that must be there. The description is what editors show, and a row of the table in conf/README.md. */
+export const required = <T extends z.ZodMiniType>(schema: T, description: string): T =>
+  schema.check(z.describe(description));
+
+/** A key that may be absent. `byDefault` is for people and editors; {@link defaults} are filled in later. */
+export const optional = <T extends z.ZodMiniType>(schema: T, description: string, byDefault?: unknown) =>
+  z.optional(schema).check(z.meta({ description, ...(byDefault !== undefined && { default: byDefault }) }));
