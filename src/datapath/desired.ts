@@ -1,5 +1,6 @@
 import { type Family, families, familyOf } from '../base/address.ts';
-import type { Chain, Element, Hook, Rule, Statement } from '../nftables/object.ts';
+import { chain, rule } from '../nftables/chain.ts';
+import type { Chain, Element } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { NodeState, SteeredAttachment } from './attachment.ts';
 import type { ResolvedExit, Way } from './exit.ts';
@@ -27,14 +28,6 @@ export function desired(node: NodeState, { exits, tunnel, gateway, attachment, p
     ...(attachment ? [...desiredProgram(node, attachment), ...desiredElements(attachment, exits)] : []),
   ];
 }
-
-const rule = (...statements: Statement[]): Rule => ({ statements });
-const chain = (name: string, rules: readonly Rule[], hook?: Hook): Chain => ({
-  kind: 'chain',
-  name,
-  rules,
-  ...(hook && { hook }),
-});
 
 /** What all exits and attachments share: maps and sets, and the chains that packets enter by. */
 function desiredBase(node: NodeState): HostObject[] {

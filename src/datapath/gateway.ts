@@ -1,5 +1,6 @@
 import { type Address, type Family, families, familyOf } from '../base/address.ts';
-import type { Chain, Element, Hook, Rule, Statement } from '../nftables/object.ts';
+import { chain, rule } from '../nftables/chain.ts';
+import type { Chain, Element } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { Gateway, NodeState } from './attachment.ts';
 import type { ResolvedExit } from './exit.ts';
@@ -56,9 +57,6 @@ const servedElement = ({ id }: ResolvedExit): Element => ({
 
 /** By this element answers to pods elsewhere pass the guard. */
 const replyElement: Element = { kind: 'element', set: layout.setNames.tunnels, key: layout.exitKey(layout.replyId) };
-
-const rule = (...statements: Statement[]): Rule => ({ statements });
-const chain = (name: string, rules: readonly Rule[], hook: Hook): Chain => ({ kind: 'chain', name, rules, hook });
 
 /**
  * Nobody listens on an address that is there for others. The node must not say so to the other end of a connection that

@@ -1,5 +1,6 @@
 import { families, familyOf } from '../base/address.ts';
 import { type Protocol, protocols } from '../base/port-range.ts';
+import { rule } from '../nftables/chain.ts';
 import type { NftSet, Rule, Statement } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { Match } from '../policy/match.ts';
@@ -29,8 +30,6 @@ export function desiredProgram(node: NodeState, attachment: SteeredAttachment): 
 
 /** Adds a set whose name ends like this, and returns the name. */
 type WithSet = (suffix: string, make: (name: string) => NftSet) => string;
-
-const rule = (...statements: Statement[]): Rule => ({ statements });
 
 /** What no match decides about: the node and its segment, the cluster, and the networks that the pod is in. */
 function inClusterRules({ subnets }: SteeredAttachment, withSet: WithSet): Rule[] {

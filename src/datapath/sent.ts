@@ -1,5 +1,6 @@
 import { families } from '../base/address.ts';
-import type { Chain, Element, Rule, Statement } from '../nftables/object.ts';
+import { rule } from '../nftables/chain.ts';
+import type { Chain, Element } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { ResolvedExit } from './exit.ts';
 import * as layout from './layout.ts';
@@ -28,7 +29,6 @@ const sentElement = ({ id, device }: ResolvedExit): Element => ({
   key: layout.sentKey(id, device),
 });
 
-const rule = (...statements: Statement[]): Rule => ({ statements });
 const done = say.verdict({ code: 'return' });
 
 /**

@@ -1,6 +1,7 @@
 import { type Address, addressBytes, addressFromBytes, type Family, families, familyOf } from '../base/address.ts';
 import { fnv1a } from '../base/fnv1a.ts';
-import type { Chain, Hook, Rule, Statement } from '../nftables/object.ts';
+import { chain, rule } from '../nftables/chain.ts';
+import type { Chain } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { Tunnel } from './attachment.ts';
 import type { NodeNumbers } from './layout.ts';
@@ -124,13 +125,6 @@ export function tunnelRules(rules: readonly PolicyRule[]): PolicyRule[] {
   return rules.filter((rule) => jumps.includes(rule) || rule.input === tunnelDevice || isLanding(rule));
 }
 
-const rule = (...statements: Statement[]): Rule => ({ statements });
-const chain = (name: string, rules: readonly Rule[], hook?: Hook): Chain => ({
-  kind: 'chain',
-  name,
-  rules,
-  ...(hook && { hook }),
-});
 const done = say.verdict({ code: 'return' });
 const drop = [say.counter, say.verdict({ code: 'drop' })] as const;
 
