@@ -17,6 +17,7 @@ containerd2=github.com/containerd/containerd/v2/cmd
 containerd2_version=v2.2.1
 plugins=github.com/containernetworking/plugins/plugins
 plugins_version=v1.9.0
+crictl=sigs.k8s.io/cri-tools@v1.30.0
 oldest_go=24
 newer_go=go1.24.4
 
@@ -82,6 +83,7 @@ runtime_tools() {
   # shellcheck disable=SC2046 # one word for each package
   apt_install $(missing_packages "$runtime_needs")
   [ -x .cache/tools/containerd-2/host-local ] || build_containerd2
+  [ -x .cache/tools/crictl ] || build_crictl
 }
 
 missing_packages() {
@@ -128,6 +130,21 @@ build_containerd2() {
     echo 'install/tools.sh: containerd 2 was not built; the tests with it will not run' >&2
   }
   unset GOBIN
+}
+
+# crictl, from its own folder: `go install` asks for the list of its versions, which a proxy may not have. Minutes, too.
+build_crictl() {
+  find_go
+  work=$PWD/.cache/crictl
+  {
+    "$go" mod download $crictl &&
+      cp -r "$("$go" env GOMODCACHE)/$crictl" "$work" && chmod -R u+w "$work" &&
+      (cd "$work" && "$go" build -mod=mod -ldflags '-s -w' -o ../tools/crictl ./cmd/crictl)
+  } 2>.cache/crictl.log || {
+    tail -n 3 .cache/crictl.log >&2
+    echo 'install/tools.sh: crictl was not built; the tests with it will not run' >&2
+  }
+  rm -rf "$work"
 }
 
 # Sets `go` to a Go that is new enough.
