@@ -1,8 +1,9 @@
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Json } from '../chain.ts';
-import { program, tool } from '../tools.ts';
 import type { Containerd } from './containerd.ts';
+
+const plugin = join(import.meta.dirname, 'spy-plugin.ts');
 
 /** What a plugin was called with. */
 export interface SpiedCall {
@@ -10,7 +11,7 @@ export interface SpiedCall {
   readonly request: Json;
 }
 
-/** A plugin that changes nothing and keeps what the runtime sends; see ../programs/spy.py. */
+/** A plugin that changes nothing and keeps what the runtime sends; see spy-plugin.ts. */
 export class Spy {
   readonly #folder: string;
 
@@ -22,7 +23,7 @@ export class Spy {
   static async create(containerd: Containerd): Promise<Spy> {
     const folder = join(containerd.node.folder, 'spied');
     await mkdir(folder);
-    await containerd.machine.addPlugin('spy', `exec ${tool('python3')} ${program('spy.py')}`);
+    await containerd.machine.addPlugin('spy', `exec ${process.execPath} ${plugin}`);
     return new Spy(folder);
   }
 
