@@ -166,7 +166,7 @@ get_newer_go() {
   folder=$(go env GOPATH)/pkg/mod/$toolchain
   chmod -R +x "$folder/bin" "$folder/pkg/tool"
   for module in src src/cmd; do
-    mv "$folder/$module/_go.mod" "$folder/$module/go.mod"
+    [ ! -e "$folder/$module/_go.mod" ] || mv "$folder/$module/_go.mod" "$folder/$module/go.mod"
   done
   go=$folder/bin/go
 }
