@@ -1,5 +1,6 @@
 import { Bell, watch } from '../gateway/watch.ts';
-import { Drain, type Drained, type Places } from '../installer/installer.ts';
+import { Drain, type Drained } from '../installer/drain.ts';
+import type { Places } from '../installer/installer.ts';
 import { uninstall } from '../installer/uninstall.ts';
 import { watchFolder } from '../installer/watch-folder.ts';
 import type { CliSurroundings } from './command.ts';

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { takeOut } from '../../../src/cli/uninstall.ts';
 import { withEntry } from '../../../src/installer/conflist.ts';
+import { Drain } from '../../../src/installer/drain.ts';
 import { entryText } from '../../../src/installer/entry.ts';
-import { Drain, type HostTools } from '../../../src/installer/installer.ts';
+import type { HostTools } from '../../../src/installer/installer.ts';
 import { exchangeFiles, lockFile } from '../../../src/kernel/netlink/libc.ts';
 import { listOf, until } from '../../support/installation.ts';
 
