@@ -4,6 +4,8 @@ import type { MachineOptions } from '../src/cni/plugin.ts';
 import { LinuxHost } from '../src/kernel/linux-host.ts';
 import { lockFile } from '../src/kernel/netlink/libc.ts';
 import { Store } from '../src/store/store.ts';
+import { openLog } from './log.ts';
+import { tell } from './stderr.ts';
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {} };
 
@@ -13,18 +15,10 @@ export async function openMachine(options: MachineOptions): Promise<Machine & Di
   const host = new LinuxHost();
   const warn = (message: string) => {
     log.warn({}, message);
-    process.stderr.write(`egress: ${message}\n`);
+    tell(`egress: ${message}`);
   };
   const store = new Store(options.dataDir, { lockFile, warn });
   return { host, store, log, [Symbol.dispose]: () => host[Symbol.dispose]() };
-}
-
-/** Loaded only when a log is wanted: pino costs more start-up time than everything else together. */
-async function openLog(file: string, level: string): Promise<Log> {
-  const { pino } = await import('pino');
-  const log = pino({ level, base: { pid: process.pid } }, pino.destination({ dest: file, sync: true, mkdir: true }));
-  const debug: Log['debug'] = (fields, message) => log.isLevelEnabled('debug') && log.debug(fields(), message);
-  return { debug, info: log.info.bind(log), warn: log.warn.bind(log) };
 }
 
 /** The text of a file; `undefined` when there is none of that name. */

@@ -178,7 +178,10 @@ export const chainEntrySchema = z
         'New pods are passed through, those that are steered stay so until they end: what `egress uninstall --drain` sets.',
         defaults.draining,
       ),
-      logFile: optional(absolutePath, 'Where to write the log; without it there is none.'),
+      logFile: optional(
+        absolutePath,
+        'Where to write the log; without it there is none. One that cannot be written is said on stderr, and changes nothing else.',
+      ),
       logLevel: optional(oneOf(logLevels), 'From which severity on to log.', defaults.logLevel),
       ...policyOptions,
     },

@@ -3,9 +3,7 @@ import {
   closeSync,
   constants,
   copyFileSync,
-  existsSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readSync,
   renameSync,
@@ -14,7 +12,7 @@ import {
   statSync,
 } from 'node:fs';
 import { join, relative } from 'node:path';
-import { syncFolder } from '../store/file.ts';
+import { makeFolder, syncFolder } from '../store/file.ts';
 import { diagnosis, machineOf, type Trial } from './diagnosis.ts';
 import { pluginType } from './entry.ts';
 import type { Finding } from './status.ts';
@@ -101,12 +99,7 @@ export class Binary {
 /** Makes the folder that is ours, and the folder of plugins if there is none. */
 export function makeStaging(folder: string): string {
   const staging = stagingIn(folder);
-  mkdirSync(folder, { recursive: true });
-  try {
-    mkdirSync(staging, 0o755); // not with `recursive`: on a read-only mount that says ENOENT
-  } catch (error) {
-    if (!existsSync(staging)) throw error;
-  }
+  makeFolder(staging, 0o755);
   return staging;
 }
 

@@ -1,5 +1,6 @@
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { makeFolder } from '../store/file.ts';
 
 /** What a look found of one thing, or made of it. */
 export interface Finding {
@@ -43,7 +44,7 @@ export const notReadyFile = (readyFile: string): string => join(dirname(readyFil
 export function writeStatus(readyFile: string, status: Status): void {
   const [there, gone] = status.ready ? [readyFile, notReadyFile(readyFile)] : [notReadyFile(readyFile), readyFile];
   rmSync(gone, { force: true });
-  mkdirSync(dirname(there), { recursive: true });
+  makeFolder(dirname(there), 0o755);
   const temporary = `${there}.new`;
   writeFileSync(temporary, `${JSON.stringify(status, undefined, 2)}\n`);
   renameSync(temporary, there);

@@ -16,12 +16,24 @@ import { basename, dirname, join } from 'node:path';
 /** The name of a file that is being written. One for each folder is enough: only the holder of the lock writes. */
 const temporaryName = '.new';
 
-/** Makes a folder, and those above it, for their owner's eyes only. They are there after a power loss, too. */
-export function makeFolder(folder: string): void {
+/**
+ * Makes a folder, and those above it, with a mode: for their owner's eyes only if none is given. They are there after a
+ * power loss, too.
+ */
+export function makeFolder(folder: string, mode = 0o700): void {
   if (existsSync(folder)) return;
-  makeFolder(dirname(folder));
-  mkdirSync(folder, { recursive: true, mode: 0o700 }); // `recursive`, since somebody else may make it at the same time
+  makeFolder(dirname(folder), mode);
+  makeOneFolder(folder, mode);
   syncFolder(dirname(folder));
+}
+
+/** Not with `recursive`: where no folder can be made, as in /proc, Node 24 tries for ever. */
+function makeOneFolder(folder: string, mode: number): void {
+  try {
+    mkdirSync(folder, { mode });
+  } catch (error) {
+    if (!existsSync(folder)) throw error; // else somebody made it at the same time
+  }
 }
 
 /**

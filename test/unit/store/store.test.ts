@@ -223,6 +223,12 @@ describe('the store', () => {
     syncBuiltinESMExports();
     assert.deepEqual(records, [sample({ ifname: 'net1' })]);
   });
+
+  // mkdir(2) in /proc says ENOENT though the parent is there, which Node's recursive mkdir takes for a parent yet to make.
+  test('says why its folder cannot be made', () => {
+    const store = new Store('/proc/egress/state', { lockFile: () => undefined, warn: () => undefined });
+    assert.throws(() => store.lock(), /ENOENT.*\/proc\/egress/);
+  });
 });
 
 describe('the programs of a store', () => {
