@@ -99,7 +99,7 @@ export interface Counters {
   readonly guarded: Counter;
   /** Packets that came out of the tunnel for an exit that is not served here, and are no answers. */
   readonly unserved: Counter;
-  /** Packets for the tunnel's port from senders that are no nodes, or from pods to the port of a node. */
+  /** Packets for the tunnel's port from senders that are no nodes, or from pods to that port of anybody. */
   readonly strangers: Counter;
 }
 

@@ -59,7 +59,7 @@ export function desiredTunnel(node: NodeNumbers, tunnel: Tunnel): HostObject[] {
       ),
     ),
     arrive,
-    ...inputChains(tunnel.port),
+    ...inputChains(tunnel),
     forward(tunnel.port),
     untag,
     ...untracked(tunnel.port),
@@ -140,10 +140,18 @@ const arrive = chain(
   { type: 'filter', hook: 'prerouting', priority: -91 },
 );
 
-/** VXLAN asks nobody who they are: only nodes may send to our port. */
-const inputChains = (port: number): Chain[] => [
+/**
+ * VXLAN asks nobody who they are: only nodes may send to our port, by the interface that leads to them, and only to the
+ * tunnel's own address. The kernel's socket would take packets at any address of the node.
+ */
+const inputChains = ({ port, local }: Tunnel): Chain[] => [
   chain(layout.chainNames.senders, [
-    ...families.map((family) => rule(say.sourceIn(family, layout.setNames.senders(family), { first: true }), done)),
+    rule(
+      say.destinationIs(local),
+      say.sourceIn(familyOf(local), layout.setNames.senders(familyOf(local)), { first: false }),
+      say.sourceIsBehindInput(true),
+      done,
+    ),
     rule(...drop),
   ]),
   chain(
@@ -154,22 +162,13 @@ const inputChains = (port: number): Chain[] => [
 ];
 
 /**
- * A pod must not send to the tunnel's port of a node: masqueraded, its packets would come from a node. Into the tunnel
- * TCP goes with segments that fit.
+ * Nobody behind this node sends to the tunnel's port, wherever it points: masqueraded, the packet of a pod would come
+ * from a node. Into the tunnel TCP goes with segments that fit.
  */
 const forward = (port: number): Chain =>
   chain(
     layout.chainNames.forward,
-    [
-      ...families.map((family) =>
-        rule(
-          say.udpDestinationPort(port),
-          say.destinationIn(family, layout.setNames.senders(family), { first: true }),
-          ...drop,
-        ),
-      ),
-      rule(say.leavesBy(tunnelDevice), say.isSyn, say.clampToRoute),
-    ],
+    [rule(say.udpDestinationPort(port), ...drop), rule(say.leavesBy(tunnelDevice), say.isSyn, say.clampToRoute)],
     { type: 'filter', hook: 'forward', priority: -150 },
   );
 

@@ -1,4 +1,4 @@
-import type { Family } from '../base/address.ts';
+import { type Address, addressBytes, type Family, familyOf } from '../base/address.ts';
 import type { Expression, Hex } from './expression.ts';
 import {
   deviceHex,
@@ -64,6 +64,18 @@ export const sourceIsOfOutput: Statement = {
   ],
 };
 
+/**
+ * The node reaches the source address by the interface that the packet came in by (as the strict filter of RFC 3704,
+ * section 2.2 asks), or does not. For a chain of prerouting, input or forward.
+ */
+export const sourceIsBehindInput = (is: boolean): Statement => ({
+  text: `fib saddr . iif oif ${is ? 'exists' : 'missing'}`,
+  expressions: [
+    { name: 'fib', field: 'saddr . iif', result: 'oif', dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: is ? '01' : '00' },
+  ],
+});
+
 /** Whether a statement about addresses is the first of its rule that speaks of the family, and whether it denies. */
 export interface AddressOptions {
   readonly first: boolean;
@@ -76,6 +88,24 @@ export interface AddressOptions {
  */
 export const destinationIn = (of: Family, set: string, options: AddressOptions): Statement =>
   addressIn(of, 'daddr', set, options);
+
+/** The destination is the address. For the first statement of a rule that speaks of the family. */
+export const destinationIs = (address: Address): Statement => addressIs(address, 'daddr');
+
+/** The source is the address. For the first statement of a rule that speaks of the family. */
+export const sourceIs = (address: Address): Statement => addressIs(address, 'saddr');
+
+function addressIs(address: Address, field: 'saddr' | 'daddr'): Statement {
+  const of = familyOf(address);
+  return {
+    text: `${header[of].protocol} ${field} ${address}`,
+    expressions: [
+      ...ofFamily(of),
+      loadAddress(of, field),
+      { name: 'cmp', op: 'eq', sreg: 1, data: Buffer.from(addressBytes(address)).toString('hex') },
+    ],
+  };
+}
 
 /** The source is in a set of addresses, or not in it; see {@link destinationIn}. */
 export const sourceIn = (of: Family, set: string, options: AddressOptions): Statement =>

@@ -141,7 +141,7 @@ const routing: readonly Part[] = [
 ];
 
 /** The chains that look into the sets of senders; the sets cannot go while they do. */
-const looking = ['senders', 'forward', 'untracked-in', 'untracked-out'];
+const looking = ['senders', 'untracked-in', 'untracked-out'];
 
 const tunnelNft: readonly Part[] = [
   {
@@ -187,9 +187,9 @@ const tunnelRules: readonly Part[] = (
     ['arrive', '@served', 2, 'base chain'],
     ['arrive', 'drop', 4, 'base chain'],
     ['input', 'goto senders', 1, 'base chain'],
-    ['senders', 'drop', 3, 'chain'],
-    ['forward', '@senders4', 1, 'base chain'],
-    ['forward', 'maxseg', 3, 'base chain'],
+    ['senders', 'drop', 2, 'chain'],
+    ['forward', 'udp dport', 1, 'base chain'],
+    ['forward', 'maxseg', 2, 'base chain'],
     ['untag', 'egress0', 1, 'base chain'],
     ['untracked-in', '@senders4', 1, 'base chain'],
     ['untracked-out', '@senders4', 1, 'base chain'],

@@ -86,6 +86,60 @@ describe('a packet in VXLAN that somebody made by hand', labTest, () => {
   }
 });
 
+/** Addresses of a gateway that packets for the tunnel are not sent to, but that its VXLAN socket listens on. */
+const otherAddresses = {
+  'of its pod bridge': { addressOf: () => '10.0.0.1', strangers: 2 },
+  'of its second interface': { addressOf: (gateway: LabNode) => gateway.addresses('eth1')[0], strangers: 2 },
+  'of the exit': { addressOf: () => internet.addresses[0], strangers: 0 }, // dropped before: it is deaf
+} as const;
+
+describe('a packet in VXLAN to an address of the gateway', labTest, () => {
+  for (const [which, { addressOf, strangers }] of Object.entries(otherAddresses)) {
+    for (const size of ['whole', 'in fragments'] as const) {
+      test(`${which} gets nowhere from a pod elsewhere, ${size}`, async () => {
+        await using lab = await Lab.create();
+        const { cluster, gateway, worker, pod } = await started(lab);
+        const stop = await cluster.capture();
+        const padding = size === 'whole' ? 0 : 2000;
+        await forge(pod.network, gateway, pod, served, { to: addressOf(gateway), padding });
+        await settled(gateway, pod.network);
+        const packets = await stop();
+        assert.deepEqual(packetsOutside(packets).map(describeFromNode), []);
+        assert.deepEqual(await refused(worker), { strangers: 2, unserved: 0 });
+      });
+
+      test(`${which} gets nowhere from a listed node, ${size}`, async () => {
+        await using lab = await Lab.create();
+        const { cluster, gateway, worker, pod } = await started(lab);
+        const stop = await cluster.capture();
+        const padding = size === 'whole' ? 0 : 2000;
+        await forge(worker.machine, gateway, pod, served, { to: addressOf(gateway), padding });
+        await settled(gateway, worker.machine);
+        assert.deepEqual(packetsOutside(await stop()).map(describeFromNode), []);
+        assert.deepEqual(await refused(gateway), { strangers, unserved: 0 });
+      });
+    }
+  }
+});
+
+describe('a packet in VXLAN with the source of a listed node', labTest, () => {
+  for (const filter of [0, 2]) {
+    test(`gets nowhere from a pod of the gateway, with rp_filter ${filter}`, async () => {
+      await using lab = await Lab.create();
+      const { cluster, gateway, worker, pod } = await started(lab);
+      const liar = await gateway.started('other');
+      await gateway.machine.sysctl({ 'net.ipv4.conf.all.rp_filter': filter, 'net.ipv4.conf.cni0.rp_filter': filter });
+      const [source] = worker.addresses('eth0');
+      await liar.network.ip(`address add ${source}/32 dev lo`);
+      const stop = await cluster.capture();
+      await forge(liar.network, gateway, pod, served, { from: source });
+      await settled(gateway, gateway.machine);
+      assert.deepEqual(packetsOutside(await stop()).map(describeFromNode), []);
+      assert.deepEqual(await refused(gateway), { strangers: 2, unserved: 0 });
+    });
+  }
+});
+
 /** Tunnels of others: on the ports of the standard and of Linux, which flannel has; one with our own VNI. */
 const foreign = [
   { name: 'vxlan.ietf', port: 4789, vni, network: '10.200.1' },
@@ -129,14 +183,29 @@ async function started(lab: Lab) {
   return { cluster, gateway, worker, pod };
 }
 
+/** Where a forged datagram goes, where it says that it comes from, and how many bytes stand behind the packet in it. */
+interface Forged {
+  readonly to?: Address;
+  readonly from?: Address;
+  readonly padding?: number;
+}
+
 /** Sends one packet for each family to a gateway's port: from `pod` to a service outside, with an exit's id around it. */
-async function forge(sender: Namespace, gateway: LabNode, pod: Pod, id: number): Promise<void> {
-  const [address] = gateway.addresses('eth0');
+async function forge(
+  sender: Namespace,
+  gateway: LabNode,
+  pod: Pod,
+  id: number,
+  { to = gateway.addresses('eth0')[0], from = '', padding = 0 }: Forged = {},
+): Promise<void> {
   const datagrams = world.service.map((service, i) => vxlan(gateway, pod.addresses[i] ?? '', service, id));
   const script = `import socket, sys
-for datagram in sys.argv[3:]:
-    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(bytes.fromhex(datagram), (sys.argv[1], int(sys.argv[2])))`;
-  await sender.must([tool('python3'), '-c', script, address, `${tunnelPort}`, ...datagrams]);
+to, port, source, padding = sys.argv[1:5]
+for datagram in sys.argv[5:]:
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind((source, 0))
+    s.sendto(bytes.fromhex(datagram) + bytes(int(padding)), (to, int(port)))`;
+  await sender.must([tool('python3'), '-c', script, to, `${tunnelPort}`, from, `${padding}`, ...datagrams]);
 }
 
 /** VXLAN with group policy (draft-smith-vxlan-group-policy) around a TCP segment, as hexadecimal digits. */

@@ -85,17 +85,24 @@ export const ctTupleAttributes = {
 /** NFTA_RT_* */
 export const rtAttributes = { key: [2, choice([['tcpmss', 3]])], dreg: [1, be32] } as const satisfies Table;
 
-/** NFTA_FIB_*; the flags say which address is looked up, and nothing more. */
+/** NFTA_FIB_*; the flags say which address is looked up, for which interface, and that only whether there is a result is asked. */
 export const fibAttributes = {
   field: [
     3,
     choice([
       ['saddr', 1],
       ['saddr . oif', 17],
+      ['saddr . iif', 41], // with NFTA_FIB_F_PRESENT
       ['daddr', 2],
     ]),
   ],
-  result: [2, choice([['type', 3]])],
+  result: [
+    2,
+    choice([
+      ['oif', 1],
+      ['type', 3],
+    ]),
+  ],
   dreg: [1, be32],
 } as const satisfies Table;
 

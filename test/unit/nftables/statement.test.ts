@@ -74,6 +74,10 @@ const statements: readonly Statement[] = [
   say.sourceIn(6, 'sources6', { first: true, not: true }),
   say.replyDestinationIn(4, 'egress4'),
   say.replyDestinationIn(6, 'egress6'),
+  say.destinationIs('172.18.0.5'),
+  say.sourceIs('fd00::5'),
+  say.sourceIsBehindInput(true),
+  say.sourceIsBehindInput(false),
   say.laterFragment(4),
   say.laterFragment(6),
   say.counter,
@@ -116,7 +120,7 @@ function instruction(expression: Expression): string {
       return `byteorder reg ${dreg} = ${op}(reg ${sreg}, ${size}, ${length})`;
     }
     case 'fib':
-      return `fib ${expression.field} ${expression.result} => reg ${expression.dreg}`;
+      return `fib ${expression.field} ${expression.result}${expression.result === 'oif' ? ' present' : ''} => reg ${expression.dreg}`;
     case 'bitwise': {
       const { sreg, dreg, mask, xor } = expression;
       return `bitwise reg ${dreg} = ( reg ${sreg} & ${number(mask)} ) ^ ${number(xor)}`;
