@@ -1,71 +1,12 @@
-import { type Address, contains, type Family, familyOf } from '../base/address.ts';
+import { type Address, type Family, familyOf } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
-import type { Configuration } from '../config/configuration.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { DefaultRoute, Host } from '../datapath/host.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Exit } from '../policy/exit.ts';
 import { type LocalExit, resolveExit, resolveThroughTunnel } from '../policy/resolve-exit.ts';
 import type { MovesRecord } from '../store/record.ts';
-
-/** This node's end of the tunnel. */
-export interface OwnEnd {
-  /** One of the node's addresses, which other nodes know it by. */
-  readonly address: Address;
-  /** MTU of the interface that holds it, in bytes. */
-  readonly underlayMtu: number;
-}
-
-/** What all gateways have: one family. Undefined without gateway exits. */
-const underlayFamily = ({ exits }: Configuration): Family | undefined => {
-  const gateway = exits.flatMap(({ gateways }) => gateways)[0];
-  return gateway === undefined ? undefined : familyOf(gateway);
-};
-
-/**
- * Finds this node's end of the tunnel: `node` of the chain entry, else the address that the list of nodes or gateways
- * has of this node, else the address of the interface with the default route. Throws `node-address` when it is not on
- * this node, or when gateways would take the node for a stranger. Undefined when nothing is configured that needs it.
- */
-export async function findOwnEnd(host: Host, configuration: Configuration): Promise<OwnEnd | undefined> {
-  const family = underlayFamily(configuration);
-  if (family === undefined) return undefined;
-  const held = await host.listAllAddresses();
-  const address =
-    configuration.node ?? knownAddress(configuration, family, held) ?? (await mainAddress(host, family, held));
-  const holder = held.find((candidate) => candidate.address === address);
-  if (address === undefined || holder === undefined) {
-    throw new EgressError(
-      'node-address',
-      address === undefined
-        ? `This node has no IPv${family} address on the interface of its default route`
-        : `${address} is no address of this node`,
-    );
-  }
-  requireKnown(configuration, address);
-  return { address, underlayMtu: (await host.readLink(holder.deviceIndex))?.mtu ?? 0 };
-}
-
-type Held = Awaited<ReturnType<Host['listAllAddresses']>>;
-
-function knownAddress({ nodes, exits }: Configuration, family: Family, held: Held): Address | undefined {
-  const known = [...nodes.map(({ address }) => address), ...exits.flatMap(({ gateways }) => gateways)];
-  return known.find((address) => familyOf(address) === family && held.some((own) => own.address === address));
-}
-
-async function mainAddress(host: Host, family: Family, held: Held): Promise<Address | undefined> {
-  const index = (await host.defaultRoute(family))?.device.index;
-  return held.find((own) => own.deviceIndex === index && own.family === family && own.scope === 0 && own.usable)
-    ?.address;
-}
-
-function requireKnown({ tunnel }: Configuration, address: Address): void {
-  if (tunnel.sources.some((range) => contains(range, address))) return;
-  throw new EgressError(
-    'node-address',
-    `Gateways take packets from known nodes only, and this node's address ${address} is in neither nodes nor tunnel.allowedSources`,
-  );
-}
+import type { OwnEnd } from './own-end.ts';
 
 /** The gateway that an exit uses: the one that it was moved to while that is one of its gateways, else the first. */
 export function gatewayOf({ name, gateways }: Exit, moves: MovesRecord['gateways']): Address | undefined {

@@ -5,9 +5,9 @@ import type { Gateway, Tunnel } from '../datapath/attachment.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import { tunnelMtu } from '../datapath/tunnel.ts';
 import { type NodeRecord, recordVersion } from '../store/record.ts';
-import type { OwnEnd } from './exits.ts';
 import type { Machine } from './machine.ts';
 import { markConflict } from './mark-conflict.ts';
+import type { OwnEnd } from './own-end.ts';
 
 /** What changes in the node's record. */
 export interface NodeChanges {

@@ -6,7 +6,7 @@ import { addressOf } from '../datapath/spread.ts';
 import type { Exit } from '../policy/exit.ts';
 import { chooseBlock, type PortBlock, type Share } from '../policy/port-blocks.ts';
 import type { AttachmentRecord } from '../store/record.ts';
-import type { OwnEnd } from './exits.ts';
+import type { OwnEnd } from './own-end.ts';
 
 /** What is known when an attachment gets its ports. */
 export interface PortsRequest {

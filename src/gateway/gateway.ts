@@ -1,6 +1,6 @@
 import { EgressError } from '../base/errors.ts';
-import { findOwnEnd } from '../cni/exits.ts';
 import type { Machine } from '../cni/machine.ts';
+import { findOwnEnd } from '../cni/own-end.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { printChanges } from '../datapath/print.ts';
 import { type Outcome, planReconcile, reconcile } from './reconcile.ts';

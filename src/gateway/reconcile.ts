@@ -1,9 +1,10 @@
 import { type Address, familyOf } from '../base/address.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import { asEgressError, type EgressError } from '../base/errors.ts';
-import { findOwnEnd, gatewayOf, type OwnEnd, resolveOnNode } from '../cni/exits.ts';
+import { gatewayOf, resolveOnNode } from '../cni/exits.ts';
 import type { Machine } from '../cni/machine.ts';
 import { nextNode } from '../cni/node.ts';
+import { findOwnEnd, type OwnEnd } from '../cni/own-end.ts';
 import { differenceNow, settle, steeredOf } from '../cni/set-up.ts';
 import { planReleaseServed, releaseServed } from '../cni/tear-down.ts';
 import type { Configuration } from '../config/configuration.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { EgressError, type ErrorCode } from '../../../src/base/errors.ts';
-import { findOwnEnd, gatewayOf, resolveOnNode } from '../../../src/cni/exits.ts';
+import { gatewayOf, resolveOnNode } from '../../../src/cni/exits.ts';
+import { findOwnEnd } from '../../../src/cni/own-end.ts';
 import type { Exit } from '../../../src/policy/exit.ts';
 import { configuration, gatewayConfiguration, held, newMachine, newNode } from '../support/fake-machine.ts';
 
@@ -54,6 +55,48 @@ describe('this node’s end of the tunnel', () => {
     const nodes = [{ address: '172.18.0.6' }, { address: 'fd00:18::6' }];
     const exits = [{ name: 'shared', gateways: ['fd00:18::9'], addresses: ['192.0.2.50'] }];
     assert.equal((await findOwnEnd(host, gatewayConfiguration({ nodes, exits })))?.address, 'fd00:18::6');
+  });
+
+  for (const [what, link] of [
+    ['the tunnel’s own device', { index: 99, name: 'egress0', up: true, mtu: 1450, type: 'vxlan' }],
+    [
+      'kube-proxy’s device for addresses of Services',
+      { index: 99, name: 'kube-ipvs0', up: false, mtu: 900, type: 'dummy' },
+    ],
+    ['a dummy', { index: 99, name: 'dummy0', up: true, mtu: 900, type: 'dummy' }],
+    ['loopback', { index: 1, name: 'lo', up: true, mtu: 900 }],
+  ] as const) {
+    test(`has the MTU of the interface that packets leave by, though ${what} with the address comes first`, async (t) => {
+      const { host } = newMachine(t);
+      host.links.clear();
+      host.linkAddresses.clear();
+      for (const each of [link, { index: 20, name: 'eth0', up: true, mtu: 1500 }]) {
+        host.links.set(each.name, each);
+        host.linkAddresses.set(each.name, [held('172.18.0.5')]);
+      }
+      for (const node of [{}, { node: '172.18.0.5' }]) {
+        const own = await findOwnEnd(host, gatewayConfiguration({}, node));
+        assert.deepEqual(own, { address: '172.18.0.5', underlayMtu: 1500 });
+      }
+    });
+
+    test(`is not another node’s address that ${what} has`, async (t) => {
+      const { host } = newNode(t, '172.18.0.5');
+      host.links.set(link.name, link);
+      host.linkAddresses.set(link.name, [held('172.18.0.6')]);
+      const nodes = [{ address: '172.18.0.6' }, { address: '172.18.0.5' }];
+      assert.equal((await findOwnEnd(host, gatewayConfiguration({ nodes })))?.address, '172.18.0.5');
+    });
+  }
+
+  test('on loopback, where a node routes to itself, has the MTU of the way to the gateways', async (t) => {
+    const { host } = newMachine(t);
+    host.links.set('lo', { index: 1, name: 'lo', up: true, mtu: 65536 });
+    host.linkAddresses.set('lo', [held('172.18.0.5')]);
+    host.links.set('eth0', { index: 20, name: 'eth0', up: true, mtu: 9000 });
+    host.defaultRoutes.set(4, { device: { index: 20, name: 'eth0', up: true, mtu: 9000 } });
+    const own = await findOwnEnd(host, gatewayConfiguration());
+    assert.deepEqual(own, { address: '172.18.0.5', underlayMtu: 9000 });
   });
 
   const byRange = { nodes: [], tunnel: { allowedSources: ['172.18.0.0/16'] } };
