@@ -15,6 +15,7 @@ import { collect, planCollection } from './gc.ts';
 import { importFiles } from './import.ts';
 import { install, ready } from './install.ts';
 import { confNameOption, type InstallFlags, readyFileOption, withPlaces, withWishes } from './installer-options.ts';
+import { type RepairOptions, repairNode } from './repair.ts';
 import { printStatus, readStatus } from './status.ts';
 import { takeOut, type UninstallFlags } from './uninstall.ts';
 import { type ValidateOptions, validate } from './validate.ts';
@@ -85,6 +86,10 @@ export function commandLine(surroundings: CliSurroundings): Command {
           : `${commands}${marks.map((mark) => `${mark} ${done}\n`).join('')}`,
       );
     });
+
+  onNode('repair', 'set up again what is missing or different; exit code 1 when not all could be')
+    .option('--dry-run', 'print the commands that this stands for, and change nothing')
+    .action((options: RepairOptions) => repairNode(options, surroundings));
 
   onNode('explain', 'tell what becomes of packets of a pod, and why: policies, exit, and what in the kernel does it')
     .argument('<pod>', 'namespace/name, address, or container ID (its first 6 characters are enough)')

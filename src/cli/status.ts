@@ -1,7 +1,9 @@
 import type { Address } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
 import type { Machine } from '../cni/machine.ts';
+import { exitProblems } from '../cni/repair.ts';
 import type { Tunnel } from '../datapath/attachment.ts';
+import { describe } from '../datapath/describe.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Counters, Host } from '../datapath/host.ts';
 import type { Counter } from '../nftables/observed.ts';
@@ -41,6 +43,8 @@ interface ExitStatus {
   readonly steered: Counter;
   readonly left: Counter;
   readonly dropped: { readonly packets: bigint };
+  /** What of it is missing or different, so that its pods may be cut off; absent when nothing is. */
+  readonly problems?: readonly string[];
 }
 
 interface PodStatus
@@ -52,12 +56,17 @@ interface PodStatus
 const none: Counter = { packets: 0n, bytes: 0n };
 
 /** What is set up on this node, and what went through it. */
-export async function readStatus({ host, store }: Machine): Promise<Status> {
+export async function readStatus(machine: Machine): Promise<Status> {
+  const { host, store } = machine;
   const counters = (await host.hasTable()) ? await host.readCounters() : undefined;
   const node = store.loadNode();
   const served = new Set(node?.gateway?.served);
   const exits: ExitStatus[] = [];
-  for (const exit of node?.exits ?? []) exits.push(await exitStatus(host, exit, served.has(exit.id), counters));
+  const problems = node && (await exitProblems(machine, node));
+  for (const exit of node?.exits ?? []) {
+    const wrong = problems?.get(exit.name)?.flatMap(describe);
+    exits.push({ ...(await exitStatus(host, exit, served.has(exit.id), counters)), ...(wrong && { problems: wrong }) });
+  }
   return {
     exits,
     pods: store
@@ -139,7 +148,16 @@ export function printStatus({ exits, pods, dropped, guarded, tunnel }: Status, c
     ...(pods.length > 0 ? [printTable(podHead, podRows, colors)] : []),
     `Dropped by policy: ${dropped.packets} packets. Kept from leaving wrongly: ${guarded.packets} packets.\n`,
     ...(tunnel ? [printTunnel(tunnel)] : []),
+    ...exits.flatMap(problemText),
   ].join('\n');
+}
+
+/** What an interface that went down took with it, say: nobody but a person puts it back. */
+function problemText({ name, problems = [] }: ExitStatus): string[] {
+  const [first] = problems;
+  if (first === undefined) return [];
+  const more = problems.length > 1 ? `, and ${problems.length - 1} more` : '';
+  return [`Exit "${name}" is not as it should be: ${first}${more}. "egress repair" mends it.\n`];
 }
 
 /** With the exit where there are several. */

@@ -71,7 +71,7 @@ async function possible(
 /**
  * Sets up what the attachment needs. `thorough` also compares the ranges of its program, which a new attachment may trust
  * because the program's name is made from them: `whole` reads them where they are needed. The ports of `others` follow
- * the exits, too. Needs the store's lock, and both records in the store.
+ * the exits, too. Returns what was changed. Needs the store's lock, and both records in the store.
  */
 export async function setUp(
   machine: Machine,
@@ -82,10 +82,11 @@ export async function setUp(
     others,
     thorough,
   }: { readonly whole: () => Program; readonly others: readonly AttachmentRecord[]; readonly thorough: boolean },
-): Promise<void> {
+): Promise<readonly Change[]> {
   const attachment = { ...steeredOf(record), ...(thorough ? { matches: whole() } : { whole }) };
   const changes = await settle(machine, node, needsOf(node, attachment, others.map(steeredOf)), thorough);
   await forgetOthersFlows(machine, attachment, changes);
+  return changes;
 }
 
 /** Makes what is needed as it should be; returns what that changed. Needs the store's lock, and the node in the store. */

@@ -36,6 +36,17 @@ export const needsOfNode = (
   ...(gateway && { gateway }),
 });
 
+/** What one of the node's exits needs, with the ports that pods have on it. */
+export const needsOfExit = (
+  { tunnel }: NodeState,
+  exit: ResolvedExit,
+  attachments: readonly SteeredAttachment[],
+): Needs => ({
+  exits: [exit],
+  ports: portsOn([exit], attachments),
+  ...(exit.gateway !== undefined && tunnel && { tunnel }),
+});
+
 /** The blocks of attachments, for each of their addresses that the exit has a way for. */
 const portsOn = (exits: readonly ResolvedExit[], attachments: readonly SteeredAttachment[]): OwnPorts[] =>
   attachments.flatMap(({ mark, addresses, ports = [] }) =>

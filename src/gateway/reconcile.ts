@@ -150,7 +150,7 @@ async function ownedAddresses(
 }
 
 /** Until the neighbours hear of it they send to where an address was before. */
-async function announceNew({ host }: Machine, changes: readonly Change[]): Promise<void> {
+export async function announceNew({ host }: Machine, changes: readonly Change[]): Promise<void> {
   const added = changes.flatMap(({ verb, object }) =>
     verb !== 'remove' && object.kind === 'address' && object.scope === 'global' ? [object] : [],
   );

@@ -1,0 +1,51 @@
+import { planRepair, type Repair, repair } from '../cni/repair.ts';
+import { describe } from '../datapath/describe.ts';
+import { printChanges } from '../datapath/print.ts';
+import { announceNew } from '../gateway/reconcile.ts';
+import { type CliSurroundings, toJson } from './command.ts';
+
+/** What the command is told on the command line. */
+export interface RepairOptions {
+  readonly dataDir: string;
+  readonly dryRun?: true;
+  readonly json?: true;
+}
+
+/** What was mended, or would be, in sentences; what could not be; and with `--dry-run` the commands for it. */
+export interface RepairReport {
+  readonly mended: readonly string[];
+  readonly failures: readonly { readonly of: string; readonly problem: string }[];
+  readonly commands: string;
+}
+
+/** `egress repair`: makes all that is set up on this node as the records say; exit code 1 when something could not be. */
+export async function repairNode(options: RepairOptions, surroundings: CliSurroundings): Promise<void> {
+  using machine = await surroundings.openMachine(options);
+  const report = reportOf(options.dryRun ? await planRepair(machine) : await repairNow(), options.dryRun === true);
+  if (report.failures.length > 0) surroundings.setExitCode(1);
+  surroundings.write(options.json ? toJson(report) : printRepair(report, options.dryRun === true));
+
+  async function repairNow(): Promise<Repair> {
+    using _lock = machine.store.lock();
+    const done = await repair(machine);
+    await announceNew(machine, done.changes);
+    return done;
+  }
+}
+
+const reportOf = ({ changes, failures }: Repair, dryRun: boolean): RepairReport => ({
+  mended: changes.flatMap(describe),
+  failures: failures.map(({ of, error }) => ({ of, problem: error.message })),
+  commands: dryRun ? printChanges(changes) : '',
+});
+
+/** The commands, or one line for each thing that was mended; one for each that could not be; and one that sums up. */
+export function printRepair({ mended, failures, commands }: RepairReport, dryRun: boolean): string {
+  const things = `${mended.length} ${mended.length === 1 ? 'thing' : 'things'}`;
+  const sum = mended.length === 0 ? 'Nothing was wrong.' : `${things} ${dryRun ? 'would be' : 'were'} mended.`;
+  const failed = failures.map(({ of, problem }) => `${of}: ${problem}`);
+  const last =
+    failures.length > 0 ? `${failures.length} could not be mended; ${things} ${dryRun ? 'would be' : 'were'}.` : sum;
+  const done = dryRun ? (commands === '' ? [] : [commands.trimEnd()]) : mended.map((what) => `Mended: ${what}`);
+  return [...done, ...failed, last, ''].join('\n');
+}
