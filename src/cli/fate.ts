@@ -77,7 +77,7 @@ export async function fateOf(host: Host, scene: Scene, packet: Packet): Promise<
     return { outcome: 'not sent', words: `cannot be sent: the pod has no IPv${family} address`, ...nothing };
   if (node === undefined) return { outcome: 'unknown', words: 'is not known: the node’s record is lost', ...nothing };
   const usual = await usualRoute(host, packet);
-  const decision = isOwn(usual) ? 'own' : decide(record, node.clusterCIDRs, packet);
+  const decision = isOwn(usual) ? 'own' : decide(record, record.inCluster, packet);
   const decided = { ...whoDecided(decision), kernel: decidingSteps(scene, address, decision, packet), notes: [] };
   if (scene.found.has('table') && isForTunnel(node, address, packet, decision === 'own')) {
     return { ...decided, outcome: 'dropped', words: 'is dropped: nobody but nodes may send to the tunnel’s port' };

@@ -1,4 +1,4 @@
-import { type Address, familyOf } from '../base/address.ts';
+import { type Address, familyOf, type Prefix } from '../base/address.ts';
 import type { Machine } from '../cni/machine.ts';
 import { steeredOf } from '../cni/set-up.ts';
 import { nameOf } from '../datapath/describe.ts';
@@ -25,6 +25,8 @@ export interface Scene {
 /** With all ranges of its program. Where the program's record is lost its sets will not be as expected. */
 export interface WholeRecord extends AttachmentRecord {
   readonly matches: Program;
+  /** Ranges of the cluster that its program leaves alone. */
+  readonly inCluster: readonly Prefix[];
 }
 
 /** What is wrong with an object. */
@@ -32,10 +34,12 @@ export type Problem = 'missing' | 'different';
 
 /** Looks at everything that an attachment needs but what only counts. */
 export async function lookAt({ host, store }: Machine, outlined: AttachmentRecord): Promise<Scene> {
-  const record = { ...outlined, matches: store.loadProgram(outlined.program) ?? outlined.outline };
+  const content = { matches: outlined.outline, ...store.loadProgram(outlined.program) };
   const node = store.loadNode();
+  const inCluster = content.cluster ?? outlined.cluster ?? node?.clusterCIDRs ?? [];
+  const record: WholeRecord = { ...outlined, ...content, inCluster };
   if (node === undefined) return { record, node, wanted: [], found: new Map() };
-  const needs = needsOf(node, { ...steeredOf(record), matches: record.matches });
+  const needs = needsOf(node, { ...steeredOf(outlined), ...content });
   const { state } = await host.observe(node, needs, { contents: true });
   const found = new Map(state.map((object) => [keyOf(object), object]));
   return { record, node, wanted: withoutEgressHook(desired(node, needs)), found };

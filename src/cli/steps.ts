@@ -54,7 +54,7 @@ export function exitSteps(
   { address, sources, packet }: { address: Address; sources: readonly Address[]; packet: Packet },
 ): Step[] {
   const chain = wantedChain(scene, layout.chainNames.exit(exit.id));
-  const steer = chain?.rules[0];
+  const steer = chain?.rules.at(-1);
   const route = exitRoute(scene, exit, packet);
   return [
     ...(chain && steer ? [step(scene, 'exit', chain, `${chain.name}: ${printRule(steer)}`)] : []),
@@ -185,7 +185,9 @@ function decidingRule(scene: Scene, { rules, name }: Chain, decision: Decision |
   const lookingUp = (set: string) =>
     rules.find(({ statements }) => statements.some(({ text }) => text.endsWith(`@${set}`)));
   if (decision === 'own') return lookingUp(layout.setNames.own);
-  if (decision.by === 'cluster') return lookingUp(layout.setNames.cluster(family));
+  if (decision.by === 'cluster') {
+    return lookingUp(`${name}-cluster${family}`) ?? lookingUp(layout.setNames.cluster(family));
+  }
   if (decision.by === 'subnet') return lookingUp(`${name}-subnets${family}`);
   return decision.by === 'match' ? matchRule(scene, rules, decision.place, packet) : undefined;
 }

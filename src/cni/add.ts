@@ -1,4 +1,4 @@
-import { contains } from '../base/address.ts';
+import { contains, type Prefix } from '../base/address.ts';
 import { type Attachment, markOf } from '../base/attachment.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import { EgressError } from '../base/errors.ts';
@@ -8,7 +8,7 @@ import { addressHex, blockKey } from '../datapath/layout.ts';
 import { needsOf } from '../datapath/needs.ts';
 import type { Link } from '../datapath/objects.ts';
 import { type Pod, type Program, wishName } from '../policy/match.ts';
-import { programName } from '../policy/program.ts';
+import { outlineOfRanges, programName } from '../policy/program.ts';
 import { type AttachmentRecord, type NodeRecord, recordVersion } from '../store/record.ts';
 import { resolveOnNode } from './exits.ts';
 import { forgetOutsidePorts } from './flows.ts';
@@ -38,6 +38,7 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   const choice = request.policies.choose(request.pod);
   if (choice.outline.length === 0) return passThrough(machine, request);
   const draft = await newRecord(machine, request, choice);
+  const whole = wholeOf(choice, configuration.clusterCIDRs);
   using _lock = machine.store.lock();
   const previous = machine.store.load(request.attachment);
   const { known, node, ...own } = await nodeFor(machine, configuration, choice.outline);
@@ -49,19 +50,22 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   machine.store.save(record); // first: what has a record, DEL takes down
   try {
     if (previous !== undefined || !machine.store.hasProgram(record.program)) {
-      machine.store.saveProgram(record.program, choice.whole());
+      machine.store.saveProgram(record.program, whole());
     }
     request.policies.keep();
     if (!isSame(known, node)) machine.store.saveNode(node);
     // What a tenant chose is not trusted by its name.
     const thorough = previous !== undefined || choice.outline.some(({ policy }) => policy === wishName);
-    await setUp(machine, node, record, { whole: choice.whole, others, thorough });
+    await setUp(machine, node, record, { whole, others, thorough });
     if (previous !== undefined) await leavePrevious(machine, node, previous, record);
   } catch (error) {
     await undo(machine, request.attachment, previous);
     throw error;
   }
 }
+
+/** All ranges of a program: those of the cluster go with it, so that a change of the policy file reaches no running pod. */
+const wholeOf = (choice: Choice, cluster: readonly Prefix[]) => () => ({ matches: choice.whole(), cluster });
 
 /**
  * A pod without a policy leaves as if we were not there. What an earlier attachment left on its addresses, or an
@@ -104,7 +108,8 @@ async function newRecord(
     addresses: prevResult.addresses,
     subnets,
     links: links.filter(({ type }) => type === 'veth').map(({ name, index }) => ({ name, index })),
-    program: programName(digest, subnets),
+    cluster: outlineOfRanges(clusterCIDRs),
+    program: programName(digest, subnets, clusterCIDRs),
     outline,
   };
 }

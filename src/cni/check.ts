@@ -27,9 +27,9 @@ export async function check(machine: Machine, attachment: Attachment, hasPolicy:
 export async function problemsOf(machine: Machine, record: AttachmentRecord): Promise<string[]> {
   const node = machine.store.loadNode();
   if (node === undefined) return ['The node’s record is missing'];
-  const matches = machine.store.loadProgram(record.program);
-  const needs = needsOf(node, { ...steeredOf(record), ...(matches && { matches }) });
-  const { state } = await machine.host.observe(node, needs, { contents: matches !== undefined });
+  const content = machine.store.loadProgram(record.program);
+  const needs = needsOf(node, { ...steeredOf(record), ...content });
+  const { state } = await machine.host.observe(node, needs, { contents: content !== undefined });
   const problems = (await differenceNow(machine, node, needs, state)).flatMap(describe);
-  return matches === undefined ? [`The record of ${record.program} is missing`, ...problems] : problems;
+  return content === undefined ? [`The record of ${record.program} is missing`, ...problems] : problems;
 }

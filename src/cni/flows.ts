@@ -17,14 +17,14 @@ export function packetOf({ family, protocol: number, replySource: destination, r
  */
 export async function forgetOutsidePorts(
   { host, store }: Machine,
-  { clusterCIDRs }: NodeRecord,
+  { clusterCIDRs = [] }: NodeRecord,
   { addresses, program, subnets, ports = [] }: AttachmentRecord,
 ): Promise<void> {
-  const matches = store.loadProgram(program) ?? [];
+  const { matches = [], cluster = clusterCIDRs } = store.loadProgram(program) ?? {};
   const isOutside = (flow: Flow): boolean => {
     const packet = packetOf(flow);
     const block = ports.find(({ exit }) => exit === matchFor(matches, packet)?.exit);
-    if (block === undefined || [...clusterCIDRs, ...subnets].some((range) => contains(range, packet.destination)))
+    if (block === undefined || [...cluster, ...subnets].some((range) => contains(range, packet.destination)))
       return false;
     const { replyDestinationPort: port = 0 } = flow;
     return port < block.first || block.last < port;

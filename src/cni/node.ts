@@ -28,7 +28,7 @@ export async function nextNode(
   previous: NodeRecord | undefined,
   { exits, ownEnd, gateway }: NodeChanges,
 ): Promise<NodeRecord> {
-  const { fwmark, routeTable, rulePriority, clusterCIDRs } = configuration;
+  const { fwmark, routeTable, rulePriority } = configuration;
   const hasTable = await machine.host.hasTable(); // first: it tells whether we can work here at all
   const conflict = markConflict(fwmark, await machine.host.listForeignRules());
   if (conflict !== undefined) throw new EgressError('mark-conflict', conflict);
@@ -37,7 +37,8 @@ export async function nextNode(
   const tunnel = needsTunnel ? (ownEnd ? tunnelOf(configuration, ownEnd, gateway) : previous?.tunnel) : undefined;
   const next: NodeRecord = {
     version: recordVersion,
-    ...{ fwmark, routeTable, rulePriority, clusterCIDRs },
+    ...{ fwmark, routeTable, rulePriority },
+    ...(previous?.clusterCIDRs && { clusterCIDRs: previous.clusterCIDRs }), // pods from before ranges were theirs go by it
     exits: merged,
     ...(tunnel && { tunnel }),
     ...(gateway && { gateway }),

@@ -1,8 +1,8 @@
 import { markOf } from '../base/attachment.ts';
 import { asEgressError, EgressError } from '../base/errors.ts';
+import type { ProgramContent } from '../datapath/attachment.ts';
 import { type Change, keyOf } from '../datapath/difference.ts';
 import { type Needs, needsOf, needsOfExit, needsOfNode } from '../datapath/needs.ts';
-import type { Program } from '../policy/match.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { findDead } from './gc.ts';
 import type { Machine } from './machine.ts';
@@ -101,14 +101,14 @@ function partOf(machine: Machine, node: NodeRecord, record: AttachmentRecord): P
   const whole = () => wholeProgram(machine, record);
   return {
     of: markOf(record),
-    needs: () => needsOf(node, { ...steeredOf(record), matches: whole() }),
+    needs: () => needsOf(node, { ...steeredOf(record), ...whole() }),
     mend: () => setUp(machine, node, record, { whole, others: [], thorough: true }),
   };
 }
 
-function wholeProgram({ store }: Machine, { program }: AttachmentRecord): Program {
-  const matches = store.loadProgram(program);
-  if (matches !== undefined) return matches;
+function wholeProgram({ store }: Machine, { program }: AttachmentRecord): ProgramContent {
+  const content = store.loadProgram(program);
+  if (content !== undefined) return content;
   throw new EgressError('check-failed', `The record of ${program} is missing: what it says is only made by ADD`);
 }
 

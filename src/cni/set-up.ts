@@ -1,6 +1,6 @@
 import type { Address } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
-import type { SteeredAttachment } from '../datapath/attachment.ts';
+import type { ProgramContent, SteeredAttachment } from '../datapath/attachment.ts';
 import { desired } from '../datapath/desired.ts';
 import { type Change, difference } from '../datapath/difference.ts';
 import { addressHex } from '../datapath/layout.ts';
@@ -9,7 +9,6 @@ import type { HostObject, Sysctl } from '../datapath/objects.ts';
 import { looseReversePath, reversePathName } from '../datapath/reverse-path.ts';
 import { needsEgressHook, withoutEgressHook } from '../datapath/sent.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
-import type { Program } from '../policy/match.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
 import type { Machine } from './machine.ts';
@@ -41,7 +40,7 @@ function desiredNow(node: NodeRecord, needs: Needs, observed: readonly HostObjec
   const changes = difference(wanted.filter(isOwn), observed.filter(isOwn));
   return changes.length === 0
     ? wanted
-    : desired(node, { ...needs, attachment: { ...attachment, matches: attachment.whole() } });
+    : desired(node, { ...needs, attachment: { ...attachment, ...attachment.whole() } });
 }
 
 /** Filters of the interfaces that exits leave by; the tunnel's is part of the tunnel. */
@@ -81,9 +80,9 @@ export async function setUp(
     whole,
     others,
     thorough,
-  }: { readonly whole: () => Program; readonly others: readonly AttachmentRecord[]; readonly thorough: boolean },
+  }: { readonly whole: () => ProgramContent; readonly others: readonly AttachmentRecord[]; readonly thorough: boolean },
 ): Promise<readonly Change[]> {
-  const attachment = { ...steeredOf(record), ...(thorough ? { matches: whole() } : { whole }) };
+  const attachment = { ...steeredOf(record), ...(thorough ? whole() : { whole }) };
   const changes = await settle(machine, node, needsOf(node, attachment, others.map(steeredOf)), thorough);
   await forgetOthersFlows(machine, attachment, changes);
   return changes;

@@ -11,17 +11,25 @@ export interface SteeredAttachment {
   readonly addresses: readonly Address[];
   /** The pod's own networks, from the result of the primary plugin. */
   readonly subnets: readonly Prefix[];
+  /**
+   * Ranges of the cluster as they were when the attachment was given its program: no later change reaches it. Absent for
+   * one that was set up before programs had ranges of their own: then those of the node count.
+   */
+  readonly cluster?: readonly Prefix[];
   /** Name of the chain that holds its matches. */
   readonly program: string;
   readonly matches: readonly Match[];
   /** Source ports of its own, for each of its exits that gives pods some. */
   readonly ports?: readonly PortBlock[];
   /**
-   * Present when `matches` is only an outline (see outlineOf): reads the matches with all their ranges, which is asked for
-   * when the kernel has to be given them.
+   * Present when `matches` and `cluster` are only outlines (see outlineOf): reads them with all their ranges, which is
+   * asked for when the kernel has to be given them.
    */
-  readonly whole?: () => readonly Match[];
+  readonly whole?: () => ProgramContent;
 }
+
+/** What the name of a program is made from, but for the pod's own networks. */
+export type ProgramContent = Pick<SteeredAttachment, 'matches' | 'cluster'>;
 
 /** Source ports that an address of a pod leaves with by an exit. */
 export interface OwnPorts extends Omit<PortBlock, 'exit'> {
@@ -35,8 +43,8 @@ export interface OwnPorts extends Omit<PortBlock, 'exit'> {
 
 /** What the data path must know of the node, the same for all attachments on it. */
 export interface NodeState extends NodeNumbers {
-  /** Destinations that are never steered: pods, services, nodes, link-local. */
-  readonly clusterCIDRs: readonly Prefix[];
+  /** Ranges of the cluster for attachments that have none of their own, from before they had; never changed. */
+  readonly clusterCIDRs?: readonly Prefix[];
   /** The exits that attachments on this node use, or that it serves as their gateway. */
   readonly exits: readonly ResolvedExit[];
   /** Present while any of the exits, or the gateway, needs it. */

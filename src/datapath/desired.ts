@@ -39,11 +39,6 @@ function desiredBase(node: NodeState): HostObject[] {
       layout.snatMap(family),
       layout.blocksMap(family),
       layout.lanesSet(family),
-      layout.rangesSet(
-        layout.setNames.cluster(family),
-        family,
-        node.clusterCIDRs.filter((cidr) => familyOf(cidr) === family),
-      ),
     ]),
     layout.tunnelsSet,
     layout.fallbackSet,
@@ -144,8 +139,14 @@ const guard = (fwmark: number): Chain =>
 /** What one exit needs on top of {@link desiredBase}. */
 function desiredExit(node: NodeState, exit: ResolvedExit): HostObject[] {
   const steer = say.setMark((node.fwmark | layout.exitIdMask) >>> 0, (node.fwmark | exit.id) >>> 0);
+  const drop = say.verdict({ code: 'goto', chain: layout.chainNames.drop });
+  // Here and not in programs: an exit that gains or loses a family changes for all its pods at once.
+  const lacking = families.filter((family) => !exit.ways.some((way) => way.family === family));
   return [
-    chain(layout.chainNames.exit(exit.id), [{ statements: [say.counter, steer], comment: exit.name }]),
+    chain(layout.chainNames.exit(exit.id), [
+      ...lacking.map((family) => rule(say.family(family), drop)),
+      { statements: [say.counter, steer], comment: exit.name },
+    ]),
     ...(exit.gateway === undefined ? desiredTranslation(exit) : [exitElement(layout.setNames.tunnels, exit)]),
     ...(exit.onUnavailable === 'node' ? [exitElement(layout.setNames.fallback, exit)] : []),
     ...exit.ways.flatMap((way) => wayRoutes(node, exit, way)),

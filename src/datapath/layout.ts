@@ -75,6 +75,7 @@ export const setNames = {
   /** Of an exit with several addresses. */
   slots: (id: number, family: Family) => `exit-${id}-slots${family}`,
   flows: (id: number, family: Family) => `exit-${id}-flows${family}`,
+  /** Of programs from before they had ranges of their own. */
   cluster: (family: Family) => `cluster${family}`,
   sent: 'sent',
   answered: (family: Family) => `answered${family}`,

@@ -1,4 +1,4 @@
-import { families, familyOf } from '../base/address.ts';
+import { families, familyOf, type Prefix } from '../base/address.ts';
 import { type Protocol, protocols } from '../base/port-range.ts';
 import { rule } from '../nftables/chain.ts';
 import type { NftSet, Rule, Statement } from '../nftables/object.ts';
@@ -21,30 +21,40 @@ export function desiredProgram(node: NodeState, attachment: SteeredAttachment): 
     ...attachment.matches.flatMap((match, i) => {
       const ofMatch: WithSet = (suffix, make) => withSet(`${i + 1}${suffix}`, make);
       const towards = destinationStatements(match, ofMatch);
-      const verdict = verdictOf(node, match);
+      const verdict = verdictOf(node, attachment, match);
       return portAlternatives(match, ofMatch).map((ports) => rule(...towards, ...ports, verdict));
     }),
   ];
-  return [...sets, { kind: 'chain', name: attachment.program, rules }];
+  const shared = attachment.cluster ? [] : sharedSets(node);
+  return [...shared, ...sets, { kind: 'chain', name: attachment.program, rules }];
 }
+
+/** The sets that programs from before they had ranges of their own look into. */
+const sharedSets = ({ clusterCIDRs = [] }: NodeState): NftSet[] =>
+  families.map((family) => {
+    const own = clusterCIDRs.filter((range) => familyOf(range) === family);
+    return layout.rangesSet(layout.setNames.cluster(family), family, own);
+  });
 
 /** Adds a set whose name ends like this, and returns the name. */
 type WithSet = (suffix: string, make: (name: string) => NftSet) => string;
 
 /** What no match decides about: the node and its segment, the cluster, and the networks that the pod is in. */
-function inClusterRules({ subnets }: SteeredAttachment, withSet: WithSet): Rule[] {
+function inClusterRules({ subnets, cluster }: SteeredAttachment, withSet: WithSet): Rule[] {
   const done = say.verdict({ code: 'return' });
+  const rulesFor = (what: string, ranges: readonly Prefix[]) =>
+    families.flatMap((family) => {
+      const own = ranges.filter((range) => familyOf(range) === family);
+      if (own.length === 0) return [];
+      const set = withSet(`${what}${family}`, (name) => layout.rangesSet(name, family, own));
+      return [rule(say.destinationIn(family, set, { first: true }), done)];
+    });
+  const inSharedSets = () =>
+    families.map((family) => rule(say.destinationIn(family, layout.setNames.cluster(family), { first: true }), done));
   return [
     rule(say.destinationTypeIn(layout.setNames.own), done),
-    ...families.map((family) =>
-      rule(say.destinationIn(family, layout.setNames.cluster(family), { first: true }), done),
-    ),
-    ...families.flatMap((family) => {
-      const own = subnets.filter((subnet) => familyOf(subnet) === family);
-      if (own.length === 0) return [];
-      const set = withSet(`subnets${family}`, (name) => layout.rangesSet(name, family, own));
-      return [rule(say.destinationIn(family, set, { first: true }), done)];
-    }),
+    ...(cluster ? rulesFor('cluster', cluster) : inSharedSets()),
+    ...rulesFor('subnets', subnets),
   ];
 }
 
@@ -95,13 +105,16 @@ function protocolAlternatives(
   return [[say.destinationPortIn(protocol, set)], [say.icmpOfConnectionTo(protocol, family, set)]];
 }
 
-function verdictOf(node: NodeState, match: Match): Statement {
+/**
+ * What an exit does with a family that it lacks is the exit's matter; but programs from before they had ranges of their
+ * own say it themselves.
+ */
+function verdictOf(node: NodeState, { cluster }: SteeredAttachment, match: Match): Statement {
   if (match.exit === 'node') return say.verdict({ code: 'return' });
   const exit = node.exits.find(({ name }) => name === match.exit);
-  // A family that the exit lacks is dropped: left alone it would leak with the node's address.
-  const hasFamily = exit?.ways.some((way) => way.family === match.family);
+  const isTaken = cluster !== undefined || exit?.ways.some((way) => way.family === match.family);
   return say.verdict({
     code: 'goto',
-    chain: exit && hasFamily ? layout.chainNames.exit(exit.id) : layout.chainNames.drop,
+    chain: exit && isTaken ? layout.chainNames.exit(exit.id) : layout.chainNames.drop,
   });
 }

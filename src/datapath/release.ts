@@ -60,9 +60,13 @@ export function released(state: OurState, elements: readonly Element[], remember
     const table = state.table ? [{ kind: 'table' } as const] : [];
     return [...exitObjects.host, ...addresses, ...tunnelOf(state), ...table, ...goneSent(state, new Set())];
   }
+  const inUse = new Set(left.flatMap(setsLookedInto));
   const isOfGoneExit = ({ name }: Chain | NftSet) => isPartOfOthers(name, exitIds);
   const goneSets = state.sets.filter(
-    (set) => isOfGoneExit(set) || goneChains.some((chain) => set.name.startsWith(`${chain.name}-`)),
+    (set) =>
+      isOfGoneExit(set) ||
+      goneChains.some((chain) => set.name.startsWith(`${chain.name}-`)) ||
+      (sharedRanges.includes(set.name) && !inUse.has(set.name)),
   );
   const parts = [
     ...(isGateway ? [] : partsOf(state, layout.gatewayParts)),
@@ -142,10 +146,19 @@ function unusedChains(chains: readonly UsedChain[], elements: readonly Element[]
   return [...own, ...exits];
 }
 
+/** Sets that only programs from before they had ranges of their own look into. */
+const sharedRanges: readonly string[] = families.map(layout.setNames.cluster);
+
+/** The sets and maps that the rules of a chain look into. */
+const setsLookedInto = (chain: Chain): string[] =>
+  expressionsOf(chain).flatMap((expression) => (expression.name === 'lookup' ? [expression.set] : []));
+
+const expressionsOf = ({ rules }: Chain) =>
+  rules.flatMap(({ statements }) => statements.flatMap(({ expressions }) => expressions));
+
 /** The chains that the rules of a chain lead to, one entry for each rule. */
 function chainsLedTo(chain: Chain): string[] {
-  const expressions = chain.rules.flatMap((rule) => rule.statements.flatMap((statement) => statement.expressions));
-  return expressions.flatMap((expression) =>
+  return expressionsOf(chain).flatMap((expression) =>
     expression.name === 'immediate' && 'verdict' in expression && 'chain' in expression.verdict
       ? [expression.verdict.chain]
       : [],

@@ -26,7 +26,7 @@ export async function followFlows(
   for (const exit of next.exits) {
     const before = previous?.exits.find(({ id }) => id === exit.id);
     if (before === undefined || before.gateway === exit.gateway) continue;
-    await followExit(machine, exit, introductionOf(next, before, exit), await placesNotSteered(machine, next));
+    await followExit(machine, next, exit, introductionOf(next, before, exit));
   }
   for (const address of addressesThatLeft(previous, next)) await host.deleteFlowsTo(address);
 }
@@ -58,28 +58,24 @@ function introductionOf({ fwmark, tunnel }: NodeRecord, before: ResolvedExit, ex
   return { mark: exit.id, hops: 2, ends };
 }
 
-/** Where no program sends anything to an exit: in the cluster, and on this node. */
-async function placesNotSteered({ host }: Machine, { clusterCIDRs }: NodeRecord): Promise<(to: Address) => boolean> {
-  const own = new Set((await host.listAllAddresses()).map(({ address }) => address));
-  return (to) => own.has(to) || clusterCIDRs.some((range) => contains(range, to));
-}
-
 /** Pod by pod: what is forgotten is known again a moment later. */
 async function followExit(
   { host, store }: Machine,
+  { clusterCIDRs = [] }: NodeRecord,
   exit: ResolvedExit,
   introduction: Introduction,
-  isNotSteered: (to: Address) => boolean,
 ): Promise<void> {
   const { name } = exit;
+  const own = new Set((await host.listAllAddresses()).map(({ address }) => address));
   for (const { addresses, program, subnets } of store.list().filter((record) => uses(record, name))) {
-    const matches = store.loadProgram(program) ?? [];
+    const { matches = [], cluster = clusterCIDRs } = store.loadProgram(program) ?? {};
+    const notSteered = [...cluster, ...subnets];
     /** Whether the pod's program sends it to the exit. */
     const isBy = (flow: Flow) => {
       const packet = packetOf(flow);
       const { destination: to } = packet;
       return (
-        matchFor(matches, packet)?.exit === name && !isNotSteered(to) && !subnets.some((subnet) => contains(subnet, to))
+        matchFor(matches, packet)?.exit === name && !own.has(to) && !notSteered.some((range) => contains(range, to))
       );
     };
     for (const address of addresses) {

@@ -74,6 +74,7 @@ function namesOf({ exits, tunnel, gateway, attachment, ports }: Needs): [Readonl
   ];
   const sets = [
     ...baseSets,
+    ...(attachment && attachment.cluster === undefined ? families.map(layout.setNames.cluster) : []),
     ...exits.flatMap(({ id }) => layout.addressMaps(id).map(({ name }) => name)),
     ...parts.flatMap(({ sets }): readonly string[] => sets),
   ];
@@ -109,7 +110,6 @@ const baseSets: readonly string[] = [
     layout.setNames.snat(family),
     layout.setNames.blocks(family),
     layout.setNames.lanes(family),
-    layout.setNames.cluster(family),
   ]),
 ];
 

@@ -50,9 +50,18 @@ export function programDigest(program: Program): string {
  */
 const programDigits = 40;
 
-/** The name of the chain that pods share whose programs have this digest, and whose own networks are the same. */
-export const programName = (digest: string, subnets: readonly Prefix[]): string =>
-  `program-${sha256Hex(JSON.stringify([digest, subnets.toSorted()])).slice(0, programDigits)}`;
+/**
+ * The name of the chain that pods share whose programs have this digest, whose own networks are the same, and for whom the
+ * same ranges are the cluster's. Without `cluster` as it was before programs had such ranges.
+ */
+export const programName = (digest: string, subnets: readonly Prefix[], cluster?: readonly Prefix[]): string => {
+  const parts = [digest, subnets.toSorted(), ...(cluster ? [[...new Set(cluster)].sort()] : [])];
+  return `program-${sha256Hex(JSON.stringify(parts)).slice(0, programDigits)}`;
+};
+
+/** Ranges with one left of each family: enough for the rules of a program, as {@link outlineOf}. */
+export const outlineOfRanges = (ranges: readonly Prefix[]): Prefix[] =>
+  families.flatMap((family) => ranges.find((range) => familyOf(range) === family) ?? []);
 
 /** Whether a policy is for the pod, were it not for `optIn`. A runtime that gives no namespace and no name leaves the policies for all namespaces and pods. */
 export const isFor = ({ namespaces, pods }: Policy, { namespace = '', name = '' }: Pod): boolean =>

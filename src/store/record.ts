@@ -1,16 +1,19 @@
 import * as z from 'zod/mini';
 import type { Address } from '../base/address.ts';
 import type { Attachment } from '../base/attachment.ts';
-import type { Gateway, NodeState, SteeredAttachment } from '../datapath/attachment.ts';
+import type { Gateway, NodeState, ProgramContent, SteeredAttachment } from '../datapath/attachment.ts';
 import type { Pod, Program } from '../policy/match.ts';
 
 /** The version that this program writes, and the newest that it reads. Any change of a record's shape or meaning raises it. */
-export const recordVersion = 1;
+export const recordVersion = 2;
+
+/** Of records: from 1 to {@link recordVersion}; an older one lacks what came later, and means the same. */
+type Version = number;
 
 /** What was decided and set up for one attachment: enough to undo it after a reboot, with a new binary or a changed policy. */
 export interface AttachmentRecord extends Attachment, Omit<SteeredAttachment, 'mark' | 'matches' | 'whole'> {
-  readonly version: typeof recordVersion;
-  /** The program's matches with one range of each list; all of them are in its {@link ProgramRecord}. */
+  readonly version: Version;
+  /** The program's matches with one range of each list, as is `cluster`; all of them are in its {@link ProgramRecord}. */
   readonly outline: Program;
   readonly pod: Pod;
   /** The host ends of the pod's interface. */
@@ -18,16 +21,15 @@ export interface AttachmentRecord extends Attachment, Omit<SteeredAttachment, 'm
 }
 
 /** A program, for all attachments that have it: ten thousand ranges are written once. */
-export interface ProgramRecord {
-  readonly version: typeof recordVersion;
+export interface ProgramRecord extends ProgramContent {
+  readonly version: Version;
   /** Name of the chain. */
   readonly program: string;
-  readonly matches: Program;
 }
 
 /** What was set up for the node as a whole, as long as any attachment needs it. */
 export interface NodeRecord extends NodeState {
-  readonly version: typeof recordVersion;
+  readonly version: Version;
   /** Kernel parameters that we overwrote, with the values to put back: path below /proc/sys → value. */
   readonly sysctls: Readonly<Record<string, string>>;
   /** Addresses that we put on interfaces for a gateway: the kernel tells them from others from Linux 5.18 on only. */
@@ -36,7 +38,7 @@ export interface NodeRecord extends NodeState {
 
 /** Which gateway an exit uses, where `egress exit move` chose another than the first. Outlives the pods. */
 export interface MovesRecord {
-  readonly version: typeof recordVersion;
+  readonly version: Version;
   /** Name of the exit → underlay address of the gateway. */
   readonly gateways: Readonly<Record<string, Address>>;
 }
@@ -47,7 +49,7 @@ const prefix = z.string().check(z.regex(/^(\d+\.\d+\.\d+\.\d+|[\da-f]*:[\da-f:.]
 const family = z.literal([4, 6]);
 const name = z.string().check(z.minLength(1));
 const port = z.int().check(z.minimum(1), z.maximum(65535));
-const version = z.literal(recordVersion);
+const version = z.int().check(z.minimum(1), z.maximum(recordVersion));
 /** It becomes the name of a file. */
 const program = z.string().check(z.regex(/^program-[\da-f]+$/));
 
@@ -109,13 +111,19 @@ export const attachmentRecord: z.ZodMiniType<AttachmentRecord> = z.object({
   addresses: z.array(address),
   subnets: z.array(prefix),
   links: z.array(z.object({ name, index: z.int() })),
+  cluster: z.exactOptional(z.array(prefix)),
   program,
   outline: z.array(match),
   ports: z.exactOptional(z.array(z.object({ exit: name, first: port, last: port })).check(z.minLength(1))),
 });
 
 /** A program's record as it is read back. */
-export const programRecord: z.ZodMiniType<ProgramRecord> = z.object({ version, program, matches: z.array(match) });
+export const programRecord: z.ZodMiniType<ProgramRecord> = z.object({
+  version,
+  program,
+  matches: z.array(match),
+  cluster: z.exactOptional(z.array(prefix)),
+});
 
 /** The node's record as it is read back. */
 export const nodeRecord: z.ZodMiniType<NodeRecord> = z.object({
@@ -123,7 +131,7 @@ export const nodeRecord: z.ZodMiniType<NodeRecord> = z.object({
   fwmark: z.uint32(),
   routeTable: z.uint32(),
   rulePriority: z.uint32(),
-  clusterCIDRs: z.array(prefix),
+  clusterCIDRs: z.exactOptional(z.array(prefix)),
   exits: z.array(exit),
   tunnel: z.exactOptional(tunnel),
   gateway: z.exactOptional(gateway),

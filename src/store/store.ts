@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import type * as z from 'zod/mini';
 import { type Attachment, markOf } from '../base/attachment.ts';
 import { EgressError } from '../base/errors.ts';
+import type { ProgramContent } from '../datapath/attachment.ts';
 import {
   filesIn,
   makeFolder,
@@ -135,9 +136,9 @@ export class Store {
   }
 
   /** Remembers a program, unless it is known: its name says what is in it. Durable when it returns. */
-  saveProgram(program: string, matches: ProgramRecord['matches']): void {
+  saveProgram(program: string, content: ProgramContent): void {
     if (this.loadProgram(program) !== undefined) return;
-    this.#replace(this.#programPath(program), programKind, { version: recordVersion, program, matches });
+    this.#replace(this.#programPath(program), programKind, { version: recordVersion, program, ...content });
   }
 
   /** Whether a file of a program is there, whatever is in it. */
@@ -145,9 +146,9 @@ export class Store {
     return existsSync(this.#programPath(program));
   }
 
-  /** The matches of a program; `undefined` also when its file is broken. Throws `record-newer`. */
-  loadProgram(program: string): ProgramRecord['matches'] | undefined {
-    return this.#read(this.#programPath(program), programKind)?.matches;
+  /** What is in a program; `undefined` also when its file is broken. Throws `record-newer`. */
+  loadProgram(program: string): ProgramRecord | undefined {
+    return this.#read(this.#programPath(program), programKind);
   }
 
   /** Forgets all programs but these, and what a writer that was killed left beside them. */

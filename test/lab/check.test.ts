@@ -44,8 +44,8 @@ const elements: readonly Part[] = [
   },
   {
     what: 'a range of the cluster',
-    lose: (node) => nft(node, `delete element ${table} cluster4 { 10.96.0.0/12 }`),
-    named: () => 'set cluster4 is not as expected',
+    lose: (node, { program }) => nft(node, `delete element ${table} ${program}-cluster4 { 10.96.0.0/12 }`),
+    named: ({ program }) => `set ${program}-cluster4 is not as expected`,
   },
 ];
 
@@ -130,7 +130,7 @@ const rules: readonly Part[] = [
   },
   {
     what: 'a rule of the pod’s program',
-    lose: (node, { program }) => deleteRule(node, program, '@cluster6'),
+    lose: (node, { program }) => deleteRule(node, program, `@${program}-cluster6`),
     named: ({ program }) => `rule 3 of chain ${program} is missing`,
   },
   {

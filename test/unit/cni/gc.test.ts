@@ -66,8 +66,8 @@ describe('GC', () => {
     const machine = newMachine(t);
     await added(machine, 'a', '10.0.0.5');
     const kernel = stateOf(machine).kernel;
-    writeFileSync(join(machine.dataDir, 'attachments', 'pods+b+eth0.json'), '{"version": 2}');
-    await assert.rejects(gc(machine, 'pods', new Set()), /has version 2/);
+    writeFileSync(join(machine.dataDir, 'attachments', 'pods+b+eth0.json'), '{"version": 3}');
+    await assert.rejects(gc(machine, 'pods', new Set()), /has version 3/);
     assert.deepEqual(stateOf(machine).kernel, kernel);
   });
 });

@@ -75,8 +75,9 @@ function requireMeaning(machine: FakeMachine, input: Input, dice: Dice): void {
   const pod = { ...readEnvironment(input.variables).pod, ...(annotations && { annotations }) };
   const wishes = wishesOf(configuration, pod);
   const [record] = machine.store.list();
-  const matches = record ? (machine.store.loadProgram(record.program) ?? assert.fail('the program is not kept')) : [];
-  const clusterCIDRs = machine.store.loadNode()?.clusterCIDRs ?? [];
+  const { matches, cluster: clusterCIDRs = [] } = record
+    ? (machine.store.loadProgram(record.program) ?? assert.fail('the program is not kept'))
+    : { matches: [] };
   const other = { namespace: dice.pick(['other', 'team-a', 'defend', '', 'x']), name: dice.pick(['web-0', 'db', '']) };
   for (const sample of samplesFor(written, dice)) {
     const packet: Packet = sample;

@@ -189,23 +189,28 @@ export const anySituation: fc.Arbitrary<Situation> = fc
   .tuple(...[1, 2, 3, 4].map(anyExit))
   .chain((exits) => {
     const programs = fc.array(anyProgram(exits.map(({ name }) => name)), { minLength: 3, maxLength: 3 });
-    const pods = fc.uniqueArray(fc.record({ addresses: anyAddresses, program: fc.nat(2), hasSubnet: fc.boolean() }), {
-      minLength: 1,
-      maxLength: 6,
-      comparator: (a, b) => a.addresses.some((address) => b.addresses.includes(address)),
-    });
+    const pods = fc.uniqueArray(
+      fc.record({ addresses: anyAddresses, program: fc.nat(2), hasSubnet: fc.boolean(), isOld: fc.boolean() }),
+      {
+        minLength: 1,
+        maxLength: 6,
+        comparator: (a, b) => a.addresses.some((address) => b.addresses.includes(address)),
+      },
+    );
     return fc.tuple(fc.constant(exits), programs, pods);
   })
   .map(([exits, programs, pods]) => ({
     node: { ...sampleNode, exits, tunnel },
-    attachments: pods.map(({ addresses, program, hasSubnet }, i) => {
+    attachments: pods.map(({ addresses, program, hasSubnet, isOld }, i) => {
       const [matches, subnets] = [programs[program] ?? [], hasSubnet ? ['192.168.7.0/24'] : []];
+      const cluster = isOld ? undefined : ['10.0.0.0/16', 'fd00::/16'];
       return {
+        ...(cluster && { cluster }),
         mark: `pods/c${i}/eth0`,
         addresses,
         subnets,
         matches,
-        program: programName(programDigest(matches), subnets),
+        program: programName(programDigest(matches), subnets, cluster),
       };
     }),
   }));

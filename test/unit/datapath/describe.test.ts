@@ -184,7 +184,7 @@ suite('a change of a chain names', () => {
 
   test('each rule that is missing, by its place and in words', () => {
     assert.deepEqual(described({ ...program, rules: program.rules.filter((_, i) => i !== 1 && i !== 3) }), [
-      'rule 2 of chain program-5f1c is missing: ip daddr @cluster4 return',
+      'rule 2 of chain program-5f1c is missing: ip daddr @program-5f1c-cluster4 return',
       'rule 4 of chain program-5f1c is missing: ip daddr @program-5f1c-1 goto exit-7',
     ]);
   });

@@ -19,7 +19,7 @@ function rulesFor(ports: readonly string[], family: 4 | 6 = 4): { rules: string[
   return {
     rules: (chainOf(objects)?.rules ?? []).slice(3).map((rule) => printRule(rule).replaceAll('program-5f1c-', '')),
     sets: setsOf(objects)
-      .slice(1)
+      .slice(3)
       .map(({ name, intervals = [] }) => `${name.replace('program-5f1c-', '')} ${intervals}`),
   };
 }
@@ -111,6 +111,6 @@ test('the sets of ports go with their program', () => {
   };
   assert.deepEqual(
     released(state, [], { exits: [], sysctls: {} }).flatMap((object) => (object.kind === 'set' ? [object.name] : [])),
-    ['1', '1-tcp', '1-sctp', '2', '2-udp'].map((name) => `program-5f1c-${name}`),
+    ['cluster4', 'cluster6', '1', '1-tcp', '1-sctp', '2', '2-udp'].map((name) => `program-5f1c-${name}`),
   );
 });

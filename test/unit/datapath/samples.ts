@@ -54,7 +54,6 @@ export const node: NodeState = {
   fwmark: 0x100000,
   routeTable: 500000,
   rulePriority: 700,
-  clusterCIDRs: ['10.0.0.0/16', '10.96.0.0/12', '169.254.0.0/16', 'fe80::/10'],
   exits: [partners, backup],
 };
 
@@ -63,6 +62,7 @@ export const attachment = (changes: Partial<SteeredAttachment> = {}): SteeredAtt
   mark: 'pods/5f1c0d/eth0',
   addresses: ['10.0.0.174', 'fd00::ae'],
   subnets: [],
+  cluster: ['10.0.0.0/16', '10.96.0.0/12', '169.254.0.0/16', 'fe80::/10'],
   program: 'program-5f1c',
   matches: [
     { policy: 'p', family: 4, destinations: ['203.0.113.0/24'], except: [], exit: 'partners' },

@@ -44,7 +44,7 @@ const name = fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}$/);
 const address = fc.oneof(fc.ipV4(), fc.ipV6()).map((text) => parseAddress(text) ?? '');
 const prefix = fc.tuple(address, fc.nat(32)).map(([text, length]) => parsePrefix(`${text}/${length}`) ?? '');
 const family = fc.constantFrom(4 as const, 6 as const);
-const version = fc.constant(1 as const);
+const version = fc.constantFrom(1, 2);
 
 const match = fc.record(
   {
@@ -104,10 +104,17 @@ export const anyRecord: fc.Arbitrary<AttachmentRecord> = fc.record(
     addresses: fc.array(address),
     subnets: fc.array(prefix),
     links: fc.array(fc.record({ name, index: fc.nat() }, plain)),
+    cluster: fc.array(prefix),
     program: fc.stringMatching(/^program-[0-9a-f]{1,24}$/),
     outline: fc.array(match),
   },
-  plain,
+  {
+    requiredKeys: [
+      ...(['version', 'network', 'containerId', 'ifname', 'pod', 'addresses', 'subnets', 'links'] as const),
+      ...(['program', 'outline'] as const),
+    ],
+    ...plain,
+  },
 );
 
 /** Any record of a node that can be. */
@@ -125,7 +132,7 @@ export const anyNodeRecord: fc.Arbitrary<NodeRecord> = fc.record(
     addresses: held,
   },
   {
-    requiredKeys: ['version', 'fwmark', 'routeTable', 'rulePriority', 'clusterCIDRs', 'exits', 'sysctls', 'addresses'],
+    requiredKeys: ['version', 'fwmark', 'routeTable', 'rulePriority', 'exits', 'sysctls', 'addresses'],
     ...plain,
   },
 );

@@ -7,6 +7,7 @@ import { describe, type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { markOf } from '../../../src/base/attachment.ts';
 import { EgressError } from '../../../src/base/errors.ts';
+import { recordVersion } from '../../../src/store/record.ts';
 import { Store } from '../../../src/store/store.ts';
 import { anyNodeRecord, anyRecord, sample, sampleNode } from './records.ts';
 
@@ -174,7 +175,7 @@ describe('the store', () => {
     for (const change of [
       () => store.save(sample({ addresses: [] })),
       () => store.forget(sample()),
-      () => store.saveProgram('program-5f1c', []),
+      () => store.saveProgram('program-5f1c', { matches: [] }),
       () => store.forgetPrograms(new Set()),
       () => store.saveNode(sampleNode),
       () => store.forgetNode(),
@@ -237,8 +238,8 @@ describe('the programs of a store', () => {
 
   test('are given back as they were saved, and forgotten but for those that are kept', (t) => {
     const { store, dataDir } = newStore(t);
-    for (const program of ['program-5f1c', 'program-01']) store.saveProgram(program, outline);
-    assert.deepEqual([store.loadProgram('program-5f1c'), store.hasProgram('program-5f1c')], [outline, true]);
+    for (const program of ['program-5f1c', 'program-01']) store.saveProgram(program, { matches: outline });
+    assert.deepEqual([store.loadProgram('program-5f1c')?.matches, store.hasProgram('program-5f1c')], [outline, true]);
     assert.deepEqual([store.loadProgram('program-02'), store.hasProgram('program-02')], [undefined, false]);
     store.forgetPrograms(new Set(['program-5f1c']));
     assert.deepEqual(filesBelow(dataDir), ['lock', file]);
@@ -248,25 +249,25 @@ describe('the programs of a store', () => {
 
   test('are written once: the name says what is in them', (t) => {
     const { store, dataDir } = newStore(t);
-    store.saveProgram('program-5f1c', outline);
+    store.saveProgram('program-5f1c', { matches: outline });
     const { ino } = fs.statSync(join(dataDir, file));
-    store.saveProgram('program-5f1c', outline);
+    store.saveProgram('program-5f1c', { matches: outline });
     assert.equal(fs.statSync(join(dataDir, file)).ino, ino);
   });
 
   test('are written anew in place of a file that is broken, which is put aside', (t) => {
     const { store, dataDir, warnings } = newStore(t);
-    store.saveProgram('program-5f1c', outline);
+    store.saveProgram('program-5f1c', { matches: outline });
     fs.truncateSync(join(dataDir, file), 20);
-    store.saveProgram('program-5f1c', outline);
-    assert.deepEqual(store.loadProgram('program-5f1c'), outline);
+    store.saveProgram('program-5f1c', { matches: outline });
+    assert.deepEqual(store.loadProgram('program-5f1c')?.matches, outline);
     assert.deepEqual(filesBelow(dataDir), ['broken/program-5f1c.json.1', 'lock', file]);
     assert.equal(warnings.length, 1);
   });
 
   test('leave nothing of a file whose writer was killed', (t) => {
     const { store, dataDir } = newStore(t);
-    store.saveProgram('program-5f1c', outline);
+    store.saveProgram('program-5f1c', { matches: outline });
     fs.writeFileSync(join(dataDir, 'programs/.new'), 'half');
     store.forgetPrograms(new Set(['program-5f1c']));
     assert.deepEqual(filesBelow(dataDir), ['lock', file]);
@@ -354,7 +355,7 @@ describe('a file that is no record', () => {
 describe('a record that a newer version wrote', () => {
   test('is left alone, and every call that needs it says so and names the file', (t) => {
     const { store, dataDir, warnings } = newStore(t);
-    const newer = JSON.stringify({ version: 2, network: 'pods' });
+    const newer = JSON.stringify({ version: recordVersion + 1, network: 'pods' });
     fs.mkdirSync(join(dataDir, 'attachments'));
     fs.mkdirSync(join(dataDir, 'programs'));
     const programFile = 'programs/program-5f1c.json';
@@ -366,7 +367,7 @@ describe('a record that a newer version wrote', () => {
       [() => store.save(sample()), sampleFile],
       [() => store.forget(sample()), sampleFile],
       [() => store.loadProgram('program-5f1c'), programFile],
-      [() => store.saveProgram('program-5f1c', []), programFile],
+      [() => store.saveProgram('program-5f1c', { matches: [] }), programFile],
       [() => store.loadNode(), 'node.json'],
       [() => store.saveNode(sampleNode), 'node.json'],
       [() => store.forgetNode(), 'node.json'],

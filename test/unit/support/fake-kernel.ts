@@ -179,6 +179,8 @@ function isNamed({ kind, name }: Chain | NftSet, { exits, tunnel, gateway, attac
   if (has(layout.gatewayParts)) return gateway !== undefined;
   if (layout.isPortsChain(name)) return ports.some(({ id, address }) => name === layout.chainNames.ports(id, address));
   if (layout.isProgramChain(name)) return name === attachment?.program || isOfProgram(name, attachment?.program);
+  const isShared = families.some((family) => name === layout.setNames.cluster(family));
+  if (isShared) return attachment !== undefined && attachment.cluster === undefined;
   const exit = layout.exitIdOfChain(name) ?? layout.exitIdOfPart(name);
   return exit === undefined || exits.some(({ id }) => id === exit);
 }
