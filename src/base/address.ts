@@ -21,15 +21,25 @@ export const familyOf = (address: Address | Prefix): Family => (address.includes
 /** Six groups of four digits and an IPv4 address. Longer texts come from people who mean no address, or no good. */
 const longestAddress = 45;
 
-/** The canonical text of an address, or `undefined` when the text is none (a zone or a prefix length is no address). */
+/**
+ * The canonical text of an address, or `undefined` when the text is none (a zone or a prefix length is no address). An
+ * IPv4-mapped one is the IPv4 address, as for sockets: no packet on a wire has such an address.
+ */
 export function parseAddress(text: string): Address | undefined {
   const bytes = parseBytes(text);
-  return bytes && addressFromBytes(bytes);
+  return bytes && addressFromBytes(isMapped(bytes) ? bytes.subarray(mappedBits / 8) : bytes);
 }
+
+/** The length of ::ffff:0:0/96 (RFC 4291, section 2.5.5.2), behind which an IPv4 address stands. */
+const mappedBits = 96;
+
+const isMapped = (bytes: Uint8Array): boolean =>
+  bytes.length === 16 && bytes.subarray(0, mappedBits / 8).every((byte, i) => byte === (i < 10 ? 0 : 0xff));
 
 /**
  * The canonical text of a prefix, or `undefined` when the text is none. A bare address is the prefix of its full
- * length. Bits behind the length are cut off: `10.1.2.3/8` is `10.0.0.0/8`.
+ * length. Bits behind the length are cut off: `10.1.2.3/8` is `10.0.0.0/8`. One of IPv4-mapped addresses is that of the
+ * IPv4 addresses: `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
  */
 export function parsePrefix(text: string): Prefix | undefined {
   const [address = '', length, ...more] = text.split('/');
@@ -39,6 +49,10 @@ export function parsePrefix(text: string): Prefix | undefined {
   if (length !== undefined && !/^(0|[1-9]\d{0,2})$/.test(length)) return undefined;
   const prefixLength = length === undefined ? bits : Number(length);
   if (prefixLength > bits) return undefined;
+  if (prefixLength >= mappedBits && isMapped(bytes)) {
+    const [short, rest] = [bytes.subarray(mappedBits / 8), prefixLength - mappedBits];
+    return `${addressFromBytes(maskedBytes(short, rest))}/${rest}`;
+  }
   return `${addressFromBytes(maskedBytes(bytes, prefixLength))}/${prefixLength}`;
 }
 

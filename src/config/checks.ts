@@ -2,37 +2,41 @@ import { suggestion } from '../base/nearest.ts';
 import { shown } from '../base/shown.ts';
 import { exitIdOf } from '../policy/exit-id.ts';
 import { builtInExits } from '../policy/match.ts';
-import { type Placed, placed, placeOf, problem, type Source } from './placed.ts';
+import { isLacking, type Placed, placed, placeOf, problem, type Source } from './placed.ts';
 import { portContradictions } from './port-checks.ts';
 import type { Problem } from './problem.ts';
-import type { PolicyDocument } from './schema.ts';
+import type { PartialDocument } from './sound.ts';
 import { tunnelContradictions } from './tunnel-checks.ts';
 
-/** What is wrong with the parts of a configuration taken together, though each is valid in itself. */
+/**
+ * What is wrong with the parts of a configuration taken together, though each is valid in itself. Of sources that lack
+ * something, what is wrong whatever that may be.
+ */
 export function contradictions(sources: readonly Source[]): Problem[] {
   const documents = sources.map(({ name, document }) => ({ value: document, source: name, pointer: '' }));
   const exits = placed(documents, 'exits', ({ exits }) => exits);
   const policies = placed(documents, 'policies', ({ policies }) => policies);
   const nodes = placed(documents, 'nodes', ({ nodes }) => nodes);
   return [
-    ...repeats(exits, ({ name }) => `exit "${name}"`),
-    ...repeats(policies, ({ name }) => `policy "${name}"`),
-    ...repeats(nodes, ({ address }) => `node ${address}`),
+    ...repeats(exits, ({ name }) => name && `exit "${name}"`),
+    ...repeats(policies, ({ name }) => name && `policy "${name}"`),
+    ...repeats(nodes, ({ address }) => address && `node ${address}`),
     ...sharedIds(exits),
-    ...unknownExits(policies, exits),
-    ...tunnelContradictions(documents),
-    ...portContradictions(documents),
+    ...(isLacking(sources, /^\/exits(\/\d+\/name)?$/) ? [] : unknownExits(policies, exits)),
+    ...tunnelContradictions(documents, sources),
+    ...portContradictions(documents, sources),
   ];
 }
 
-type Exit = NonNullable<PolicyDocument['exits']>[number];
-type Policy = NonNullable<PolicyDocument['policies']>[number];
+type Exit = NonNullable<PartialDocument['exits']>[number];
+type Policy = NonNullable<PartialDocument['policies']>[number];
 
-/** Things that are there twice; `named` says what they are and distinguishes them. */
-function repeats<T>(things: readonly Placed<T>[], named: (value: T) => string): Problem[] {
+/** Things that are there twice; `named` says what they are and distinguishes them, unless they lack it. */
+function repeats<T>(things: readonly Placed<T>[], named: (value: T) => string | undefined): Problem[] {
   const first = new Map<string, Placed<T>>();
   return things.flatMap((thing) => {
     const what = named(thing.value);
+    if (what === undefined) return [];
     const earlier = first.get(what);
     first.set(what, earlier ?? thing);
     return earlier ? [problem(thing, '', `${what} is already at ${placeOf(earlier)}`)] : [];
@@ -43,6 +47,7 @@ function repeats<T>(things: readonly Placed<T>[], named: (value: T) => string): 
 function sharedIds(exits: readonly Placed<Exit>[]): Problem[] {
   const first = new Map<number, Exit>();
   return exits.flatMap((exit) => {
+    if (exit.value.name === undefined) return [];
     const id = exit.value.id ?? exitIdOf(exit.value.name);
     const other = first.get(id) ?? exit.value;
     first.set(id, other);
@@ -59,10 +64,10 @@ function sharedIds(exits: readonly Placed<Exit>[]): Problem[] {
 }
 
 function unknownExits(policies: readonly Placed<Policy>[], exits: readonly Placed<Exit>[]): Problem[] {
-  const known = [...new Set([...exits.map(({ value }) => value.name), ...builtInExits])];
-  return policies
-    .filter(({ value }) => !known.includes(value.exit))
-    .map((policy) =>
-      problem(policy, '/exit', `unknown exit ${shown(policy.value.exit)}, ${suggestion(policy.value.exit, known)}`),
-    );
+  const known = [...new Set([...exits.flatMap(({ value }) => value.name ?? []), ...builtInExits])];
+  return policies.flatMap((policy) => {
+    const { exit } = policy.value;
+    if (exit === undefined || known.includes(exit)) return [];
+    return [problem(policy, '/exit', `unknown exit ${shown(exit)}, ${suggestion(exit, known)}`)];
+  });
 }

@@ -1,29 +1,53 @@
 import * as z from 'zod/mini';
-import { type Address, families, familyOf } from '../base/address.ts';
+import { type Address, families, familyOf, parseAddress } from '../base/address.ts';
 import { mostAddresses } from '../policy/exit.ts';
 import { highestExitId } from '../policy/exit-id.ts';
 import { builtInExits } from '../policy/match.ts';
 import { defaults, optional, required } from './option.ts';
 import { address, filled, integer, interfaceName, name, namespaceGlob, oneOf, truth } from './value.ts';
 
-const atMostOneOfEach = z.refine<Address[]>(
-  (addresses) => new Set(addresses.map(familyOf)).size === addresses.length,
-  'at most one address of each family',
-);
+type Judged = z.core.ParsePayload;
+
+// What is wrong with a part of something does not keep the whole from being judged: people are told both at once.
+
+const inAnyList = { when: ({ value }: Judged) => Array.isArray(value) };
+
+const inAnyObject = { when: ({ value }: Judged) => typeof value === 'object' && value !== null };
+
+/** Whether something is absent: not told where it may only have a wrong name. */
+const whereAllIsKnown = {
+  when: (judged: Judged) =>
+    inAnyObject.when(judged) &&
+    !judged.issues.some(({ code, path }) => code === 'unrecognized_keys' && (path ?? []).length === 0),
+};
+
+/** Those that are addresses: where others are wrong, what is looked at has anything in it. */
+const valid = (addresses: readonly unknown[]): Address[] =>
+  addresses.filter((each) => typeof each === 'string' && parseAddress(each) !== undefined) as Address[];
+
+const isOneOfEach = (addresses: readonly Address[]): boolean =>
+  new Set(valid(addresses).map(familyOf)).size === valid(addresses).length;
+
+const atMostOneOfEach = z.refine<Address[]>(isOneOfEach, {
+  error: 'at most one address of each family',
+  ...inAnyList,
+});
 
 const addressPerFamily = filled(address, 'a list of IP addresses').check(atMostOneOfEach);
 
-const isSet = (addresses: readonly Address[]): boolean => new Set(addresses).size === addresses.length;
+const isSet = (addresses: readonly Address[]): boolean => new Set(valid(addresses)).size === valid(addresses).length;
 
 const addressesOnce = filled(address, 'a list of IP addresses').check(
-  z.refine(isSet, 'a list with each address once'),
+  z.refine(isSet, { error: 'a list with each address once', ...inAnyList }),
   z.meta({ uniqueItems: true }),
 );
 
 const isWithinLimit = (addresses: readonly Address[]): boolean =>
-  families.every((family) => addresses.filter((each) => familyOf(each) === family).length <= mostAddresses);
+  families.every((family) => valid(addresses).filter((each) => familyOf(each) === family).length <= mostAddresses);
 
-const exitAddresses = addressesOnce.check(z.refine(isWithinLimit, `at most ${mostAddresses} addresses of each family`));
+const exitAddresses = addressesOnce.check(
+  z.refine(isWithinLimit, { error: `at most ${mostAddresses} addresses of each family`, ...inAnyList }),
+);
 
 /** What is not given is taken from the interface, so only what is given on both sides must agree. */
 function familiesAgree(exit: {
@@ -31,8 +55,10 @@ function familiesAgree(exit: {
   addresses?: Address[] | undefined;
 }): boolean {
   if (exit.nextHop === undefined || exit.addresses === undefined) return true;
-  const familiesOf = (addresses: readonly Address[]) => [...new Set(addresses.map(familyOf))].sort().join();
-  return familiesOf([exit.nextHop].flat()) === familiesOf(exit.addresses);
+  const [hops, addresses] = [[exit.nextHop].flat(), [exit.addresses].flat()];
+  if (valid([...hops, ...addresses]).length < hops.length + addresses.length) return true;
+  const familiesOf = (some: readonly Address[]) => [...new Set(some.map(familyOf))].sort().join();
+  return familiesOf(hops) === familiesOf(addresses);
 }
 
 const unavailableChoices = ['drop', 'node'] as const;
@@ -98,22 +124,29 @@ export const exit = z
     'an object',
   )
   .check(
-    z.refine(
-      (exit) => exit.interface !== undefined || exit.gateways !== undefined,
-      '"interface" (leave from the pod’s node), "gateways" (leave from a gateway), or both',
-    ),
+    z.refine((exit) => exit.interface !== undefined || exit.gateways !== undefined, {
+      error: '"interface" (leave from the pod’s node), "gateways" (leave from a gateway), or both',
+      ...whereAllIsKnown,
+    }),
     z.refine((exit) => exit.nextHop === undefined || exit.interface !== undefined, {
       error: 'the interface that "nextHop" lies behind',
       path: ['interface'],
+      ...whereAllIsKnown,
     }),
     z.refine((exit) => exit.gateways === undefined || exit.addresses !== undefined, {
       error: 'the addresses that pods are seen with, whichever of the "gateways" they leave by',
       path: ['addresses'],
+      ...whereAllIsKnown,
     }),
     z.refine((exit) => !exit.addressPerFlow || exit.portsPerPod === undefined, {
       error: 'no "portsPerPod" beside "addressPerFlow": a block of ports belongs to one pod on one address',
       path: ['portsPerPod'],
+      ...inAnyObject,
     }),
-    z.refine(familiesAgree, { error: 'next hops of the same families as in addresses', path: ['nextHop'] }),
+    z.refine(familiesAgree, {
+      error: 'next hops of the same families as in addresses',
+      path: ['nextHop'],
+      ...inAnyObject,
+    }),
     z.meta(exitParts),
   );

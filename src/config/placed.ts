@@ -1,11 +1,20 @@
 import type { Problem } from './problem.ts';
-import type { PolicyDocument } from './schema.ts';
+import type { PartialDocument } from './sound.ts';
 
 /** A part of the configuration, and what people call the place that it comes from. */
 export interface Source {
   readonly name: string;
-  readonly document: PolicyDocument;
+  readonly document: PartialDocument;
+  /** JSON pointers of what the document lacks: see {@link SoundParts}. Absent: nothing. */
+  readonly lacking?: readonly string[];
 }
+
+/** The documents of some sources, as they are looked at together. */
+export interface Documents extends ReadonlyArray<Placed<PartialDocument>> {}
+
+/** Whether a source lacks something at a place: then nobody can say that it is nowhere. */
+export const isLacking = (sources: readonly Source[], place: RegExp): boolean =>
+  sources.some(({ lacking = [] }) => lacking.some((pointer) => place.test(pointer)));
 
 /** A value, and where it stands. */
 export interface Placed<T> {

@@ -1,19 +1,19 @@
 import { familyOf } from '../base/address.ts';
 import { blockCount } from '../policy/port-blocks.ts';
-import { type Placed, placed, problem } from './placed.ts';
+import { type Documents, isLacking, placed, problem, type Source } from './placed.ts';
 import type { Problem } from './problem.ts';
-import type { PolicyDocument } from './schema.ts';
 
 /** Exits with gateways whose source ports cannot be shared out among the nodes that pods run on. */
-export function portContradictions(documents: readonly Placed<PolicyDocument>[]): Problem[] {
+export function portContradictions(documents: Documents, sources: readonly Source[]): Problem[] {
   const nodes = documents.flatMap(({ value }) => value.nodes ?? []);
   return placed(documents, 'exits', ({ exits }) => exits).flatMap((exit) => {
     const { gateways: [gateway] = [], portsPerPod } = exit.value;
     if (gateway === undefined || portsPerPod === undefined) return [];
     const family = familyOf(gateway);
-    const sharing = nodes.filter(({ address }) => familyOf(address) === family).length;
+    const sharing = nodes.filter(({ address }) => address !== undefined && familyOf(address) === family).length;
     const blocks = blockCount(portsPerPod);
     if (sharing > 0 && sharing <= blocks) return [];
+    if (sharing === 0 && isLacking(sources, /^\/nodes(\/\d+\/address)?$/)) return [];
     const found =
       sharing === 0
         ? `there are none`

@@ -2,7 +2,6 @@ import { EgressError } from '../base/errors.ts';
 import { contradictions } from './checks.ts';
 import { type Configuration, configurationOf } from './configuration.ts';
 import { parseJson, repeatedKeys } from './json.ts';
-import type { Source } from './placed.ts';
 import { accept, type Judged, judge, type Problem, refuse } from './problem.ts';
 import {
   type ChainEntry,
@@ -12,6 +11,7 @@ import {
   policyDocumentSchema,
   reservedPrefix,
 } from './schema.ts';
+import { soundParts } from './sound.ts';
 
 /** The text of a file; `undefined` when there is none of that name; throws when it cannot be read. */
 export type ReadFile = (path: string) => string | undefined;
@@ -24,8 +24,9 @@ const entrySource = 'network configuration';
  * @param text what it was parsed from: no key may be there twice
  */
 export function readChainEntry(stdin: unknown, text = ''): ChainEntry {
-  refuse(repetitions(entrySource, text));
-  return accept(judge(chainEntrySchema, withoutReserved(stdin), entrySource));
+  return accept(
+    withProblems(repetitions(entrySource, text), judge(chainEntrySchema, withoutReserved(stdin), entrySource)),
+  );
 }
 
 /** The options about the machine's files of a chain entry that may be wrong in everything: invalid ones are left out. */
@@ -47,7 +48,7 @@ export const readConfiguration = (entry: ChainEntry, readFile: ReadFile): Config
 /** The configuration that a chain entry and a policy file make. Lists of both add up, single values of the entry win. */
 export function combine(entry: ChainEntry, document: PolicyDocument | undefined): Configuration {
   const file = document === undefined ? [] : [{ name: policyFileOf(entry), document }];
-  const sources: Source[] = [{ name: entrySource, document: entry }, ...file];
+  const sources = [{ name: entrySource, document: entry }, ...file];
   refuse(contradictions(sources));
   return configurationOf(
     entry,
@@ -74,15 +75,21 @@ export const policyFileOf = ({ policyFile = defaults.policyFile }: ChainEntry): 
 export function readPolicyDocument(entry: ChainEntry, readFile: ReadFile): PolicyDocument | undefined {
   const path = policyFileOf(entry);
   const text = attempt(`Policy file ${path} cannot be read`, () => readFile(path));
-  if (text !== undefined) return parsePolicyFile(path, text);
+  if (text !== undefined) return parsePolicyFile(path, text, entry);
   if (entry.policyFile === undefined) return undefined;
   throw new EgressError('try-again', `Policy file ${path} does not exist`);
 }
 
-function parsePolicyFile(path: string, text: string) {
+function parsePolicyFile(path: string, text: string, entry: ChainEntry): PolicyDocument {
   // Not an invalid configuration: somebody may be writing the file just now.
   const value = attempt(`Policy file ${path} is no complete JSON document`, () => parseJson(text));
-  return accept(judgePolicyDocument(path, value, repetitions(path, text)));
+  const judged = judgePolicyDocument(path, value, repetitions(path, text));
+  if ('value' in judged) return judged.value;
+  const sources = [
+    { name: entrySource, document: entry },
+    { name: path, ...soundParts(value) },
+  ];
+  return accept(withProblems(contradictions(sources), judged));
 }
 
 /** The keys that a valid JSON text has a second time in one object. */
@@ -91,17 +98,19 @@ export const repetitions = (source: string, json: string): Problem[] =>
 
 /** A policy document in itself, with what was wrong with the text that it comes from. */
 function judgePolicyDocument(source: string, value: unknown, inText: readonly Problem[]): Judged<PolicyDocument> {
-  const judged = judge(policyDocumentSchema, value, source);
-  const problems = [...inText, ...('problems' in judged ? judged.problems : [])];
+  return withProblems(inText, judge(policyDocumentSchema, value, source));
+}
+
+function withProblems<T>(found: readonly Problem[], judged: Judged<T>): Judged<T> {
+  const problems = [...found, ...('problems' in judged ? judged.problems : [])];
   return problems.length > 0 ? { problems } : judged;
 }
 
-/** A policy document as it is when no chain entry adds to it: what {@link readPolicy} takes. */
+/** A policy document as it is when no chain entry adds to it, or all that is wrong with it: in its parts, and among them. */
 export function judgePolicy(source: string, value: unknown, inText: readonly Problem[]): Judged<PolicyDocument> {
   const judged = judgePolicyDocument(source, value, inText);
-  if ('problems' in judged) return judged;
-  const problems = contradictions([{ name: source, document: judged.value }]);
-  return problems.length > 0 ? { problems } : judged;
+  const parts = 'value' in judged ? { document: judged.value } : soundParts(value);
+  return withProblems(contradictions([{ name: source, ...parts }]), judged);
 }
 
 function attempt<T>(failure: string, action: () => T): T {

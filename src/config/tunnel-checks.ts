@@ -7,25 +7,28 @@ import {
   prefixAddress,
   prefixLength,
 } from '../base/address.ts';
-import { type Placed, placed, placeOf, problem } from './placed.ts';
+import { type Documents, isLacking, type Placed, placed, placeOf, problem, type Source } from './placed.ts';
 import type { Problem } from './problem.ts';
-import type { PolicyDocument } from './schema.ts';
+import type { PartialDocument } from './sound.ts';
 
-type Documents = readonly Placed<PolicyDocument>[];
-type Node = NonNullable<PolicyDocument['nodes']>[number];
-type Exit = NonNullable<PolicyDocument['exits']>[number];
+type Node = NonNullable<PartialDocument['nodes']>[number];
+type Exit = NonNullable<PartialDocument['exits']>[number];
 
 /** What keeps the tunnel to gateways from working, though each part of the configuration is valid in itself. */
-export function tunnelContradictions(documents: Documents): Problem[] {
+export function tunnelContradictions(documents: Documents, sources: readonly Source[]): Problem[] {
   const exits = placed(documents, 'exits', ({ exits }) => exits);
   const gateways = placed(exits, 'gateways', ({ gateways }) => gateways);
   return [
     ...mixedFamilies(gateways),
-    ...unknownSenders(documents, gateways),
-    ...replyContradictions(documents, gateways),
+    ...(isLacking(sources, senders) ? [] : unknownSenders(documents, gateways)),
+    ...replyContradictions(documents, gateways, isLacking(sources, rangesOfNodes)),
     ...addressContradictions(documents, exits),
   ];
 }
+
+/** Where those stand who may send to the tunnel, and where the ranges of nodes do. */
+const senders = /^\/nodes(\/\d+\/address)?$|^\/tunnel(\/allowedSources)?$/;
+const rangesOfNodes = /^\/nodes(\/\d+\/(address|podCIDRs))?$/;
 
 function mixedFamilies([first, ...others]: readonly Placed<Address>[]): Problem[] {
   if (first === undefined) return [];
@@ -40,11 +43,11 @@ function mixedFamilies([first, ...others]: readonly Placed<Address>[]): Problem[
 function unknownSenders(documents: Documents, [gateway]: readonly Placed<Address>[]): Problem[] {
   if (gateway === undefined) return [];
   const family = familyOf(gateway.value);
-  const senders = documents.flatMap(({ value: { nodes = [], tunnel } }) => [
-    ...nodes.map(({ address }) => address),
+  const known = documents.flatMap(({ value: { nodes = [], tunnel } }) => [
+    ...nodes.flatMap(({ address }) => address ?? []),
     ...(tunnel?.allowedSources ?? []),
   ]);
-  if (senders.some((sender) => familyOf(sender) === family)) return [];
+  if (known.some((sender) => familyOf(sender) === family)) return [];
   const message =
     'VXLAN authenticates nobody, so a gateway takes packets from known nodes only: ' +
     `list the IPv${family} addresses of all nodes in "nodes", or their ranges in "tunnel.allowedSources"`;
@@ -52,13 +55,18 @@ function unknownSenders(documents: Documents, [gateway]: readonly Placed<Address
 }
 
 /** What `replyPath: tunnel` needs to find the node of a pod: nodes of the tunnel's family with ranges of their own. */
-function replyContradictions(documents: Documents, [gateway]: readonly Placed<Address>[]): Problem[] {
+function replyContradictions(
+  documents: Documents,
+  [gateway]: readonly Placed<Address>[],
+  isPartial: boolean,
+): Problem[] {
   const replyPath = documents.find(({ value }) => value.tunnel?.replyPath !== undefined);
   if (replyPath?.value.tunnel?.replyPath !== 'tunnel') return [];
   const nodes = placed(documents, 'nodes', ({ nodes }) => nodes);
-  const isEnd = ({ value }: Placed<Node>) => !gateway || familyOf(value.address) === familyOf(gateway.value);
+  const isEnd = ({ value: { address } }: Placed<Node>) =>
+    address !== undefined && (!gateway || familyOf(address) === familyOf(gateway.value));
   const ranges = nodes.filter(isEnd).flatMap(podRanges);
-  if (ranges.length > 0) return overlaps(ranges);
+  if (ranges.length > 0 || isPartial) return overlaps(ranges);
   const kind = gateway ? `node with an IPv${familyOf(gateway.value)} address` : 'node';
   const message = `"tunnel" needs to know the nodes of pods, but no ${kind} has "podCIDRs": list them, or set "direct"`;
   return [problem(replyPath, '/tunnel/replyPath', message)];
@@ -88,7 +96,7 @@ interface PodRange extends Placed<Prefix> {
 }
 
 const podRanges = (node: Placed<Node>): PodRange[] =>
-  placed([node], 'podCIDRs', ({ podCIDRs }) => podCIDRs).map((range) => ({ ...range, node: node.value.address }));
+  placed([node], 'podCIDRs', ({ podCIDRs }) => podCIDRs).map((range) => ({ ...range, node: node.value.address ?? '' }));
 
 /** Ranges of one node inside those of another. */
 function overlaps(ranges: readonly PodRange[]): Problem[] {

@@ -14,8 +14,7 @@ function parsed(expected: string, parse: (text: string) => string | undefined) {
 }
 
 /** A text that fits a pattern, which the JSON Schema shows, too. */
-const matching = (expected: string, pattern: RegExp) =>
-  z.string(expected).check(z.regex(pattern, { error: expected, abort: true }));
+const matching = (expected: string, pattern: RegExp) => z.string(expected).check(z.regex(pattern, expected));
 
 /** A whole number within bounds. */
 export const integer = (minimum: number, maximum: number) => {
@@ -79,13 +78,17 @@ export const interfaceName = parsed(
 const isOneHighBit = (flag: number): boolean =>
   flag >= 0x4000 && flag <= 0x80000000 && Number.isInteger(Math.log2(flag));
 
+const hexadecimal = /^0x[0-9a-fA-F]{1,8}$/;
+
 const flagExpected = 'a number with exactly one bit set, from 0x4000 to 0x80000000';
 
 /** One bit of the packet mark above those of the exit's id. JSON has no hexadecimal numbers, hence also a text. */
 export const flag = z.union(
   [
     z.int(flagExpected).check(z.refine(isOneHighBit, flagExpected)),
-    matching(flagExpected, /^0x[0-9a-fA-F]{1,8}$/).check(z.refine((text) => isOneHighBit(Number(text)), flagExpected)),
+    matching(flagExpected, hexadecimal).check(
+      z.refine((text) => !hexadecimal.test(text) || isOneHighBit(Number(text)), flagExpected),
+    ),
   ],
   flagExpected,
 );

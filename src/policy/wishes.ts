@@ -13,6 +13,8 @@ import { deciderFor } from './wish-effect.ts';
 
 /** What annotations are judged by: a part of the configuration. */
 export interface Rules {
+  /** Never steered, whatever a pod asks for. */
+  readonly clusterCIDRs: readonly Prefix[];
   readonly exits: readonly Exit[];
   readonly policies: readonly Policy[];
 }
@@ -38,6 +40,7 @@ const expected: Readonly<Record<Key, string>> = {
  */
 export function programOf(rules: Rules, pod: Pod): Program {
   const wishes = wishesOf(rules, pod);
+  if (wishes.own !== undefined) requireOutside(wishes.own, rules, pod);
   if (wishes.own !== undefined && wishes.own.exit !== 'drop') requireEffect(wishes.own, rules, pod, wishes);
   return programFor(rules.policies, pod, wishes);
 }
@@ -154,10 +157,21 @@ function itemsOf(pod: Pod, key: Key): string[] | undefined {
   throw fault('annotation-invalid', pod, key, `expected at most ${mostItems} items, got ${items.length}`);
 }
 
-/** Refuses a wish when others decide about every packet that it names. */
-function requireEffect(own: Policy, { policies }: Rules, pod: Pod, wishes: Wishes): void {
+/** Refuses a wish for what is never steered alone: not even `drop` would do anything. */
+function requireOutside({ destinations, except }: Policy, { clusterCIDRs }: Rules, pod: Pod): void {
+  if (!coverAll([...except, ...clusterCIDRs], destinations)) return;
+  throw fault(
+    'annotation-refused',
+    pod,
+    'destinations',
+    'nothing is left of them outside of the cluster’s ranges, which are never steered',
+  );
+}
+
+/** Refuses a wish when others decide about every packet that it names, but for those that are never steered. */
+function requireEffect(own: Policy, { policies, clusterCIDRs }: Rules, pod: Pod, wishes: Wishes): void {
   const selected = policies.filter((policy) => selects(policy, pod, wishes));
-  const decider = deciderFor(own, selected);
+  const decider = deciderFor({ ...own, except: [...own.except, ...clusterCIDRs] }, selected);
   if (decider === undefined) return;
   const which = decider.alone ? `policy "${decider.name}" decides` : `policy "${decider.name}" and others decide`;
   throw fault('annotation-refused', pod, 'exit', `${which} about all that the pod wants to send by "${own.exit}"`);

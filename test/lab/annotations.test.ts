@@ -79,6 +79,17 @@ describe('a pod’s own exit', labTest, () => {
     assert.deepEqual(await pod.askEach('tcp', world.excepted), node.addresses('eth0'));
   });
 
+  test('is used for IPv4 ranges that are written as IPv4-mapped IPv6, in annotations and in policies', async () => {
+    await using lab = await Lab.create();
+    const mapped = '::ffff:203.0.113.0/120';
+    const given = { name: 'given', namespaces: ['given'], destinations: [mapped], exit: 'partners' };
+    const node = await nodeIn(lab, { policies: [given] });
+    const wish = { 'egress.cni/exit': 'partners', 'egress.cni/destinations': mapped };
+    const pods = [await startedWith(node, wish), await startedWith(node, undefined, 'given')];
+    const expected = [world.exitAddress[0], node.addresses('eth0')[1]];
+    for (const pod of pods) assert.deepEqual(await pod.askEach(), expected);
+  });
+
   test('may be to drop, for everybody', async () => {
     await using lab = await Lab.create();
     const node = await nodeIn(lab);
@@ -126,6 +137,11 @@ const refusals: readonly (readonly [Readonly<Record<string, string>>, number, st
     { 'egress.cni/exit': 'partners', 'egress.cni/destinations': '192.0.2.7' },
     115,
     'policy "sealed" decides about all that the pod wants to send by "partners"',
+  ],
+  [
+    { 'egress.cni/exit': 'partners', 'egress.cni/destinations': `${world.cluster[0]}, ${world.cluster[2]}` },
+    115,
+    'nothing is left of them outside of the cluster’s ranges, which are never steered',
   ],
 ];
 

@@ -41,7 +41,9 @@ function masked({ family, value }: Numbered, length: number): Numbered {
 
 function parsedSlowly(text: string): string | undefined {
   try {
-    return (text.includes(':') ? new Address6(text) : new Address4(text)).correctForm();
+    if (!text.includes(':')) return new Address4(text).correctForm();
+    const address = new Address6(text);
+    return isMapped({ family: 6, value: address.bigInt() }) ? address.to4().correctForm() : address.correctForm();
   } catch {
     return undefined;
   }
@@ -56,7 +58,11 @@ const addressOf = (family: Family): fc.Arbitrary<Numbered> =>
       minLength: widthOf(family) / 8,
       maxLength: widthOf(family) / 8,
     })
-    .map((bytes) => ({ family, value: bytes.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n) }));
+    .map((bytes) => ({ family, value: bytes.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n) }))
+    .filter((address) => !isMapped(address));
+
+/** Those have tests of their own. */
+const isMapped = ({ family, value }: Numbered): boolean => family === 6 && value >> 32n === 0xffffn;
 
 const prefixOf = (family: Family) => fc.record({ address: addressOf(family), length: fc.nat(widthOf(family)) });
 
@@ -100,6 +106,26 @@ describe('parseAddress', () => {
   ]) {
     test(`refuses ${JSON.stringify(text)}`, () => assert.equal(parseAddress(text), undefined));
   }
+});
+
+describe('IPv4-mapped IPv6', () => {
+  const addresses = ['::ffff:203.0.113.7', '::FFFF:cb00:7107', '0:0:0:0:0:ffff:203.0.113.7'];
+  for (const text of addresses) {
+    test(`${text} is the IPv4 address`, () => assert.equal(parseAddress(text), '203.0.113.7'));
+  }
+
+  const ranges: readonly (readonly [text: string, prefix: string])[] = [
+    ['::ffff:203.0.113.0/120', '203.0.113.0/24'],
+    ['::ffff:203.0.113.7/120', '203.0.113.0/24'],
+    ['::ffff:cb00:7107', '203.0.113.7/32'],
+    ['::ffff:0:0/96', '0.0.0.0/0'],
+    // Wider ones hold more than that; embedded addresses of other kinds are real ones (RFC 6052, RFC 3056).
+    ['::ffff:0:0/95', '::fffe:0:0/95'],
+    ['64:ff9b::203.0.113.0/120', '64:ff9b::cb00:7100/120'],
+    ['2002:cb00:7100::/40', '2002:cb00:7100::/40'],
+    ['::203.0.113.0/120', '::cb00:7100/120'],
+  ];
+  for (const [text, prefix] of ranges) test(`${text} is ${prefix}`, () => assert.equal(parsePrefix(text), prefix));
 });
 
 describe('parsePrefix', () => {

@@ -125,6 +125,54 @@ describe('mistakes', () => {
         'p.json#/policies/1/exit: unknown exit "partner", did you mean "partners"?',
       ],
     ],
+    [
+      'in the form and between parts are told at once',
+      'p.json',
+      JSON.stringify({
+        nodes: [{ address: '172.18.0.5' }, { address: '172.18.0.5', podCIDRs: ['x'] }],
+        exits: [
+          { name: 'partners', interface: 'eth1', nextHop: '192.168.0' },
+          { name: 'partners', interface: 7 },
+        ],
+        policies: [
+          { ...policy, namespaces: 'all' },
+          { ...policy, exit: 7 },
+          { name: 'q', namespaces: ['*'], exit: 'x' },
+        ],
+      }),
+      [
+        'p.json#/nodes/1/podCIDRs/0: expected an IP address range like "10.0.0.0/8", got "x"',
+        'p.json#/nodes/1: node 172.18.0.5 is already at p.json#/nodes/0',
+        'p.json#/exits/0/nextHop: expected an IP address, got "192.168.0"',
+        'p.json#/exits/1/interface: expected an interface name of at most 15 bytes without "/", ":" and white space, got 7',
+        'p.json#/exits/1: exit "partners" is already at p.json#/exits/0',
+        'p.json#/policies/0/namespaces: expected a list of namespaces, got "all"',
+        'p.json#/policies/0/exit: unknown exit "partner", did you mean "partners"?',
+        'p.json#/policies/1/exit: expected the name of an exit, got 7',
+        'p.json#/policies/1: policy "p" is already at p.json#/policies/0',
+        'p.json#/policies/2/exit: unknown exit "x", expected one of "partners", "node", "drop"',
+      ],
+    ],
+    [
+      'that may follow from others are not told beside them',
+      'p.json',
+      JSON.stringify({
+        nodes: [{ adress: '172.18.0.5' }],
+        tunnel: { replyPath: 'tunnel' },
+        exits: [
+          { nam: 'partner', gateways: ['172.18.0.3'], addresses: ['172.18.0.33'], portsPerPod: 64 },
+          { name: 'out', interfaces: 'eth1' },
+        ],
+        policies: [policy],
+      }),
+      [
+        'p.json#/nodes/0/address: expected an IP address, got nothing',
+        'p.json#/nodes/0/adress: unknown key, did you mean "address"?',
+        'p.json#/exits/0/name: expected a name of at most 63 letters, digits, ".", "_" and "-" that begins with a letter or digit, got nothing',
+        'p.json#/exits/0/nam: unknown key, did you mean "name"?',
+        'p.json#/exits/1/interfaces: unknown key, did you mean "interface"?',
+      ],
+    ],
     ['like an empty file are told', 'p.yaml', '', ['p.yaml#: expected an object, got null']],
     ['like no file are told', 'p.json', undefined, ['p.json#: the file does not exist']],
     [

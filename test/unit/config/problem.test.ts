@@ -48,7 +48,11 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   [{ routeTable: '500000' }, '#/routeTable: expected a whole number from 256 to 4294950912, got "500000"'],
   [{ rulePriority: 32761 }, '#/rulePriority: expected a whole number from 1 to 32760, got 32761'],
   [{ exits: exit }, '#/exits: expected a list of exits, got {"name":"partners","interface":"eth1"}'],
-  [{ exits: [{}] }, `#/exits/0/name: expected ${nameExpected}, got nothing`],
+  [
+    { exits: [{}] },
+    `#/exits/0/name: expected ${nameExpected}, got nothing`,
+    '#/exits/0: expected "interface" (leave from the pod’s node), "gateways" (leave from a gateway), or both, got {}',
+  ],
   [{ exits: [{ ...exit, name: 'a,b' }] }, `#/exits/0/name: expected ${nameExpected}, got "a,b"`],
   ...['node', 'drop'].map((name): [unknown, string] => [
     { exits: [{ ...exit, name }] },
@@ -264,6 +268,57 @@ test('every option that has a form of its own has a mistake in the tables above'
     options.filter((option) => !pointers.includes(option)),
     [],
   );
+});
+
+describe('what is wrong in the form hides nothing', () => {
+  const exitLines = (part: object) =>
+    refusalOf(() => readFileOf({ exits: [{ ...exit, ...part }] }))
+      .slice(1)
+      .map((line) => line.replace('/p.json#/exits/0', ''))
+      .sort();
+
+  test('of an exit: its parts are judged together, too', () => {
+    assert.deepEqual(
+      exitLines({ name: 7, interface: undefined, addresses: ['x', '192.0.2.1', '192.0.2.1'], nextHop: ['fd00::1', 8] }),
+      [
+        `/addresses/0: expected an IP address, got "x"`,
+        '/addresses: expected a list with each address once, got ["x","192.0.2.1","192.0.2.1"]',
+        '/interface: expected the interface that "nextHop" lies behind, got nothing',
+        `/name: expected ${nameExpected}, got 7`,
+        '/nextHop/1: expected an IP address, got 8',
+        ': expected "interface" (leave from the pod’s node), "gateways" (leave from a gateway), or both, got {"name":7,"addresses":["x","192.0.2.1","192.0.2.1"],"nextHop…',
+      ].sort(),
+    );
+    assert.deepEqual(exitLines({ portsPerPod: 64, addressPerFlow: true, onUnavailable: 'leak' }), [
+      '/onUnavailable: expected one of "drop", "node", got "leak"',
+      '/portsPerPod: expected no "portsPerPod" beside "addressPerFlow": a block of ports belongs to one pod on one address, got 64',
+    ]);
+  });
+
+  test('of a chain entry: keys that are there twice', () => {
+    const text = '{"type":"egress","dataDir":"x","type":"egress"}';
+    assert.deepEqual(
+      refusalOf(() => readChainEntry(JSON.parse(text), text)),
+      [
+        'invalid-configuration',
+        'network configuration#/type: the key is there more than once',
+        'network configuration#/dataDir: expected an absolute path, got "x"',
+      ],
+    );
+  });
+
+  test('between chain entry and policy file', () => {
+    const file = JSON.stringify({ exits: [{ ...exit, id: 0 }], policies: [{ ...policy, exit: 'partner' }] });
+    assert.deepEqual(
+      refusalOf(() => read({ exits: [exit] }, () => file)),
+      [
+        'invalid-configuration',
+        '/etc/cni/egress/policy.json#/exits/0: exit "partners" is already at network configuration#/exits/0',
+        '/etc/cni/egress/policy.json#/policies/0/exit: unknown exit "partner", did you mean "partners"?',
+        '/etc/cni/egress/policy.json#/exits/0/id: expected a whole number from 1 to 16383, got 0',
+      ],
+    );
+  });
 });
 
 describe('whatever the policy file holds', () => {

@@ -23,6 +23,7 @@ const exit = (name: string, ...annotationNamespaces: string[]): Exit => ({
 });
 
 const rules: Rules = {
+  clusterCIDRs: ['10.0.0.0/16', '10.96.0.0/12', 'fd00:10::/32'],
   exits: [exit('internet', 'blue', 'test-*'), exit('partners', 'red'), exit('anybody', '*')],
   policies: [
     policy('lab', { optIn: true, namespaces: ['bl*'], exit: 'partners', destinations: ['192.0.2.0/24'] }),
@@ -98,6 +99,7 @@ describe('the annotation egress.cni/policy', () => {
 
   test('of a pod whose namespace nobody tells names policies for all namespaces and pods alone', () => {
     const open = {
+      clusterCIDRs: [],
       exits: [],
       policies: [policy('all', { optIn: true }), policy('some', { optIn: true, pods: ['?*'] })],
     };
@@ -289,6 +291,40 @@ describe('annotations', () => {
   });
 });
 
+describe('a wish for nothing but ranges of the cluster', () => {
+  const refusal = [
+    'annotation-refused',
+    'Pod blue/web-0, annotation "egress.cni/destinations": nothing is left of them outside of the cluster’s ranges, which are never steered',
+  ];
+  const asked = (destinations: string, wish: Annotations = {}, given = rules) =>
+    answer(blue({ exit: 'internet', destinations, ...wish }), given);
+
+  test('is refused, whether it is to leave by an exit or to be dropped', () => {
+    assert.deepEqual(asked('10.0.7.0/24'), refusal);
+    assert.deepEqual(asked('10.100.0.1, fd00:10:0:1::/64', { exit: 'drop' }), refusal);
+    assert.deepEqual(asked('::ffff:10.0.7.0/120'), refusal);
+    assert.deepEqual(asked('10.0.0.0/15', { except: '10.1.0.0/16' }), refusal);
+  });
+
+  test('and something else is accepted', () => {
+    assert.deepEqual(asked('10.0.7.0/24,203.0.113.0/24'), ['accepted']);
+    assert.deepEqual(asked('10.0.0.0/15'), ['accepted']);
+  });
+
+  test('is refused too when policies decide about the rest', () => {
+    const sealed = policy('sealed', { exit: 'drop', destinations: ['10.1.0.0/16'] });
+    assert.match(
+      asked('10.0.0.0/15', {}, { ...rules, policies: [sealed] })[1] ?? '',
+      /policy "sealed" decides about all/,
+    );
+  });
+});
+
+test('IPv4-mapped ranges of a wish are those of IPv4', () => {
+  const { own } = wishesOf(rules, blue({ exit: 'internet', destinations: '::ffff:203.0.113.0/120' }));
+  assert.deepEqual(own?.destinations, ['203.0.113.0/24']);
+});
+
 describe('a wish of which the policies leave nothing is refused', () => {
   const wanted = (wish: Annotations, ...policies: Policy[]) =>
     answer(blue({ exit: 'internet', ...wish }), { ...rules, policies });
@@ -364,6 +400,7 @@ describe('a wish of which the policies leave nothing is refused', () => {
 const anyPorts = fc.constantFrom(undefined, undefined, ['tcp'], ['tcp:25', 'udp'], ['tcp:80-443'], ['icmp', 'tcp:443']);
 
 const anyRules: fc.Arbitrary<Rules> = fc.record({
+  clusterCIDRs: fc.array(anyPrefix, { maxLength: 2 }),
   exits: fc
     .tuple(
       ...['internet', 'partners'].map((name) =>
