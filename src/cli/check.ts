@@ -1,7 +1,14 @@
 import { markOf } from '../base/attachment.ts';
 import { problemsOf } from '../cni/check.ts';
+import { checkNode, type NodeCheck } from '../cni/check-node.ts';
 import type { Machine } from '../cni/machine.ts';
 import { podName } from './asked-pod.ts';
+
+/** What `egress check` finds, for people and with `--json` for programs. */
+export interface CheckReport {
+  readonly attachments: readonly CheckResult[];
+  readonly node: NodeCheck;
+}
 
 /** An attachment, and what is missing or different of what it needs. */
 export interface CheckResult {
@@ -10,22 +17,32 @@ export interface CheckResult {
   readonly problems: readonly string[];
 }
 
-/** Checks every attachment on this node, as CHECK does for one. */
-export async function checkAll(machine: Machine): Promise<CheckResult[]> {
-  const results: CheckResult[] = [];
+/** Checks every attachment on this node, as CHECK does for one, and the node as a whole. */
+export async function checkAll(machine: Machine): Promise<CheckReport> {
+  const attachments: CheckResult[] = [];
   for (const record of machine.store.list()) {
-    results.push({ attachment: markOf(record), pod: podName(record), problems: await problemsOf(machine, record) });
+    attachments.push({ attachment: markOf(record), pod: podName(record), problems: await problemsOf(machine, record) });
   }
-  return results;
+  return { attachments, node: await checkNode(machine) };
 }
 
-/** One line for each problem, and one that sums up. */
-export function printCheck(results: readonly CheckResult[]): string {
-  const lines = results.flatMap(({ pod, problems }) => problems.map((problem) => `${pod}: ${problem}`));
-  const wrong = results.filter(({ problems }) => problems.length > 0).length;
-  const sum =
+/** Whether nothing is wrong; what may be wrong does not count. */
+export const isFine = ({ attachments, node: { gateway = [], problems } }: CheckReport): boolean =>
+  gateway.length + problems.length === 0 && attachments.every(({ problems }) => problems.length === 0);
+
+/** One line for each problem, one that sums up, and one more for a gateway. */
+export function printCheck({ attachments, node: { gateway, problems, warnings } }: CheckReport): string {
+  const wrong = attachments.filter(({ problems }) => problems.length > 0).length;
+  const known = new Set(attachments.flatMap(({ problems }) => problems));
+  return [
+    ...attachments.flatMap(({ pod, problems }) => problems.map((problem) => `${pod}: ${problem}`)),
+    ...(gateway ?? []).filter((problem) => !known.has(problem)).map((problem) => `gateway: ${problem}`),
+    ...problems.map((problem) => `node: ${problem}`),
+    ...warnings.map((warning) => `warning: ${warning}`),
     wrong === 0
-      ? `${results.length} attachments are as they should be.`
-      : `${wrong} of ${results.length} attachments are not as they should be.`;
-  return [...lines, sum, ''].join('\n');
+      ? `${attachments.length} attachments are as they should be.`
+      : `${wrong} of ${attachments.length} attachments are not as they should be.`,
+    ...(gateway ? [`This node is a gateway, and ${gateway.length > 0 ? 'not ' : ''}as it should be.`] : []),
+    '',
+  ].join('\n');
 }

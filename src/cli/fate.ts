@@ -1,12 +1,13 @@
 import { type Address, contains, familyOf } from '../base/address.ts';
+import { lostGateway } from '../cni/hindrance.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Host, RouteTaken } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
 import { addressOf } from '../datapath/spread.ts';
 import { type Decision, decide } from '../policy/explain.ts';
 import type { Packet } from '../policy/match-for.ts';
-import type { PortBlock } from '../policy/port-blocks.ts';
 import type { NodeRecord } from '../store/record.ts';
+import { type Obstacles, obstaclesOf, withObstacles } from './obstacles.ts';
 import { faultIn, type Scene, wantedChain, wantedElements, whyNotSteered, whyUndecided } from './scene.ts';
 import {
   decidingSteps,
@@ -18,6 +19,16 @@ import {
   sourceElements,
   tunnelObjects,
 } from './steps.ts';
+import {
+  hopOf,
+  type Leading,
+  leadsOn,
+  neighbourNotes,
+  type Ports,
+  sourceWords,
+  type WayTaken,
+  wayWords,
+} from './way.ts';
 
 /** What becomes of a packet. */
 export type Outcome =
@@ -30,23 +41,6 @@ export type Outcome =
   | 'not sent'
   /** Somebody changed what is set up so that nobody can say. */
   | 'unknown';
-
-/** The way that a packet takes. */
-export interface WayTaken {
-  readonly device: string;
-  /** Absent: the destination is a neighbour on the interface. */
-  readonly nextHop?: Address;
-  /** What the kernel knows of the next hop, in its words; absent when it has not asked for it of late. */
-  readonly neighbour?: string;
-  /** Underlay address of the node that the packet leaves from, through the tunnel. */
-  readonly gateway?: Address;
-  /** Addresses of the exit of which the packet has one; none when it is the node, and not egress, that gives it one. */
-  readonly sources: readonly Address[];
-  /** Source ports of the pod's own of which the packet has one, or of a ping its number. */
-  readonly ports?: Ports;
-}
-
-type Ports = Pick<PortBlock, 'first' | 'last'>;
 
 /** What becomes of a packet, and what does it. */
 export interface Fate {
@@ -62,6 +56,10 @@ export interface Fate {
   readonly policy?: string;
   readonly exit?: string;
   readonly way?: WayTaken;
+  /** Chains of others that drop it unless one of their rules accepts it: rules are not judged. */
+  readonly unless?: readonly string[];
+  /** What drops its answers. */
+  readonly unanswered?: string;
   /** What the packet meets, in its order, and what of that is missing or different. */
   readonly kernel: readonly Step[];
   readonly notes: readonly string[];
@@ -83,12 +81,12 @@ export async function fateOf(host: Host, scene: Scene, packet: Packet): Promise<
     return { ...decided, outcome: 'dropped', words: 'is dropped: nobody but nodes may send to the tunnel’s port' };
   }
   const unsteered = whyNotSteered(scene, address);
-  if (unsteered !== undefined) return leftAlone(host, decided, usual, packet, unsteered);
+  if (unsteered !== undefined) return leftAlone(host, decided, usual, { packet, address, why: unsteered });
   const undecided = whyUndecided(scene, address);
   if (undecided !== undefined) return unknown(decided, undecided);
   if (decision === 'own' || decision.by !== 'match' || decision.match.exit === 'node') {
     const notes = decision !== 'own' && decision.by === 'cluster' ? [behindServices] : [];
-    return leftAlone(host, { ...decided, notes }, usual, packet, whyAlone(decision, usual));
+    return leftAlone(host, { ...decided, notes }, usual, { packet, address, why: whyAlone(decision, usual) });
   }
   return byExit(host, scene, packet, address, decided);
 }
@@ -130,31 +128,20 @@ async function leftAlone(
   host: Host,
   decided: Decided,
   route: RouteTaken | undefined,
-  packet: Packet,
-  why: string,
+  { packet, address, why }: { readonly packet: Packet; readonly address: Address; readonly why: string },
 ): Promise<Fate> {
   if (isOwn(route)) return { ...decided, outcome: 'left alone', words: `is left alone: ${why}` };
   if (!leadsOn(route))
     return { ...decided, outcome: 'dropped', words: `is left alone (${why}), and the node has no route for it` };
+  const obstacles = await obstaclesOf(host, address, route.device, false);
+  if (obstacles.stopped !== undefined)
+    return { ...decided, outcome: 'dropped', words: `is left alone (${why}), and dropped: ${obstacles.stopped}` };
   const way = { ...(await hopOf(host, route, packet)), sources: [] };
-  return { ...decided, outcome: 'left alone', words: `is left alone (${wayWords(way)}): ${why}`, way };
+  const words = withObstacles(`is left alone (${wayWords(way)}): ${why}`, obstacles);
+  return passed({ ...decided, outcome: 'left alone', words, way }, obstacles);
 }
-
-type Leading = RouteTaken & { readonly device: string };
 
 const behindServices = 'Packets to a Service are judged by the address that answers behind it: ask about that one.';
-
-const leadsOn = (route: RouteTaken | undefined): route is Leading =>
-  route?.type === 'unicast' && route.device !== undefined;
-
-async function hopOf(
-  host: Host,
-  { device, via }: Leading,
-  { destination }: Packet,
-): Promise<Omit<WayTaken, 'sources'>> {
-  const neighbour = await host.readNeighbour(device, via ?? destination);
-  return { device, ...(via && { nextHop: via }), ...(neighbour && { neighbour }) };
-}
 
 /** What becomes of a packet that a match sends to an exit, or drops. */
 async function byExit(host: Host, scene: Scene, packet: Packet, address: Address, decided: Decided): Promise<Fate> {
@@ -207,17 +194,27 @@ async function throughExit(host: Host, marked: Marked): Promise<Fate> {
   if (unsure !== undefined) return unknown(decided, unsure);
   const obstacle = await whyStopped(host, marked);
   if (obstacle !== undefined) return dropped(decided, obstacle);
+  const obstacles = await obstaclesOf(host, address, exit.device, true);
+  if (obstacles.stopped !== undefined) return dropped(decided, obstacles.stopped);
   const hop = await hopOf(host, route, packet);
   const ports = portsOf(scene, exit);
   const way: WayTaken = { ...hop, ...(exit.gateway && { gateway: exit.gateway }), sources, ...(ports && { ports }) };
-  const words = `leaves by exit "${exit.name}" (${wayWords(way)}) with ${sourceWords(way)}`;
-  return { ...decided, outcome: 'leaves', words, way, notes: neighbourNotes(way) };
+  const gives = exit.gateway === undefined ? ` with ${sourceWords(way)}` : `, which is to give it ${sourceWords(way)}`;
+  const words = withObstacles(`leaves by exit "${exit.name}" (${wayWords(way)})${gives}`, obstacles);
+  const notes = [...neighbourNotes(way), ...(exit.gateway ? [onGateway(exit.gateway)] : [])];
+  return passed({ ...decided, outcome: 'leaves', words, way, notes }, obstacles);
 }
 
-function portsOf({ record }: Scene, { name }: ResolvedExit): Ports | undefined {
-  const block = record.ports?.find(({ exit }) => exit === name);
-  return block && { first: block.first, last: block.last };
-}
+const onGateway = (gateway: Address): string =>
+  `What becomes of it there only ${gateway} can tell: ask with egress check and egress status on that node.`;
+
+/** A packet that gets past all that is known, with what is not. */
+const passed = (fate: Fate, { unless, unanswered, notes }: Obstacles): Fate => ({
+  ...fate,
+  ...(unless.length > 0 && { unless }),
+  ...(unanswered && { unanswered }),
+  notes: [...fate.notes, ...notes],
+});
 
 /**
  * What of that which all exits share, of the exit's chains, or of what gives the pod its ports is not as it should be:
@@ -233,8 +230,17 @@ function whyUnknown(scene: Scene, exit: ResolvedExit, address: Address): string 
   );
 }
 
+function portsOf({ record }: Scene, { name }: ResolvedExit): Ports | undefined {
+  const block = record.ports?.find(({ exit }) => exit === name);
+  return block && { first: block.first, last: block.last };
+}
+
 /** The routes lead away from the exit: the packet leaves with the node's address if the exit says so, else not at all. */
-async function byOtherDevice(host: Host, { scene, packet, exit, decided }: Marked, route: Leading): Promise<Fate> {
+async function byOtherDevice(
+  host: Host,
+  { scene, packet, exit, address, decided }: Marked,
+  route: Leading,
+): Promise<Fate> {
   const fallback = wantedElements(scene, layout.setNames.fallback).filter(({ key }) => key === layout.exitKey(exit.id));
   if (exit.onUnavailable !== 'node' || faultIn(scene, fallback) !== undefined) {
     return dropped(
@@ -242,9 +248,12 @@ async function byOtherDevice(host: Host, { scene, packet, exit, decided }: Marke
       `exit "${exit.name}" has no route for it, and the guard lets it not leave by ${route.device}`,
     );
   }
+  const obstacles = await obstaclesOf(host, address, route.device, true);
+  if (obstacles.stopped !== undefined) return dropped(decided, obstacles.stopped);
   const way: WayTaken = { ...(await hopOf(host, route, packet)), sources: route.source ? [route.source] : [] };
   const words = `leaves with the node’s address (${wayWords(way)}), since exit "${exit.name}" has no route for it`;
-  return { ...decided, outcome: 'leaves', words, way, notes: neighbourNotes(way) };
+  const fate: Fate = { ...decided, outcome: 'leaves', words: withObstacles(words, obstacles), way };
+  return passed({ ...fate, notes: neighbourNotes(way) }, obstacles);
 }
 
 /**
@@ -261,7 +270,8 @@ async function whyStopped(host: Host, { scene, packet, exit, address, sources }:
   const guarding = guardElements(scene, exit, sources);
   if (exit.gateway !== undefined) {
     const device = scene.wanted.filter(({ kind }) => kind === 'tunnel');
-    return faultIn(scene, [...device, ...guarding, ...tunnelObjects(scene, exit, packet)]);
+    const fault = faultIn(scene, [...device, ...guarding, ...tunnelObjects(scene, exit, packet)]);
+    return fault ?? (await lostGateway(host, exit));
   }
   const fault = faultIn(scene, [...sourceElements(scene, exit, address), ...guarding]);
   if (fault !== undefined) return fault;
@@ -269,19 +279,3 @@ async function whyStopped(host: Host, { scene, packet, exit, address, sources }:
   const lost = sources.find((source) => !held.has(source));
   return lost && `${lost} is not an address of this node any more`;
 }
-
-function wayWords({ device, nextHop, gateway }: WayTaken): string {
-  if (gateway !== undefined) return `${device}, to gateway ${gateway}`;
-  return nextHop === undefined ? `${device}, on link` : `${device}, next hop ${nextHop}`;
-}
-
-function sourceWords({ sources, ports }: WayTaken): string {
-  if (sources.length > 1) return `one of ${sources.join(', ')}, by its source port`;
-  return ports === undefined ? `${sources[0]}` : `${sources[0]} and one of the ports ${ports.first} to ${ports.last}`;
-}
-
-/** NUD_FAILED and NUD_INCOMPLETE: it was asked for, and has not answered. */
-const neighbourNotes = ({ nextHop = 'the destination', neighbour = '' }: WayTaken): string[] =>
-  ['failed', 'incomplete'].includes(neighbour)
-    ? [`Asked for of late, ${nextHop} did not answer (${neighbour}): while it does not, the packet gets no further.`]
-    : [];

@@ -4,7 +4,7 @@ import { defaults } from '../config/schema.ts';
 import type { ImportFlags } from '../import/options.ts';
 import type { Packet } from '../policy/match-for.ts';
 import { type AdoptOptions, adopt } from './adopt.ts';
-import { checkAll, printCheck } from './check.ts';
+import { checkAll, isFine, printCheck } from './check.ts';
 import { type CliSurroundings, toJson } from './command.ts';
 import { readIfThere } from './configured.ts';
 import { parseDestination } from './destination.ts';
@@ -52,9 +52,9 @@ export function commandLine(surroundings: CliSurroundings): Command {
   onNode('check', 'compare what is set up with what should be; exit code 1 when something is missing').action(
     async (options: Options) => {
       using machine = await openMachine(options);
-      const results = await checkAll(machine);
-      write(options.json ? toJson(results) : printCheck(results));
-      if (results.some(({ problems }) => problems.length > 0)) setExitCode(1);
+      const report = await checkAll(machine);
+      write(options.json ? toJson(report) : printCheck(report));
+      if (!isFine(report)) setExitCode(1);
     },
   );
 

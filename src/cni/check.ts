@@ -3,6 +3,7 @@ import { EgressError } from '../base/errors.ts';
 import { describe } from '../datapath/describe.ts';
 import { needsOf } from '../datapath/needs.ts';
 import type { AttachmentRecord } from '../store/record.ts';
+import { hindrances, inputsOf } from './hindrance.ts';
 import type { Machine } from './machine.ts';
 import { differenceNow, steeredOf } from './set-up.ts';
 
@@ -30,6 +31,9 @@ export async function problemsOf(machine: Machine, record: AttachmentRecord): Pr
   const content = machine.store.loadProgram(record.program);
   const needs = needsOf(node, { ...steeredOf(record), ...content });
   const { state } = await machine.host.observe(node, needs, { contents: content !== undefined });
-  const problems = (await differenceNow(machine, node, needs, state)).flatMap(describe);
+  const problems = [
+    ...(await differenceNow(machine, node, needs, state)).flatMap(describe),
+    ...(await hindrances(machine.host, needs.exits, await inputsOf(machine.host, record.addresses))),
+  ];
   return content === undefined ? [`The record of ${record.program} is missing`, ...problems] : problems;
 }

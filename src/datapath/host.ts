@@ -3,6 +3,7 @@ import type { Element } from '../nftables/object.ts';
 import type { Counter } from '../nftables/observed.ts';
 import type { NodeState } from './attachment.ts';
 import type { Change } from './difference.ts';
+import type { Filter } from './filter.ts';
 import type { Needs } from './needs.ts';
 import type { HostObject, Link, Mac, PolicyRule } from './objects.ts';
 import type { OurState } from './release.ts';
@@ -117,6 +118,10 @@ export interface Host {
   routeTo(address: Address, mark?: number): Promise<RouteTaken | undefined>;
   /** Policy rules that are not ours, both families. */
   listForeignRules(): Promise<readonly PolicyRule[]>;
+  /** Base chains of others that filter, without their rules. */
+  listFilters(): Promise<readonly Filter[]>;
+  /** Tables of the older iptables that are in use, whose rules cannot be read. */
+  listLegacyTables(family: Family): readonly string[];
   /** Kernel parameters: undefined when there is none of that name. */
   readSysctl(name: string): string | undefined;
 

@@ -2,6 +2,7 @@ import { type Address, type Family, families } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import type { NodeState } from '../datapath/attachment.ts';
 import type { Change } from '../datapath/difference.ts';
+import type { Filter } from '../datapath/filter.ts';
 import type {
   Counters,
   DefaultRoute,
@@ -24,8 +25,10 @@ import { applyOutside, removeOutside } from './apply.ts';
 import { deleteFlows, deleteFlowsTo, listFlows } from './conntrack/flows.ts';
 import { restoreFlow } from './conntrack/restore.ts';
 import { readCounters } from './counters.ts';
+import { listLegacyTables } from './legacy-tables.ts';
 import { listen } from './netlink/notifications.ts';
 import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
+import { listFilters } from './nftables/foreign.ts';
 import { findElementsByComment, tableExists } from './nftables/read.ts';
 import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
 import {
@@ -115,6 +118,14 @@ export class LinuxHost implements Host, Disposable {
       rules.push(...(foreign as readonly PolicyRule[] & typeof foreign));
     }
     return rules;
+  }
+
+  listFilters(): Promise<readonly Filter[]> {
+    return listFilters(this.#netfilter);
+  }
+
+  listLegacyTables(family: Family): readonly string[] {
+    return listLegacyTables(family);
   }
 
   readSysctl(name: string): string | undefined {

@@ -19,6 +19,8 @@ export const hookAttributes = {
   hook: [1, be32],
   priority: [2, be32Signed],
   device: [3, cString],
+  /** Of chains at several interfaces. */
+  devices: [4, listOf(1, cString)],
 } as const satisfies Table;
 
 /** NFTA_CHAIN_* */
@@ -26,7 +28,13 @@ export const chainAttributes = {
   table: [1, cString],
   name: [3, cString],
   type: [7, cString],
-  policy: [5, choice([['accept', 1]])],
+  policy: [
+    5,
+    choice([
+      ['accept', 1],
+      ['drop', 0],
+    ]),
+  ],
   hook: [4, nested(hookAttributes)],
   use: [6, be32],
 } as const satisfies Table;

@@ -24,20 +24,20 @@ const messageTypes = {
 
 /** NFNL_SUBSYS_NFTABLES */
 export const subsystem = 10;
-/** NFPROTO_INET, which sees both families of addresses, and NFPROTO_NETDEV. */
-const families = { inet: 1, netdev: 5 } as const;
+/** NFPROTO_UNSPEC, for listings of all; NFPROTO_INET, which sees both families of addresses; and NFPROTO_NETDEV. */
+const families = { any: 0, inet: 1, netdev: 5 } as const;
 
 /** What stands between the netlink header and the attributes (linux/netfilter/nfnetlink.h, struct nfgenmsg). */
 export const genericHeader = (familyNumber: number, resource: number): Buffer =>
   Buffer.of(familyNumber, 0, resource >> 8, resource & 0xff);
 
-/** A message about something in one of our tables. */
+/** A message about something in one of our tables, or in all tables of `any` family. */
 export function message<T extends Table>(
   type: keyof typeof messageTypes,
   flags: number,
   table: T,
   values: Values<T>,
-  { family }: InTable = {},
+  { family }: InTable | { readonly family: 'any' } = {},
 ): Request {
   return {
     type: (subsystem << 8) | messageTypes[type],

@@ -5,6 +5,7 @@ import { type Configured, readIfThere } from '../../../src/cli/configured.ts';
 import { parseDestination } from '../../../src/cli/destination.ts';
 import { type Explanation, explain } from '../../../src/cli/explain.ts';
 import { printExplanations } from '../../../src/cli/explain-print.ts';
+import type { Filter } from '../../../src/datapath/filter.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import {
   added,
@@ -186,8 +187,9 @@ describe('of a packet of a pod it is said', () => {
     const machine = newNode(t, '172.18.0.5');
     const configured = gatewayConfiguration();
     await added(machine, 'a', '10.0.0.5', { pod: { namespace: 'default', name: 'pod-a' }, configuration: configured });
-    const { words, way, kernel } = await told(machine, '203.0.113.9', configured);
-    assert.equal(words, 'leaves by exit "shared" (egress0, to gateway 172.18.0.6) with 192.0.2.50');
+    const { words, way, kernel, notes } = await told(machine, '203.0.113.9', configured);
+    assert.equal(words, 'leaves by exit "shared" (egress0, to gateway 172.18.0.6), which is to give it 192.0.2.50');
+    assert.match(notes.join(), /only 172\.18\.0\.6 can tell/);
     assert.deepEqual([way?.gateway, way?.sources], ['172.18.0.6', ['192.0.2.50']]);
     assert.deepEqual(
       kernel.slice(-3).map(({ text }) => text),
@@ -223,6 +225,87 @@ describe('of a packet of a pod it is said', () => {
     const { way, notes } = await told(machine, '203.0.113.9');
     assert.equal(way?.neighbour, 'failed');
     assert.match(notes.join(), /192.168.0.1 did not answer \(failed\)/);
+  });
+});
+
+/** What the node does with all packets that it forwards, and what explain then says of one that is for an exit. */
+const forwarding: readonly (readonly [what: string, set: (machine: FakeMachine) => unknown, words: RegExp])[] = [
+  [
+    'nothing is forwarded',
+    ({ host }) => host.kernel.sysctls.set('net/ipv4/conf/cni0/forwarding', '0').set('net/ipv4/ip_forward', '0'),
+    /^is dropped: net\.ipv4\.ip_forward is 0, so the node forwards nothing: set it to 1$/,
+  ],
+  [
+    'nothing is forwarded that comes in by the interface of the pods',
+    ({ host }) => host.kernel.sysctls.set('net/ipv4/conf/cni0/forwarding', '0').set('net/ipv4/ip_forward', '1'),
+    /^is dropped: net\/ipv4\/conf\/cni0\/forwarding is 0, so the node forwards nothing that comes in by cni0: set it to 1$/,
+  ],
+  [
+    'the reverse path filter looks at the mark, too',
+    ({ host }) =>
+      host.kernel.sysctls.set('net/ipv4/conf/cni0/rp_filter', '1').set('net/ipv4/conf/all/src_valid_mark', '1'),
+    /^is dropped: with src_valid_mark the strict reverse path filter of cni0 drops/,
+  ],
+  [
+    'a chain of somebody else drops everything',
+    ({ host }) => host.filters.push({ ...forward, rules: 0 }),
+    /^is dropped: chain FORWARD of table ip filter drops everything \(policy drop, and no rule\)$/,
+  ],
+  [
+    'chains of others drop what their rules do not accept',
+    ({ host }) =>
+      host.filters.push({ ...forward, rules: 2 }, { ...forward, family: 'inet', table: 'fw', chain: 'f', rules: 1 }),
+    /with 192\.168\.0\.245, unless chain FORWARD of table ip filter or chain f of table inet fw drops it \(policy drop\)$/,
+  ],
+  [
+    'answers are not forwarded',
+    ({ host }) => host.kernel.sysctls.set('net/ipv4/conf/eth1/forwarding', '0'),
+    /^leaves by .* with 192\.168\.0\.245; its answers are dropped: net\/ipv4\/conf\/eth1\/forwarding is 0/,
+  ],
+  [
+    'answers do not pass the reverse path filter',
+    ({ host }) => host.kernel.sysctls.set('net/ipv4/conf/eth1/rp_filter', '1'),
+    /^leaves by .*; its answers are dropped: net\/ipv4\/conf\/eth1\/rp_filter is 1, expected 2$/,
+  ],
+];
+const forward: Filter = {
+  ...{ family: 'ip', table: 'filter', chain: 'FORWARD', hook: 'forward', devices: [] },
+  ...{ policy: 'drop', rules: 2 },
+};
+
+describe('that all of egress is there does not mean that the packet leaves: it is said when', () => {
+  const withBridge = async (t: TestContext) => {
+    const machine = await machineWithPod(t);
+    machine.host.linkAddresses.set('cni0', [held('10.0.0.1')]);
+    return machine;
+  };
+
+  for (const [what, set, words] of forwarding) {
+    test(what, async (t) => {
+      const machine = await withBridge(t);
+      set(machine);
+      assert.match((await told(machine, '203.0.113.9')).words, words);
+    });
+  }
+
+  test('what is left alone is not forwarded either', async (t) => {
+    const machine = await withBridge(t);
+    machine.host.filters.push({ ...forward, rules: 0 });
+    const { outcome, words } = await told(machine, '198.51.100.1');
+    assert.equal(outcome, 'dropped');
+    assert.match(words, /^is left alone \(no policy of the pod is about it\), and dropped: chain FORWARD/);
+  });
+
+  test('filters whose rules nobody judges are named, in nftables or before it', async (t) => {
+    const machine = await withBridge(t);
+    machine.host.filters.push({ ...forward, policy: 'accept' }, { ...forward, chain: 'INPUT', hook: 'input' });
+    machine.host.legacyTables.set(4, ['filter']);
+    const { outcome, notes, unless } = await told(machine, '203.0.113.9');
+    assert.deepEqual([outcome, unless], ['leaves', undefined]);
+    assert.deepEqual(notes, [
+      'Unless a filter of somebody else drops it, whose rules are not judged here: chain FORWARD of table ip filter.',
+      'Rules and policies of the older iptables are in use, and cannot be seen here: iptables-legacy -S FORWARD shows them.',
+    ]);
   });
 });
 

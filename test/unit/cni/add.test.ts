@@ -13,6 +13,7 @@ import {
   added,
   configuration,
   type FakeMachine,
+  held,
   newMachine,
   policyTo,
   type RequestChanges,
@@ -204,6 +205,7 @@ describe('ADD with another outcome than before', () => {
       exits: [{ name: 'partners', id: 7, interface: 'eth2', addresses: ['172.19.0.7'] }],
     });
     const machine = newMachine(t);
+    machine.host.linkAddresses.set('eth2', [held('172.19.0.7')]);
     const attachment = await added(machine, 'a', '10.0.0.5');
     await added(machine, 'a', '10.0.0.5', { configuration: moved });
     await check(machine, attachment, () => true);
@@ -330,6 +332,7 @@ describe('ADD that fails', () => {
   for (const [why, changes, code] of rows) {
     test(`${why} leaves nothing`, async (t) => {
       const machine = newMachine(t);
+      machine.host.linkAddresses.delete('eth1');
       machine.host.remote.add('10.9.9.9');
       machine.host.foreignRules.push({
         kind: 'rule',

@@ -257,7 +257,13 @@ describe('a gateway that is brought down', () => {
       node?.exits.map(({ name }) => name),
       ['shared'],
     );
-    await check(machine, attachment, () => true);
+    const lost = {
+      message: /^192\.0\.2\.50, which exit "shared" gives, is not an address of this node any more: [^;]*$/,
+    };
+    await assert.rejects(
+      check(machine, attachment, () => true),
+      lost,
+    );
     assert.deepEqual(stateOf(machine).kernel, before.kernel);
   });
 

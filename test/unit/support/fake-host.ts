@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { type Address, type Family, familyOf } from '../../../src/base/address.ts';
+import { type Address, contains, type Family, familyOf, parsePrefix } from '../../../src/base/address.ts';
 import type { NodeState } from '../../../src/datapath/attachment.ts';
 import type { Change } from '../../../src/datapath/difference.ts';
+import type { Filter } from '../../../src/datapath/filter.ts';
 import type {
   Counters,
   DefaultRoute,
@@ -33,6 +34,10 @@ export class FakeHost implements Host, Disposable {
   readonly flows: Flow[] = [];
   /** Addresses that the node reaches through another host. */
   readonly remote = new Set<Address>();
+  /** Base chains of others. */
+  readonly filters: Filter[] = [];
+  /** Tables of the older iptables. */
+  readonly legacyTables = new Map<Family, readonly string[]>();
   counters: Counters | undefined;
   /** Next hops, by address, in the kernel's words. */
   readonly neighbours = new Map<Address, string>();
@@ -108,12 +113,22 @@ export class FakeHost implements Host, Disposable {
     if ((await this.listAllAddresses()).some((held) => held.address === address)) return { type: 'local' };
     const route = this.kernel.outside.routeFor(address, mark);
     if (route !== undefined) return route;
+    const [near] = [...this.linkAddresses].find(([, held]) => held.some((own) => isNeighbour(own, address))) ?? [];
+    if (near !== undefined) return { type: 'unicast', device: near };
     const { device, via } = this.defaultRoutes.get(familyOf(address)) ?? {};
     return device && { type: 'unicast', device: device.name, ...(via && { via }) };
   }
 
   async listForeignRules(): Promise<readonly PolicyRule[]> {
     return this.foreignRules;
+  }
+
+  async listFilters(): Promise<readonly Filter[]> {
+    return this.filters;
+  }
+
+  listLegacyTables(family: Family): readonly string[] {
+    return this.legacyTables.get(family) ?? [];
   }
 
   readSysctl(name: string): string | undefined {
@@ -235,3 +250,9 @@ export class FakeHost implements Host, Disposable {
     this.primed.push({ ...introduction, flows });
   }
 }
+
+/** Whether the other address is in the network that an interface is in by its own. */
+const isNeighbour = ({ address: own, prefixLength }: LinkAddress, other: Address): boolean => {
+  const network = parsePrefix(`${own}/${prefixLength}`);
+  return network !== undefined && contains(network, other);
+};

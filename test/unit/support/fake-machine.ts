@@ -42,6 +42,8 @@ export function newMachine(t: TestContext): FakeMachine {
     host.kernel.sysctls.set(reversePathName(name), '1');
   }
   host.kernel.sysctls.set(reversePathName('all'), '0');
+  host.linkAddresses.set('eth1', [held('192.168.0.245', 32)]);
+  host.linkAddresses.set('eth2', [held('172.19.0.5', 32), held('fd00:19::5', 128)]);
   const warnings: string[] = [];
   const warn = (message: string) => warnings.push(message);
   return {

@@ -1,0 +1,66 @@
+import { describe } from '../datapath/describe.ts';
+import { type Filter, filterText, judge } from '../datapath/filter.ts';
+import { needsOfNode } from '../datapath/needs.ts';
+import type { Passage } from '../datapath/passage.ts';
+import type { NodeRecord } from '../store/record.ts';
+import { hindrances, inputsOf, inputsOfGateway } from './hindrance.ts';
+import type { Machine } from './machine.ts';
+import { differenceNow, steeredOf } from './set-up.ts';
+
+/** What is wrong with a node as a whole, or may be, one sentence each. */
+export interface NodeCheck {
+  /** Present while the node is a gateway: what is missing or different of all that it needs as one. */
+  readonly gateway?: readonly string[];
+  /** What others' filters drop for sure. */
+  readonly problems: readonly string[];
+  /** What others' filters may drop: their rules are not judged. */
+  readonly warnings: readonly string[];
+}
+
+/** Checks what no attachment is asked for: the gateway's side, and filters of others between pods and exits. */
+export async function checkNode(machine: Machine): Promise<NodeCheck> {
+  const node = machine.store.loadNode();
+  if (node === undefined) return { problems: [], warnings: [] };
+  return { ...(node.gateway && { gateway: await gatewayProblems(machine, node) }), ...(await judged(machine, node)) };
+}
+
+async function gatewayProblems(machine: Machine, node: NodeRecord): Promise<string[]> {
+  const needs = needsOfNode(node, machine.store.list().map(steeredOf));
+  const { state } = await machine.host.observe(node, needs, { contents: true });
+  const served = node.exits.filter(({ id }) => node.gateway?.served.includes(id));
+  return [
+    ...(await differenceNow(machine, node, needs, state)).flatMap(describe),
+    ...(await hindrances(machine.host, served, inputsOfGateway(served))),
+  ];
+}
+
+async function judged(machine: Machine, node: NodeRecord): Promise<Pick<NodeCheck, 'problems' | 'warnings'>> {
+  const passages = await passagesOf(machine, node);
+  const filters = passages.length > 0 ? await machine.host.listFilters() : [];
+  const judgements = passages.map((passage) => judge(filters, passage));
+  const text = (chains: Iterable<Filter>, words: string) =>
+    [...new Set(chains)].map((c) => `${filterText(c)} ${words}`);
+  return {
+    problems: text(
+      judgements.flatMap(({ drops }) => drops ?? []),
+      'drops all that pods send by exits: its policy is drop, and it has no rule',
+    ),
+    warnings: text(
+      judgements.flatMap(({ mayDrop }) => mayDrop),
+      'has the policy drop: what its rules do not accept does not leave, and they are not judged here',
+    ),
+  };
+}
+
+/** All ways from pods of the node, and out of the tunnel, to exits. */
+async function passagesOf({ host, store }: Machine, { exits, gateway }: NodeRecord): Promise<Passage[]> {
+  const addresses = new Set(store.list().flatMap(({ addresses }) => addresses));
+  const served = exits.filter(({ id }) => gateway?.served.includes(id));
+  const inputs = [...(await inputsOf(host, [...addresses])), ...inputsOfGateway(served)];
+  const passages = exits.flatMap(({ device: output, ways }) =>
+    inputs
+      .filter(({ family, input }) => input !== output && ways.some((way) => way.family === family))
+      .map((input): Passage => ({ ...input, output })),
+  );
+  return [...new Map(passages.map((passage) => [JSON.stringify(passage), passage])).values()];
+}

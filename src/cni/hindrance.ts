@@ -1,0 +1,75 @@
+import { type Address, type Family, familyOf } from '../base/address.ts';
+import type { ResolvedExit } from '../datapath/exit.ts';
+import type { Host } from '../datapath/host.ts';
+import { type Passage, whyFiltered, whyNotForwarded } from '../datapath/passage.ts';
+import { tunnelDevice } from '../datapath/tunnel.ts';
+
+/**
+ * What keeps packets of pods from leaving by exits although all that is ours is there: forwarding that is off, a reverse
+ * path filter, an address that the node has no more, a gateway without a way to it. One sentence each, with the remedy.
+ *
+ * @param inputs the interfaces that the packets come in by
+ */
+export async function hindrances(
+  host: Host,
+  exits: readonly ResolvedExit[],
+  inputs: readonly Pick<Passage, 'family' | 'input'>[],
+): Promise<string[]> {
+  const found: (string | undefined)[] = [];
+  for (const exit of exits) {
+    found.push(...(await lostAddresses(host, exit)), await lostGateway(host, exit));
+    for (const { family, input } of inputs) {
+      if (exit.ways.some((way) => way.family === family)) found.push(...stops(host, exit, family, input));
+    }
+  }
+  return [...new Set(found.filter((fault) => fault !== undefined))];
+}
+
+/** Answers that come out of the tunnel have a device of ours to come by, or another interface that is not known here. */
+function stops(host: Host, { device, gateway }: ResolvedExit, family: Family, input: string): (string | undefined)[] {
+  const read = (name: string) => host.readSysctl(name);
+  return [
+    whyNotForwarded(family, input, read),
+    whyFiltered({ family, input, output: device }, read),
+    ...(gateway === undefined ? [whyNotForwarded(family, device, read)] : []),
+  ];
+}
+
+/** The interfaces that packets of a pod come in by: those that the node reaches its addresses by. */
+export async function inputsOf(
+  host: Host,
+  addresses: readonly Address[],
+): Promise<Pick<Passage, 'family' | 'input'>[]> {
+  const inputs: Pick<Passage, 'family' | 'input'>[] = [];
+  for (const address of addresses) {
+    const { device } = (await host.routeTo(address)) ?? {};
+    if (device !== undefined) inputs.push({ family: familyOf(address), input: device });
+  }
+  return inputs;
+}
+
+/** The interface that packets of other nodes' pods come in by on their gateway. */
+export const inputsOfGateway = (exits: readonly ResolvedExit[]): Pick<Passage, 'family' | 'input'>[] =>
+  exits.flatMap(({ ways }) => ways.map(({ family }) => ({ family, input: tunnelDevice })));
+
+async function lostAddresses(host: Host, { name, device, ways, gateway }: ResolvedExit): Promise<string[]> {
+  if (gateway !== undefined) return [];
+  const lost: string[] = [];
+  for (const address of ways.flatMap(({ addresses }) => addresses)) {
+    if ((await host.routeTo(address))?.type === 'local') continue;
+    lost.push(
+      `${address}, which exit "${name}" gives, is not an address of this node any more: put it back on ${device}, ` +
+        `or if the exit takes the addresses of ${device}, add any pod on this node`,
+    );
+  }
+  return lost;
+}
+
+/** Why packets cannot get from here to the gateway of an exit; undefined when they can, or when it has none. */
+export async function lostGateway(
+  host: Host,
+  { name, gateway }: Pick<ResolvedExit, 'name' | 'gateway'>,
+): Promise<string | undefined> {
+  if (gateway === undefined || (await host.routeTo(gateway))?.type === 'unicast') return undefined;
+  return `this node has no route to ${gateway}, the gateway of exit "${name}"`;
+}
