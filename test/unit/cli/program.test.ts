@@ -64,6 +64,7 @@ describe('--help', () => {
     status: ['--data-dir <dir>', '--json'],
     check: ['--data-dir <dir>', '--json'],
     gc: ['--data-dir <dir>', '--json', '--dry-run'],
+    repair: ['--data-dir <dir>', '--json', '--dry-run'],
     gateway: [...onGateway, '--down', '--watch'],
     'exit move': [...onGateway, '--to <address>'],
     validate: ['--print', '--json'],

@@ -113,7 +113,10 @@ export class FakeHost implements Host, Disposable {
     if ((await this.listAllAddresses()).some((held) => held.address === address)) return { type: 'local' };
     const route = this.kernel.outside.routeFor(address, mark);
     if (route !== undefined) return route;
-    const [near] = [...this.linkAddresses].find(([, held]) => held.some((own) => isNeighbour(own, address))) ?? [];
+    const [near] =
+      [...this.linkAddresses].find(
+        ([device, held]) => device !== 'lo' && held.some((own) => isNeighbour(own, address)),
+      ) ?? [];
     if (near !== undefined) return { type: 'unicast', device: near };
     const { device, via } = this.defaultRoutes.get(familyOf(address)) ?? {};
     return device && { type: 'unicast', device: device.name, ...(via && { via }) };
