@@ -154,7 +154,7 @@ async function byExit(host: Host, scene: Scene, packet: Packet, address: Address
     return dropped(droppedBy, `exit "${decided.exit}" has no IPv${family}`);
   }
   const source = addressOf(addresses, address);
-  const sources = exit.addressPerFlow ? addresses : [source];
+  const sources = exit.addressPerFlow || addresses.length === 0 ? addresses : [source];
   const kernel = [...decided.kernel, ...exitSteps(scene, exit, { address, sources, packet })];
   return throughExit(host, { scene, packet, exit, address, sources, decided: { ...decided, kernel } });
 }

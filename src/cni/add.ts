@@ -10,7 +10,7 @@ import type { Link } from '../datapath/objects.ts';
 import { type Pod, type Program, wishName } from '../policy/match.ts';
 import { outlineOfRanges, programName } from '../policy/program.ts';
 import { type AttachmentRecord, type NodeRecord, recordVersion } from '../store/record.ts';
-import { resolveOnNode } from './exits.ts';
+import { resolveForPod } from './exits.ts';
 import { forgetOutsidePorts } from './flows.ts';
 import type { Machine } from './machine.ts';
 import { nextNode } from './node.ts';
@@ -142,7 +142,7 @@ async function nodeFor(machine: Machine, configuration: Configuration, program: 
   const ownEnd = used.some(({ gateways }) => gateways.length > 0) ? await findOwnEnd(host, configuration) : undefined;
   const [previous, moves] = [store.loadNode(), ownEnd ? store.loadMoves() : {}];
   const exits: ResolvedExit[] = [];
-  for (const exit of used) exits.push(await resolveOnNode(host, exit, ownEnd, moves));
+  for (const exit of used) exits.push(await resolveForPod(host, exit, ownEnd, moves));
   const node = await nextNode(machine, configuration, previous, { exits, ownEnd, gateway: previous?.gateway });
   return { known: previous, node, exits, ownEnd };
 }

@@ -4,7 +4,13 @@ import type { ResolvedExit } from '../datapath/exit.ts';
 import type { DefaultRoute, Host } from '../datapath/host.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Exit } from '../policy/exit.ts';
-import { type LocalExit, resolveExit, resolveThroughTunnel } from '../policy/resolve-exit.ts';
+import {
+  isUnavailable,
+  type LocalExit,
+  resolveExit,
+  resolveThroughTunnel,
+  resolveUnavailable,
+} from '../policy/resolve-exit.ts';
 import type { MovesRecord } from '../store/record.ts';
 import type { OwnEnd } from './own-end.ts';
 
@@ -14,8 +20,31 @@ export function gatewayOf({ name, gateways }: Exit, moves: MovesRecord['gateways
   return moved !== undefined && gateways.includes(moved) ? moved : gateways[0];
 }
 
-/** The exit as it is on this node, now: through the tunnel, or out of an interface. */
-export async function resolveOnNode(
+/** The exit as it is on this node, now: through the tunnel, or out of an interface, which has to be up. */
+export const resolveOnNode = (
+  host: Host,
+  exit: Exit,
+  own: OwnEnd | undefined,
+  moves: MovesRecord['gateways'],
+): Promise<ResolvedExit> => resolveBy(resolveExit, host, exit, own, moves);
+
+/** The same for a pod of this node, which may begin with the node's address where the exit says so. */
+export const resolveForPod = (
+  host: Host,
+  exit: Exit,
+  own: OwnEnd | undefined,
+  moves: MovesRecord['gateways'],
+): Promise<ResolvedExit> =>
+  resolveBy(
+    (local, facts) => (isUnavailable(local, facts.link) ? resolveUnavailable : resolveExit)(local, facts),
+    host,
+    exit,
+    own,
+    moves,
+  );
+
+async function resolveBy(
+  resolve: typeof resolveExit,
   host: Host,
   exit: Exit,
   own: OwnEnd | undefined,
@@ -25,7 +54,7 @@ export async function resolveOnNode(
   if (gateway !== undefined && gateway !== own?.address) return resolveThroughTunnel(exit, gateway, tunnelDevice);
   const local = await withInterface(host, exit);
   const link = await host.readLink(local.interface);
-  return resolveExit(local, { ...(link && { link }), addresses: link ? await host.listAddresses(link) : [] });
+  return resolve(local, { ...(link && { link }), addresses: link ? await host.listAddresses(link) : [] });
 }
 
 /**

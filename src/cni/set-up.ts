@@ -6,9 +6,10 @@ import { type Change, difference } from '../datapath/difference.ts';
 import { addressHex } from '../datapath/layout.ts';
 import { type Needs, needsOf } from '../datapath/needs.ts';
 import type { HostObject, Sysctl } from '../datapath/objects.ts';
-import { looseReversePath, reversePathName } from '../datapath/reverse-path.ts';
+import { carrierNames, looseReversePath, parameterValue, reversePathName } from '../datapath/reverse-path.ts';
 import { needsEgressHook, withoutEgressHook } from '../datapath/sent.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
+import { isUnavailable } from '../policy/resolve-exit.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
 import type { Machine } from './machine.ts';
@@ -27,7 +28,7 @@ export async function differenceNow(
   needs: Needs,
   observed: readonly HostObject[],
 ): Promise<Change[]> {
-  const wanted = [...loosened(host, needs), ...(await possible(host, desiredNow(node, needs, observed), observed))];
+  const wanted = [...parametersOf(host, needs), ...(await possible(host, desiredNow(node, needs, observed), observed))];
   const sysctls = wanted.flatMap((object) => (object.kind === 'sysctl' ? observedSysctl(host, object) : []));
   return difference(wanted, [...sysctls, ...observed]);
 }
@@ -43,13 +44,15 @@ function desiredNow(node: NodeRecord, needs: Needs, observed: readonly HostObjec
     : desired(node, { ...needs, attachment: { ...attachment, ...attachment.whole() } });
 }
 
-/** Filters of the interfaces that exits leave by; the tunnel's is part of the tunnel. */
-function loosened(host: Machine['host'], { exits }: Needs): Sysctl[] {
+/** Parameters of the interfaces that exits leave by; the tunnel's are part of the tunnel. */
+function parametersOf(host: Machine['host'], { exits }: Needs): Sysctl[] {
   const all = host.readSysctl(reversePathName('all'));
-  const devices = new Set(exits.map(({ device }) => device).filter((device) => device !== tunnelDevice));
-  return [...devices].flatMap(
+  const local = exits.filter(({ device }) => device !== tunnelDevice);
+  const filters = [...new Set(local.map(({ device }) => device))].flatMap(
     (device) => looseReversePath(device, all, host.readSysctl(reversePathName(device))) ?? [],
   );
+  const names = new Set(local.flatMap(carrierNames).filter((name) => host.readSysctl(name) !== undefined));
+  return [...filters, ...[...names].map((name): Sysctl => ({ kind: 'sysctl', name, value: parameterValue(name) }))];
 }
 
 function observedSysctl(host: Machine['host'], sysctl: Sysctl): Sysctl[] {
@@ -111,13 +114,29 @@ async function settleOnce(
     machine,
     () => machine.host.observe(node, needs, { contents }),
     async (observed) => {
-      const changes = await differenceNow(machine, node, needs, observed);
+      const changes = await attainable(machine.host, needs, await differenceNow(machine, node, needs, observed));
       remember(machine, node, changes);
       return changes;
     },
   );
   forgetAddresses(machine, changes);
   return changes;
+}
+
+/**
+ * Without what leads to interfaces that are missing or down, of exits that let packets leave with the node's address
+ * meanwhile: no kernel takes it, and no pod should have to wait for it.
+ */
+async function attainable(host: Machine['host'], { exits }: Needs, changes: readonly Change[]): Promise<Change[]> {
+  const unavailable = new Set<string>();
+  for (const exit of exits.filter(({ gateway, onUnavailable }) => gateway === undefined && onUnavailable === 'node')) {
+    if (isUnavailable(exit, await host.readLink(exit.device))) unavailable.add(exit.device);
+  }
+  const deviceOf = ({ object }: Change) =>
+    object.kind === 'route'
+      ? object.device
+      : object.kind === 'chain' && object.hook && 'device' in object.hook && object.hook.device;
+  return changes.filter((change) => change.verb === 'remove' || !unavailable.has(deviceOf(change) || ''));
 }
 
 /**

@@ -6,7 +6,7 @@ import type { Observed } from '../datapath/host.ts';
 import { addressHex, chainNames, exitIdOfChain, exitIdOfKey, setNames } from '../datapath/layout.ts';
 import type { HostObject } from '../datapath/objects.ts';
 import { type OurState, released } from '../datapath/release.ts';
-import { reversePathName } from '../datapath/reverse-path.ts';
+import { parameterNames, parameterValue } from '../datapath/reverse-path.ts';
 import type { Element } from '../nftables/object.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
@@ -110,7 +110,9 @@ const tablesOf = (node: NodeRecord | undefined): number[] =>
 function removals({ host }: Machine, state: ReleaseState, node: NodeRecord | undefined): Change[] {
   const gone = released(state, state.elements, node ?? { exits: [], sysctls: {} });
   // A parameter that somebody set since is theirs.
-  const ours = gone.filter((object) => object.kind !== 'sysctl' || host.readSysctl(object.name) === '2');
+  const ours = gone.filter(
+    (object) => object.kind !== 'sysctl' || host.readSysctl(object.name) === parameterValue(object.name),
+  );
   return ours.map((object) => ({ verb: 'remove', object }));
 }
 
@@ -130,7 +132,7 @@ function forgetUnused(
   if (everything || node === undefined) return;
   const left = new Set(chains.map(exitIdOfChain));
   const exits = node.exits.filter(({ id }) => left.has(id));
-  const needed = new Set(exits.map(({ device }) => reversePathName(device)));
+  const needed = new Set(exits.flatMap(parameterNames));
   const { tunnel, gateway, ...rest } = node;
   const isGone = (kind: HostObject['kind'], name: string) =>
     changes.some(({ object }) => object.kind === kind && 'name' in object && object.name === name);

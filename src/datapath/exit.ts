@@ -3,7 +3,10 @@ import type { Address, Family, Prefix } from '../base/address.ts';
 /** How packets of one family leave by an exit: with which source addresses, and through which next hop, if any. */
 export interface Way {
   readonly family: Family;
-  /** Given on the node that they leave from: with a tunnel, on the gateway. At least one, each once. */
+  /**
+   * Given on the node that they leave from: with a tunnel, on the gateway. Each once, and at least one, unless the interface
+   * was missing or down, so that none was known yet: with `onUnavailable` `node` alone.
+   */
   readonly addresses: readonly Address[];
   readonly via?: Address;
   /** The interface's own networks, which are reached without the next hop. */

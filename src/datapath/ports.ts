@@ -18,7 +18,7 @@ export function desiredPorts(exits: readonly ResolvedExit[], owners: readonly Ow
   return owners.flatMap((owner) => {
     const exit = exits.find(({ id }) => id === owner.id);
     const way = exit?.ways.find(({ family }) => family === familyOf(owner.address));
-    if (exit === undefined || way === undefined) return [];
+    if (exit === undefined || way === undefined || way.addresses.length === 0) return [];
     const name = layout.chainNames.ports(exit.id, owner.address);
     return [portsChain(name, exit, addressOf(way.addresses, owner.address), owner), portsElement(name, exit, owner)];
   });

@@ -4,7 +4,7 @@ import { keyOf } from './difference.ts';
 import type { ResolvedExit } from './exit.ts';
 import * as layout from './layout.ts';
 import type { HostObject, InterfaceAddress, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
-import { reversePathName } from './reverse-path.ts';
+import { parameterNames } from './reverse-path.ts';
 import { tunnelRules } from './tunnel.ts';
 
 /** A chain as the kernel has it, and how many rules and elements elsewhere lead to it. */
@@ -195,7 +195,7 @@ function tableBase(rules: readonly PolicyRule[]): number {
 
 /** Kernel parameters of interfaces that no exit in use leaves by, with the values that they had before us. */
 function putBack(used: ReadonlySet<number | undefined>, { exits, sysctls }: Remembered): Sysctl[] {
-  const needed = new Set(exits.filter(({ id }) => used.has(id)).map(({ device }) => reversePathName(device)));
+  const needed = new Set(exits.filter(({ id }) => used.has(id)).flatMap(parameterNames));
   const unneeded = Object.entries(sysctls).filter(([name]) => !needed.has(name));
   return unneeded.map(([name, value]) => ({ kind: 'sysctl', name, value }));
 }

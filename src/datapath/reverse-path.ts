@@ -1,3 +1,5 @@
+import { families } from '../base/address.ts';
+import type { ResolvedExit } from './exit.ts';
 import type { Sysctl } from './objects.ts';
 
 /** The kernel parameter that holds an interface's reverse path filter. `all` applies to every interface as well. */
@@ -16,3 +18,19 @@ export function looseReversePath(device: string, all: string | undefined, own: s
   if (own === undefined || Math.max(Number(all ?? 0), Number(own)) < strict) return undefined;
   return { kind: 'sysctl', name: reversePathName(device), value: loose };
 }
+
+const carrierSuffix = '/ignore_routes_with_linkdown';
+
+/**
+ * Parameters by which the kernel passes over an exit's routes while its interface has no carrier, and takes them again
+ * when it has: without them packets that may leave with the node's address would wait for a dead link. None for an exit
+ * whose packets shall do just that.
+ */
+export const carrierNames = ({ device, onUnavailable }: ResolvedExit): string[] =>
+  onUnavailable === 'node' ? families.map((family) => `net/ipv${family}/conf/${device}${carrierSuffix}`) : [];
+
+/** All parameters that an exit may want to have another value. */
+export const parameterNames = (exit: ResolvedExit): string[] => [reversePathName(exit.device), ...carrierNames(exit)];
+
+/** The value that we give to one of {@link parameterNames}. */
+export const parameterValue = (name: string): string => (name.endsWith(carrierSuffix) ? '1' : loose);

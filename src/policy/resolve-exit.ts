@@ -36,6 +36,29 @@ export function resolveExit(exit: LocalExit, facts: InterfaceFacts): ResolvedExi
   return { name: exit.name, id: exit.id, device: exit.interface, ways, ...traitsOf(exit) };
 }
 
+/**
+ * An exit whose interface is missing or down, with the interface's facts as far as there are any, for pods that shall leave
+ * with the node's address meanwhile. A family of which no address is known yet has none: it is not dropped.
+ */
+export function resolveUnavailable(exit: LocalExit, { addresses: own }: InterfaceFacts): ResolvedExit {
+  const addresses = addressesOf(exit, own);
+  const known = families.flatMap((family) => wayOf(family, addresses, exit.nextHops[family], own));
+  const allowed = isEmpty(exit.nextHops) ? families : families.filter((family) => exit.nextHops[family] !== undefined);
+  const isMissing = (family: Family) => exit.addresses.length === 0 && !known.some((way) => way.family === family);
+  const unknown = allowed.filter(isMissing).map((family): Way => {
+    const via = exit.nextHops[family];
+    return { family, addresses: [], ...(via && { via }) };
+  });
+  const ways = [...known, ...unknown].sort((a, b) => a.family - b.family);
+  return { name: exit.name, id: exit.id, device: exit.interface, ways, ...traitsOf(exit) };
+}
+
+/** Whether pods may be given the exit while its interface is as this: they leave with the node's address until it is back. */
+export const isUnavailable = (
+  { onUnavailable }: { readonly onUnavailable?: string },
+  link: Link | undefined,
+): boolean => onUnavailable === 'node' && link?.up !== true;
+
 /** The exit as it is on a node whose packets reach it through the tunnel. */
 export function resolveThroughTunnel(exit: Exit, gateway: Address, device: string): ResolvedExit {
   const ways = families.flatMap((family) => wayOf(family, exit.addresses, undefined, []));

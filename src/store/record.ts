@@ -69,7 +69,7 @@ const exit = z.object({
   ways: z.array(
     z.object({
       family,
-      addresses: z.array(address).check(z.minLength(1)),
+      addresses: z.array(address),
       via: z.exactOptional(address),
       networks: z.exactOptional(z.array(prefix)),
     }),
