@@ -7,6 +7,7 @@ import { addressOf } from '../datapath/spread.ts';
 import { type Decision, decide } from '../policy/explain.ts';
 import type { Packet } from '../policy/match-for.ts';
 import type { NodeRecord } from '../store/record.ts';
+import { whyNotHere } from './held.ts';
 import { type Obstacles, obstaclesOf, withObstacles } from './obstacles.ts';
 import { faultIn, type Scene, wantedChain, wantedElements, whyNotSteered, whyUndecided } from './scene.ts';
 import {
@@ -275,7 +276,9 @@ async function whyStopped(host: Host, { scene, packet, exit, address, sources }:
   }
   const fault = faultIn(scene, [...sourceElements(scene, exit, address), ...guarding]);
   if (fault !== undefined) return fault;
-  const held = new Set((await host.listAllAddresses()).map((own) => own.address));
-  const lost = sources.find((source) => !held.has(source));
-  return lost && `${lost} is not an address of this node any more`;
+  for (const source of sources) {
+    const why = await whyNotHere(host, exit, source);
+    if (why !== undefined) return why;
+  }
+  return undefined;
 }

@@ -4,11 +4,12 @@ import type { Machine } from '../cni/machine.ts';
 import { exitProblems } from '../cni/repair.ts';
 import type { Tunnel } from '../datapath/attachment.ts';
 import { describe } from '../datapath/describe.ts';
-import type { ResolvedExit } from '../datapath/exit.ts';
+import type { ResolvedExit, Way } from '../datapath/exit.ts';
 import type { Counters, Host } from '../datapath/host.ts';
 import type { Counter } from '../nftables/observed.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { podName } from './asked-pod.ts';
+import { whyNotHere } from './held.ts';
 import { printTable } from './table.ts';
 
 /** What `egress status` tells, for people and with `--json` for programs. */
@@ -38,7 +39,11 @@ interface ExitStatus {
   readonly gateway?: Address;
   /** Packets of others, when this node is their gateway. They are among those that were steered. */
   readonly served?: Counter;
-  readonly ways: readonly (ResolvedExit['ways'][number] & { readonly neighbour?: string })[];
+  readonly ways: readonly (ResolvedExit['ways'][number] & {
+    readonly neighbour?: string;
+    /** Addresses with which nothing leaves now, because they are not on an interface where they may be. */
+    readonly notHere?: readonly Address[];
+  })[];
   /** Packets that were sent to the exit, and how many of them left by it. The others were dropped. */
   readonly steered: Counter;
   readonly left: Counter;
@@ -85,17 +90,14 @@ const tunnelStatus = ({ vni, port, local, mtu }: Tunnel, counters?: Counters): T
   strangers: counters?.strangers ?? none,
 });
 
-async function exitStatus(
-  host: Host,
-  { name, id, device, ways, gateway }: ResolvedExit,
-  isServed: boolean,
-  counters?: Counters,
-): Promise<ExitStatus> {
+async function exitStatus(host: Host, exit: ResolvedExit, isServed: boolean, counters?: Counters): Promise<ExitStatus> {
+  const { name, id, device, ways, gateway } = exit;
   const [steered, left] = [counters?.steered.get(id) ?? none, counters?.left.get(id) ?? none];
   const known: ExitStatus['ways'][number][] = [];
   for (const way of ways) {
     const neighbour = way.via && (await host.readNeighbour(device, way.via));
-    known.push({ ...way, ...(neighbour && { neighbour }) });
+    const notHere = await addressesNotHere(host, exit, way);
+    known.push({ ...way, ...(neighbour && { neighbour }), ...(notHere.length > 0 && { notHere }) });
   }
   const dropped = steered.packets > left.packets ? steered.packets - left.packets : 0n;
   return {
@@ -105,6 +107,13 @@ async function exitStatus(
     ...{ ways: known, steered, left },
     dropped: { packets: dropped },
   };
+}
+
+async function addressesNotHere(host: Host, exit: ResolvedExit, { addresses }: Way): Promise<Address[]> {
+  const notHere: Address[] = [];
+  if (exit.gateway !== undefined) return notHere;
+  for (const address of addresses) if (await whyNotHere(host, exit, address)) notHere.push(address);
+  return notHere;
 }
 
 function podStatus(record: AttachmentRecord, counters?: Counters): PodStatus {
@@ -126,7 +135,7 @@ export function printStatus({ exits, pods, dropped, guarded, tunnel }: Status, c
     exit.name,
     String(exit.id),
     exit.device,
-    exit.ways.flatMap(({ addresses }) => addresses).join(', '),
+    exit.ways.flatMap(addressTexts).join(', '),
     nextHops(exit),
     exit.served === undefined ? '' : String(exit.served.packets),
     String(exit.steered.packets),
@@ -163,6 +172,9 @@ function problemText({ name, problems = [] }: ExitStatus): string[] {
 /** With the exit where there are several. */
 const portsText = ({ ports = [] }: PodStatus): string =>
   ports.map(({ exit, first, last }) => (ports.length > 1 ? `${exit} ${first}-${last}` : `${first}-${last}`)).join(', ');
+
+const addressTexts = ({ addresses, notHere = [] }: ExitStatus['ways'][number]): string[] =>
+  addresses.map((address) => (notHere.includes(address) ? `${address} (not here)` : address));
 
 const nextHops = ({ gateway, ways }: ExitStatus): string =>
   gateway === undefined

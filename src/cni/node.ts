@@ -44,6 +44,7 @@ export async function nextNode(
     ...(gateway && { gateway }),
     sysctls: previous?.sysctls ?? {},
     addresses: previous?.addresses ?? [],
+    ...(previous?.behind && { behind: previous.behind }),
   };
   if (previous !== undefined && hasTable) requireSameNumbers(previous, next);
   return next;

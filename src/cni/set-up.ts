@@ -1,11 +1,12 @@
 import type { Address } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
 import type { ProgramContent, SteeredAttachment } from '../datapath/attachment.ts';
+import { type Place, placesOf } from '../datapath/behind.ts';
 import { desired } from '../datapath/desired.ts';
 import { type Change, difference } from '../datapath/difference.ts';
 import { addressHex } from '../datapath/layout.ts';
 import { type Needs, needsOf } from '../datapath/needs.ts';
-import type { HostObject, Sysctl } from '../datapath/objects.ts';
+import type { Behind, HostObject, Sysctl } from '../datapath/objects.ts';
 import { carrierNames, looseReversePath, parameterValue, reversePathName } from '../datapath/reverse-path.ts';
 import { needsEgressHook, withoutEgressHook } from '../datapath/sent.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
@@ -28,7 +29,12 @@ export async function differenceNow(
   needs: Needs,
   observed: readonly HostObject[],
 ): Promise<Change[]> {
-  const wanted = [...parametersOf(host, needs), ...(await possible(host, desiredNow(node, needs, observed), observed))];
+  const behind = await othersBehind(host, needs);
+  const wanted = [
+    ...parametersOf(host, needs),
+    ...behind,
+    ...(await possible(host, desiredNow(node, needs, observed), observed)),
+  ];
   const sysctls = wanted.flatMap((object) => (object.kind === 'sysctl' ? observedSysctl(host, object) : []));
   return difference(wanted, [...sysctls, ...observed]);
 }
@@ -53,6 +59,17 @@ function parametersOf(host: Machine['host'], { exits }: Needs): Sysctl[] {
   );
   const names = new Set(local.flatMap(carrierNames).filter((name) => host.readSysctl(name) !== undefined));
   return [...filters, ...[...names].map((name): Sysctl => ({ kind: 'sysctl', name, value: parameterValue(name) }))];
+}
+
+/** Addresses that the kernel finds on interfaces of others, and not on that of their exit. */
+async function othersBehind(host: Machine['host'], { exits }: Needs): Promise<Behind[]> {
+  const behind: Behind[] = [];
+  for (const { device, address } of placesOf(exits)) {
+    const holder = await host.firstHolder(address);
+    if (holder === undefined || holder.behind || holder.device === device) continue;
+    behind.push({ kind: 'behind', device: holder.device, address });
+  }
+  return behind;
 }
 
 function observedSysctl(host: Machine['host'], sysctl: Sysctl): Sysctl[] {
@@ -154,13 +171,23 @@ function remember({ host, store }: Machine, given: NodeRecord, changes: readonly
   const addresses = objects
     .flatMap((object) => (object.kind === 'address' ? [{ device: object.device, address: object.address }] : []))
     .filter(({ device, address }) => device !== tunnelDevice && !isKnown(device, address));
-  if (names.length + addresses.length === 0) return;
+  const behind = objects.flatMap((object) =>
+    object.kind === 'behind' ? [{ device: object.device, address: object.address }] : [],
+  );
+  if (names.length + addresses.length + behind.length === 0) return;
   const values = Object.fromEntries(names.map((name) => [name, host.readSysctl(name) ?? '']));
   store.saveNode({
     ...node,
     sysctls: { ...node.sysctls, ...values },
     addresses: [...node.addresses, ...addresses],
+    ...(behind.length > 0 && { behind: withPlaces(node.behind, behind) }),
   });
+}
+
+function withPlaces(known: readonly Place[] = [], more: readonly Place[]): readonly Place[] {
+  const isKnown = (place: Place) =>
+    known.some(({ device, address }) => device === place.device && address === place.address);
+  return [...known, ...more.filter((place) => !isKnown(place))];
 }
 
 /** Addresses that are not on interfaces any more. */

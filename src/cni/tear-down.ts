@@ -1,6 +1,7 @@
 import type { Address } from '../base/address.ts';
 import { type Attachment, markOf } from '../base/attachment.ts';
 import { canonicalJson } from '../base/canonical.ts';
+import type { Place } from '../datapath/behind.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { Observed } from '../datapath/host.ts';
 import { addressHex, chainNames, exitIdOfChain, exitIdOfKey, setNames } from '../datapath/layout.ts';
@@ -133,11 +134,14 @@ function forgetUnused(
   const left = new Set(chains.map(exitIdOfChain));
   const exits = node.exits.filter(({ id }) => left.has(id));
   const needed = new Set(exits.flatMap(parameterNames));
-  const { tunnel, gateway, ...rest } = node;
+  const { tunnel, gateway, behind = [], ...rest } = node;
   const isGone = (kind: HostObject['kind'], name: string) =>
     changes.some(({ object }) => object.kind === kind && 'name' in object && object.name === name);
   const isRemoved = (device: string, address: Address) =>
     changes.some(({ object }) => object.kind === 'address' && object.device === device && object.address === address);
+  const isForward = ({ device, address }: Place) =>
+    changes.some(({ object }) => object.kind === 'behind' && object.device === device && object.address === address);
+  const leftBehind = behind.filter((place) => !isForward(place));
   const next: NodeRecord = {
     ...rest,
     exits,
@@ -145,6 +149,7 @@ function forgetUnused(
     ...(gateway && !isGone('chain', chainNames.owned) && { gateway }),
     sysctls: Object.fromEntries(Object.entries(node.sysctls).filter(([name]) => needed.has(name))),
     addresses: node.addresses.filter(({ device, address }) => !isRemoved(device, address)),
+    ...(leftBehind.length > 0 && { behind: leftBehind }),
   };
   if (canonicalJson(next) !== canonicalJson(node)) store.saveNode(next);
 }

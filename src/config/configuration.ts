@@ -105,6 +105,7 @@ const toExit = (exit: Listed<'exits'>): Exit => ({
   ...(exit.interface !== undefined && { interface: exit.interface }),
   nextHops: byFamily([exit.nextHop ?? []].flat()),
   addresses: exit.addresses ?? [],
+  ...(exit.addressesOn && exit.addressesOn.length > 0 && { addressesOn: exit.addressesOn }),
   ...(exit.addressPerFlow && { addressPerFlow: true }),
   ...(exit.portsPerPod !== undefined && { portsPerPod: exit.portsPerPod }),
   annotationNamespaces: exit.annotationNamespaces ?? defaults.annotationNamespaces,

@@ -66,7 +66,7 @@ const unavailableChoices = ['drop', 'node'] as const;
 /** What an exit must have, by what else it has; told in the JSON Schema, too. */
 const exitParts = {
   anyOf: [{ required: ['interface'] }, { required: ['gateways'] }],
-  dependentRequired: { nextHop: ['interface'], gateways: ['addresses'] },
+  dependentRequired: { nextHop: ['interface'], gateways: ['addresses'], addressesOn: ['addresses'] },
 };
 
 const isBuiltIn = (exit: string): boolean => builtInExits.some((builtIn) => builtIn === exit);
@@ -100,6 +100,11 @@ export const exit = z
       addresses: optional(
         exitAddresses,
         'Source addresses of packets that leave; a family without one is dropped, never leaked. Pods are spread over several of a family by their own address: each keeps one. Without this, the interface’s own addresses; required with `gateways`, so that pods are seen with the same address whichever gateway they leave by.',
+      ),
+      addressesOn: optional(
+        z.array(interfaceName, 'a list of interfaces').check(z.meta({ uniqueItems: true })),
+        'Other interfaces of the node that may hold the `addresses` instead of `interface`: `lo`, or a dummy. Without it, an address that only another interface holds is not here, and packets that would leave with it are dropped: in IPVS mode kube-proxy holds the address of every Service on every node.',
+        [],
       ),
       addressPerFlow: optional(
         truth,
@@ -137,6 +142,10 @@ export const exit = z
       error: 'the addresses that pods are seen with, whichever of the "gateways" they leave by',
       path: ['addresses'],
       ...whereAllIsKnown,
+    }),
+    z.refine((exit) => (exit.addressesOn ?? []).length === 0 || exit.addresses !== undefined, {
+      error: 'the addresses that interfaces of "addressesOn" hold',
+      path: ['addresses'],
     }),
     z.refine((exit) => !exit.addressPerFlow || exit.portsPerPod === undefined, {
       error: 'no "portsPerPod" beside "addressPerFlow": a block of ports belongs to one pod on one address',

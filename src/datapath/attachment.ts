@@ -74,7 +74,12 @@ export interface Gateway {
   /** Ids of the exits that it serves. */
   readonly served: readonly number[];
   /** Egress addresses that no interface held, so that we put them there. */
-  readonly owned: readonly { readonly device: string; readonly address: Address }[];
+  readonly owned: readonly {
+    readonly device: string;
+    readonly address: Address;
+    /** Others have it on another interface, too: they may answer on it. */
+    readonly shared?: true;
+  }[];
   /** Pods' ranges that answers go to through the tunnel, and the nodes that have them; empty when they go directly. */
   readonly replies: readonly { readonly destination: Prefix; readonly node: Address }[];
 }

@@ -72,6 +72,8 @@ export function nameOf(object: HostObject): string {
       return `tunnel device ${object.name}`;
     case 'address':
       return `address ${object.address}/${object.prefixLength} of ${object.device}`;
+    case 'behind':
+      return `metric 230 of local route ${object.address} of ${object.device}`;
     case 'neighbour':
       return `neighbour ${object.address} of ${object.device} with ${object.mac}`;
     case 'forwarding':
@@ -79,7 +81,7 @@ export function nameOf(object: HostObject): string {
   }
 }
 
-const setsOfIds: readonly string[] = [setNames.tunnels, setNames.fallback, setNames.served];
+const setsOfIds: readonly string[] = [setNames.tunnels, setNames.fallback, setNames.elsewhere, setNames.served];
 
 /** The key of an element of our maps: a pod's address, or an exit's id and what it goes with. */
 function elementKey({ set, key }: Element): string {

@@ -42,6 +42,7 @@ function desiredBase(node: NodeState): HostObject[] {
     ]),
     layout.tunnelsSet,
     layout.fallbackSet,
+    layout.elsewhereSet,
     layout.spreadMap,
     chain(layout.chainNames.drop, [rule(say.counter, say.verdict({ code: 'drop' }))]),
     midStream,
@@ -104,7 +105,8 @@ const nat = (fwmark: number): Chain =>
 
 /**
  * Behind all NAT (100): a packet of ours passes only by its exit's interface, with its exit's address, and only while
- * that address is the node's; or into the tunnel, if that is its exit's way. All else is dropped and counted: connections
+ * that interface has the address (or, if the exit says so, any of the node's: others hold addresses of the whole cluster
+ * on interfaces that lead nowhere); or into the tunnel, if that is its exit's way. All else is dropped and counted: connections
  * that were there before the policy, packets that conntrack calls invalid and therefore does not translate, addresses
  * that moved to another node. An exit may say that its packets leave with the node's own address when it has no route.
  */
@@ -121,7 +123,15 @@ const guard = (fwmark: number): Chain =>
       ),
       ...families.map((family) =>
         rule(
-          say.sourceIsLocal, // first: the lane counts what passes it
+          say.sourceIsOfOutput, // first: the lane counts what passes it
+          say.markDeviceSourceIn(family, layout.exitIdMask, layout.setNames.lanes(family)),
+          say.verdict({ code: 'return' }),
+        ),
+      ),
+      ...families.map((family) =>
+        rule(
+          say.markIn(layout.exitIdMask, layout.setNames.elsewhere),
+          say.sourceIsLocal,
           say.markDeviceSourceIn(family, layout.exitIdMask, layout.setNames.lanes(family)),
           say.verdict({ code: 'return' }),
         ),
@@ -149,6 +159,7 @@ function desiredExit(node: NodeState, exit: ResolvedExit): HostObject[] {
     ]),
     ...(exit.gateway === undefined ? desiredTranslation(exit) : [exitElement(layout.setNames.tunnels, exit)]),
     ...(exit.onUnavailable === 'node' ? [exitElement(layout.setNames.fallback, exit)] : []),
+    ...(exit.addressesOn !== undefined ? [exitElement(layout.setNames.elsewhere, exit)] : []),
     ...exit.ways.flatMap((way) => wayRoutes(node, exit, way)),
   ];
 }

@@ -45,6 +45,7 @@ export function keyOf(object: HostObject): string {
     case 'tunnel':
       return `${object.kind} ${object.name}`;
     case 'address':
+    case 'behind':
     case 'neighbour':
       return `${object.kind} ${object.device} ${object.address}`;
     case 'forwarding':

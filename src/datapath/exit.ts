@@ -26,6 +26,8 @@ export interface ResolvedExit {
   readonly gateway?: Address;
   /** The exit has gateways, whether this node is the one that it uses now or not. */
   readonly shared?: true;
+  /** Other interfaces that may hold the addresses in the place of `device`; at least one. */
+  readonly addressesOn?: readonly string[];
   /** Of several addresses each connection gets one, not each pod. */
   readonly addressPerFlow?: true;
   /** With `node`, what the exit cannot take for want of a route leaves with the node's address; else it is dropped. */

@@ -12,12 +12,12 @@ import { nextHopOf, tunnelDevice } from './tunnel.ts';
 export function desiredGateway(node: NodeState, gateway: Gateway, exits: readonly ResolvedExit[]): HostObject[] {
   const served = exits.filter(({ id }) => gateway.served.includes(id));
   const egress = served.flatMap(({ ways }) => ways.flatMap(({ addresses }) => addresses));
-  const owned = gateway.owned.map(({ address }) => address);
+  const deaf = gateway.owned.filter(({ shared }) => !shared).map(({ address }) => address);
   const remote = gateway.replies.map(({ destination }) => destination);
   return [
     ...families.flatMap((family) => [
       addressSet(layout.setNames.egress(family), family, egress),
-      addressSet(layout.setNames.owned(family), family, owned),
+      addressSet(layout.setNames.owned(family), family, deaf),
       addressSet(layout.setNames.remote(family), family, remote),
     ]),
     ...gateway.owned.map(({ device, address }): HostObject => ownedAddress(device, address)),

@@ -111,6 +111,11 @@ export interface Host {
   listAddresses(link: Link): Promise<readonly LinkAddress[]>;
   /** The addresses of all interfaces. */
   listAllAddresses(): Promise<readonly HeldAddress[]>;
+  /**
+   * The interface that the kernel says an address of IPv4 is on, the first of several, and whether we put it behind
+   * others. Undefined when the node does not have the address.
+   */
+  firstHolder(address: Address): Promise<{ readonly device: string; readonly behind: boolean } | undefined>;
   defaultRoute(family: Family): Promise<DefaultRoute | undefined>;
   /** Whether the node reaches an address without a next hop: `ip route get`. */
   isOnLink(address: Address): Promise<boolean>;

@@ -81,6 +81,7 @@ export const setNames = {
   answered: (family: Family) => `answered${family}`,
   tunnels: 'tunnels',
   fallback: 'fallback',
+  elsewhere: 'elsewhere',
   /** Of the tunnel. */
   served: 'served',
   senders: (family: Family) => `senders${family}`,
@@ -196,6 +197,9 @@ export const servedMap: NftSet = {
   counter: true,
 };
 
+/** Ids of exits whose addresses may be on other interfaces of the node than the exit's. */
+export const elsewhereSet: NftSet = { kind: 'set', name: setNames.elsewhere, key: ['mark'] };
+
 /**
  * The table that counts where nothing can come between a packet and its interface any more: a next hop that does not
  * answer loses packets behind all hooks of the family inet.
@@ -223,6 +227,7 @@ export const nodeSets: readonly NftSet[] = [
   sentSet,
   tunnelsSet,
   fallbackSet,
+  elsewhereSet,
   servedMap,
   spreadMap,
   ...families.flatMap((family) => [...podSets(family), snatMap(family), blocksMap(family), lanesSet(family)]),
@@ -247,7 +252,7 @@ export const portsSet = (name: string, intervals: readonly string[]): NftSet => 
 /** An address as the key or value of an element. */
 export const addressHex = (address: Address): Hex => Buffer.from(addressBytes(address)).toString('hex');
 
-/** An exit's id as the key of an element of {@link tunnelsSet}, {@link fallbackSet} or {@link servedMap}. */
+/** An exit's id as the key of an element of {@link tunnelsSet}, {@link fallbackSet}, {@link elsewhereSet} or {@link servedMap}. */
 export const exitKey = (id: number): Hex => hostHex(id);
 
 /** The key of an element of {@link blocksMap}. */

@@ -90,8 +90,23 @@ export interface Forwarding {
   readonly remote: Address;
 }
 
+/** An address of IPv4 on an interface of others that the kernel finds there only when no other interface has it. */
+export interface Behind {
+  readonly kind: 'behind';
+  readonly device: string;
+  readonly address: Address;
+}
+
 /** What we set up outside of nftables. */
-export type OutsideObject = TunnelLink | InterfaceAddress | Neighbour | Forwarding | PolicyRule | Route | Sysctl;
+export type OutsideObject =
+  | Behind
+  | TunnelLink
+  | InterfaceAddress
+  | Neighbour
+  | Forwarding
+  | PolicyRule
+  | Route
+  | Sysctl;
 
 /** Anything that we set up on a node. */
 export type HostObject = Table | NftObject | OutsideObject;

@@ -20,11 +20,12 @@ export interface Plan {
 const setUpFirst: { readonly [K in OutsideObject['kind']]: number } = {
   tunnel: 0,
   address: 1,
-  sysctl: 2,
-  neighbour: 3,
-  forwarding: 4,
-  route: 5,
-  rule: 6,
+  behind: 2,
+  sysctl: 3,
+  neighbour: 4,
+  forwarding: 5,
+  route: 6,
+  rule: 7,
 };
 
 const isOutside = (object: HostObject): object is OutsideObject => object.kind in setUpFirst;

@@ -2,7 +2,7 @@ import { familyOf } from '../base/address.ts';
 import { printScript } from '../nftables/script.ts';
 import { routeText, ruleText } from './describe.ts';
 import type { Change } from './difference.ts';
-import type { InterfaceAddress, OutsideObject, PolicyRule, Route, TunnelLink } from './objects.ts';
+import type { Behind, InterfaceAddress, OutsideObject, PolicyRule, Route, TunnelLink } from './objects.ts';
 import { planOf } from './operations.ts';
 import { tunnelDevice } from './tunnel.ts';
 
@@ -32,6 +32,8 @@ function command(object: OutsideObject, verb: 'add' | 'del'): string {
       return verb === 'add' ? addTunnel(object) : `ip link del ${object.name}`;
     case 'address':
       return `ip address ${verb} ${object.address}/${object.prefixLength} dev ${object.device} scope ${object.scope}${verb === 'add' ? noSource(object) : ''}`;
+    case 'behind':
+      return rank(object, verb);
     case 'neighbour':
       return `ip neigh ${replaceOr(verb)} ${object.address} lladdr ${object.mac} dev ${object.device} nud permanent`;
     case 'forwarding':
@@ -39,6 +41,14 @@ function command(object: OutsideObject, verb: 'add' | 'del'): string {
     default:
       return routing(object, verb);
   }
+}
+
+/** The address stays the node's at every moment. */
+function rank({ address, device }: Behind, verb: 'add' | 'del'): string {
+  const route = (metric: number) =>
+    `local ${address} dev ${device} table local proto kernel scope host src ${address} metric ${metric}`;
+  const [next, before] = verb === 'add' ? [230, 0] : [0, 230];
+  return `ip route append ${route(next)} && ip route del ${route(before)}`;
 }
 
 const replaceOr = (verb: 'add' | 'del') => (verb === 'add' ? 'replace' : verb);

@@ -1,9 +1,10 @@
 import { type Address, families, familyOf } from '../base/address.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
+import { type Place, placesOf } from './behind.ts';
 import { keyOf } from './difference.ts';
 import type { ResolvedExit } from './exit.ts';
 import * as layout from './layout.ts';
-import type { HostObject, InterfaceAddress, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
+import type { Behind, HostObject, InterfaceAddress, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
 import { parameterNames } from './reverse-path.ts';
 import { tunnelRules } from './tunnel.ts';
 
@@ -37,6 +38,8 @@ export interface Remembered {
   readonly exits: readonly ResolvedExit[];
   /** Values to put back into kernel parameters, by name. */
   readonly sysctls: Readonly<Record<string, string>>;
+  /** Addresses that others hold, and that the kernel was made to find on exits' interfaces first. */
+  readonly behind?: readonly Place[];
 }
 
 /**
@@ -178,7 +181,12 @@ function objectsOfOtherExits(state: OurState, used: ReadonlySet<number | undefin
     (rule) => idle.has(rule.family) || (lookup(rule) !== undefined && !isUsedTable(lookup(rule))),
   );
   return {
-    host: [...goneRules, ...state.routes.filter(({ table }) => !isUsedTable(table)), ...putBack(used, remembered)],
+    host: [
+      ...goneRules,
+      ...state.routes.filter(({ table }) => !isUsedTable(table)),
+      ...putBack(used, remembered),
+      ...forward(used, remembered),
+    ],
     nft: state.exitElements.filter(({ family, key }) => family === undefined && !used.has(layout.exitIdOfKey(key))),
   };
 }
@@ -198,4 +206,10 @@ function putBack(used: ReadonlySet<number | undefined>, { exits, sysctls }: Reme
   const needed = new Set(exits.filter(({ id }) => used.has(id)).flatMap(parameterNames));
   const unneeded = Object.entries(sysctls).filter(([name]) => !needed.has(name));
   return unneeded.map(([name, value]) => ({ kind: 'sysctl', name, value }));
+}
+
+/** Addresses of others that no exit in use leaves with. */
+function forward(used: ReadonlySet<number | undefined>, { exits, behind = [] }: Remembered): Behind[] {
+  const needed = new Set(placesOf(exits.filter(({ id }) => used.has(id))).map(({ address }) => address));
+  return behind.filter(({ address }) => !needed.has(address)).map((place) => ({ kind: 'behind', ...place }));
 }

@@ -132,21 +132,42 @@ async function gatewayOn(
   };
 }
 
-/** Egress addresses that nobody else put on an interface. */
+/**
+ * Egress addresses that nobody else put on the interface of their exit, or on one that the exit names; `shared` are those
+ * that others have elsewhere.
+ */
 async function ownedAddresses(
   host: Machine['host'],
   served: readonly ResolvedExit[],
   known: NodeRecord['addresses'],
 ): Promise<Gateway['owned']> {
-  const ourselves = new Set(known.map(({ address }) => address));
-  const held = await host.listAllAddresses();
-  const foreign = new Set(
-    held.filter(({ address, ours }) => !ours && !ourselves.has(address)).map(({ address }) => address),
-  );
-  const wanted = served.flatMap(({ device, ways }) =>
-    ways.flatMap(({ addresses }) => addresses.map((address) => ({ device, address }))),
-  );
-  return wanted.filter(({ address }) => !foreign.has(address));
+  const wanted = new Set(served.flatMap(({ ways }) => ways.flatMap(({ addresses }) => addresses)));
+  const foreign = await foreignAddresses(host, known, wanted);
+  const owned: Gateway['owned'][number][] = [];
+  for (const { device, addressesOn = [], ways } of served) {
+    for (const address of ways.flatMap(({ addresses }) => addresses)) {
+      const holders = foreign.get(address) ?? [];
+      if (holders.some((name) => name === device || addressesOn.includes(name))) continue;
+      owned.push({ device, address, ...(holders.length > 0 && { shared: true }) });
+    }
+  }
+  return owned;
+}
+
+/** Those of the wanted addresses that others put on interfaces, with the names of these. */
+async function foreignAddresses(
+  host: Machine['host'],
+  known: NodeRecord['addresses'],
+  wanted: ReadonlySet<Address>,
+): Promise<ReadonlyMap<Address, readonly string[]>> {
+  const ourselves = new Set(known.map(({ device, address }) => `${device} ${address}`));
+  const foreign = new Map<Address, string[]>();
+  for (const { address, deviceIndex } of (await host.listAllAddresses()).filter(({ ours }) => !ours)) {
+    if (!wanted.has(address)) continue;
+    const name = (await host.readLink(deviceIndex))?.name ?? '';
+    if (!ourselves.has(`${name} ${address}`)) foreign.set(address, [...(foreign.get(address) ?? []), name]);
+  }
+  return foreign;
 }
 
 /** Until the neighbours hear of it they send to where an address was before. */

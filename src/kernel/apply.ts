@@ -1,17 +1,18 @@
 import { EgressError } from '../base/errors.ts';
 import { nameOf } from '../datapath/describe.ts';
-import type { Forwarding, InterfaceAddress, Neighbour, OutsideObject, Route } from '../datapath/objects.ts';
+import type { Behind, Forwarding, InterfaceAddress, Neighbour, OutsideObject, Route } from '../datapath/objects.ts';
 import { isKernelError, type NetlinkSocket } from './netlink/socket.ts';
 import { addAddress, deleteAddress } from './rtnetlink/address.ts';
 import { deleteForwarding, setForwarding } from './rtnetlink/forwarding.ts';
 import { readLink } from './rtnetlink/link.ts';
+import { putBehind, putForward } from './rtnetlink/local-route.ts';
 import { deleteNeighbour, setNeighbour } from './rtnetlink/neighbour.ts';
 import { deleteRoute, replaceRoute } from './rtnetlink/route.ts';
 import { addRule, deleteRule } from './rtnetlink/rule.ts';
 import { deleteTunnel, setTunnel } from './rtnetlink/tunnel.ts';
 import { writeSysctl } from './sysctl.ts';
 
-type OnDevice = InterfaceAddress | Neighbour | Forwarding;
+type OnDevice = Behind | InterfaceAddress | Neighbour | Forwarding;
 
 /**
  * Sets up what is not in nftables, one by one in the order given. Throws `kernel-refused` that names the object, and
@@ -43,6 +44,7 @@ async function setUpOn(socket: NetlinkSocket, object: OnDevice, index: number | 
     throw new EgressError('kernel-refused', `Setting up ${nameOf(object)}: there is no interface ${device}`);
   }
   if (kind === 'address') await addAddress(socket, object, index);
+  else if (kind === 'behind') await putBehind(socket, object.address, index);
   else if (kind === 'neighbour') await setNeighbour(socket, object, index);
   else await setForwarding(socket, object, index);
 }
@@ -58,6 +60,7 @@ async function takeDown(socket: NetlinkSocket, object: OutsideObject): Promise<v
 async function takeDownFrom(socket: NetlinkSocket, object: OnDevice | Route, index: number | undefined): Promise<void> {
   if (index === undefined) return;
   if (object.kind === 'address') await deleteAddress(socket, object, index);
+  else if (object.kind === 'behind') await putForward(socket, object.address, index);
   else if (object.kind === 'neighbour') await deleteNeighbour(socket, object, index);
   else if (object.kind === 'forwarding') await deleteForwarding(socket, object, index);
   else await deleteRoute(socket, object, index);

@@ -46,6 +46,7 @@ import { primerFrames, primerPackets } from './packet/primer.ts';
 import { sendFrames, sendPackets } from './packet/socket.ts';
 import { listAddresses, listAllAddresses } from './rtnetlink/address.ts';
 import { readLink, setLinkDown } from './rtnetlink/link.ts';
+import { firstHolder } from './rtnetlink/local-route.ts';
 import { readNeighbour } from './rtnetlink/neighbour.ts';
 import { routeProtocol } from './rtnetlink/protocol.ts';
 import { defaultRoute, lookupRoute } from './rtnetlink/route.ts';
@@ -90,6 +91,12 @@ export class LinuxHost implements Host, Disposable {
 
   listAllAddresses(): Promise<readonly HeldAddress[]> {
     return listAllAddresses(this.#route);
+  }
+
+  async firstHolder(address: Address): Promise<{ readonly device: string; readonly behind: boolean } | undefined> {
+    const holder = await firstHolder(this.#route, address);
+    const device = holder && (await this.readLink(holder.deviceIndex))?.name;
+    return device === undefined ? undefined : { device, behind: holder?.behind === true };
   }
 
   async defaultRoute(family: Family): Promise<DefaultRoute | undefined> {

@@ -104,7 +104,9 @@ const baseChains: readonly string[] = [
 ];
 
 const baseSets: readonly string[] = [
-  ...[layout.ownSet, layout.tunnelsSet, layout.fallbackSet, layout.spreadMap].map(({ name }) => name),
+  ...[layout.ownSet, layout.tunnelsSet, layout.fallbackSet, layout.elsewhereSet, layout.spreadMap].map(
+    ({ name }) => name,
+  ),
   ...families.flatMap((family) => [
     ...layout.podSets(family).map(({ name }) => name),
     layout.setNames.snat(family),
@@ -158,7 +160,7 @@ const elementOf = ({ counter: _, ...element }: ObservedElement): Element => elem
 async function listExitElements(socket: NetlinkSocket): Promise<Element[]> {
   const sets = families.flatMap((family) => [layout.snatMap(family), layout.lanesSet(family)]);
   const elements: Element[] = [];
-  for (const set of [...sets, layout.tunnelsSet, layout.fallbackSet, layout.spreadMap])
+  for (const set of [...sets, layout.tunnelsSet, layout.fallbackSet, layout.elsewhereSet, layout.spreadMap])
     elements.push(...(await listSet(socket, set)));
   return elements;
 }

@@ -24,6 +24,8 @@ export interface Exit {
    * Source addresses of packets that leave, each once. Empty, which an exit with gateways never is: the interface's own.
    */
   readonly addresses: readonly Address[];
+  /** Names of other interfaces that may hold the addresses in the place of the exit's own. */
+  readonly addressesOn?: readonly string[];
   /** Of several addresses each connection gets one, not each pod. */
   readonly addressPerFlow?: true;
   /** How many source ports each pod has for itself; absent: pods share them all. */

@@ -33,7 +33,8 @@ export function resolveExit(exit: LocalExit, facts: InterfaceFacts): ResolvedExi
   const addresses = addressesOf(exit, facts.addresses);
   const ways = families.flatMap((family) => wayOf(family, addresses, exit.nextHops[family], facts.addresses));
   if (ways.length === 0) throw new EgressError('exit-address', noAddress(exit));
-  return { name: exit.name, id: exit.id, device: exit.interface, ways, ...traitsOf(exit) };
+  const { name, id, interface: device, addressesOn } = exit;
+  return { name, id, device, ways, ...(addressesOn && { addressesOn }), ...traitsOf(exit) };
 }
 
 /**

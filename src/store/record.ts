@@ -1,7 +1,8 @@
 import * as z from 'zod/mini';
 import type { Address } from '../base/address.ts';
 import type { Attachment } from '../base/attachment.ts';
-import type { Gateway, NodeState, ProgramContent, SteeredAttachment } from '../datapath/attachment.ts';
+import type { NodeState, ProgramContent, SteeredAttachment } from '../datapath/attachment.ts';
+import type { Place } from '../datapath/behind.ts';
 import type { Pod, Program } from '../policy/match.ts';
 
 /** The version that this program writes, and the newest that it reads. Any change of a record's shape or meaning raises it. */
@@ -33,7 +34,9 @@ export interface NodeRecord extends NodeState {
   /** Kernel parameters that we overwrote, with the values to put back: path below /proc/sys → value. */
   readonly sysctls: Readonly<Record<string, string>>;
   /** Addresses that we put on interfaces for a gateway: the kernel tells them from others from Linux 5.18 on only. */
-  readonly addresses: Gateway['owned'];
+  readonly addresses: readonly Place[];
+  /** Addresses on interfaces of others whose routes we put behind those of exits' interfaces. */
+  readonly behind?: readonly Place[];
 }
 
 /** Which gateway an exit uses, where `egress exit move` chose another than the first. Outlives the pods. */
@@ -76,6 +79,7 @@ const exit = z.object({
   ),
   gateway: z.exactOptional(address),
   shared: z.exactOptional(z.literal(true)),
+  addressesOn: z.exactOptional(z.array(z.string())),
   addressPerFlow: z.exactOptional(z.literal(true)),
   onUnavailable: z.exactOptional(z.literal('node')),
 });
@@ -92,7 +96,7 @@ const tunnel = z.object({
 
 const gateway = z.object({
   served: z.array(z.uint32()),
-  owned: z.array(z.object({ device: name, address })),
+  owned: z.array(z.object({ device: name, address, shared: z.exactOptional(z.literal(true)) })),
   replies: z.array(z.object({ destination: prefix, node: address })),
 });
 
@@ -137,6 +141,7 @@ export const nodeRecord: z.ZodMiniType<NodeRecord> = z.object({
   gateway: z.exactOptional(gateway),
   sysctls: z.record(z.string(), z.string()),
   addresses: z.array(z.object({ device: name, address })),
+  behind: z.exactOptional(z.array(z.object({ device: name, address }))),
 });
 
 /** The record of moved exits as it is read back. */

@@ -36,7 +36,7 @@ const firstHop: Field<ReturnType<typeof hopMessage.decode>> = {
 };
 
 /** linux/rtnetlink.h: struct rtmsg and RTA_*. */
-const routeMessage = message(
+export const routeMessage = message(
   {
     family: u8,
     destinationLength: u8,

@@ -192,7 +192,12 @@ describe('what the status says', () => {
         name: 'partners',
         id: 7,
         device: 'eth1',
-        ways: [{ family: 4, addresses: ['192.168.0.245'], via: '192.168.0.1', neighbour: 'stale' }],
+        ways: [
+          {
+            ...{ family: 4, addresses: ['192.168.0.245'], via: '192.168.0.1', neighbour: 'stale' },
+            notHere: ['192.168.0.245'], // nobody put it on eth1
+          },
+        ],
         steered: counter(10),
         left: counter(8),
         dropped: { packets: 2n },

@@ -23,7 +23,11 @@ describe('what is generated from the schema', () => {
   test('the schema of exits says what an exit must have', () => {
     const { exits } = JSON.parse(example('policy.schema.json')).properties;
     assert.deepEqual(exits.items.anyOf, [{ required: ['interface'] }, { required: ['gateways'] }]);
-    assert.deepEqual(exits.items.dependentRequired, { nextHop: ['interface'], gateways: ['addresses'] });
+    assert.deepEqual(exits.items.dependentRequired, {
+      nextHop: ['interface'],
+      gateways: ['addresses'],
+      addressesOn: ['addresses'],
+    });
     assert.equal(exits.items.properties.gateways.uniqueItems, true);
   });
 

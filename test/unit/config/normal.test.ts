@@ -36,7 +36,10 @@ test('what is there stays, in canonical form; what the name or the interface dec
     policies: [{ ...policy, destinations: ['10.1.2.3/8', '192.0.2.1'], priority: 5 }],
   });
   assert.deepEqual(exits, [
-    { ...exit, nextHop: 'fe80::1', addressPerFlow: false, annotationNamespaces: [], onUnavailable: 'drop' },
+    {
+      ...{ ...exit, nextHop: 'fe80::1', addressesOn: [], addressPerFlow: false },
+      ...{ annotationNamespaces: [], onUnavailable: 'drop' },
+    },
   ]);
   const destinations = ['10.0.0.0/8', '192.0.2.1/32'];
   assert.deepEqual(policies, [{ ...policy, pods: ['*'], destinations, except: [], priority: 5, optIn: false }]);

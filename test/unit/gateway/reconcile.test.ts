@@ -95,6 +95,35 @@ describe('a gateway that is brought up', () => {
     assert.deepEqual([ownAddresses(machine), machine.host.announced], [[], []]);
   });
 
+  test('puts an address on the interface that others hold elsewhere, and leaves it not deaf', async (t) => {
+    const machine = newNode(t, first);
+    machine.host.links.set('kube-ipvs0', { index: 77, name: 'kube-ipvs0', up: false, mtu: 1500, type: 'dummy' });
+    machine.host.linkAddresses.set('kube-ipvs0', [held('192.0.2.50')]);
+    const { node, changes } = await bringUp(machine, configured);
+    assert.deepEqual(node?.gateway?.owned, [{ device: 'eth1', address: '192.0.2.50', shared: true }]);
+    assert.deepEqual(ownAddresses(machine), ['eth1 192.0.2.50']);
+    const deaf = changes.flatMap(({ object }) => (object.kind === 'set' && object.name === 'owned4' ? [object] : []));
+    assert.deepEqual(deaf[0]?.intervals, []);
+    assert.deepEqual(node.behind, [{ device: 'kube-ipvs0', address: '192.0.2.50' }]);
+    await bringDown(machine, configured);
+    assert.deepEqual([ownAddresses(machine), machine.store.loadNode()], [[], undefined]);
+    assert.deepEqual(machine.host.kernel.outside.list(), []);
+  });
+
+  test('leaves an address where an administrator has it on an interface that the exit names', async (t) => {
+    const machine = newNode(t, first);
+    machine.host.links.set('lo', { index: 1, name: 'lo', up: true, mtu: 65536 });
+    machine.host.linkAddresses.set('lo', [held('192.0.2.50')]);
+    const exits = [
+      {
+        ...{ name: 'shared', id: 50, gateways: [first], interface: 'eth1', addresses: ['192.0.2.50'] },
+        addressesOn: ['lo'],
+      },
+    ];
+    const { node } = await bringUp(machine, gatewayConfiguration({ exits }));
+    assert.deepEqual([node?.gateway?.owned, node?.behind, ownAddresses(machine)], [[], undefined, []]);
+  });
+
   test('has the tunnel made anew with all that is on it when the port changes with nobody there', async (t) => {
     const machine = newNode(t, first);
     await bringUp(machine, configured);

@@ -117,6 +117,7 @@ const exitKeys = [
   'interface',
   'nextHop',
   'addresses',
+  'addressesOn',
   'addressPerFlow',
   'portsPerPod',
   'annotationNamespaces',

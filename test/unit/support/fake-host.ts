@@ -101,6 +101,21 @@ export class FakeHost implements Host, Disposable {
       }));
   }
 
+  async firstHolder(address: Address): Promise<{ readonly device: string; readonly behind: boolean } | undefined> {
+    if (familyOf(address) !== 4) return undefined;
+    const isBehind = (device: string) =>
+      this.kernel.outside
+        .list()
+        .some((object) => object.kind === 'behind' && object.device === device && object.address === address);
+    const given = [...this.linkAddresses].filter(([, held]) => held.some((own) => own.address === address));
+    const made = this.kernel.outside
+      .list()
+      .flatMap((object) => (object.kind === 'address' && object.address === address ? [object.device] : []));
+    const devices = [...given.map(([device]) => device), ...made];
+    const device = devices.find((name) => !isBehind(name)) ?? devices[0];
+    return device === undefined ? undefined : { device, behind: isBehind(device) };
+  }
+
   async defaultRoute(family: Family): Promise<DefaultRoute | undefined> {
     return this.defaultRoutes.get(family);
   }

@@ -137,7 +137,7 @@ export class FakeKernel {
   }
 }
 
-const isOfExit = ({ set }: Element) => /^(snat|lanes|sent$|tunnels|fallback|spread)/.test(set);
+const isOfExit = ({ set }: Element) => /^(snat|lanes|sent$|tunnels|fallback|elsewhere|spread)/.test(set);
 const isBlock = ({ set }: Element) => families.some((family) => set === layout.setNames.blocks(family));
 const isServed = ({ set }: Element) => set === layout.setNames.served;
 
