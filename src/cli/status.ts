@@ -20,6 +20,8 @@ export interface Status {
   readonly dropped: Counter;
   /** Packets that the guard kept from leaving by a wrong interface or with a wrong address. */
   readonly guarded: Counter;
+  /** Packets that somebody took our mark from: put right, or dropped when they came out of the tunnel. */
+  readonly unmarked: Counter;
   /** Present while this node is an end of the tunnel. */
   readonly tunnel?: TunnelStatus;
 }
@@ -80,6 +82,7 @@ export async function readStatus(machine: Machine): Promise<Status> {
       .sort(byName),
     dropped: counters?.dropped ?? none,
     guarded: counters?.guarded ?? none,
+    unmarked: counters?.unmarked ?? none,
     ...(node?.tunnel && { tunnel: tunnelStatus(node.tunnel, counters) }),
   };
 }
@@ -129,7 +132,7 @@ function podStatus(record: AttachmentRecord, counters?: Counters): PodStatus {
 const byName = (a: PodStatus, b: PodStatus): number => (podName(a) < podName(b) ? -1 : 1);
 
 /** The status as tables. */
-export function printStatus({ exits, pods, dropped, guarded, tunnel }: Status, colors: boolean): string {
+export function printStatus({ exits, pods, dropped, guarded, unmarked, tunnel }: Status, colors: boolean): string {
   if (exits.length + pods.length === 0) return 'No pod on this node has an egress policy.\n';
   const exitRows = exits.map((exit) => [
     exit.name,
@@ -156,6 +159,9 @@ export function printStatus({ exits, pods, dropped, guarded, tunnel }: Status, c
     printTable(exitHead, exitRows, colors),
     ...(pods.length > 0 ? [printTable(podHead, podRows, colors)] : []),
     `Dropped by policy: ${dropped.packets} packets. Kept from leaving wrongly: ${guarded.packets} packets.\n`,
+    ...(unmarked.packets > 0n
+      ? [`Found without our mark, which others take from them: ${unmarked.packets} packets.\n`]
+      : []),
     ...(tunnel ? [printTunnel(tunnel)] : []),
     ...exits.flatMap(problemText),
   ].join('\n');

@@ -13,7 +13,7 @@ export interface NodeCheck {
   readonly gateway?: readonly string[];
   /** What others' filters drop for sure. */
   readonly problems: readonly string[];
-  /** What others' filters may drop: their rules are not judged. */
+  /** What others' filters may drop, whose rules are not judged; and that others change marks. */
   readonly warnings: readonly string[];
 }
 
@@ -21,7 +21,22 @@ export interface NodeCheck {
 export async function checkNode(machine: Machine): Promise<NodeCheck> {
   const node = machine.store.loadNode();
   if (node === undefined) return { problems: [], warnings: [] };
-  return { ...(node.gateway && { gateway: await gatewayProblems(machine, node) }), ...(await judged(machine, node)) };
+  const { problems, warnings } = await judged(machine, node);
+  return {
+    ...(node.gateway && { gateway: await gatewayProblems(machine, node) }),
+    problems,
+    warnings: [...warnings, ...(await lostMarks(machine))],
+  };
+}
+
+/** What the counters alone can tell: that somebody else changes the mark of packets on their way. */
+async function lostMarks({ host }: Machine): Promise<string[]> {
+  const counters = (await host.hasTable()) ? await host.readCounters() : undefined;
+  const { packets } = counters?.unmarked ?? { packets: 0n };
+  if (packets === 0n) return [];
+  return [
+    `another program takes our mark from packets on this node, ${packets} so far: they were put right, or dropped where they took another way; look for rules that set whole marks ("meta mark set 0x0", "MARK --set-mark 0")`,
+  ];
 }
 
 async function gatewayProblems(machine: Machine, node: NodeRecord): Promise<string[]> {

@@ -1,15 +1,16 @@
-import type { Address } from '../base/address.ts';
+import { type Address, families } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
 import type { ProgramContent, SteeredAttachment } from '../datapath/attachment.ts';
 import { type Place, placesOf } from '../datapath/behind.ts';
 import { desired } from '../datapath/desired.ts';
-import { type Change, difference } from '../datapath/difference.ts';
-import { addressHex } from '../datapath/layout.ts';
+import { type Change, difference, keyOf } from '../datapath/difference.ts';
+import { addressHex, setNames } from '../datapath/layout.ts';
 import { type Needs, needsOf } from '../datapath/needs.ts';
 import type { Behind, HostObject, Sysctl } from '../datapath/objects.ts';
 import { carrierNames, looseReversePath, parameterValue, reversePathName } from '../datapath/reverse-path.ts';
 import { needsEgressHook, withoutEgressHook } from '../datapath/sent.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
+import type { Element } from '../nftables/object.ts';
 import { isUnavailable } from '../policy/resolve-exit.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
@@ -35,8 +36,26 @@ export async function differenceNow(
     ...behind,
     ...(await possible(host, desiredNow(node, needs, observed), observed)),
   ];
+  const known = new Set(wanted.map(keyOf));
+  const missing = await missingElements(host, observed);
+  wanted.push(...missing.filter((element) => !known.has(keyOf(element))));
   const sysctls = wanted.flatMap((object) => (object.kind === 'sysctl' ? observedSysctl(host, object) : []));
   return difference(wanted, [...sysctls, ...observed]);
+}
+
+/**
+ * Pods of a version that did not know the maps of {@link setNames.programs} get their elements there, before rules ask for
+ * them: with those of the pods' maps, as the kernel has them.
+ */
+async function missingElements(host: Machine['host'], observed: readonly HostObject[]): Promise<Element[]> {
+  const hasSet = (name: string) => observed.some((object) => object.kind === 'set' && object.name === name);
+  const old = families.filter((family) => hasSet(setNames.pods(family)) && !hasSet(setNames.programs(family)));
+  const elements = old.length > 0 ? await host.findElements('') : [];
+  return old.flatMap((family) =>
+    elements
+      .filter(({ set }) => set === setNames.pods(family))
+      .map((element) => ({ ...element, set: setNames.programs(family) })),
+  );
 }
 
 /** With all ranges of an outlined program, if one of its sets has to be written; else their names say what is in them. */

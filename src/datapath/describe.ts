@@ -85,7 +85,8 @@ const setsOfIds: readonly string[] = [setNames.tunnels, setNames.fallback, setNa
 
 /** The key of an element of our maps: a pod's address, or an exit's id and what it goes with. */
 function elementKey({ set, key }: Element): string {
-  if (set.startsWith('pods') || set.startsWith('answered')) return addressFromBytes(Buffer.from(key, 'hex'));
+  if (set.startsWith('pods') || set.startsWith('programs') || set.startsWith('answered'))
+    return addressFromBytes(Buffer.from(key, 'hex'));
   if (setsOfIds.includes(set)) return String(exitIdOfKey(key));
   if (exitIdOfPart(set) !== undefined) return slotText(key);
   if (set.startsWith('blocks')) {

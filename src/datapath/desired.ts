@@ -47,6 +47,8 @@ function desiredBase(node: NodeState): HostObject[] {
     chain(layout.chainNames.drop, [rule(say.counter, say.verdict({ code: 'drop' }))]),
     midStream,
     classify,
+    decide,
+    unmarked(node.fwmark),
     nat(node.fwmark),
     guard(node.fwmark),
   ];
@@ -82,14 +84,45 @@ const classify = chain(
 );
 
 /**
- * Before everybody's masquerade (100): the first binding of a connection wins. Inside the tunnel a packet keeps the
- * pod's address: the gateway gives it another.
+ * Decides again by the pod that the connection began at, or that sent a packet without a connection: destination and
+ * protocol are what {@link classify} saw, and the pod's elements here do not count. Leaves packets of others alone.
+ */
+const decide = chain(layout.chainNames.decide, [
+  ...families.map((family) => rule(say.originVerdict(family, layout.setNames.programs(family)))),
+  rule(say.isTracked, say.verdict({ code: 'return' })),
+  ...families.map((family) => rule(say.sourceVerdict(family, layout.setNames.programs(family)))),
+]);
+
+/**
+ * Packets without our mark, behind the hooks in which others can have taken it: those of steered pods get it back and are
+ * counted. Of one that came out of the tunnel nobody here can tell the exit: unless it is an answer, it is dropped.
+ */
+const unmarked = (fwmark: number): Chain =>
+  chain(layout.chainNames.unmarked, [
+    rule(say.isReply, say.verdict({ code: 'return' })),
+    rule(say.arrivesBy(tunnelDevice), say.counter, say.verdict({ code: 'drop' })),
+    rule(say.verdict({ code: 'jump', chain: layout.chainNames.decide })),
+    rule(say.markWithout(fwmark), say.verdict({ code: 'return' })),
+    rule(say.counter),
+  ]);
+
+/**
+ * Before everybody's masquerade (100): the first binding of a connection wins. Only a connection's first packet comes
+ * here, so its mark is not believed: whatever it says, the pod's program decides again. With an id that no exit has, a
+ * packet gets no address, and {@link guard} drops it. Inside the tunnel a packet keeps the pod's address: the gateway
+ * gives it another.
  */
 const nat = (fwmark: number): Chain =>
   chain(
     layout.chainNames.nat,
     [
+      rule(say.markWithout(fwmark), say.verdict({ code: 'jump', chain: layout.chainNames.unmarked })),
       rule(say.markWithout(fwmark), say.verdict({ code: 'return' })),
+      rule(
+        say.arrivesNotBy(tunnelDevice),
+        say.keepMark(~layout.exitIdMask >>> 0),
+        say.verdict({ code: 'jump', chain: layout.chainNames.decide }),
+      ),
       ...families.map((family) =>
         rule(say.markSourceVerdict(family, layout.exitIdMask, layout.setNames.blocks(family))),
       ),
@@ -103,8 +136,11 @@ const nat = (fwmark: number): Chain =>
     { type: 'nat', hook: 'postrouting', priority: 95 },
   );
 
+/** Behind all others, but for conntrack's own last look (NF_IP_PRI_LAST, the largest number): what we see here is what leaves. */
+const behindAll = 0x7ffffffe;
+
 /**
- * Behind all NAT (100): a packet of ours passes only by its exit's interface, with its exit's address, and only while
+ * Behind all others: a packet of ours passes only by its exit's interface, with its exit's address, and only while
  * that interface has the address (or, if the exit says so, any of the node's: others hold addresses of the whole cluster
  * on interfaces that lead nowhere); or into the tunnel, if that is its exit's way. All else is dropped and counted: connections
  * that were there before the policy, packets that conntrack calls invalid and therefore does not translate, addresses
@@ -114,11 +150,13 @@ const guard = (fwmark: number): Chain =>
   chain(
     layout.chainNames.guard,
     [
+      rule(say.markWithout(fwmark), say.verdict({ code: 'jump', chain: layout.chainNames.unmarked })),
       rule(say.markWithout(fwmark), say.verdict({ code: 'return' })),
       rule(
         say.leavesBy(tunnelDevice),
         say.isTracked, // else it has the pod's own port, and the gateway would take it for a connection
         say.markIn(layout.exitIdMask, layout.setNames.tunnels),
+        say.keepMark(layout.exitIdMask), // the id travels; without our bit the packet around it is not steered again
         say.verdict({ code: 'return' }),
       ),
       ...families.map((family) =>
@@ -143,7 +181,7 @@ const guard = (fwmark: number): Chain =>
       ),
       rule(say.counter, say.verdict({ code: 'drop' })),
     ],
-    { type: 'filter', hook: 'postrouting', priority: 101 },
+    { type: 'filter', hook: 'postrouting', priority: behindAll },
   );
 
 /** What one exit needs on top of {@link desiredBase}. */
@@ -155,7 +193,8 @@ function desiredExit(node: NodeState, exit: ResolvedExit): HostObject[] {
   return [
     chain(layout.chainNames.exit(exit.id), [
       ...lacking.map((family) => rule(say.family(family), drop)),
-      { statements: [say.counter, steer], comment: exit.name },
+      rule(say.isBeforeRouting, say.counter), // not again when it is decided again
+      { statements: [steer], comment: exit.name },
     ]),
     ...(exit.gateway === undefined ? desiredTranslation(exit) : [exitElement(layout.setNames.tunnels, exit)]),
     ...(exit.onUnavailable === 'node' ? [exitElement(layout.setNames.fallback, exit)] : []),
@@ -238,6 +277,7 @@ function desiredElements({ addresses, program, mark }: SteeredAttachment, exits:
     const family = familyOf(address);
     return [
       ...(isShared ? [{ ...element, set: layout.setNames.answered(family) }] : []),
+      { ...element, set: layout.setNames.programs(family), verdict: { code: 'goto', chain: program } },
       { ...element, set: layout.setNames.pods(family), verdict: { code: 'goto', chain: program } },
     ];
   });

@@ -98,6 +98,8 @@ export interface Counters {
   readonly dropped: Counter;
   /** Packets that the guard kept from leaving in a wrong way. */
   readonly guarded: Counter;
+  /** Packets that lost our mark to somebody: those of pods got it back, those that came out of the tunnel were dropped. */
+  readonly unmarked: Counter;
   /** Packets that came out of the tunnel for an exit that is not served here, and are no answers. */
   readonly unserved: Counter;
   /** Packets for the tunnel's port from senders that are no nodes, or from pods to that port of anybody. */

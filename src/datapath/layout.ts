@@ -22,13 +22,15 @@ export const chainNames = {
   midStream: 'mid-stream',
   nat: 'nat',
   guard: 'guard',
+  /** Of packets whose mark somebody may have changed. */
+  unmarked: 'unmarked',
+  decide: 'decide',
   drop: 'exit-drop',
   /** Of the tunnel. */
   arrive: 'arrive',
   input: 'input',
   senders: 'senders',
   forward: 'forward',
-  untag: 'untag',
   untrackedIn: 'untracked-in',
   untrackedOut: 'untracked-out',
   /** Of a gateway. */
@@ -68,6 +70,7 @@ export function exitIdOfPart(name: string): number | undefined {
 export const setNames = {
   own: 'own',
   pods: (family: Family) => `pods${family}`,
+  programs: (family: Family) => `programs${family}`,
   snat: (family: Family) => `snat${family}`,
   blocks: (family: Family) => `blocks${family}`,
   lanes: (family: Family) => `lanes${family}`,
@@ -98,7 +101,6 @@ export const tunnelParts = {
     chainNames.input,
     chainNames.senders,
     chainNames.forward,
-    chainNames.untag,
     chainNames.untrackedIn,
     chainNames.untrackedOut,
   ],
@@ -122,6 +124,14 @@ export const podsMap = (family: Family): NftSet => ({
   counter: true,
 });
 
+/** Pod address → its program, for packets that {@link podsMap} has counted and whose mark is not believed. */
+export const programsMap = (family: Family): NftSet => ({
+  kind: 'set',
+  name: setNames.programs(family),
+  key: [addressType[family]],
+  value: 'verdict',
+});
+
 /**
  * Addresses of pods whose packets leave with an address of another node, or may. Answers come to them that only the
  * connection, as conntrack knows it, tells from packets of strangers.
@@ -133,7 +143,11 @@ const answeredSet = (family: Family): NftSet => ({
 });
 
 /** The sets and maps that hold pods' addresses. */
-export const podSets = (family: Family): readonly NftSet[] => [podsMap(family), answeredSet(family)];
+export const podSets = (family: Family): readonly NftSet[] => [
+  podsMap(family),
+  programsMap(family),
+  answeredSet(family),
+];
 
 /** Exit id and interface → source address. */
 export const snatMap = (family: Family): NftSet => ({

@@ -61,7 +61,6 @@ export function desiredTunnel(node: NodeNumbers, tunnel: Tunnel): HostObject[] {
     arrive,
     ...inputChains(tunnel),
     forward(tunnel.port),
-    untag,
     ...untracked(tunnel.port),
   ];
 }
@@ -171,13 +170,6 @@ const forward = (port: number): Chain =>
     [rule(say.udpDestinationPort(port), ...drop), rule(say.leavesBy(tunnelDevice), say.isSyn, say.clampToRoute)],
     { type: 'filter', hook: 'forward', priority: -150 },
   );
-
-/** Behind the guard. The exit's id travels; without our bit the packet around it is not steered again. */
-const untag = chain(layout.chainNames.untag, [rule(say.leavesBy(tunnelDevice), say.keepMark(layout.exitIdMask))], {
-  type: 'filter',
-  hook: 'postrouting',
-  priority: 150,
-});
 
 /** Connections are tracked inside the tunnel; around it they would be one for each hash of an inner flow. */
 const untracked = (port: number): Chain[] => [

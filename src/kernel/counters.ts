@@ -36,6 +36,7 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
     ...{ steered, left, served, pods },
     dropped: countedIn(layout.chainNames.drop),
     guarded: countedIn(layout.chainNames.guard),
+    unmarked: countedIn(layout.chainNames.unmarked),
     unserved: countedIn(layout.chainNames.arrive),
     strangers: add(countedIn(layout.chainNames.senders), countedIn(layout.chainNames.forward)),
   };

@@ -100,6 +100,8 @@ const baseChains: readonly string[] = [
   layout.chainNames.classify,
   layout.chainNames.nat,
   layout.chainNames.guard,
+  layout.chainNames.unmarked,
+  layout.chainNames.decide,
   layout.chainNames.drop,
 ];
 

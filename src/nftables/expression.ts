@@ -33,8 +33,8 @@ export type Expression =
   | { readonly name: 'ct'; readonly key: 'direction' | 'state' | 'protocol'; readonly dreg: number }
   | {
       readonly name: 'ct';
-      readonly key: 'dst_ip' | 'dst_ip6' | 'proto_src';
-      readonly direction: 'reply';
+      readonly key: 'src_ip' | 'src_ip6' | 'dst_ip' | 'dst_ip6' | 'proto_src';
+      readonly direction: 'original' | 'reply';
       readonly dreg: number;
     }
   | { readonly name: 'rt'; readonly key: 'tcpmss'; readonly dreg: number }
@@ -95,7 +95,7 @@ export type Expression =
 export type Hex = string;
 
 /** Keys of `meta`, in nft's words (`enum nft_meta_keys`). */
-export type MetaKey = 'protocol' | 'mark' | 'iifname' | 'oifname' | 'nfproto' | 'l4proto';
+export type MetaKey = 'protocol' | 'mark' | 'oif' | 'iifname' | 'oifname' | 'nfproto' | 'l4proto';
 
 /** What becomes of a packet; `jump` and `goto` name the chain. */
 export type Verdict =

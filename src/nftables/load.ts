@@ -18,8 +18,8 @@ export const printMark = (value: number): string => `0x${value.toString(16).padS
 
 /** What a family is called and numbered, and where the addresses lie in its header (RFC 791, RFC 8200). */
 export const header = {
-  4: { protocol: 'ip', saddr: 12, daddr: 16, length: 4, nfproto: '02', dst: 'dst_ip' },
-  6: { protocol: 'ip6', saddr: 8, daddr: 24, length: 16, nfproto: '0a', dst: 'dst_ip6' },
+  4: { protocol: 'ip', saddr: 12, daddr: 16, length: 4, nfproto: '02', src: 'src_ip', dst: 'dst_ip' },
+  6: { protocol: 'ip6', saddr: 8, daddr: 24, length: 16, nfproto: '0a', src: 'src_ip6', dst: 'dst_ip6' },
 } as const;
 
 /** What `meta` knows of the packet under the key is `data`, or with `neq` is something else. */

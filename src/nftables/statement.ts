@@ -138,6 +138,18 @@ export const sourceVerdict = (of: Family, map: string): Statement => ({
   expressions: [...ofFamily(of), loadAddress(of, 'saddr'), { name: 'lookup', set: map, sreg: 1, dreg: 0 }],
 });
 
+/**
+ * The verdict that a map has for the address that the connection began at, before any translation; none, or a packet
+ * without a connection: the next rule.
+ */
+export const originVerdict = (of: Family, map: string): Statement => ({
+  text: `ct original ${header[of].protocol} saddr vmap @${map}`,
+  expressions: [
+    { name: 'ct', key: header[of].src, direction: 'original', dreg: 1 },
+    { name: 'lookup', set: map, sreg: 1, dreg: 0 },
+  ],
+});
+
 /** The verdict that a map has for masked mark and source address together; none: the next rule. */
 export const markSourceVerdict = (of: Family, mask: number, map: string): Statement => ({
   text: `meta mark & ${printMark(mask)} . ${header[of].protocol} saddr vmap @${map}`,
@@ -160,6 +172,9 @@ export const arrivesNotBy = (device: string): Statement => ({
   text: `iifname != "${device}"`,
   expressions: metaIs('iifname', deviceHex(device), 'neq'),
 });
+
+/** Nobody knows yet where the packet is to go out: it is in prerouting. */
+export const isBeforeRouting: Statement = { text: 'oif 0', expressions: metaIs('oif', hostHex(0)) };
 
 /** The packet is to go out by the interface. */
 export const leavesBy = (device: string): Statement => ({
@@ -192,6 +207,12 @@ export const markIn = (mask: number, set: string): Statement => ({
 export const markWithout = (bits: number): Statement => ({
   text: `meta mark & ${printMark(bits)} == ${printMark(0)}`,
   expressions: [...loadMark(bits), { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(0) }],
+});
+
+/** The mark has all of the bits. */
+export const markWith = (bits: number): Statement => ({
+  text: `meta mark & ${printMark(bits)} == ${printMark(bits)}`,
+  expressions: [...loadMark(bits), { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(bits) }],
 });
 
 /** Masked mark, outgoing interface and source address together are in a set of `mark . ifname . address`. */

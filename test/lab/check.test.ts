@@ -23,6 +23,11 @@ interface Names {
 
 const elements: readonly Part[] = [
   {
+    what: 'the IPv4 address of the pod in the map for packets without their mark',
+    lose: (node, { addresses }) => nft(node, `delete element ${table} programs4 { ${addresses[0]} }`),
+    named: ({ addresses }) => `element ${addresses[0]} of programs4 is missing`,
+  },
+  {
     what: 'the IPv4 address of the pod in its map',
     lose: (node, { addresses }) => nft(node, `delete element ${table} pods4 { ${addresses[0]} }`),
     named: ({ addresses }) => `element ${addresses[0]} of pods4 is missing`,
@@ -55,8 +60,8 @@ const chains: readonly Part[] = [
     lose: (node, { addresses: [four, six], program }) =>
       nft(
         node,
-        `delete element ${table} pods4 { ${four} }`,
-        `delete element ${table} pods6 { ${six} }`,
+        ...['pods', 'programs'].map((map) => `delete element ${table} ${map}4 { ${four} }`),
+        ...['pods', 'programs'].map((map) => `delete element ${table} ${map}6 { ${six} }`),
         `delete chain ${table} ${program}`,
       ),
     named: ({ program }) => `chain ${program} is missing`,
@@ -121,12 +126,12 @@ const rules: readonly Part[] = [
   {
     what: 'the rule that gives the source address',
     lose: (node) => deleteRule(node, 'nat', '@snat6'),
-    named: () => 'rule 8 of base chain nat is missing: snat ip6 to',
+    named: () => 'rule 10 of base chain nat is missing: snat ip6 to',
   },
   {
     what: 'the rule that drops what would leave wrongly',
     lose: (node) => deleteRule(node, 'guard', 'drop'),
-    named: () => 'rule 6 of base chain guard is missing: counter drop',
+    named: () => 'rule 7 of base chain guard is missing: counter drop',
   },
   {
     what: 'a rule of the pod’s program',

@@ -175,7 +175,7 @@ const tunnelNft: readonly Part[] = [
     lose: (node) => nft(node, `flush chain ${table} input`, `delete chain ${table} senders`),
     named: ['chain senders is missing'],
   },
-  ...(['arrive', 'input', 'forward', 'untag', 'untracked-in', 'untracked-out'] as const).map((chain) => ({
+  ...(['arrive', 'input', 'forward', 'untracked-in', 'untracked-out'] as const).map((chain) => ({
     what: `the base chain ${chain}`,
     lose: (node: LabNode) => nft(node, `delete chain ${table} ${chain}`),
     named: [`base chain ${chain} is missing`],
@@ -190,11 +190,10 @@ const tunnelRules: readonly Part[] = (
     ['senders', 'drop', 2, 'chain'],
     ['forward', 'udp dport', 1, 'base chain'],
     ['forward', 'maxseg', 2, 'base chain'],
-    ['untag', 'egress0', 1, 'base chain'],
     ['untracked-in', '@senders4', 1, 'base chain'],
     ['untracked-out', '@senders4', 1, 'base chain'],
-    ['nat', 'snat ip6 to ip6 saddr', 5, 'base chain'],
-    ['guard', '@tunnels', 2, 'base chain'],
+    ['nat', 'snat ip6 to ip6 saddr', 7, 'base chain'],
+    ['guard', '@tunnels', 3, 'base chain'],
   ] as const
 ).map(([chain, words, place, kind]) => ({
   what: `the rule of ${chain} with ${words}`,

@@ -12,6 +12,7 @@ export const metaAttributes = {
     choice([
       ['protocol', 1],
       ['mark', 3],
+      ['oif', 5],
       ['iifname', 6],
       ['oifname', 7],
       ['nfproto', 15],
@@ -74,12 +75,23 @@ export const ctTupleAttributes = {
     2,
     choice([
       ['proto_src', 11],
+      ['src_ip', 19],
       ['dst_ip', 20],
+      ['src_ip6', 21],
       ['dst_ip6', 22],
     ]),
   ],
   dreg: [1, be32],
-  direction: [3, choice([['reply', 1]], u8)],
+  direction: [
+    3,
+    choice(
+      [
+        ['original', 0],
+        ['reply', 1],
+      ],
+      u8,
+    ),
+  ],
 } as const satisfies Table;
 
 /** NFTA_RT_* */

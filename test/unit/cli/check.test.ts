@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { type CheckResult, checkAll, isFine, printCheck } from '../../../src/cli/check.ts';
 import type { NodeCheck } from '../../../src/cni/check-node.ts';
 import { bringUp } from '../../../src/gateway/gateway.ts';
-import { added, gatewayConfiguration, newMachine, newNode } from '../support/fake-machine.ts';
+import { added, gatewayConfiguration, newMachine, newNode, noCounters } from '../support/fake-machine.ts';
 
 const report = (attachments: readonly CheckResult[], node: Partial<NodeCheck> = {}) => ({
   attachments,
@@ -37,6 +37,7 @@ default/web-0: sysctl net/x is 1, expected 2
 
 test('every attachment of the node is checked, and named by its pod or its container', async (t) => {
   const machine = newMachine(t);
+  machine.host.counters = noCounters;
   await added(machine, 'a', '10.0.0.5');
   await added(machine, 'b', '10.0.0.6', { pod: { namespace: 'default' } });
   assert.deepEqual(await checkAll(machine), {
@@ -49,7 +50,7 @@ test('every attachment of the node is checked, and named by its pod or its conta
   await added(machine, 'c', '10.0.0.5');
   assert.deepEqual(
     (await checkAll(machine)).attachments.map(({ problems }) => problems),
-    [['element 10.0.0.5 of pods4 is not as expected'], [], []],
+    [['element 10.0.0.5 of programs4 is not as expected', 'element 10.0.0.5 of pods4 is not as expected'], [], []],
   );
 });
 
@@ -58,6 +59,7 @@ describe('of the node as a whole', () => {
 
   test('a gateway is checked: its device, what it serves, and whether it forwards at all', async (t) => {
     const machine = newNode(t, '172.18.0.6');
+    machine.host.counters = noCounters;
     await bringUp(machine, gatewayConfiguration());
     assert.deepEqual((await checkAll(machine)).node, { gateway: [], problems: [], warnings: [] });
     const { tunnel } = machine.host.kernel.outside;
@@ -78,6 +80,7 @@ This node is a gateway, and not as it should be.
 
   test('a filter of others that drops everything is a problem, one that has rules is a warning', async (t) => {
     const machine = newNode(t, '172.18.0.6');
+    machine.host.counters = noCounters;
     await bringUp(machine, gatewayConfiguration());
     machine.host.filters.push(
       { ...filter, policy: 'drop', rules: 2 },

@@ -65,6 +65,7 @@ const status: Status = {
   ],
   dropped: counter(100),
   guarded: counter(3),
+  unmarked: counter(0),
 };
 
 describe('the status', () => {
@@ -120,7 +121,7 @@ Dropped by policy: 100 packets. Kept from leaving wrongly: 3 packets.
     assert.ok(partners && backup);
     const printed = printStatus(
       {
-        ...{ pods: [], dropped: counter(0), guarded: counter(0) },
+        ...{ pods: [], dropped: counter(0), guarded: counter(0), unmarked: counter(0) },
         exits: [
           { ...partners, served: counter(700) },
           { ...backup, device: 'egress0', gateway: '172.18.0.6' },
@@ -171,6 +172,7 @@ describe('what the status says', () => {
       pods: [],
       dropped: counter(0),
       guarded: counter(0),
+      unmarked: counter(0),
     });
   });
 

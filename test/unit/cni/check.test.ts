@@ -64,7 +64,10 @@ describe('CHECK', () => {
     const machine = newMachine(t);
     await added(machine, 'a', '10.0.0.5');
     await added(machine, 'b', '10.0.0.5');
-    assert.equal(await complaint(machine), 'element 10.0.0.5 of pods4 is not as expected');
+    assert.equal(
+      await complaint(machine),
+      'element 10.0.0.5 of programs4 is not as expected; element 10.0.0.5 of pods4 is not as expected',
+    );
   });
 
   test('names the ranges of a program that somebody changed', async (t) => {
@@ -82,7 +85,7 @@ describe('CHECK', () => {
     machine.host.kernel.transact([{ verb: 'flush', object: { kind: 'chain', name: 'nat', rules: [] } }]);
     assert.match(
       (await complaint(machine)) ?? '',
-      /^rule 1 of base chain nat is missing: meta mark & 0x00100000 == 0x00000000 return; rule 2 of /,
+      /^rule 1 of base chain nat is missing: meta mark & 0x00100000 == 0x00000000 jump unmarked; rule 2 of /,
     );
   });
 });

@@ -141,7 +141,6 @@ const numbers = {
   7: [7, be32],
   8: [8, be32],
 } as const satisfies Table;
-const withDirection = { ...numbers, 3: [3, u8] } as const satisfies Table;
 const tcpOption = { ...numbers, 2: [2, u8] } as const satisfies Table;
 const lookup = { ...numbers, 1: [1, cString] } as const satisfies Table;
 const snat = { type: 'snat', family: 4, addressRegister: 1 } as const;
@@ -153,8 +152,6 @@ const foreign: Record<string, Values<typeof expressionAttributes>> = {
   nothing: {},
   'meta priority': { name: 'meta', data: encode(numbers, { 2: 2, 1: 1 }) },
   'ct mark': { name: 'ct', data: encode(numbers, { 2: 3, 1: 1 }) },
-  'ct original ip daddr': { name: 'ct', data: encode(withDirection, { 2: 20, 1: 1, 3: 0 }) },
-  'ct reply ip saddr': { name: 'ct', data: encode(withDirection, { 2: 19, 1: 1, 3: 1 }) },
   'rt nexthop': { name: 'rt', data: encode(numbers, { 2: 1, 1: 1 }) },
   'a number turned to the order of the host': {
     name: 'byteorder',

@@ -27,7 +27,7 @@ const none = { packets: 0n, bytes: 0n };
 /** What a table has counted that nothing went through. */
 export const noCounters: Counters = {
   ...{ steered: new Map(), served: new Map(), left: new Map(), pods: new Map() },
-  ...{ dropped: none, guarded: none, unserved: none, strangers: none },
+  ...{ dropped: none, guarded: none, unmarked: none, unserved: none, strangers: none },
 };
 
 /** A node with two uplinks and the host's ends of two pods, all of which filter strictly. */
