@@ -46,13 +46,20 @@ export interface PlacedRules {
   readonly pointer: string;
 }
 
+/** A rule that makes Cilium refuse its policy, whatever else is in it; `undefined` when there is none. */
+export const refusedRule = (rules: readonly Rule[]): number | undefined => {
+  const place = rules.findIndex(({ podSelector, namespaceSelector }) => !podSelector && !namespaceSelector);
+  return place < 0 ? undefined : place;
+};
+
 /**
  * The pods of a policy, which the rules choose together.
  *
  * @param unknown keys of the document that are not known: one inside a rule may choose fewer pods
  */
 export function podsOf({ source, name }: Manifest, { rules, pointer }: PlacedRules, unknown: readonly Problem[]): Pods {
-  const selections = rules.map((rule, i) => selectionOf(rule, `${pointer}/${i}`, unknown));
+  const ofNodes = reasonOfNodes(rules, pointer);
+  const selections = rules.map((rule, i) => selectionOf(rule, `${pointer}/${i}`, unknown, ofNodes));
   const all = union(selections.filter(({ reasons }) => reasons.length === 0));
   // Pods that another rule takes anyway need not ask.
   const narrow = selections.filter(({ namespaces, reasons }) => reasons.length > 0 && !isWithin(namespaces, all));
@@ -60,7 +67,7 @@ export function podsOf({ source, name }: Manifest, { rules, pointer }: PlacedRul
   const idle = selections.filter(({ namespaces }) => namespaces.length === 0).map((each) => each.pointer);
   const warnings = [
     ...(rules.length === 0 ? [pointer] : idle).map((at) => ({ source, pointer: at, message: 'no pod fits: left out' })),
-    ...narrow.flatMap(({ reasons }) => reasons.map((reason) => warningOf(source, reason, askingName))),
+    ...[...new Set(narrow.flatMap(({ reasons }) => reasons))].map((reason) => warningOf(source, reason, askingName)),
   ];
   return { all, asking: union(narrow), askingName, warnings };
 }
@@ -71,16 +78,26 @@ const warningOf = (source: string, { pointer, why, instead }: Reason, policy: st
   message: `${why}: ${askedFor(policy)}; ${instead}`,
 });
 
-function selectionOf(rule: Rule, pointer: string, unknown: readonly Problem[]): Selection {
-  // Cilium refuses such a rule, whatever else is in it.
-  if (!rule.podSelector && !rule.namespaceSelector) return { pointer, namespaces: [], reasons: [] };
+/** A pod’s node has to fit one of the selectors of nodes, whichever rules they are in: each rule is for those nodes only. */
+function reasonOfNodes(rules: readonly Rule[], pointer: string): Reason[] {
+  const chosen = rules.flatMap(({ nodeSelector }, i) => (nodeSelector ? [{ i, nodes: labelsOf(nodeSelector) }] : []));
+  const [first] = chosen;
+  if (first === undefined || chosen.some(({ nodes }) => nodes.length === 0)) return [];
+  const labels = chosen.map(({ nodes }) => nodes.join(', ')).join('; ');
+  const more = rules.length > 1 ? ', which Cilium asks for in all selectors,' : '';
+  const why = `labels of the pods’ nodes (${labels})${more} have no counterpart, ${notTold}`;
+  return [{ pointer: `${pointer}/${first.i}/nodeSelector`, why, instead: choosePerNode }];
+}
+
+const labelsOf = (selector: Rule['nodeSelector']): readonly string[] => selected(selector, () => false).unknowable;
+
+function selectionOf(rule: Rule, pointer: string, unknown: readonly Problem[], ofNodes: readonly Reason[]): Selection {
   const pods = selected(rule.podSelector, namesNamespaceOfPod);
   const namespaces = selected(rule.namespaceSelector, (key) => key === namespaceName);
-  const nodes = selected(rule.nodeSelector, () => false);
   const reasons = [
     ...reasonOf(`${pointer}/podSelector`, pods, 'labels of pods', namePods),
     ...reasonOf(`${pointer}/namespaceSelector`, namespaces, 'labels of namespaces', nameNamespaces),
-    ...reasonOf(`${pointer}/nodeSelector`, nodes, 'labels of the pods’ nodes', choosePerNode),
+    ...ofNodes,
     ...(unknown.some((each) => each.pointer.startsWith(`${pointer}/`)) ? [{ pointer, ...unknownChoice }] : []),
   ];
   return { pointer, namespaces: inBoth(pods.namespaces, namespaces.namespaces) ?? ['*'], reasons };

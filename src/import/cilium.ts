@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { type Judged, judge, type Problem } from '../config/problem.ts';
-import { address, filled, interfaceName, prefix } from '../config/value.ts';
-import { type Pods, podRule, podRuleWithoutNodes, podsOf } from './cilium-pods.ts';
+import { address, interfaceName, prefix } from '../config/value.ts';
+import { type Pods, podRule, podRuleWithoutNodes, podsOf, refusedRule } from './cilium-pods.ts';
 import { type Draft, type ExitDraft, fitName, type Reading } from './draft.ts';
 import type { Manifest } from './manifest.ts';
 import { labelSelector, selected } from './selector.ts';
@@ -12,8 +12,9 @@ const ranges = 'a list of address ranges';
 const gateway = z.object(
   {
     nodeSelector: z.optional(labelSelector),
-    interface: z.optional(interfaceName),
-    egressIP: z.optional(address),
+    // Cilium takes what is empty as absent.
+    interface: z.optional(z.union([interfaceName, z.literal('', 'an interface name')])),
+    egressIP: z.optional(z.union([address, z.literal('', 'an IP address')])),
   },
   'an object',
 );
@@ -22,7 +23,7 @@ const gateway = z.object(
 const gatewayPolicy = z.object(
   {
     selectors: z.array(podRule, 'a list of selectors'),
-    destinationCIDRs: filled(prefix, ranges),
+    destinationCIDRs: z.array(prefix, ranges),
     excludedCIDRs: z.optional(z.array(prefix, ranges)),
     egressGateway: z.optional(gateway),
     egressGateways: z.optional(z.array(gateway, 'a list of gateways')),
@@ -34,7 +35,7 @@ const gatewayPolicy = z.object(
 const natPolicy = z.object(
   {
     egress: z.array(podRuleWithoutNodes, 'a list of selectors'),
-    destinationCIDRs: filled(prefix, ranges),
+    destinationCIDRs: z.array(prefix, ranges),
     egressSourceIP: address,
   },
   'an object',
@@ -52,10 +53,14 @@ export function readGatewayPolicy(manifest: Manifest): Reading {
   const several = egressGateways.length > 0;
   const gateways = several ? egressGateways : [egressGateway ?? {}];
   const place = several ? '/spec/egressGateways' : '/spec/egressGateway';
+  const refusal =
+    refusalOfRules(manifest, selectors, '/spec/selectors') ?? refusalOfGateways(manifest, gateways, place);
+  if (refusal) return { drafts: [], warnings: [...unknown, refusal], errors: [] };
   const exit = exitOf(gateways, place);
   const pods = podsOf(manifest, { rules: selectors, pointer: '/spec/selectors' }, unknown);
   const overruled = several && egressGateway ? [overruling(manifest)] : [];
-  const warnings = [...unknown, ...pods.warnings, ...overruled, ...gatewayWarnings(manifest, gateways, place)];
+  const ofGateways = [...overruled, ...gatewayWarnings(manifest, gateways, place)];
+  const warnings = [...unknown, ...pods.warnings, ...ofGateways, ...switchedOff(manifest, spec.value)];
   return { drafts: draftsOf(manifest, spec.value, pods, exit), warnings, errors: [] };
 }
 
@@ -65,10 +70,31 @@ export function readNatPolicy(manifest: Manifest): Reading {
   if ('problems' in spec) return { drafts: [], warnings: [], errors: spec.problems };
   const { egress, egressSourceIP } = spec.value;
   const unknown = unknownIn(natPolicy, manifest);
+  const refusal = refusalOfRules(manifest, egress, '/spec/egress');
+  if (refusal) return { drafts: [], warnings: [...unknown, refusal], errors: [] };
   const exit = { pointer: '/spec/egressSourceIP', from: 'the node that has the address', addresses: [egressSourceIP] };
   const pods = podsOf(manifest, { rules: egress, pointer: '/spec/egress' }, unknown);
-  return { drafts: draftsOf(manifest, spec.value, pods, exit), warnings: [...unknown, ...pods.warnings], errors: [] };
+  const warnings = [...unknown, ...pods.warnings, ...switchedOff(manifest, spec.value)];
+  return { drafts: draftsOf(manifest, spec.value, pods, exit), warnings, errors: [] };
 }
+
+/** What Cilium refuses has no effect there, and gets none here. */
+function refusalOfRules({ source }: Manifest, rules: Spec['selectors'], pointer: string): Problem | undefined {
+  const place = refusedRule(rules);
+  const message = 'Cilium refuses a policy with a selector of neither pods nor namespaces: the policy is left out';
+  return place === undefined ? undefined : { source, pointer: `${pointer}/${place}`, message };
+}
+
+function refusalOfGateways({ source }: Manifest, gateways: readonly Gateway[], pointer: string): Problem | undefined {
+  const message =
+    'Cilium refuses a policy with both "interface" and "egressIP": the policy is left out; keep one of them to have it';
+  return gateways.some((each) => each.interface && each.egressIP) ? { source, pointer, message } : undefined;
+}
+
+const switchedOff = ({ source }: Manifest, { destinationCIDRs }: Pick<Spec, 'destinationCIDRs'>): Problem[] =>
+  destinationCIDRs.length > 0
+    ? []
+    : [{ source, pointer: '/spec/destinationCIDRs', message: 'an empty list switches the policy off: it is left out' }];
 
 const rawSpec = ({ value }: Manifest): unknown => ('spec' in value ? value.spec : undefined);
 
@@ -92,11 +118,11 @@ const overruling = ({ source }: Manifest): Problem => ({
 });
 
 function exitOf(gateways: readonly Gateway[], pointer: string): ExitDraft {
-  const [name] = gateways.flatMap((each) => each.interface ?? []);
+  const [name] = gateways.flatMap((each) => each.interface || []);
   return {
     pointer,
     from: gateways.map(nodesOf).join('; '),
-    addresses: [...new Set(gateways.flatMap(({ egressIP }) => egressIP ?? []))],
+    addresses: [...new Set(gateways.flatMap(({ egressIP }) => egressIP || []))],
     ...(name !== undefined && { interface: name }),
   };
 }
@@ -108,11 +134,9 @@ const nodesOf = ({ nodeSelector }: Gateway): string =>
 
 /** What an exit cannot say of gateways. That it does not know their labels is told where exits are made. */
 function gatewayWarnings({ source }: Manifest, gateways: readonly Gateway[], pointer: string): Problem[] {
-  const both = gateways.some((each) => each.interface !== undefined && each.egressIP !== undefined);
-  const interfaces = new Set(gateways.map((each) => each.interface));
-  const withAddress = gateways.filter(({ egressIP }) => egressIP !== undefined);
+  const interfaces = new Set(gateways.map((each) => each.interface || undefined));
+  const withAddress = gateways.filter(({ egressIP }) => egressIP);
   const messages = [
-    both && 'Cilium ignores a policy with both "interface" and "egressIP": here it has an effect',
     interfaces.size > 1 &&
       'different interfaces of gateways have no counterpart: the exit has the first; for the others, make exits and policies of their own',
     withAddress.length > 0 &&
@@ -128,7 +152,8 @@ function draftsOf(
   { all, asking, askingName }: Pods,
   exit: ExitDraft,
 ): Draft[] {
-  const same = { source, identity, destinations: destinationCIDRs, except: excludedCIDRs, exit };
+  const ranges = { destinations: destinationCIDRs, except: excludedCIDRs, inTable: true as const };
+  const same = { source, identity, ...ranges, exit };
   const drafts = [
     { ...same, name: fitName(name), namespaces: all, optIn: false },
     { ...same, name: askingName, namespaces: asking, optIn: true },

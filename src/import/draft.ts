@@ -17,6 +17,14 @@ export interface Draft {
   readonly ports?: readonly PortRange[];
   /** Something that has no counterpart selects fewer pods. */
   readonly optIn: boolean;
+  /** Its destinations and exclusions are in one table with those of other policies: see `inOneTable`. */
+  readonly inTable?: true;
+  /** Absent: packets leave as if there were no policy. */
+  readonly exit?: ExitDraft;
+}
+
+/** A draft whose packets leave by an exit. */
+export interface LeavingDraft extends Draft {
   readonly exit: ExitDraft;
 }
 
@@ -26,7 +34,7 @@ export interface ExitDraft {
   readonly pointer: string;
   /** Which nodes packets leave from, in the words of the document; absent: from the pod's own node. */
   readonly from?: string;
-  /** Empty: the document does not tell. */
+  /** Of a family without one, or of both, the document does not tell. */
   readonly addresses: readonly Address[];
   readonly interface?: string;
 }

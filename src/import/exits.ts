@@ -1,10 +1,10 @@
-import { type Address, familyOf } from '../base/address.ts';
+import { type Address, type Family, familyOf } from '../base/address.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import type { Problem } from '../config/problem.ts';
 import type { PolicyDocument } from '../config/schema.ts';
 import { exitIdOf, highestExitId } from '../policy/exit-id.ts';
 import { builtInExits } from '../policy/match.ts';
-import { type Draft, type ExitDraft, fitName } from './draft.ts';
+import { type Draft, type ExitDraft, fitName, type LeavingDraft } from './draft.ts';
 import type { ImportOptions } from './options.ts';
 
 type Exit = NonNullable<PolicyDocument['exits']>[number];
@@ -12,7 +12,7 @@ type Exit = NonNullable<PolicyDocument['exits']>[number];
 /** The exits of some drafts, in the same order. */
 export interface Exits {
   readonly exits: readonly Exit[];
-  /** The name of the exit of each draft; drafts that leave alike share one. */
+  /** The name of the exit of each draft that has one; drafts that leave alike share one. */
   readonly nameOf: ReadonlyMap<Draft, string>;
   readonly warnings: readonly Problem[];
   readonly errors: readonly Problem[];
@@ -20,73 +20,98 @@ export interface Exits {
 
 /** Exits named after the first draft that uses them. Who leaves by the same interface with the same addresses shares one. */
 export function exitsOf(drafts: readonly Draft[], options: ImportOptions): Exits {
-  const key = ({ exit }: Draft) => canonicalJson([interfaceOf(exit, options), addressesOf(exit, options)]);
-  const made = [...Map.groupBy(drafts, key).values()].flatMap((users) =>
-    users.slice(0, 1).map((first) => ({ users, first, exit: exitOf(first, options) })),
+  const key = ({ exit }: LeavingDraft) =>
+    canonicalJson([interfaceOf(exit, options), exit.addresses.length > 0 ? exit.addresses : options.addresses]);
+  const leaving = drafts.filter((draft): draft is LeavingDraft => draft.exit !== undefined);
+  const made = [...Map.groupBy(leaving, key).values()].flatMap((users) =>
+    users.slice(0, 1).map((first) => wayOf(first, users, options)),
   );
   return {
-    exits: withIds(made.map(({ exit }) => exit)),
-    nameOf: new Map(made.flatMap(({ users, exit }) => users.map((user) => [user, exit.name] as const))),
-    warnings: made.flatMap(({ users, first }) => [...choicesOfNodes(users, options), ...limitsOf(first, options)]),
-    errors: made.flatMap(({ first }) => missingOf(first, options)),
+    exits: withIds(made.map(exitOf)),
+    nameOf: new Map(made.flatMap((way) => way.users.map((user) => [user, exitOf(way).name] as const))),
+    warnings: made.flatMap((way) => [...choicesOfNodes(way.users, options), ...limitsOf(way, options)]),
+    errors: made.flatMap((way) => missingOf(way, options)),
   };
 }
 
-function exitOf(draft: Draft, options: ImportOptions): Exit {
-  const [addresses, name] = [addressesOf(draft.exit, options), interfaceOf(draft.exit, options)];
-  const nextHops = nextHopsOf(draft.exit, options);
+/** A way out, with what the options add to it. */
+interface Way {
+  readonly first: LeavingDraft;
+  readonly users: readonly LeavingDraft[];
+  readonly addresses: readonly Address[];
+  readonly interface?: string;
+  readonly nextHops: readonly Address[];
+  readonly gateways: readonly Address[];
+}
+
+function wayOf(first: LeavingDraft, users: readonly LeavingDraft[], options: ImportOptions): Way {
+  const [addresses, name] = [addressesOf(users, options), interfaceOf(first.exit, options)];
+  const families = new Set(addresses.map(familyOf));
+  // Routers of families that the exit has no address of are of no use to it.
+  const nextHops = name === undefined ? [] : options.nextHops.filter((hop) => families.has(familyOf(hop)));
   return {
-    name: builtInExits.some((builtIn) => builtIn === draft.name) ? fitName(`exit-${draft.name}`) : draft.name,
-    ...(options.gateways.length > 0 && { gateways: [...options.gateways] }),
-    ...(name !== undefined && { interface: name }),
-    ...(nextHops.length > 0 && { nextHop: nextHops.length === 1 ? nextHops[0] : nextHops }),
+    first,
+    users,
     addresses,
+    ...(name !== undefined && { interface: name }),
+    nextHops,
+    gateways: options.gateways,
   };
 }
 
-const addressesOf = ({ addresses }: ExitDraft, options: ImportOptions): Address[] => [
-  ...(addresses.length > 0 ? addresses : options.addresses),
+const exitOf = ({ first: { name }, addresses, nextHops, gateways, interface: device }: Way): Exit => ({
+  name: builtInExits.some((builtIn) => builtIn === name) ? fitName(`exit-${name}`) : name,
+  ...(gateways.length > 0 && { gateways: [...gateways] }),
+  ...(device !== undefined && { interface: device }),
+  ...(nextHops.length > 0 && { nextHop: nextHops.length === 1 ? nextHops[0] : [...nextHops] }),
+  addresses: [...addresses],
+});
+
+/** Those of the documents, and of the options those of families that documents have destinations but no address of. */
+function addressesOf(users: readonly LeavingDraft[], options: ImportOptions): Address[] {
+  const own = [...new Set(users.flatMap(({ exit }) => exit.addresses))];
+  if (own.length === 0) return [...options.addresses];
+  const lacking = familiesOf(users).filter((family) => own.every((address) => familyOf(address) !== family));
+  return [...own, ...options.addresses.filter((address) => lacking.includes(familyOf(address)))];
+}
+
+const familiesOf = (users: readonly LeavingDraft[]): Family[] => [
+  ...new Set(users.flatMap(({ destinations }) => destinations.map(familyOf))),
 ];
 
 const interfaceOf = (exit: ExitDraft, options: ImportOptions): string | undefined =>
   exit.interface ?? options.interface;
 
-/** Routers of families that the exit has no address of are of no use to it. */
-function nextHopsOf(exit: ExitDraft, options: ImportOptions): Address[] {
-  if (interfaceOf(exit, options) === undefined) return [];
-  const families = new Set(addressesOf(exit, options).map(familyOf));
-  return options.nextHops.filter((hop) => families.has(familyOf(hop)));
-}
-
 /** What an exit needs, and neither document nor options tell. */
-function missingOf(draft: Draft, options: ImportOptions): Problem[] {
-  const { exit } = draft;
-  const hasGateways = options.gateways.length > 0;
-  return told(draft, [
-    !hasGateways && exit.from !== undefined && 'the addresses of gateway nodes are not known: give them with --gateway',
-    !hasGateways && exit.from === undefined && interfaceOf(exit, options) === undefined && noWay,
-    addressesOf(exit, options).length === 0 && noAddress,
+function missingOf({ first, addresses, ...way }: Way, { gateways }: ImportOptions): Problem[] {
+  const hasGateways = gateways.length > 0;
+  return told(first, [
+    !hasGateways &&
+      first.exit.from !== undefined &&
+      'the addresses of gateway nodes are not known: give them with --gateway',
+    !hasGateways && first.exit.from === undefined && way.interface === undefined && noWay,
+    addresses.length === 0 && noAddress,
   ]);
 }
 
 /** The nodes that documents choose as gateways, each choice once. */
-function choicesOfNodes(users: readonly Draft[], { gateways }: ImportOptions): Problem[] {
+function choicesOfNodes(users: readonly LeavingDraft[], { gateways }: ImportOptions): Problem[] {
   if (gateways.length === 0) return [];
   const firsts = [...Map.groupBy(users, ({ exit }) => exit.from).values()].flatMap((same) => same.slice(0, 1));
   return firsts.flatMap((draft) => told(draft, [draft.exit.from !== undefined && choice(draft.exit.from)]));
 }
 
 /** What the exit cannot do, though it is complete. */
-function limitsOf(draft: Draft, options: ImportOptions): Problem[] {
-  const { exit } = draft;
-  const name = interfaceOf(exit, options);
-  return told(draft, [
-    exit.from === undefined && options.gateways.length === 0 && oneNode,
-    name !== undefined && nextHopsOf(exit, options).length === 0 && neighbours(name),
+function limitsOf({ first, users, addresses, nextHops, ...way }: Way, { gateways }: ImportOptions): Problem[] {
+  const without = familiesOf(users).filter((family) => addresses.every((address) => familyOf(address) !== family));
+  return told(first, [
+    first.exit.from === undefined && gateways.length === 0 && oneNode,
+    way.interface !== undefined && nextHops.length === 0 && neighbours(way.interface),
+    ...(addresses.length > 0 ? without.map(dropped) : []),
   ]);
 }
 
-const told = ({ source, exit }: Draft, messages: readonly (string | false)[]): Problem[] =>
+const told = ({ source, exit }: LeavingDraft, messages: readonly (string | false)[]): Problem[] =>
   messages.flatMap((message) => (message === false ? [] : [{ source, pointer: exit.pointer, message }]));
 
 const noWay =
@@ -96,6 +121,9 @@ const noAddress = 'the addresses that pods leave with are not known: give them w
 
 const choice = (from: string): string =>
   `which nodes are gateways (${from}) has no counterpart: all exits get the nodes of --gateway; see that they are the same`;
+
+const dropped = (family: Family): string =>
+  `packets of IPv${family} are dropped, for the address that they leave with is not known (Cilium takes one of the gateway’s interface): give it with --address`;
 
 const oneNode =
   'only pods of the node that has the address can leave with it: with --gateway, those of all nodes leave by a gateway';

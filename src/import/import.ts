@@ -6,6 +6,7 @@ import { readGatewayPolicy, readNatPolicy } from './cilium.ts';
 import { type Draft, hashed, type Reading, skipped } from './draft.ts';
 import { type Exits, exitsOf } from './exits.ts';
 import { readService } from './kube-vip.ts';
+import { inOneTable } from './longest-prefix.ts';
 import { type Manifest, manifestsOf, type Parsed } from './manifest.ts';
 import type { ImportOptions } from './options.ts';
 
@@ -22,12 +23,17 @@ export interface Imported {
 export function importDocuments(documents: readonly Parsed[], options: ImportOptions): Imported {
   const { manifests, errors } = manifestsOf(documents);
   const readings = manifests.map(read);
-  const drafts = withOwnNames(readings.flatMap((reading) => reading.drafts));
+  const table = inOneTable(readings.flatMap((reading) => reading.drafts));
+  const drafts = withOwnNames(table.drafts);
   const exits = exitsOf(
     drafts.map(({ draft }) => draft),
     options,
   );
-  const told = [...readings.flatMap(({ warnings }) => warnings), ...drafts.flatMap(({ warnings }) => warnings)];
+  const told = [
+    ...readings.flatMap(({ warnings }) => warnings),
+    ...table.warnings,
+    ...drafts.flatMap(({ warnings }) => warnings),
+  ];
   const wrong = [...errors, ...readings.flatMap((reading) => reading.errors)];
   if (wrong.length === 0 && drafts.length === 0) wrong.push(result('', 'there is nothing to import'));
   wrong.push(...exits.errors, ...missing(exits, options));
@@ -96,7 +102,7 @@ function documentOf(drafts: readonly Draft[], { exits, nameOf }: Exits, options:
     ...(nodes.length > 0 && { nodes: nodes.map((address) => ({ address })) }),
     ...(nodeRanges.length > 0 && { tunnel: { allowedSources: [...nodeRanges] } }),
     exits: [...exits],
-    policies: drafts.map((draft) => policyOf(draft, nameOf.get(draft) ?? '')),
+    policies: drafts.map((draft) => policyOf(draft, nameOf.get(draft) ?? 'node')),
   };
 }
 

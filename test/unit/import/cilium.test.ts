@@ -36,6 +36,9 @@ const at = 'k8s.yaml CiliumEgressGatewayPolicy egress-sample';
 const gatewaysOf = (nodes: string) =>
   `which nodes are gateways (${nodes}) has no counterpart: all exits get the nodes of --gateway; see that they are the same`;
 
+const noIPv6 =
+  'packets of IPv6 are dropped, for the address that they leave with is not known (Cilium takes one of the gateway’s interface): give it with --address';
+
 describe('a CiliumEgressGatewayPolicy', () => {
   test('becomes an exit and a policy, and labels without counterpart make it one that pods ask for', () => {
     const { document, warnings, errors } = imported(sample);
@@ -58,6 +61,7 @@ describe('a CiliumEgressGatewayPolicy', () => {
       `${at}#/spec/selectors/0/podSelector: labels of pods (org=empire, class=mediabot) have no counterpart, since a CNI plugin is not told them: ${asks('egress-sample')}; "pods" can tell them by name instead`,
       `${at}#/spec/selectors/0/nodeSelector: labels of the pods’ nodes (node.kubernetes.io/name=node1) have no counterpart, since a CNI plugin is not told them: ${asks('egress-sample')}; the policy can stand in the policy file of these nodes only instead`,
       `${at}#/spec/egressGateway: ${gatewaysOf('node.kubernetes.io/name=node2')}`,
+      `${at}#/spec/egressGateway: ${noIPv6}`,
     ]);
     assert.deepEqual(errors, []);
   });
@@ -112,7 +116,6 @@ describe('a CiliumEgressGatewayPolicy', () => {
 
   const nobody: readonly (readonly [what: string, selectors: readonly object[]])[] = [
     ['without selectors', []],
-    ['whose selector is of nodes only', [{ nodeSelector: { matchLabels: { a: 'b' } } }]],
     ['with a namespace that cannot be', [{ podSelector: { matchLabels: { 'io.kubernetes.pod.namespace': '*' } } }]],
     [
       'with two namespaces at once',
@@ -205,11 +208,95 @@ describe('a CiliumEgressGatewayPolicy', () => {
     );
   });
 
-  test('with interface and address is told to have no effect in Cilium', () => {
-    const { warnings } = importedValues([
-      gatewayPolicy('p', { egressGateway: { interface: 'eth1', egressIP: '192.168.60.1' } }),
+  // What Cilium 1.20.2 refuses or takes as switched off has no effect there.
+  const withoutEffect: readonly (readonly [what: string, spec: object, pointer: string, warning: RegExp])[] = [
+    [
+      'with interface and address',
+      { egressGateway: { interface: 'eth1', egressIP: '192.168.60.1' } },
+      '/spec/egressGateway',
+      /^Cilium refuses a policy with both "interface" and "egressIP"/,
+    ],
+    [
+      'of which one selector is of nodes only',
+      { selectors: [{ podSelector: {} }, { nodeSelector: { matchLabels: { zone: 'one' } } }] },
+      '/spec/selectors/1',
+      /^Cilium refuses a policy with a selector of neither pods nor namespaces/,
+    ],
+    [
+      'with an empty list of destinations',
+      { destinationCIDRs: [] },
+      '/spec/destinationCIDRs',
+      /switches the policy off/,
+    ],
+    [
+      'whose destinations are excluded',
+      { destinationCIDRs: ['10.0.0.0/8'], excludedCIDRs: ['10.0.0.0/8'] },
+      '/spec/excludedCIDRs',
+      /^they hold all destinations: "p" is left out$/,
+    ],
+  ];
+  for (const [what, spec, pointer, warning] of withoutEffect) {
+    test(`${what} is left out, which is told`, () => {
+      const { document, warnings } = importedValues([
+        gatewayPolicy('p', spec),
+        gatewayPolicy('q', { destinationCIDRs: ['203.0.113.0/24'] }),
+      ]);
+      assert.deepEqual(
+        document?.policies?.map(({ name }) => name),
+        ['q'],
+      );
+      const told = warnings.filter((each) => each.source.endsWith(' p'));
+      assert.deepEqual(
+        told.map((each) => each.pointer),
+        [pointer],
+      );
+      assert.match(told[0]?.message ?? '', warning);
+    });
+  }
+
+  test('with an empty interface or address is as if it were absent', () => {
+    const leaving = (egressGateway: object, addresses: string[] = []) =>
+      importedValues([gatewayPolicy('p', { egressGateway })], { ...asked, addresses }).document?.exits;
+    const [name, gateways] = ['p', ['172.18.0.3']];
+    assert.deepEqual(leaving({ interface: '', egressIP: '192.0.2.10' }), [
+      { name, gateways, addresses: ['192.0.2.10'] },
     ]);
-    assert.match(warnings.map(({ message }) => message).join(), /Cilium ignores a policy with both/);
+    assert.deepEqual(leaving({ interface: 'eth1', egressIP: '' }, ['192.0.2.9']), [
+      { name, gateways, interface: 'eth1', addresses: ['192.0.2.9'] },
+    ]);
+  });
+
+  test('with an address of one family and destinations of both is told, or gets the other one from --address', () => {
+    const spec = { destinationCIDRs: ['203.0.113.0/24', '2001:db8:5::/48'] };
+    const exitWith = (...addresses: string[]) => {
+      const { document, warnings } = importedValues([gatewayPolicy('p', spec)], { ...asked, addresses });
+      return [document?.exits?.[0]?.addresses, warnings.some(({ message }) => message === noIPv6)];
+    };
+    assert.deepEqual(exitWith(), [['192.168.60.100'], true]);
+    assert.deepEqual(exitWith('192.0.2.9', '2001:db8::9'), [['192.168.60.100', '2001:db8::9'], false]);
+  });
+
+  test('is for the nodes of all its selectors, whichever pods they are beside', () => {
+    const inNamespace = (name: string) => ({
+      namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': name } },
+    });
+    const selectorsWith = (nodeSelector: object) => [{ ...inNamespace('a'), nodeSelector }, inNamespace('b')];
+    const narrowed = importedValues([
+      gatewayPolicy('p', { selectors: selectorsWith({ matchLabels: { zone: 'one' } }) }),
+    ]);
+    assert.deepEqual(
+      narrowed.document?.policies?.map(({ namespaces, optIn }) => [namespaces, optIn]),
+      [[['a', 'b'], true]],
+    );
+    assert.match(
+      narrowed.warnings[0]?.message ?? '',
+      /^labels of the pods’ nodes \(zone=one\), which Cilium asks for in all selectors, have no counterpart/,
+    );
+    const all = importedValues([gatewayPolicy('p', { selectors: selectorsWith({}) })]);
+    assert.deepEqual(
+      all.document?.policies?.map(({ namespaces, optIn }) => [namespaces, optIn]),
+      [[['a', 'b'], undefined]],
+    );
   });
 
   test('tells of keys that are not known, and does not choose more pods than one that may narrow it', () => {
@@ -236,6 +323,78 @@ describe('a CiliumEgressGatewayPolicy', () => {
       [document, ...errors.map(({ pointer, message }) => `${pointer}: ${message}`)],
       [undefined, '/spec/destinationCIDRs: expected a list of address ranges, got nothing'],
     );
+  });
+});
+
+describe('exclusions of CiliumEgressGatewayPolicies', () => {
+  const selected = { selectors: [{ podSelector: { matchLabels: { app: 'till' } } }] };
+  const hole = { destinationCIDRs: ['0.0.0.0/0', '10.1.0.0/16'], excludedCIDRs: ['10.0.0.0/8'] };
+  const policiesOf = (...values: object[]) => {
+    const { document, warnings } = importedValues(values);
+    const parts = document?.policies?.map(({ name, destinations, except, exit, optIn }) => ({
+      ...{ name, destinations, exit },
+      ...(except && { except }),
+      ...(optIn && { optIn }),
+    }));
+    return { policies: parts, told: warnings.filter(({ pointer }) => pointer === '/spec/excludedCIDRs') };
+  };
+
+  test('around longer destinations become a policy with the exit node', () => {
+    assert.deepEqual(policiesOf(gatewayPolicy('p', hole)), {
+      policies: [
+        { name: 'p', destinations: ['0.0.0.0/0', '10.1.0.0/16'], exit: 'p' },
+        { name: 'p-except', destinations: ['10.0.0.0/8'], exit: 'node' },
+      ],
+      told: [],
+    });
+  });
+
+  test('around longer destinations are worked out where only some pods ask for the policy', () => {
+    const { policies } = policiesOf(gatewayPolicy('p', { ...hole, ...selected, excludedCIDRs: ['10.0.0.0/15'] }));
+    const destinations = ['0.0.0.0/0', '10.1.0.0/16'];
+    assert.deepEqual(policies, [{ name: 'p', destinations, except: ['10.0.0.0/16'], exit: 'p', optIn: true }]);
+  });
+
+  const reaching = { destinationCIDRs: ['0.0.0.0/0'], excludedCIDRs: ['10.1.0.0/16'] };
+  const reached = gatewayPolicy('b', { destinationCIDRs: ['10.0.0.0/8'], egressGateway: { egressIP: '192.0.2.11' } });
+
+  test('reach into other policies of the same pods', () => {
+    assert.deepEqual(policiesOf(gatewayPolicy('a', reaching), reached), {
+      policies: [
+        { name: 'a', destinations: ['0.0.0.0/0'], exit: 'a' },
+        { name: 'a-except', destinations: ['10.1.0.0/16'], exit: 'node' },
+        { name: 'b', destinations: ['10.0.0.0/8'], exit: 'b' },
+      ],
+      told: [],
+    });
+  });
+
+  test('that reach so for some pods only hold for all of the namespaces, which is told', () => {
+    const { policies, told } = policiesOf(gatewayPolicy('a', { ...reaching, ...selected }), reached);
+    assert.deepEqual(policies?.slice(0, 2), [
+      { name: 'a', destinations: ['0.0.0.0/0'], exit: 'a', optIn: true },
+      { name: 'a-except', destinations: ['10.1.0.0/16'], exit: 'node' },
+    ]);
+    assert.deepEqual(
+      told.map(({ message }) => message),
+      [
+        'they hold for other policies of the same pods, too ("b"), and which pods these are is not known: policy "a-except" leaves them alone for all pods of the namespaces',
+      ],
+    );
+  });
+
+  test('stay in a policy that shares no pods with others', () => {
+    const inNamespace = (name: string) => [
+      { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': name } } },
+    ];
+    const { policies } = policiesOf(
+      gatewayPolicy('a', { ...reaching, selectors: inNamespace('a') }),
+      gatewayPolicy('b', { destinationCIDRs: ['10.0.0.0/8'], selectors: inNamespace('b') }),
+    );
+    assert.deepEqual(policies, [
+      { name: 'a', destinations: ['0.0.0.0/0'], except: ['10.1.0.0/16'], exit: 'a' },
+      { name: 'b', destinations: ['10.0.0.0/8'], exit: 'a' },
+    ]);
   });
 });
 
@@ -314,7 +473,7 @@ spec:
     assert.deepEqual([document, errors], [undefined, ['result#: there is nothing to import']]);
     assert.deepEqual(warnings, [
       'k8s.yaml CiliumEgressNATPolicy egress-sample#/spec/egress/0/matchLabels: unknown key, expected one of "podSelector", "namespaceSelector"; it is left out',
-      'k8s.yaml CiliumEgressNATPolicy egress-sample#/spec/egress/0: no pod fits: left out',
+      'k8s.yaml CiliumEgressNATPolicy egress-sample#/spec/egress/0: Cilium refuses a policy with a selector of neither pods nor namespaces: the policy is left out',
     ]);
   });
 });
