@@ -13,6 +13,8 @@ import { programOf } from '../policy/wishes.ts';
 import { filesIn } from '../store/file.ts';
 import { podName } from './asked-pod.ts';
 import { type CliSurroundings, toJson } from './command.ts';
+import { type Entry, ownEntries } from './conflists.ts';
+import { outdatedBy } from './outdated.ts';
 
 /** What the command is told on the command line. */
 export interface AdoptOptions {
@@ -20,6 +22,8 @@ export interface AdoptOptions {
   readonly confDir: string;
   /** Where libcni keeps what it did. */
   readonly resultsDir: string;
+  /** Also give pods that have something else what a new pod like them would get. */
+  readonly outdated?: true;
   readonly dryRun?: true;
   readonly json?: true;
 }
@@ -29,14 +33,16 @@ export interface Adoption extends Pick<Attachment, 'network' | 'containerId' | '
   readonly pod: Pod;
   /** The exits that its policies name; none: no policy is for it, and nothing was done. */
   readonly exits: readonly string[];
+  /** Why it is given something else than it had. */
+  readonly outdated?: string;
   /** Why it is not steered, though it should be. */
   readonly problem?: string;
 }
 
 /**
  * `egress adopt`: gives pods that were started before egress the exits that their policies name, as ADD does for new
- * ones, from what the runtime's libcni remembers of them. Pods that have theirs are left alone, and so are those whose
- * interface is gone.
+ * ones, from what the runtime's libcni remembers of them. Pods that have theirs are left alone, unless `outdated` asks for
+ * those that would be given something else now; so are those whose interface is gone.
  */
 export async function adopt(options: AdoptOptions, surroundings: CliSurroundings): Promise<void> {
   const adoptions: Adoption[] = [];
@@ -48,23 +54,9 @@ export async function adopt(options: AdoptOptions, surroundings: CliSurroundings
   surroundings.write(options.json ? toJson(adoptions) : printAdoptions(adoptions, options.dryRun === true));
 }
 
-type Entry = Readonly<Record<string, unknown>>;
-
-/** A network configuration list, as far as we read it. */
-interface Conflist {
-  readonly name?: unknown;
-  readonly cniVersion?: unknown;
-  readonly plugins?: readonly (Entry | null)[];
-}
-
 /** Attachments to networks that have egress in their chain now, with what the runtime would give to egress on ADD. */
 function candidates({ confDir, resultsDir }: AdoptOptions, { readFile }: CliSurroundings) {
-  const lists = filesIn(confDir)
-    .filter((file) => /\.conflist$/.test(file))
-    .sort()
-    .map((file) => parsed(readFile(`${confDir}/${file}`) ?? ''));
-  // Of several lists for one network runtimes go by the first.
-  const entries = new Map(lists.toReversed().map((list) => [list.name, entryIn(list)]));
+  const entries = ownEntries(confDir, readFile);
   return filesIn(resultsDir)
     .sort()
     .flatMap((file) => {
@@ -74,24 +66,10 @@ function candidates({ confDir, resultsDir }: AdoptOptions, { readFile }: CliSurr
     });
 }
 
-/** Our entry in a list, with what a runtime puts into it; `undefined` also while ADD passes pods through. */
-function entryIn({ name, cniVersion, plugins }: Conflist): Entry | undefined {
-  const own = Array.isArray(plugins) ? plugins.find((plugin) => plugin?.type === 'egress') : undefined;
-  return own === undefined || own.draining === true ? undefined : { ...own, name, cniVersion };
-}
-
-function parsed(text: string): Conflist {
-  try {
-    return (JSON.parse(text) ?? {}) as Conflist;
-  } catch {
-    return {}; // somebody may be writing it
-  }
-}
-
 async function adoptOne(
   cached: CachedResult,
   entry: Entry,
-  { dryRun }: AdoptOptions,
+  options: AdoptOptions,
   surroundings: CliSurroundings,
 ): Promise<Adoption | undefined> {
   const call = {
@@ -104,8 +82,9 @@ async function adoptOne(
     },
     request: { ...entry, runtimeConfig: { [capability]: cached.annotations }, prevResult: cached.result },
   };
-  const told = await wouldHave(cached, call, surroundings);
-  if (dryRun || told === undefined || told.problem !== undefined || told.exits.length === 0) return told;
+  const told = await wouldHave(cached, call, options, surroundings);
+  if (options.dryRun || told === undefined || told.problem !== undefined) return told;
+  if (told.exits.length === 0 && told.outdated === undefined) return told;
   const { stdout, exitCode } = await runPlugin({
     ...surroundings,
     variables: call.variables,
@@ -125,16 +104,22 @@ interface AddCall {
 async function wouldHave(
   cached: CachedResult,
   { variables, request }: AddCall,
+  options: AdoptOptions,
   { openMachine, readFile }: CliSurroundings,
 ): Promise<Adoption | undefined> {
   const { network, containerId, ifname } = cached;
-  const told = { network, containerId, ifname, pod: {} as Pod, exits: [] as readonly string[] };
+  const told: Writable<Adoption> = { network, containerId, ifname, pod: {}, exits: [] };
   try {
     const { pod } = readEnvironment(variables);
     const annotations = readAnnotations(request);
     told.pod = { ...pod, ...(annotations && { annotations }) };
     using machine = await openMachine({ dataDir: readMachineOptions(request).dataDir ?? defaults.dataDir });
-    if (machine.store.has(cached) || !(await isAlive(machine, request, ifname))) return undefined;
+    if ((machine.store.has(cached) && !options.outdated) || !(await isAlive(machine, request, ifname)))
+      return undefined;
+    const record = machine.store.load(cached);
+    const outdated = record && (await outdatedBy(machine, options.confDir, readFile)(record));
+    if (record !== undefined && outdated === undefined) return undefined;
+    if (outdated !== undefined) told.outdated = outdated;
     const configuration = readConfiguration(readChainEntry(request), readFile);
     told.exits = [...new Set(programOf(configuration, told.pod).map(({ exit }) => exit))];
     return told;
@@ -142,6 +127,8 @@ async function wouldHave(
     return { ...told, problem: asEgressError(error).message };
   }
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Whether all is there on the host's side: an address of a pod that is gone may be another's by now. */
 async function isAlive({ host }: Machine, request: Entry, ifname: string): Promise<boolean> {
@@ -155,8 +142,13 @@ function printAdoptions(adoptions: readonly Adoption[], dryRun: boolean): string
   const lines = adoptions.flatMap((adoption) => {
     const { exits, problem } = adoption;
     if (problem !== undefined) return [`${podName(adoption)}: ${problem}`];
+    if (exits.length === 0 && adoption.outdated !== undefined) {
+      return [`${podName(adoption)} ${dryRun ? 'would have' : 'has'} no exit any more`];
+    }
     return exits.length === 0 ? [] : [`${podName(adoption)} ${dryRun ? 'would have' : 'has'} ${exits.join(', ')} now`];
   });
-  const alone = adoptions.filter(({ exits, problem }) => exits.length === 0 && problem === undefined).length;
+  const alone = adoptions.filter(
+    ({ exits, problem, outdated }) => exits.length === 0 && problem === undefined && outdated === undefined,
+  ).length;
   return [...lines, `${alone} running pods have no policy.`, ''].join('\n');
 }

@@ -3,6 +3,7 @@ import { problemsOf } from '../cni/check.ts';
 import { checkNode, type NodeCheck } from '../cni/check-node.ts';
 import type { Machine } from '../cni/machine.ts';
 import { podName } from './asked-pod.ts';
+import { nothingSaid, outdatedLines, type WhyOutdated } from './outdated.ts';
 
 /** What `egress check` finds, for people and with `--json` for programs. */
 export interface CheckReport {
@@ -15,13 +16,17 @@ export interface CheckResult {
   readonly attachment: string;
   readonly pod: string;
   readonly problems: readonly string[];
+  /** Why a new pod like it would be given something else; that is no problem. */
+  readonly outdated?: string;
 }
 
 /** Checks every attachment on this node, as CHECK does for one, and the node as a whole. */
-export async function checkAll(machine: Machine): Promise<CheckReport> {
+export async function checkAll(machine: Machine, whyOutdated: WhyOutdated = nothingSaid): Promise<CheckReport> {
   const attachments: CheckResult[] = [];
   for (const record of machine.store.list()) {
-    attachments.push({ attachment: markOf(record), pod: podName(record), problems: await problemsOf(machine, record) });
+    const outdated = await whyOutdated(record);
+    const problems = await problemsOf(machine, record);
+    attachments.push({ attachment: markOf(record), pod: podName(record), problems, ...(outdated && { outdated }) });
   }
   return { attachments, node: await checkNode(machine) };
 }
@@ -38,6 +43,7 @@ export function printCheck({ attachments, node: { gateway, problems, warnings } 
     ...attachments.flatMap(({ pod, problems }) => problems.map((problem) => `${pod}: ${problem}`)),
     ...(gateway ?? []).filter((problem) => !known.has(problem)).map((problem) => `gateway: ${problem}`),
     ...problems.map((problem) => `node: ${problem}`),
+    ...outdatedLines(attachments.map(({ pod: name, outdated }) => ({ name, outdated }))),
     ...warnings.map((warning) => `warning: ${warning}`),
     wrong === 0
       ? `${attachments.length} attachments are as they should be.`

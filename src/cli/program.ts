@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import type { Machine } from '../cni/machine.ts';
 import { supportedVersions } from '../cni/versions.ts';
 import { defaults } from '../config/schema.ts';
 import type { ImportFlags } from '../import/options.ts';
@@ -15,6 +16,7 @@ import { collect, planCollection } from './gc.ts';
 import { importFiles } from './import.ts';
 import { install, ready } from './install.ts';
 import { confNameOption, type InstallFlags, readyFileOption, withPlaces, withWishes } from './installer-options.ts';
+import { outdatedBy } from './outdated.ts';
 import { type RepairOptions, repairNode } from './repair.ts';
 import { printStatus, readStatus } from './status.ts';
 import { takeOut, type UninstallFlags } from './uninstall.ts';
@@ -26,6 +28,12 @@ interface Options {
   readonly json?: true;
   readonly dryRun?: true;
 }
+
+interface ConfOptions {
+  readonly confDir: string;
+}
+
+const confFolder = '/etc/cni/net.d';
 
 /** The commands for people. Each file of this folder that a command is named after says what it does. */
 export function commandLine(surroundings: CliSurroundings): Command {
@@ -43,16 +51,24 @@ export function commandLine(surroundings: CliSurroundings): Command {
       .option('--data-dir <dir>', 'where the plugin keeps its state', defaults.dataDir)
       .option('--json', 'print JSON');
 
-  onNode('status', 'show exits, pods and what they counted').action(async (options: Options) => {
+  const whyOutdated = (machine: Machine, { confDir }: Options & ConfOptions) => outdatedBy(machine, confDir, readFile);
+  const withConf = (name: string, description: string) =>
+    onNode(name, description).option(
+      '--conf-dir <dir>',
+      'where the runtime looks for network configurations',
+      confFolder,
+    );
+
+  withConf('status', 'show exits, pods and what they counted').action(async (options: Options & ConfOptions) => {
     using machine = await openMachine(options);
-    const status = await readStatus(machine);
+    const status = await readStatus(machine, whyOutdated(machine, options));
     write(options.json ? toJson(status) : printStatus(status, colors));
   });
 
-  onNode('check', 'compare what is set up with what should be; exit code 1 when something is missing').action(
-    async (options: Options) => {
+  withConf('check', 'compare what is set up with what should be; exit code 1 when something is missing').action(
+    async (options: Options & ConfOptions) => {
       using machine = await openMachine(options);
-      const report = await checkAll(machine);
+      const report = await checkAll(machine, whyOutdated(machine, options));
       write(options.json ? toJson(report) : printCheck(report));
       if (!isFine(report)) setExitCode(1);
     },
@@ -106,8 +122,9 @@ export function commandLine(surroundings: CliSurroundings): Command {
     });
 
   command('adopt', 'give pods that were started before egress their exits; exit code 1 when one could not have its own')
-    .option('--conf-dir <dir>', 'where the runtime looks for network configurations', '/etc/cni/net.d')
+    .option('--conf-dir <dir>', 'where the runtime looks for network configurations', confFolder)
     .option('--results-dir <dir>', 'where the runtime keeps the results of ADD', '/var/lib/cni/results')
+    .option('--outdated', 'also give pods that have something else what a new pod like them would get')
     .option('--dry-run', 'tell what would be done, and change nothing')
     .option('--json', 'print JSON')
     .action((options: AdoptOptions) => adopt(options, surroundings));

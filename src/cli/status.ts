@@ -10,6 +10,7 @@ import type { Counter } from '../nftables/observed.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { podName } from './asked-pod.ts';
 import { whyNotHere } from './held.ts';
+import { nothingSaid, outdatedLines, type WhyOutdated } from './outdated.ts';
 import { printTable } from './table.ts';
 
 /** What `egress status` tells, for people and with `--json` for programs. */
@@ -58,12 +59,14 @@ interface PodStatus
   extends Pick<AttachmentRecord, 'network' | 'containerId' | 'ifname' | 'pod' | 'addresses' | 'ports'> {
   readonly exits: readonly string[];
   readonly packets: bigint;
+  /** Why a new pod like it would be given something else than it has. */
+  readonly outdated?: string;
 }
 
 const none: Counter = { packets: 0n, bytes: 0n };
 
 /** What is set up on this node, and what went through it. */
-export async function readStatus(machine: Machine): Promise<Status> {
+export async function readStatus(machine: Machine, whyOutdated: WhyOutdated = nothingSaid): Promise<Status> {
   const { host, store } = machine;
   const counters = (await host.hasTable()) ? await host.readCounters() : undefined;
   const node = store.loadNode();
@@ -74,12 +77,14 @@ export async function readStatus(machine: Machine): Promise<Status> {
     const wrong = problems?.get(exit.name)?.flatMap(describe);
     exits.push({ ...(await exitStatus(host, exit, served.has(exit.id), counters)), ...(wrong && { problems: wrong }) });
   }
+  const pods: PodStatus[] = [];
+  for (const record of store.list()) {
+    const outdated = await whyOutdated(record);
+    pods.push({ ...podStatus(record, counters), ...(outdated && { outdated }) });
+  }
   return {
     exits,
-    pods: store
-      .list()
-      .map((record) => podStatus(record, counters))
-      .sort(byName),
+    pods: pods.sort(byName),
     dropped: counters?.dropped ?? none,
     guarded: counters?.guarded ?? none,
     unmarked: counters?.unmarked ?? none,
@@ -164,6 +169,7 @@ export function printStatus({ exits, pods, dropped, guarded, unmarked, tunnel }:
       : []),
     ...(tunnel ? [printTunnel(tunnel)] : []),
     ...exits.flatMap(problemText),
+    ...outdatedLines(pods.map((pod) => ({ name: podName(pod), outdated: pod.outdated }))).map((line) => `${line}\n`),
   ].join('\n');
 }
 

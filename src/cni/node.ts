@@ -11,7 +11,7 @@ import type { OwnEnd } from './own-end.ts';
 
 /** What changes in the node's record. */
 export interface NodeChanges {
-  /** Exits as they are now: they take the places of earlier ones with their ids or names. */
+  /** Exits as they are now: they take the places of earlier ones with their names. */
   readonly exits: readonly ResolvedExit[];
   /** Needed as soon as one of the exits goes through the tunnel, or there is a gateway. */
   readonly ownEnd: OwnEnd | undefined;
@@ -46,6 +46,7 @@ export async function nextNode(
     addresses: previous?.addresses ?? [],
     ...(previous?.behind && { behind: previous.behind }),
   };
+  if (previous !== undefined && hasTable) requireSameIds(previous, exits);
   if (previous !== undefined && hasTable) requireSameNumbers(previous, next);
   return next;
 }
@@ -71,6 +72,25 @@ function tunnelOf({ tunnel, exits }: Configuration, own: OwnEnd, gateway: Gatewa
     senders: tunnel.sources,
     peers: [...new Set(ends)].filter((end) => end !== own.address),
   };
+}
+
+/**
+ * An exit's number stands in the programs of its pods: one that is in use stays the exit's, and the exit keeps it. Else pods
+ * would leave by another exit than their own.
+ */
+function requireSameIds(previous: NodeRecord, exits: readonly ResolvedExit[]): void {
+  for (const { name, id } of exits) {
+    const before = previous.exits.find((exit) => (exit.name === name) !== (exit.id === id));
+    if (before === undefined) continue;
+    const what =
+      before.name === name
+        ? `which is set up on this node with ${before.id}; give it the "id" ${before.id}`
+        : `which is that of exit "${before.name}" on this node; give it another "id"`;
+    throw new EgressError(
+      'invalid-configuration',
+      `#/exits: exit "${name}" has the id ${id}, ${what}, or change it when no pod and no gateway uses it`,
+    );
+  }
 }
 
 /** What is set up with other numbers would be steered wrong, or not at all. */

@@ -61,15 +61,15 @@ describe('--help', () => {
   ];
   /** What each command takes, and nothing is left out. */
   const options: Readonly<Record<string, readonly string[]>> = {
-    status: ['--data-dir <dir>', '--json'],
-    check: ['--data-dir <dir>', '--json'],
+    status: ['--data-dir <dir>', '--json', '--conf-dir <dir>'],
+    check: ['--data-dir <dir>', '--json', '--conf-dir <dir>'],
     gc: ['--data-dir <dir>', '--json', '--dry-run'],
     repair: ['--data-dir <dir>', '--json', '--dry-run'],
     gateway: [...onGateway, '--down', '--watch'],
     'exit move': [...onGateway, '--to <address>'],
     validate: ['--print', '--json'],
     explain: ['--data-dir <dir>', '--json', '--policy <file>'],
-    adopt: ['--conf-dir <dir>', '--results-dir <dir>', '--dry-run', '--json'],
+    adopt: ['--conf-dir <dir>', '--results-dir <dir>', '--outdated', '--dry-run', '--json'],
     who: ['--data-dir <dir>', '--json', '--policy <file>'],
     import: [
       ...['--gateway <address>', '--node <address>', '--address <address>', '--interface <name>'],

@@ -77,11 +77,29 @@ describe('the node’s record', () => {
     );
   });
 
-  test('has one exit of each id and of each name: the newer takes the place', async (t) => {
+  test('has one exit of each id and of each name: the newer takes the place, when nothing is set up any more', async (t) => {
+    const before = await next(onNode(t), undefined, { exits: [remote, local] });
+    const renamed = await nextNode(
+      onNode(t),
+      gatewayConfiguration(),
+      before,
+      changes({ exits: [{ ...local, id: 50 }] }),
+    );
+    assert.deepEqual(renamed.exits, [{ ...local, id: 50 }]);
+  });
+
+  test('has no other id for an exit that is set up, nor its id for another: pods would leave by that', async (t) => {
     const machine = onNode(t);
     const before = await next(machine, undefined, { exits: [remote, local] });
-    const renamed = await next(machine, before, { exits: [{ ...local, id: 50 }] });
-    assert.deepEqual(renamed.exits, [{ ...local, id: 50 }]);
+    await assert.rejects(
+      next(machine, before, { exits: [{ ...local, id: 8 }] }),
+      /"partners" has the id 8, which .* with 7;/,
+    );
+    const other = { ...local, name: 'other' };
+    await assert.rejects(
+      next(machine, before, { exits: [other] }),
+      /"other" has the id 7, which is that of exit "partners"/,
+    );
   });
 
   test('keeps what is to be put back', async (t) => {
