@@ -1,9 +1,9 @@
 import * as z from 'zod/mini';
-import { type Address, type Family, familyOf, type Prefix } from '../base/address.ts';
-import { type PortRange, parsePortRange } from '../base/port-range.ts';
+import { type Address, type Family, familyOf } from '../base/address.ts';
 import { judge, type Problem, pointerOf } from '../config/problem.ts';
-import { address, interfaceName, portRange, prefix } from '../config/value.ts';
+import { address, interfaceName } from '../config/value.ts';
 import { askedFor, type ExitDraft, fitName, namePods, notTold, type Reading, skipped } from './draft.ts';
+import { allowedIn, deniedIn, type List, portsIn } from './kube-vip-lists.ts';
 import type { Manifest } from './manifest.ts';
 
 const texts = z.record(z.string(), z.string('a text'), 'texts');
@@ -57,11 +57,17 @@ function readEgress(
   const placed = namespace ?? 'default';
   const policy = fitName(`${placed}.${name}`);
   const family = annotations[`${egress}-ipv6`] === 'true' ? 6 : 4;
-  const destinations = allowed(annotations, family);
-  const except = lists(annotations, 'denied-networks', prefix);
-  const [ports, exit] = [portsOf(annotations), exitOf(value, annotations, family)];
+  const text = (key: string) => annotations[`${egress}-${key}`];
+  const portsAsked = portsIn(text('destination-ports'));
+  const ports = listOf('destination-ports', portsAsked);
+  const allowed = allowedIn(text('allowed-networks'), family, portsAsked.areAsked);
+  const destinations = listOf('allowed-networks', allowed);
+  const except = listOf('denied-networks', deniedIn(text('denied-networks'), family));
+  const exit = exitOf(value, annotations, family);
   const parts: Part<unknown>[] = [destinations, except, ports, exit];
   const at = (found: readonly Found[]): Problem[] => found.map((each) => ({ source, ...each }));
+  const idle = [...ports.idle, ...destinations.idle, ...except.idle];
+  if (idle.length > 0) return { drafts: [], warnings: at(idle), errors: [] };
   const draft = {
     source,
     identity,
@@ -120,34 +126,11 @@ const items = (text = ''): string[] =>
     .map((item) => item.trim())
     .filter((item) => item !== '');
 
-/** A list with commas in an annotation about egress; what is wrong with it has the annotation as its place. */
-function lists(annotations: Annotations, name: string, item: z.ZodMiniType<string>): Part<string[]> {
-  const key = `${egress}-${name}`;
-  const judged = judge(z.array(item), items(annotations[key]), '');
-  if ('value' in judged) return judged;
-  return { value: [], errors: judged.problems.map(({ message }) => ({ pointer: placeOf(key), message })) };
-}
-
-const everywhere: Readonly<Record<Family, Prefix>> = { 4: '0.0.0.0/0', 6: '::/0' };
-
-/** kube-vip steers one family of a Service. Destinations of the other stay as they are, and do not meet an exit without address. */
-function allowed(annotations: Annotations, family: Family): Part<Prefix[]> {
-  const { value, errors = [] } = lists(annotations, 'allowed-networks', prefix);
-  if (errors.length > 0 || value.length === 0) return { value: [everywhere[family]], errors };
-  const own = value.filter((each) => familyOf(each) === family);
-  const others = value.filter((each) => familyOf(each) !== family);
-  if (others.length === 0) return { value };
-  const message = `kube-vip steers IPv${family} of this Service only: ${others.join(', ')} left out`;
-  const found = [{ pointer: placeOf(`${egress}-allowed-networks`), message }];
-  return own.length > 0 ? { value: own, warnings: found } : { value: own, errors: found };
-}
-
-/** kube-vip takes a port without protocol for TCP. */
-function portsOf(annotations: Annotations): Part<PortRange[]> {
-  const key = `${egress}-destination-ports`;
-  const completed = items(annotations[key]).map((item) => (/^\d/.test(item) ? `tcp:${item}` : item.toLowerCase()));
-  const read = lists({ [key]: completed.join() }, 'destination-ports', portRange);
-  return { ...read, value: read.value.flatMap((each) => parsePortRange(each) ?? []) };
+/** What an annotation about egress holds: what it says, and places for what there is to say about it. */
+function listOf<T>(name: string, { values, told, noRule }: List<T>): Part<readonly T[]> & { readonly idle: Found[] } {
+  const pointer = placeOf(`${egress}-${name}`);
+  const idle = noRule === undefined ? [] : [{ pointer, message: `${noRule}: the Service is left out` }];
+  return { value: values, warnings: told.map((message) => ({ pointer, message })), idle };
 }
 
 function exitOf(value: Service, annotations: Annotations, family: Family): Part<ExitDraft> {

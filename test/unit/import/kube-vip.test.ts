@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { asked, imported, importedValues, nothing } from './samples.ts';
 
@@ -41,6 +42,25 @@ const policyOf = (annotations: object) => {
   const said = (problems: typeof warnings) => problems.map(({ pointer, message }) => `${pointer}: ${message}`);
   return { policy: document?.policies?.[0], errors: said(errors), warnings: said(warnings) };
 };
+
+/** Ports, first addresses of destinations, and whether there are exceptions, of what kube-vip was seen to steer. */
+function whatIs(steered: string): [ports: string, destinations: string, hasExceptions: boolean] {
+  const rules = steered
+    .split('; ')
+    .map((rule) => /^(all ports|(\w+) ([\d, ]+?))(?: to ([\d.]+)-\S+)?(?: except .*)?$/.exec(rule));
+  const ports = rules.flatMap((rule) => rule?.[3]?.split(', ').map((port) => `${rule[2]}:${port}`) ?? []);
+  const everywhere = rules.some((rule) => rule?.[4] === undefined);
+  return [
+    ports.length === 0
+      ? 'all'
+      : ports
+          .filter((port) => !port.endsWith(':0'))
+          .sort()
+          .join(),
+    everywhere ? '0.0.0.0' : [...new Set(rules.map((rule) => rule?.[4]))].join(),
+    steered.includes(' except '),
+  ];
+}
 
 describe('a Service that kube-vip gives its pods’ packets the address of', () => {
   test('leaves from the pod’s node by its interface, and pods ask for the policy', () => {
@@ -95,8 +115,8 @@ describe('a Service that kube-vip gives its pods’ packets the address of', () 
 
   test('has its networks and ports as kube-vip reads them', () => {
     const { policy, warnings } = policyOf({
-      'kube-vip.io/egress-destination-ports': 'tcp:8080, UDP:5060,443',
-      'kube-vip.io/egress-allowed-networks': '203.0.113.7/24,fd00::/8',
+      'kube-vip.io/egress-destination-ports': 'tcp:8080, udp:53,UDP:5060,443,tcp:+80,tcp:8000-8080,udp:05061',
+      'kube-vip.io/egress-allowed-networks': '203.0.113.7/24',
       'kube-vip.io/egress-denied-networks': '203.0.113.64/26',
       'kube-vip.io/egress-internal': 'true',
     });
@@ -105,14 +125,59 @@ describe('a Service that kube-vip gives its pods’ packets the address of', () 
       namespaces: ['shop'],
       destinations: ['203.0.113.0/24'],
       except: ['203.0.113.64/26'],
-      ports: ['tcp:8080', 'udp:5060', 'tcp:443'],
+      ports: ['tcp:8080', 'tcp:80', 'udp:5061'],
       exit: 'shop.web',
       optIn: true,
     });
+    const ignores = (entry: string, meant: string) =>
+      `kube-vip ignores "${entry}", which is not "protocol:port" as it reads that; "${meant}" in "ports" of the policy is what it seems to mean`;
+    assert.deepEqual(
+      warnings
+        .slice(1)
+        .map((each) => each.replace('/metadata/annotations/kube-vip.io~1egress-destination-ports: ', '')),
+      [
+        ignores(' udp:53', 'udp:53'),
+        ignores('UDP:5060', 'udp:5060'),
+        ignores('443', 'tcp:443'),
+        'kube-vip reads "tcp:+80" as tcp:80',
+        ignores('tcp:8000-8080', 'tcp:8000-8080'),
+        'kube-vip reads "udp:05061" as udp:5061',
+      ],
+    );
+  });
+
+  test('with ports of which kube-vip understands none steers all, as kube-vip does, which is told', () => {
+    const { policy, warnings } = policyOf({ 'kube-vip.io/egress-destination-ports': 'tcp:http' });
+    assert.deepEqual([policy?.ports, policy?.destinations], [undefined, ['0.0.0.0/0']]);
     assert.deepEqual(warnings.slice(1), [
-      '/metadata/annotations/kube-vip.io~1egress-allowed-networks: kube-vip steers IPv4 of this Service only: fd00::/8 left out',
+      '/metadata/annotations/kube-vip.io~1egress-destination-ports: kube-vip ignores "tcp:http", which is not "protocol:port" as it reads that, and steers all ports, since it understands no other: so does the policy',
     ]);
   });
+
+  const rows = readFileSync(new URL('kube-vip-annotations.txt', import.meta.url), 'utf8')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => line.replaceAll('\\n', '\n').split(' | '));
+  for (const [ports = '', denied = '', allowed = '', steered = ''] of rows) {
+    test(`with ports ${JSON.stringify(ports)}, denied ${JSON.stringify(denied)} and allowed ${JSON.stringify(allowed)} steers what kube-vip steers`, () => {
+      const { policy } = policyOf({
+        ...(ports && { 'kube-vip.io/egress-destination-ports': ports }),
+        ...(denied && { 'kube-vip.io/egress-denied-networks': denied }),
+        ...(allowed && { 'kube-vip.io/egress-allowed-networks': allowed }),
+      });
+      // Nobody sends to port 0.
+      const isNothing = steered === 'no rule' || steered === 'tcp 0';
+      const parts = policy && [
+        policy.ports?.toSorted().join() ?? 'all',
+        policy.destinations?.map((range) => range.replace(/\/.*/, '')).join(),
+        policy.except !== undefined,
+      ];
+      const expected = isNothing ? undefined : whatIs(steered);
+      // With all three it was seen to steer more than the allowed networks: the policy does not.
+      if (expected && ports && denied && allowed && !steered.includes(' to ')) expected[1] = '10.0.0.0';
+      assert.deepEqual(parts, expected);
+    });
+  }
 
   test('tells of annotations about egress that have no counterpart', () => {
     const { warnings } = policyOf({
@@ -129,22 +194,28 @@ describe('a Service that kube-vip gives its pods’ packets the address of', () 
     ]);
   });
 
-  const mistakes: readonly (readonly [annotation: string, value: string, error: RegExp])[] = [
+  const idle: readonly (readonly [annotation: string, value: string, message: RegExp])[] = [
     [
-      'egress-destination-ports',
-      'tcp:http',
-      /^\/metadata\/annotations\/kube-vip\.io~1egress-destination-ports: expected "tcp", .*, got "tcp:http"$/,
-    ],
-    [
-      'egress-denied-networks',
+      'denied-networks',
       '10.0.0.0/33',
-      /egress-denied-networks: expected an IP address range .*, got "10\.0\.0\.0\/33"$/,
+      /^kube-vip makes no rule with "10\.0\.0\.0\/33", which is no IPv4 range like .*: the Service is left out$/,
     ],
-    [
-      'egress-allowed-networks',
-      'fd00::/8',
-      /egress-allowed-networks: kube-vip steers IPv4 of this Service only: fd00::\/8 left out$/,
-    ],
+    ['denied-networks', '10.0.0.1', /^kube-vip makes no rule with "10\.0\.0\.1"/],
+    ['allowed-networks', 'fd00::/8', /^kube-vip makes no rule with "fd00::\/8"/],
+    ['allowed-networks', '10.0.0.0/8, 10.0.0.0/9', /^kube-vip makes no rule with " 10\.0\.0\.0\/9"/],
+    ['destination-ports', 'tcp:0', /^kube-vip steers port 0 alone/],
+  ];
+  for (const [annotation, value, message] of idle) {
+    test(`with ${annotation}: ${value} is left out, since kube-vip steers nothing`, () => {
+      const { policy, warnings } = policyOf({ [`kube-vip.io/egress-${annotation}`]: value });
+      assert.equal(policy, undefined);
+      const [pointer, said = ''] = warnings[0]?.split(/: (.*)/) ?? [];
+      assert.equal(pointer, `/metadata/annotations/kube-vip.io~1egress-${annotation}`);
+      assert.match(said, message);
+    });
+  }
+
+  const mistakes: readonly (readonly [annotation: string, value: string, error: RegExp])[] = [
     ['loadbalancerIPs', '192.168.0', /loadbalancerIPs: expected an IP address, got "192\.168\.0"$/],
     [
       'loadbalancerIPs',
