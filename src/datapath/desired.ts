@@ -100,6 +100,8 @@ const decide = chain(layout.chainNames.decide, [
 const unmarked = (fwmark: number): Chain =>
   chain(layout.chainNames.unmarked, [
     rule(say.isReply, say.verdict({ code: 'return' })),
+    // Packets around those in the tunnel: the kernel has them come in by its device.
+    rule(say.arrivesBy(tunnelDevice), say.isUntracked, say.verdict({ code: 'return' })),
     rule(say.arrivesBy(tunnelDevice), say.counter, say.verdict({ code: 'drop' })),
     rule(say.verdict({ code: 'jump', chain: layout.chainNames.decide })),
     rule(say.markWithout(fwmark), say.verdict({ code: 'return' })),

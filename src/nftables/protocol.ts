@@ -90,6 +90,7 @@ const loadState = (mask: number): readonly Expression[] => [
 const establishedPacket = 2;
 const relatedPacket = 4;
 const newConnection = 8;
+const untrackedPacket = 1 << 6;
 
 /**
  * A packet of the family's ICMP that conntrack does not count to another connection: a ping, or what it calls invalid.
@@ -113,6 +114,12 @@ export const isTracked: Statement = {
     ...loadState(establishedPacket | relatedPacket | newConnection),
     { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) },
   ],
+};
+
+/** Somebody had conntrack not track the packet. */
+export const isUntracked: Statement = {
+  text: 'ct state untracked',
+  expressions: [...loadState(untrackedPacket), { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) }],
 };
 
 /** The packet opens a TCP connection, from either side: of SYN and RST it has SYN alone. */

@@ -56,6 +56,7 @@ const statements: readonly Statement[] = [
   say.isSyn,
   say.isMidStream,
   say.isTracked,
+  say.isUntracked,
   say.isProtocol('tcp'),
   say.isProtocol('udp'),
   say.isProtocol('sctp'),
