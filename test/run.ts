@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { hangsAfterMs } from './support/guard.ts';
 import { missingContainerd2 } from './support/runtime/releases.ts';
 import { missingForLab, missingForRuntime } from './support/tools.ts';
 
@@ -57,8 +58,8 @@ function filesToRun({ name, files, missing, missingPart }: Tier): readonly strin
 }
 
 const files = tiers.map(filesToRun);
-/** A lab test that has lost its network waits for ever; none takes minutes. */
-const guard = '--test-timeout=300000';
+/** A lab test that has lost its network waits for ever. */
+const guard = `--test-timeout=${hangsAfterMs}`;
 const options = ['--test', '--test-reporter=spec', '--test-concurrency=2', guard];
 const { status } = spawnSync(process.execPath, [...options, ...files.flat()], { cwd: root, stdio: 'inherit' });
 const isComplete = files.every((tier) => tier.length > 0);

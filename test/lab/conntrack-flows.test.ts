@@ -7,13 +7,19 @@ import { beforeEach, describe, test } from 'node:test';
 import { deleteFlows, deleteFlowsTo, listFlows } from '../../src/kernel/conntrack/flows.ts';
 import { restoreFlow } from '../../src/kernel/conntrack/restore.ts';
 import { KernelError, NetlinkSocket, protocols, type Request } from '../../src/kernel/netlink/socket.ts';
+import { hangsAfterMs } from '../support/guard.ts';
 
 // The whole file runs in a network namespace of its own, which ends with the process, and the process with us: there is
 // nothing to clean up.
 if (process.env.EGRESS_TEST_NAMESPACE === undefined) {
   const env = { ...process.env, EGRESS_TEST_NAMESPACE: 'own' };
   const command = ['--pdeathsig', 'KILL', 'unshare', '--net', process.execPath, import.meta.filename];
-  const { status } = spawnSync('setpriv', command, { env, stdio: 'inherit', timeout: 120_000, killSignal: 'SIGKILL' });
+  const { status } = spawnSync('setpriv', command, {
+    env,
+    stdio: 'inherit',
+    timeout: hangsAfterMs,
+    killSignal: 'SIGKILL',
+  });
   process.exit(status ?? 1);
 }
 

@@ -1,13 +1,20 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { listen } from '../../src/kernel/netlink/notifications.ts';
+import { hangsAfterMs } from '../support/guard.ts';
 
 // In a network namespace of its own, as rtnetlink.test.ts.
 if (process.env.EGRESS_TEST_NAMESPACE === undefined) {
   const env = { ...process.env, EGRESS_TEST_NAMESPACE: 'own' };
   const command = ['--pdeathsig', 'KILL', 'unshare', '--net', process.execPath, import.meta.filename];
-  const { status } = spawnSync('setpriv', command, { env, stdio: 'inherit', timeout: 120_000, killSignal: 'SIGKILL' });
+  const { status } = spawnSync('setpriv', command, {
+    env,
+    stdio: 'inherit',
+    timeout: hangsAfterMs,
+    killSignal: 'SIGKILL',
+  });
   process.exit(status ?? 1);
 }
 
@@ -17,21 +24,37 @@ const run = (line: string, input = '') => {
   execFileSync(tool, args, { input, stdio: ['pipe', 'ignore', 'inherit'] });
 };
 
-/** Whether it called back for what the command lines did. */
-async function hears(...lines: readonly string[]): Promise<boolean> {
-  await arrived();
+/** Waits until something holds: for as long as it takes, which the guard ends. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await setTimeout(5);
+}
+
+/** Comes when it called back for what the command lines did. */
+async function hears(...lines: readonly string[]): Promise<void> {
   let heard = false;
   using _listening = listen(() => {
     heard = true;
   });
   for (const line of lines) run(line);
-  await arrived();
-  return heard;
+  await until(() => heard);
 }
 
-/** The kernel tells of a change before it answers who made it: one turn of the event loop takes all that is there. */
-async function arrived(): Promise<void> {
-  for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve));
+/** What is heard once on each of the sockets, which hand over notifications in the order in which they came. */
+const marks = ['ip rule add priority 99 lookup 99', 'nft add table inet cni-egress'];
+const unmark = ['ip rule del priority 99', 'nft delete table inet cni-egress'];
+
+/** How often it called back for the command lines, when all that they made the kernel say has come. */
+async function callsFor(...lines: readonly string[]): Promise<number> {
+  let [calls, witnessed] = [0, 0];
+  {
+    using _listening = listen(() => calls++);
+    for (const line of lines) run(line);
+    using _witness = listen(() => witnessed++);
+    for (const mark of marks) run(mark);
+    await until(() => witnessed >= marks.length && calls >= marks.length);
+  }
+  for (const line of unmark) run(line);
+  return calls - marks.length;
 }
 
 // Without link-local addresses the kernel does nothing later of its own accord.
@@ -75,7 +98,7 @@ describe('it calls back when', () => {
   };
   for (const [what, line] of Object.entries(changes)) {
     test(what, async () => {
-      assert.equal(await hears(line), true);
+      await hears(line);
     });
   }
 });
@@ -84,19 +107,18 @@ describe('it does not call back when', () => {
   test('a neighbour that was learnt is confirmed, changes or ages', async () => {
     const states = ['reachable', 'delay', 'probe', 'stale'];
     const lines = states.map((state) => `ip neigh replace 192.0.2.8 lladdr 02:00:00:00:00:07 dev eth1 nud ${state}`);
-    assert.equal(await hears(...lines), false);
+    assert.equal(await callsFor(...lines), 0);
   });
 
   test('others change tables of theirs', async () => {
     const lines = ['add table inet other', 'add chain inet other c', 'add table ip cni', 'delete table ip cni'];
-    assert.equal(await hears(...lines.map((line) => `nft ${line}`)), false);
+    assert.equal(await callsFor(...lines.map((line) => `nft ${line}`)), 0);
   });
 
   test('it was disposed of', async () => {
     let times = 0;
     listen(() => times++)[Symbol.dispose]();
-    run('ip link add name eth3 type bridge');
-    await arrived();
+    await hears('ip link add name eth3 type bridge');
     assert.equal(times, 0);
   });
 });
@@ -107,10 +129,8 @@ test('it calls back when notifications were lost, and after that as before', asy
   let heard = 0;
   using _listening = listen(() => heard++, { bufferBytes: 4_096 });
   run('ip -batch -', flood.join(''));
-  await arrived();
-  assert.ok(heard > 0, 'learnt neighbours alone are nothing to hear of: it was the loss');
+  await until(() => heard > 0); // learnt neighbours alone are nothing to hear of: it was the loss
   const before = heard;
   run('ip address add 192.0.2.3/24 dev eth1');
-  await arrived();
-  assert.ok(heard > before);
+  await until(() => heard > before);
 });

@@ -8,13 +8,19 @@ import { ethernetFrame, etherTypes } from '../../src/kernel/packet/ethernet.ts';
 import { transportChecksum } from '../../src/kernel/packet/ip.ts';
 import { primer } from '../../src/kernel/packet/primer.ts';
 import { sendFrames, sendPackets } from '../../src/kernel/packet/socket.ts';
+import { hangsAfterMs } from '../support/guard.ts';
 
 // The whole file runs in a network namespace of its own, which ends with the process, and the process with us: there is
 // nothing to clean up.
 if (process.env.EGRESS_TEST_NAMESPACE === undefined) {
   const env = { ...process.env, EGRESS_TEST_NAMESPACE: 'own' };
   const command = ['--pdeathsig', 'KILL', 'unshare', '--net', process.execPath, import.meta.filename];
-  const { status } = spawnSync('setpriv', command, { env, stdio: 'inherit', timeout: 120_000, killSignal: 'SIGKILL' });
+  const { status } = spawnSync('setpriv', command, {
+    env,
+    stdio: 'inherit',
+    timeout: hangsAfterMs,
+    killSignal: 'SIGKILL',
+  });
   process.exit(status ?? 1);
 }
 

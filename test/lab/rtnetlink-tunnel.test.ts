@@ -17,12 +17,18 @@ import { deleteNeighbour, listNeighbours, setNeighbour } from '../../src/kernel/
 import { defaultRoute, deleteRoute, listRoutes, replaceRoute } from '../../src/kernel/rtnetlink/route.ts';
 import { deleteTunnel, readTunnel, setTunnel } from '../../src/kernel/rtnetlink/tunnel.ts';
 import { readSysctl } from '../../src/kernel/sysctl.ts';
+import { hangsAfterMs } from '../support/guard.ts';
 
 // In a network namespace of its own, as rtnetlink.test.ts.
 if (process.env.EGRESS_TEST_NAMESPACE === undefined) {
   const env = { ...process.env, EGRESS_TEST_NAMESPACE: 'own' };
   const command = ['--pdeathsig', 'KILL', 'unshare', '--net', process.execPath, import.meta.filename];
-  const { status } = spawnSync('setpriv', command, { env, stdio: 'inherit', timeout: 120_000, killSignal: 'SIGKILL' });
+  const { status } = spawnSync('setpriv', command, {
+    env,
+    stdio: 'inherit',
+    timeout: hangsAfterMs,
+    killSignal: 'SIGKILL',
+  });
   process.exit(status ?? 1);
 }
 

@@ -9,13 +9,19 @@ import { readNeighbour } from '../../src/kernel/rtnetlink/neighbour.ts';
 import { deleteRoute, listRoutes, lookupRoute, replaceRoute } from '../../src/kernel/rtnetlink/route.ts';
 import { addRule, deleteRule, listRules } from '../../src/kernel/rtnetlink/rule.ts';
 import { readSysctl, writeSysctl } from '../../src/kernel/sysctl.ts';
+import { hangsAfterMs } from '../support/guard.ts';
 
 // The whole file runs in a network namespace of its own, which ends with the process, and the process with us: there is
 // nothing to clean up.
 if (process.env.EGRESS_TEST_NAMESPACE === undefined) {
   const env = { ...process.env, EGRESS_TEST_NAMESPACE: 'own' };
   const command = ['--pdeathsig', 'KILL', 'unshare', '--net', process.execPath, import.meta.filename];
-  const { status } = spawnSync('setpriv', command, { env, stdio: 'inherit', timeout: 120_000, killSignal: 'SIGKILL' });
+  const { status } = spawnSync('setpriv', command, {
+    env,
+    stdio: 'inherit',
+    timeout: hangsAfterMs,
+    killSignal: 'SIGKILL',
+  });
   process.exit(status ?? 1);
 }
 

@@ -2,13 +2,14 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { hangsAfterMs } from './guard.ts';
 import { Namespace } from './namespace.ts';
 import { LabNode } from './node.ts';
 import { missingForLab } from './tools.ts';
 import { Fabric, type FabricName, world } from './world.ts';
 
 /** Options of every lab test: a guard against hanging, and why the test cannot run here. With CI set that is an error. */
-export const labTest = { timeout: 300_000, skip: skipReason() };
+export const labTest = { timeout: hangsAfterMs, skip: skipReason() };
 
 function skipReason(): string | false {
   const reason = missingForLab();

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
+import { hangsAfterMs } from './guard.ts';
 
 /** How a command ended. `code` is 128 + the signal's number for a command that a signal ended, as in a shell. */
 export interface Outcome {
@@ -16,13 +17,10 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** A guard against waiting for ever; no test depends on it. */
-const longestMs = 120_000;
-
 /** Runs a command to its end, whatever that is. */
 export async function run(command: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const [program = '', ...args] = command;
-  const child = spawn(program, args, { env: options.env ?? process.env, timeout: longestMs, killSignal: 'SIGKILL' });
+  const child = spawn(program, args, { env: options.env ?? process.env, timeout: hangsAfterMs, killSignal: 'SIGKILL' });
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
   // A command that does not read its input may be gone before we have written it.
   child.stdin.on('error', () => undefined).end(options.stdin ?? '');

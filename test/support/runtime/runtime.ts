@@ -1,5 +1,6 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { partners } from '../chain.ts';
+import { hangsAfterMs } from '../guard.ts';
 import type { Lab } from '../lab.ts';
 import type { LabNode } from '../node.ts';
 import { missingForRuntime } from '../tools.ts';
@@ -7,7 +8,7 @@ import { world } from '../world.ts';
 import { Containerd, type ContainerdOptions } from './containerd.ts';
 
 /** Options of every test with a container runtime; see `labTest` in ../lab.ts. */
-export const runtimeTest = { timeout: 300_000, skip: skipReason() };
+export const runtimeTest = { timeout: hangsAfterMs, skip: skipReason() };
 
 function skipReason(): string | false {
   const reason = missingForRuntime();
