@@ -171,6 +171,8 @@ export interface Host {
   deleteFlows(address: Address, only?: (flow: Flow) => boolean): Promise<void>;
   /** Forgets the connections whose packets leave with an address. */
   deleteFlowsTo(address: Address): Promise<void>;
+  /** Forgets those of a family's connections that are chosen from all that there are: not cheap where there are many. */
+  forgetFlows(family: Family, choose: (all: readonly Flow[]) => Promise<ReadonlySet<Flow>>): Promise<void>;
   /** The connections that an address began. */
   listFlows(source: Address): Promise<readonly Flow[]>;
   /**

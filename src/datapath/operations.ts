@@ -2,17 +2,29 @@ import { canonicalJson } from '../base/canonical.ts';
 import type { NftSet, Operation } from '../nftables/object.ts';
 import type { Change } from './difference.ts';
 import { addressMaps, exitIdOfPart, nodeSets } from './layout.ts';
-import type { HostObject, OutsideObject } from './objects.ts';
+import type { HostObject, Neighbour, OutsideObject, Route, TunnelLink } from './objects.ts';
+import { isSameTunnel } from './tunnel.ts';
 
-/** Changes by who makes them and when. What steers goes up before what sends packets to it, and comes down after. */
+/**
+ * Changes by who makes them and when. What steers goes up before what sends packets to it, and comes down after. The
+ * tunnel's device lets packets in: nothing may come out of it before all that judges it is there, nor after that is gone,
+ * also when a process is killed on the way.
+ */
 export interface Plan {
-  /** Devices, addresses, parameters, routes and rules to set up, before the transaction. */
+  /** The tunnel's device when it goes: set down before anything else, so that nothing is on its way any more. */
+  readonly shut: readonly TunnelLink[];
+  /** Devices, addresses, parameters, routes and rules to set up, before the transaction; a new device of a tunnel is down. */
   readonly before: readonly OutsideObject[];
   /** One nftables transaction. */
   readonly transaction: readonly Operation[];
   /** Sets whose elements the transaction may name without adding the set: their types tell what the bytes are. */
   readonly sets: readonly NftSet[];
-  /** The same to take down, and parameters to put back, after the transaction. */
+  /**
+   * The tunnel's device to set up, after the transaction, and what the kernel does not take while it is down, or forgets
+   * when it comes up: neighbours on it, and routes by it.
+   */
+  readonly open: readonly (TunnelLink | Neighbour | Route)[];
+  /** The same as `before` to take down, and parameters to put back, at the end; what is on a device goes with it. */
   readonly after: readonly OutsideObject[];
 }
 
@@ -29,23 +41,44 @@ const setUpFirst: { readonly [K in OutsideObject['kind']]: number } = {
 };
 
 const isOutside = (object: HostObject): object is OutsideObject => object.kind in setUpFirst;
+const isTunnel = (object: HostObject): object is TunnelLink => object.kind === 'tunnel';
+const order = (a: OutsideObject, b: OutsideObject) => setUpFirst[a.kind] - setUpFirst[b.kind];
 
 /** Puts changes in the order in which no packet can take a way that is not there yet, or not there any more. */
 export function planOf(changes: readonly Change[]): Plan {
-  const outside = (remove: boolean) =>
-    changes
-      .filter(({ verb }) => (verb === 'remove') === remove)
-      .map(({ object }) => object)
-      .filter(isOutside);
   const gone = changes.filter(({ verb }) => verb === 'remove');
   const kept = changes.filter(({ verb }) => verb !== 'remove');
-  const order = (a: OutsideObject, b: OutsideObject) => setUpFirst[a.kind] - setUpFirst[b.kind];
+  const objects = (changes: readonly Change[]) => changes.map(({ object }) => object).filter(isOutside);
+  const shut = objects(gone)
+    .filter(isTunnel)
+    .map((tunnel) => ({ ...tunnel, up: false }));
+  const closed = kept.flatMap(closedTunnel);
+  const isClosed = ({ name, up }: TunnelLink) => up && closed.some((one) => one.name === name);
+  const isOpenedLater = (object: HostObject): object is Neighbour | Route =>
+    (object.kind === 'route' || object.kind === 'neighbour') && closed.some(({ name }) => name === object.device);
+  const isOnGone = (object: OutsideObject) => 'device' in object && shut.some(({ name }) => name === object.device);
   return {
-    before: outside(false).sort(order),
+    shut,
+    before: objects(kept)
+      .filter((object) => !isOpenedLater(object))
+      .map((object) => (isTunnel(object) ? (closed.find(({ name }) => name === object.name) ?? object) : object))
+      .sort(order),
     transaction: [...kept, ...gone.sort(removeFirst)].flatMap(operationsOf),
     sets: [...nodeSets, ...addressMapsOf(changes)],
-    after: outside(true).sort((a, b) => order(b, a)),
+    open: [...objects(kept).filter(isTunnel).filter(isClosed), ...objects(kept).filter(isOpenedLater).sort(order)],
+    after: objects(gone)
+      .filter((object) => !isOnGone(object))
+      .sort((a, b) => order(b, a)),
   };
+}
+
+/** The device as it is made, or made anew, until all is there; none when it is up, and can stay so. */
+function closedTunnel(change: Change): TunnelLink[] {
+  const { object } = change;
+  if (!isTunnel(object)) return [];
+  const { observed } = change.verb === 'replace' ? change : {};
+  const staysUp = observed !== undefined && isTunnel(observed) && observed.up && isSameTunnel(observed, object);
+  return staysUp ? [] : [{ ...object, up: false }];
 }
 
 /** What leads to others goes before them: elements to chains, the rules of chains to sets. */

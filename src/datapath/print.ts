@@ -8,7 +8,7 @@ import { tunnelDevice } from './tunnel.ts';
 
 /** Changes as the commands that would make them, in their order; empty when there is nothing to do. */
 export function printChanges(changes: readonly Change[]): string {
-  const { before, transaction, sets, after } = planOf(changes);
+  const { shut, before, transaction, sets, open, after } = planOf(changes);
   const script = printScript(transaction, sets);
   // The kernel changes little of a device that is there; what is on it comes back by the next look.
   const remade = changes.some(({ verb, object }) => verb === 'replace' && object.kind === 'tunnel');
@@ -16,8 +16,10 @@ export function printChanges(changes: readonly Change[]): string {
   const gone = remade ? [`ip link del ${tunnelDevice}`] : [];
   return [
     ...gone,
+    ...shut.map(({ name }) => `ip link set ${name} down`),
     ...before.map((object) => command(object, 'add')),
     ...nft,
+    ...open.map((object) => (object.kind === 'tunnel' ? setTunnelUp(object) : command(object, 'add'))),
     ...after.map((object) => command(object, 'del')),
   ]
     .map((line) => `${line}\n`)
@@ -57,13 +59,18 @@ const replaceOr = (verb: 'add' | 'del') => (verb === 'add' ? 'replace' : verb);
 const noSource = ({ address, scope }: InterfaceAddress): string =>
   familyOf(address) === 6 && scope === 'global' ? ' nodad preferred_lft 0' : '';
 
-const addTunnel = ({ name, vni, port, local, mac, mtu, groupPolicy, learning }: TunnelLink) =>
-  [
+const setTunnelUp = ({ name }: TunnelLink): string => `ip link set ${name} up`;
+
+const addTunnel = (tunnel: TunnelLink): string => {
+  const { name, vni, port, local, mac, mtu, groupPolicy, learning, up } = tunnel;
+  return [
     `ip link add ${name} address ${mac} mtu ${mtu} group 230 type vxlan id ${vni} dstport ${port} local ${local}`,
     learning ? 'learning' : 'nolearning',
     ...(groupPolicy ? ['gbp'] : []),
-    `&& ip link set ${name} addrgenmode none && ip link set ${name} up`,
+    `&& ip link set ${name} addrgenmode none`,
+    ...(up ? [`&& ${setTunnelUp(tunnel)}`] : []),
   ].join(' ');
+};
 
 function routing(object: PolicyRule | Route, verb: 'add' | 'del'): string {
   const text = object.kind === 'rule' ? ruleText(object) : routeText(object);

@@ -6,7 +6,7 @@ import * as say from '../nftables/statement.ts';
 import type { Tunnel } from './attachment.ts';
 import type { NodeNumbers } from './layout.ts';
 import * as layout from './layout.ts';
-import type { HostObject, Mac, OutsideObject, PolicyRule } from './objects.ts';
+import type { HostObject, Mac, OutsideObject, PolicyRule, TunnelLink } from './objects.ts';
 import { loose, reversePathName } from './reverse-path.ts';
 
 /** Name of the tunnel's device. */
@@ -44,6 +44,12 @@ export function nextHopOf(end: Address, family: Family): Address {
 
 /** The IPv4 dummy address (RFC 7600, section 4.8): for a device that needs some address, and will never send with it. */
 const dummyAddress = '192.0.0.8';
+
+/** Whether a device can become the other without being made anew: the kernel changes none of these. */
+export function isSameTunnel(a: TunnelLink, b: TunnelLink): boolean {
+  const fixed = ['vni', 'port', 'local', 'groupPolicy', 'learning'] as const;
+  return fixed.every((name) => a[name] === b[name]);
+}
 
 /** The tunnel as it must be on a node that has one: its device, what leads to the others, and who may use it. */
 export function desiredTunnel(node: NodeNumbers, tunnel: Tunnel): HostObject[] {

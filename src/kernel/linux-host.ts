@@ -22,7 +22,7 @@ import type { OurState } from '../datapath/release.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Element } from '../nftables/object.ts';
 import { applyOutside, removeOutside } from './apply.ts';
-import { deleteFlows, deleteFlowsTo, listFlows } from './conntrack/flows.ts';
+import { deleteChosenFlows, deleteFlows, deleteFlowsTo, listFlows } from './conntrack/flows.ts';
 import { restoreFlow } from './conntrack/restore.ts';
 import { readCounters } from './counters.ts';
 import { listLegacyTables } from './legacy-tables.ts';
@@ -200,7 +200,8 @@ export class LinuxHost implements Host, Disposable {
   }
 
   async apply(changes: readonly Change[], generation: number): Promise<boolean> {
-    const { before, transaction, sets, after } = planOf(changes);
+    const { shut, before, transaction, sets, open, after } = planOf(changes);
+    await applyOutside(this.#route, shut);
     await applyOutside(this.#route, before);
     try {
       await runTransaction(this.#netfilter, transaction, generation, sets);
@@ -208,6 +209,7 @@ export class LinuxHost implements Host, Disposable {
       if (isKernelError(error, 'ERESTART')) return false;
       throw error;
     }
+    await applyOutside(this.#route, open);
     await removeOutside(this.#route, after);
     return true;
   }
@@ -225,6 +227,10 @@ export class LinuxHost implements Host, Disposable {
 
   deleteFlowsTo(address: Address): Promise<void> {
     return deleteFlowsTo(this.#netfilter, address);
+  }
+
+  forgetFlows(family: Family, choose: (all: readonly Flow[]) => Promise<ReadonlySet<Flow>>): Promise<void> {
+    return deleteChosenFlows(this.#netfilter, family, choose);
   }
 
   listFlows(source: Address): Promise<readonly Flow[]> {

@@ -1,4 +1,4 @@
-import { type Address, addressBytes, familyOf } from '../../base/address.ts';
+import { type Address, addressBytes, type Family, familyOf } from '../../base/address.ts';
 import type { Flow } from '../../datapath/host.ts';
 import { isKernelError, type NetlinkSocket, type Reply } from '../netlink/socket.ts';
 import { decode } from '../netlink/wire.ts';
@@ -65,6 +65,22 @@ export async function deleteFlows(
 // conntrack -D --reply-dst 192.0.2.50
 export function deleteFlowsTo(socket: Socket, address: Address): Promise<void> {
   return deleteByEnds(socket, address, ['replyDestination']);
+}
+
+/** Deletes those of all flows of a family that are chosen. Throws KernelError. */
+// conntrack -L -f ipv4; conntrack -D …
+export async function deleteChosenFlows(
+  socket: Socket,
+  family: Family,
+  choose: (all: readonly Flow[]) => Promise<ReadonlySet<Flow>>,
+): Promise<void> {
+  const body = flowMessage.encode({ family: addressFamily(family) });
+  const found = (await socket.dump({ type: messageTypes.get, flags: 0, body })).map((reply) => decodeFlow(reply.body));
+  const chosen = await choose(found.map(({ flow }) => flow));
+  await deleteEach(
+    socket,
+    found.filter(({ flow }) => chosen.has(flow)),
+  );
 }
 
 async function deleteByEnds(socket: Socket, address: Address, ends: readonly FlowEnd[]): Promise<void> {

@@ -1,6 +1,7 @@
 import { familyOf } from '../../base/address.ts';
 import { EgressError } from '../../base/errors.ts';
 import type { TunnelLink } from '../../datapath/objects.ts';
+import { isSameTunnel } from '../../datapath/tunnel.ts';
 import { address, be16, cString, type Field, flag, nested, u8, u16, u32 } from '../netlink/field.ts';
 import { flags, type NetlinkSocket } from '../netlink/socket.ts';
 import { decode, encode } from '../netlink/wire.ts';
@@ -98,12 +99,6 @@ async function change(socket: NetlinkSocket, tunnel: TunnelLink): Promise<void> 
   // A device without IPv6 (ipv6.disable=1, or an MTU below 1280) has no addresses to make, nor this setting.
   await unlessRefused(request(encodeNoAddress(tunnel.name)), 'EAFNOSUPPORT');
   await request(encodeTunnelUp(tunnel));
-}
-
-/** Whether a device can become the other without being made anew: the kernel changes none of these. */
-function isSameTunnel(a: TunnelLink, b: TunnelLink): boolean {
-  const fixed = ['vni', 'port', 'local', 'groupPolicy', 'learning'] as const;
-  return fixed.every((name) => a[name] === b[name]);
 }
 
 interface Device {

@@ -144,10 +144,10 @@ describe('an exit', () => {
       ],
     });
     assert.deepEqual(lines(text, /route/), [
-      'ip route replace default via 172.18.0.6 dev egress0 onlink table 500011 metric 1024',
       'ip route replace unreachable default table 500011 metric 4294967295',
-      'ip -6 route replace default via fe80::e6:acff:fe12:6 dev egress0 onlink table 500011 metric 1024',
       'ip -6 route replace unreachable default table 500011 metric 4294967295',
+      'ip route replace default via 172.18.0.6 dev egress0 onlink table 500011 metric 1024',
+      'ip -6 route replace default via fe80::e6:acff:fe12:6 dev egress0 onlink table 500011 metric 1024',
     ]);
     assert.deepEqual(lines(text, /element .* (tunnels|snat|lanes)/), [
       'add element inet cni-egress tunnels { 0x0000000b }',
@@ -164,7 +164,10 @@ describe('an exit', () => {
       ...{ device: 'egress0', gateway: 'fd00:18::6' },
       ways: [{ family: 4, addresses: ['192.0.2.50'] }],
     });
-    assert.match(lines(text, /route/)[0] ?? '', /^ip route replace default via inet6 fe80::\S+ dev egress0 onlink /);
+    assert.match(
+      lines(text, /route .* dev/)[0] ?? '',
+      /^ip route replace default via inet6 fe80::\S+ dev egress0 onlink /,
+    );
   });
 });
 

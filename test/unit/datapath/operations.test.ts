@@ -77,11 +77,45 @@ describe('a plan', () => {
     assert.deepEqual(plan.after, [rule, route, sysctl]);
   });
 
-  test('sets the tunnel’s device up before what is on it, and takes it down last', () => {
-    const { before } = planOf([rule, route, forwarding, neighbour, sysctl, address, tunnelLink].map(add));
-    assert.deepEqual(before, [tunnelLink, address, sysctl, neighbour, forwarding, route, rule]);
-    const { after } = planOf([tunnelLink, address, sysctl, neighbour, forwarding, route, rule].map(remove));
-    assert.deepEqual(after, [rule, route, forwarding, neighbour, sysctl, address, tunnelLink]);
+  describe('with the tunnel’s device', () => {
+    const tunnelRoute: Route = { ...route, device: tunnelLink.name };
+    const all = [rule, tunnelRoute, route, chain, forwarding, neighbour, sysctl, address, tunnelLink];
+
+    test('makes it down, and sets it up with the routes by it when all that judges is there', () => {
+      const { shut, before, transaction, open, after } = planOf(all.map(add));
+      assert.deepEqual(before, [{ ...tunnelLink, up: false }, address, sysctl, forwarding, route, rule]);
+      assert.deepEqual(transaction, [{ verb: 'add', object: chain }]);
+      assert.deepEqual(open, [tunnelLink, neighbour, tunnelRoute]);
+      assert.deepEqual([shut, after], [[], []]);
+    });
+
+    test('sets it down before anything else, and takes it away in the end with what is on it', () => {
+      const { shut, before, transaction, open, after } = planOf(all.map(remove));
+      assert.deepEqual(shut, [{ ...tunnelLink, up: false }]);
+      assert.deepEqual([before, open], [[], []]);
+      assert.deepEqual(transaction, [{ verb: 'delete', object: chain }]);
+      assert.deepEqual(after, [rule, route, sysctl, tunnelLink]);
+    });
+
+    for (const [what, change] of [
+      ['is down', { up: false }],
+      ['has another identifier', { vni: 7 }],
+      ['has another port', { port: 4789 }],
+      ['is another node’s', { local: '172.18.0.9' }],
+    ] as const) {
+      test(`treats one that ${what} as one that is not there`, () => {
+        const observed = { ...tunnelLink, ...change };
+        const { before, open } = planOf(difference([tunnelLink, tunnelRoute], [observed]));
+        assert.deepEqual(before, [{ ...tunnelLink, up: false }]);
+        assert.deepEqual(open, [tunnelLink, tunnelRoute]);
+      });
+    }
+
+    test('changes one that is up while it runs', () => {
+      const { before, open } = planOf(difference([tunnelLink, tunnelRoute], [{ ...tunnelLink, mtu: 1400 }]));
+      assert.deepEqual(before, [tunnelLink, tunnelRoute]);
+      assert.deepEqual(open, []);
+    });
   });
 
   test('writes a route or parameter that differs before the transaction', () => {
@@ -96,12 +130,12 @@ describe('a plan', () => {
     const list = fc.uniqueArray(anyObject, { selector: keyOf });
     fc.assert(
       fc.property(list, (objects) => {
-        const { before, transaction } = planOf(objects.map(add));
+        const { before, transaction, open } = planOf(objects.map(add));
         for (const kind of kinds) {
-          const done = [...before, ...transaction.map(({ object }) => object)].filter((object) => object.kind === kind);
+          const done = [...before, ...transaction.map(({ object }) => object), ...open];
           assert.deepEqual(
-            done,
-            objects.filter((object) => object.kind === kind),
+            [...new Set(done.filter((object) => object.kind === kind).map(keyOf))],
+            objects.filter((object) => object.kind === kind).map(keyOf),
           );
         }
       }),
@@ -171,18 +205,19 @@ sysctl -w net/ipv4/conf/eth1/rp_filter=1
     const objects = [tunnelLink, address, neighbour, forwarding];
     assert.equal(
       printChanges(objects.map(add)),
-      `ip link add egress0 address 02:e6:ac:12:00:05 mtu 1450 group 230 type vxlan id 14597 dstport 4788 local 172.18.0.5 nolearning gbp && ip link set egress0 addrgenmode none && ip link set egress0 up
+      `ip link add egress0 address 02:e6:ac:12:00:05 mtu 1450 group 230 type vxlan id 14597 dstport 4788 local 172.18.0.5 nolearning gbp && ip link set egress0 addrgenmode none
 ip address add 172.18.0.5/32 dev egress0 scope link
-ip neigh replace 172.18.0.6 lladdr 02:e6:ac:12:00:06 dev egress0 nud permanent
 bridge fdb replace 02:e6:ac:12:00:06 dev egress0 dst 172.18.0.6 self permanent
+ip link set egress0 up
+ip neigh replace 172.18.0.6 lladdr 02:e6:ac:12:00:06 dev egress0 nud permanent
 `,
     );
+    assert.equal(printChanges(objects.map(remove)), 'ip link set egress0 down\nip link del egress0\n');
     assert.equal(
-      printChanges(objects.map(remove)),
+      printChanges([forwarding, neighbour, address].map(remove)),
       `bridge fdb del 02:e6:ac:12:00:06 dev egress0 dst 172.18.0.6 self permanent
 ip neigh del 172.18.0.6 lladdr 02:e6:ac:12:00:06 dev egress0 nud permanent
 ip address del 172.18.0.5/32 dev egress0 scope link
-ip link del egress0
 `,
     );
   });

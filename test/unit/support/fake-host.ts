@@ -204,13 +204,13 @@ export class FakeHost implements Host, Disposable {
       this.interferences--;
       this.kernel.generation++;
     }
-    const { before, transaction } = planOf(changes);
+    const { transaction } = planOf(changes);
     if (transaction.length > 0 && generation !== this.kernel.generation) {
-      this.kernel.setUpOutside(before);
+      this.kernel.beginOutside(changes);
       return false;
     }
     if (transaction.length > 0 && this.refusal !== undefined) {
-      this.kernel.setUpOutside(before);
+      this.kernel.beginOutside(changes);
       throw this.refusal;
     }
     this.kernel.apply(changes);
@@ -238,6 +238,11 @@ export class FakeHost implements Host, Disposable {
     this.calls.push(`deleteFlowsTo ${address}`);
     this.#dropFlows((flow) => flow.replyDestination === address);
     this.forgottenFlowsTo.push(address);
+  }
+
+  async forgetFlows(family: Family, choose: (all: readonly Flow[]) => Promise<ReadonlySet<Flow>>): Promise<void> {
+    const chosen = await choose(this.flows.filter((flow) => flow.family === family));
+    this.pickedFlows.push(...this.#dropFlows((flow) => chosen.has(flow)));
   }
 
   #dropFlows(isGone: (flow: Flow) => boolean): readonly Flow[] {

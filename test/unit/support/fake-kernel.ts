@@ -62,10 +62,17 @@ export class FakeKernel {
 
   /** Carries changes out, in the order of {@link planOf}. A refused transaction changes nothing, but what comes before it stays. */
   apply(changes: readonly Change[]): void {
-    const { before, transaction, after } = planOf(changes);
-    this.setUpOutside(before);
+    const { transaction, open, after } = planOf(changes);
+    this.beginOutside(changes);
     this.transact(transaction);
+    this.setUpOutside(open);
     for (const object of after) this.outside.takeDown(object);
+  }
+
+  /** Carries out what comes before the transaction. */
+  beginOutside(changes: readonly Change[]): void {
+    const { shut, before } = planOf(changes);
+    this.setUpOutside([...shut, ...before]);
   }
 
   setUpOutside(objects: readonly OutsideObject[]): void {

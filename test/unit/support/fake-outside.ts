@@ -32,6 +32,10 @@ export class FakeOutside {
       if (object.kind === 'tunnel') this.#setTunnel(object);
       const device = 'device' in object ? object.device : undefined;
       assert.ok(device !== tunnelDevice || this.#tunnel, `${keyOf(object)} needs the tunnel's device`);
+      assert.ok(
+        device !== tunnelDevice || !['route', 'neighbour'].includes(object.kind) || this.#tunnel?.up,
+        `${keyOf(object)} needs the device up`,
+      );
       this.#kept.set(keyOf(object), object);
     }
   }
