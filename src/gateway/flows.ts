@@ -4,7 +4,6 @@ import type { Machine } from '../cni/machine.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Flow, Introduction } from '../datapath/host.ts';
-import { setNames } from '../datapath/layout.ts';
 import { addressOf } from '../datapath/spread.ts';
 import { tunnelMac } from '../datapath/tunnel.ts';
 import { matchFor } from '../policy/match-for.ts';
@@ -24,50 +23,12 @@ export async function followFlows(
 ): Promise<void> {
   const { host } = machine;
   for (const address of addressesThatCame(changes)) await host.deleteFlowsTo(address);
-  if (beginsToServe(changes)) await forgetOtherAddresses(machine, next);
   for (const exit of next.exits) {
     const before = previous?.exits.find(({ id }) => id === exit.id);
     if (before === undefined || before.gateway === exit.gateway) continue;
     await followExit(machine, next, exit, introductionOf(next, before, exit));
   }
   for (const address of addressesThatLeft(previous, next)) await host.deleteFlowsTo(address);
-}
-
-/** Whether packets come out of the tunnel for an exit from now on that did not before. */
-const beginsToServe = (changes: readonly Change[]): boolean =>
-  changes.some(
-    ({ verb, object }) =>
-      (verb === 'add' && object.kind === 'element' && object.set === setNames.served) ||
-      (verb !== 'remove' && object.kind === 'tunnel'),
-  );
-
-/**
- * Flows of pods elsewhere that left from here with another address than an exit's, by the node's routes. Conntrack would
- * keep that address, and the guard drop what comes through the tunnel with it, for as long as the pod goes on sending.
- */
-async function forgetOtherAddresses(machine: Machine, next: NodeRecord): Promise<void> {
-  const { host } = machine;
-  const served = next.exits.filter(({ id }) => next.gateway?.served.includes(id));
-  const right = new Set(served.flatMap(({ ways }) => ways.flatMap(({ addresses }) => addresses)));
-  const isNotSteered = await placesNotSteered(machine, next);
-  const isWrong = ({ source, replySource, replyDestination }: Flow) =>
-    !right.has(replyDestination) &&
-    !isNotSteered(replySource) &&
-    next.clusterCIDRs.some((range) => contains(range, source));
-  for (const family of new Set(served.flatMap(({ ways }) => ways.map(({ family }) => family)))) {
-    await host.forgetFlows(family, async (all) => {
-      const wrong = all.filter(isWrong);
-      const elsewhere = await reachedThroughOthers(machine, new Set(wrong.map(({ source }) => source)));
-      return new Set(wrong.filter(({ source }) => elsewhere.has(source)));
-    });
-  }
-}
-
-/** Pods of this node are on its links; those of others are behind a next hop, in an overlay too. */
-async function reachedThroughOthers({ host }: Machine, pods: Iterable<Address>): Promise<ReadonlySet<Address>> {
-  const elsewhere = new Set<Address>();
-  for (const pod of pods) if ((await host.routeTo(pod))?.via !== undefined) elsewhere.add(pod);
-  return elsewhere;
 }
 
 /** Egress addresses that came to this node just now. */

@@ -15,6 +15,7 @@ import { type Needs, needsOfNode } from '../datapath/needs.ts';
 import type { Exit } from '../policy/exit.ts';
 import type { MovesRecord, NodeRecord } from '../store/record.ts';
 import { followFlows } from './flows.ts';
+import { forgetOtherAddresses } from './other-addresses.ts';
 
 /** What a node shall be. */
 export interface Wanted {
@@ -47,6 +48,7 @@ export async function reconcile(machine: Machine, configuration: Configuration, 
   const changes = next.exits.length > 0 ? await setUp(machine, previous, next) : [];
   const released = await releaseOthers(machine, next);
   await followFlows(machine, previous, next, changes);
+  await forgetOtherAddresses(machine, configuration, next, changes);
   await announceNew(machine, changes);
   return { node: store.loadNode(), changes: [...changes, ...released], failures };
 }

@@ -274,3 +274,22 @@ describe('a gateway that comes and goes without a move', () => {
     assert.deepEqual([forgottenFlows, forgottenFlowsTo, pickedFlows, primed], [[], [], [], []]);
   });
 });
+
+test('a gateway that begins to serve forgets what pods elsewhere sent from it with another address, and nothing else', async (t) => {
+  const machine = newNode(t, first);
+  const { host } = machine;
+  host.defaultRoutes.set(4, { device: { index: 20, name: 'eth0', up: true, mtu: 1500 }, via: '172.18.0.254' });
+  const pod = { source: '10.0.0.9', protocol: 17 };
+  const masqueraded = flow({ ...pod, replyDestination: first });
+  const bare = flow({ ...pod, sourcePort: 40001, replyDestination: pod.source });
+  const right = flow({ ...pod, sourcePort: 40002, replyDestination: '192.0.2.50' });
+  const inside = flow({ ...pod, sourcePort: 40003, replySource: '172.18.0.5', replyDestination: pod.source });
+  const stranger = flow({ source: '198.51.100.7', replyDestination: first });
+  host.flows.push(masqueraded, bare, right, inside, stranger);
+  await bringUp(machine, gatewayConfiguration({ clusterCIDRs: ['10.0.0.0/16'] }));
+  assert.deepEqual(host.pickedFlows, [masqueraded, bare]);
+  host.flows.push(masqueraded);
+  fromNow(machine);
+  await bringUp(machine, gatewayConfiguration({ clusterCIDRs: ['10.0.0.0/16'] }));
+  assert.deepEqual(host.pickedFlows, []);
+});
