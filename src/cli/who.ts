@@ -48,7 +48,7 @@ export async function whoHas(machine: Machine, configured: Configured, seen: See
   const flows = await machine.host.listFlowsTo(seen.address);
   const pods = podsWith(machine, seen);
   const node = pods.length > 0 || 'unknown' in configured ? undefined : nodeWith(configured, seen);
-  const isHere = (await machine.host.listAllAddresses()).some((own) => own.address === node?.address);
+  const isHere = node !== undefined && (await machine.host.routeTo(node.address))?.type === 'local';
   return {
     ...seen,
     pods,

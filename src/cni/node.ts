@@ -3,7 +3,7 @@ import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Gateway, Tunnel } from '../datapath/attachment.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
-import { tunnelMtu } from '../datapath/tunnel.ts';
+import { tunnelDevice, tunnelMtu } from '../datapath/tunnel.ts';
 import { type NodeRecord, recordVersion } from '../store/record.ts';
 import type { Machine } from './machine.ts';
 import { markConflict } from './mark-conflict.ts';
@@ -43,12 +43,22 @@ export async function nextNode(
     ...(tunnel && { tunnel }),
     ...(gateway && { gateway }),
     sysctls: previous?.sysctls ?? {},
-    addresses: previous?.addresses ?? [],
+    addresses: previous?.addresses ?? (hasTable ? await foundAddresses(machine) : []),
     ...(previous?.behind && { behind: previous.behind }),
   };
   if (previous !== undefined && hasTable) requireSameIds(previous, exits);
   if (previous !== undefined && hasTable) requireSameNumbers(previous, next);
   return next;
+}
+
+/** When the record was lost while something was set up: the addresses that we had given to interfaces, as the kernel knows them. */
+async function foundAddresses({ host }: Machine): Promise<NodeRecord['addresses']> {
+  const found: NodeRecord['addresses'][number][] = [];
+  for (const { address, deviceIndex } of (await host.listAllAddresses()).filter(({ ours }) => ours)) {
+    const link = await host.readLink(deviceIndex);
+    if (link !== undefined && link.name !== tunnelDevice) found.push({ device: link.name, address });
+  }
+  return found;
 }
 
 function mergedExits(previous: readonly ResolvedExit[], exits: readonly ResolvedExit[]): ResolvedExit[] {

@@ -29,8 +29,11 @@ const underlayFamily = ({ exits }: Configuration): Family | undefined => {
 export async function findOwnEnd(host: Host, configuration: Configuration): Promise<OwnEnd | undefined> {
   const family = underlayFamily(configuration);
   if (family === undefined) return undefined;
-  const held = await host.listAllAddresses();
-  const own = await choose(host, configuration, family, held);
+  const main = (await host.defaultRoute(family))?.device;
+  const onMain = main ? await host.listAddresses(main) : [];
+  const own =
+    (await namedAmong(host, configuration, family, onMain)).find(({ holders }) => holders.some(isWay)) ??
+    (await choose(host, configuration, family, main));
   requireKnown(configuration, own.address);
   return { address: own.address, underlayMtu: await underlayMtu(host, configuration, own) };
 }
@@ -41,27 +44,35 @@ interface Candidate {
   readonly holders: readonly Link[];
 }
 
+/** Of other interfaces there may be thousands: they are asked only when the one with the default route has none of those addresses. */
 async function choose(
   host: Host,
   configuration: Configuration,
   family: Family,
-  held: readonly HeldAddress[],
+  main: Link | undefined,
 ): Promise<Candidate> {
   const { node } = configuration;
-  const known = await candidatesAmong(host, held, node === undefined ? knownTo(configuration, family) : [node]);
-  const found = known.find(({ holders }) => holders.some(isWay)) ?? known[0];
+  const held = await host.listAllAddresses();
+  const named = await namedAmong(host, configuration, family, held);
+  const found = named.find(({ holders }) => holders.some(isWay)) ?? named[0];
   if (found !== undefined) return found;
   if (node !== undefined) throw new EgressError('node-address', `${node} is no address of this node`);
-  const main = await mainCandidate(host, family, held);
-  if (main !== undefined) return main;
+  const own = mainCandidate(family, main, held);
+  if (own !== undefined) return own;
   throw new EgressError('node-address', `This node has no IPv${family} address on the interface of its default route`);
 }
 
-/** In the order of preference. */
-const knownTo = ({ nodes, exits }: Configuration, family: Family): Address[] =>
-  [...nodes.map(({ address }) => address), ...exits.flatMap(({ gateways }) => gateways)].filter(
-    (address) => familyOf(address) === family,
-  );
+/** Those of the addresses that the configuration names as this node's, or as nodes', in the order of preference. */
+const namedAmong = (
+  host: Host,
+  { node, nodes, exits }: Configuration,
+  family: Family,
+  held: readonly HeldAddress[],
+): Promise<Candidate[]> => {
+  const known = [...nodes.map(({ address }) => address), ...exits.flatMap(({ gateways }) => gateways)];
+  const ofFamily = known.filter((address) => familyOf(address) === family);
+  return candidatesAmong(host, held, node === undefined ? ofFamily : [node]);
+};
 
 /** Those of the addresses that the node has, where it may be known by them. Asks only for interfaces that hold one. */
 async function candidatesAmong(
@@ -86,12 +97,11 @@ async function candidatesAmong(
   return candidates;
 }
 
-async function mainCandidate(host: Host, family: Family, held: readonly HeldAddress[]): Promise<Candidate | undefined> {
-  const device = (await host.defaultRoute(family))?.device;
+function mainCandidate(family: Family, main: Link | undefined, held: readonly HeldAddress[]): Candidate | undefined {
   const own = held.find(
-    (own) => own.deviceIndex === device?.index && own.family === family && own.scope === 0 && own.usable && !own.ours,
+    (own) => own.deviceIndex === main?.index && own.family === family && own.scope === 0 && own.usable && !own.ours,
   );
-  return own && device && { address: own.address, holders: [device] };
+  return own && main && { address: own.address, holders: [main] };
 }
 
 /**

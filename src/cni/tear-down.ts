@@ -98,7 +98,7 @@ async function observeForRelease(
   node: NodeRecord | undefined,
   findElements: () => Promise<readonly Element[]>,
 ): Promise<Observed<ReleaseState>> {
-  const { state, generation } = await host.observeOurs(tablesOf(node), node?.addresses ?? []);
+  const { state, generation } = await host.observeOurs(tablesOf(node), node?.addresses);
   const elements = state.chains.length === 0 ? [] : await findElements();
   return { state: { ...state, elements }, generation };
 }

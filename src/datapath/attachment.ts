@@ -51,6 +51,8 @@ export interface NodeState extends NodeNumbers {
   readonly tunnel?: Tunnel;
   /** Present while the node is a gateway. */
   readonly gateway?: Gateway;
+  /** Addresses that we gave to interfaces, but for the tunnel's. Absent: nobody knows. */
+  readonly addresses?: readonly { readonly device: string; readonly address: Address }[];
 }
 
 /** This node's end of the tunnel, and what it knows of the others. */

@@ -110,7 +110,7 @@ export interface Counters {
 export interface Host {
   /** Undefined when there is no interface of that name or index. */
   readLink(nameOrIndex: string | number): Promise<Link | undefined>;
-  listAddresses(link: Link): Promise<readonly LinkAddress[]>;
+  listAddresses(link: Link): Promise<readonly HeldAddress[]>;
   /** The addresses of all interfaces. */
   listAllAddresses(): Promise<readonly HeldAddress[]>;
   /**
@@ -135,13 +135,11 @@ export interface Host {
   /** What is there of what is needed; the contents of a program's sets only when `contents` is set. */
   observe(node: NodeState, needs: Needs, options: { contents: boolean }): Promise<Observed<HostObject[]>>;
   /**
-   * What is there of ours, whoever it is for; routes in the tables that our rules lead to, and in `tables`; addresses
-   * that the kernel knows as ours, and `addresses`.
+   * What is there of ours, whoever it is for; routes in the tables that our rules lead to, and in `tables`; of addresses
+   * those that are named, and what the kernel knows as ours on their interfaces. With `undefined`, when nobody knows
+   * which they are, what it knows as ours on any interface: for that all addresses of the node are read.
    */
-  observeOurs(
-    tables: readonly number[],
-    addresses: readonly { readonly device: string; readonly address: Address }[],
-  ): Promise<Observed<OurState>>;
+  observeOurs(tables: readonly number[], addresses: NodeState['addresses']): Promise<Observed<OurState>>;
   /**
    * Calls back, until disposed of, after every change of the kernel's that may make a difference to {@link observe} or
    * to what a decision asks; also after such as turn out to make none.

@@ -10,7 +10,6 @@ import type {
   HeldAddress,
   Host,
   Introduction,
-  LinkAddress,
   Observed,
   RouteTaken,
 } from '../datapath/host.ts';
@@ -85,7 +84,7 @@ export class LinuxHost implements Host, Disposable {
     return readLink(this.#route, nameOrIndex);
   }
 
-  listAddresses(link: Link): Promise<readonly LinkAddress[]> {
+  listAddresses(link: Link): Promise<readonly HeldAddress[]> {
     return listAddresses(this.#route, link.index);
   }
 
@@ -145,14 +144,11 @@ export class LinuxHost implements Host, Disposable {
       ? [{ kind: 'table' }, ...(await observeTable(this.#netfilter, needs, contents))]
       : [];
     const sent = await observeSent(this.#netfilter, needs.exits);
-    const devices = await observeDevices(this.#route, needs);
+    const devices = await observeDevices(this.#route, node, needs);
     return { state: [...table, ...sent, ...devices, ...(await observeRouting(this.#route, node, needs))], generation };
   }
 
-  async observeOurs(
-    tables: readonly number[],
-    addresses: readonly { readonly device: string; readonly address: Address }[],
-  ): Promise<Observed<OurState>> {
+  async observeOurs(tables: readonly number[], addresses: NodeState['addresses']): Promise<Observed<OurState>> {
     const generation = await readGeneration(this.#netfilter);
     return { state: await observeOurs(this.#netfilter, this.#route, tables, addresses), generation };
   }

@@ -19,7 +19,7 @@ import {
   readIntervals,
   tableExists,
 } from './nftables/read.ts';
-import { type Holder, listOurAddresses } from './rtnetlink/address.ts';
+import { findOurAddresses, type Holder, listOurAddresses } from './rtnetlink/address.ts';
 import { listForwardings } from './rtnetlink/forwarding.ts';
 import { readLink } from './rtnetlink/link.ts';
 import { listNeighbours } from './rtnetlink/neighbour.ts';
@@ -210,13 +210,18 @@ export async function observeRouting(
 }
 
 /** The tunnel's device with what is on it, and the addresses that a gateway holds for its exits. */
-export async function observeDevices(socket: NetlinkSocket, { tunnel, gateway }: Needs): Promise<HostObject[]> {
+export async function observeDevices(
+  socket: NetlinkSocket,
+  { addresses: given = [] }: NodeState,
+  { tunnel, gateway }: Needs,
+): Promise<HostObject[]> {
   if (tunnel === undefined) return [];
-  const addresses = await listOurAddresses(socket, [...(gateway?.owned ?? []), { device: tunnelDevice }]);
+  const ofGateway = gateway ? [...given, ...gateway.owned] : [];
+  const addresses = await listOurAddresses(socket, [...ofGateway, { device: tunnelDevice }]);
   const link = await readLink(socket, tunnelDevice);
   const device = link && (await readTunnel(socket, tunnelDevice));
   return [
-    ...addresses.filter((address) => isOfTunnel(address) || gateway !== undefined),
+    ...addresses,
     ...(device
       ? [
           device,
@@ -253,7 +258,7 @@ export async function observeOurs(
   netfilter: NetlinkSocket,
   route: NetlinkSocket,
   tables: readonly number[],
-  addresses: readonly Holder[],
+  addresses: readonly Holder[] | undefined,
 ): Promise<OurState> {
   const rules = await listOurRules(route);
   const lookups = rules.flatMap(({ action }) =>
@@ -262,6 +267,7 @@ export async function observeOurs(
   const hasSent = await tableExists(netfilter, layout.sentTable);
   const sent = hasSent ? await listElements(netfilter, layout.sentSet) : [];
   const tunnel = await readTunnel(route, tunnelDevice);
+  const held = addresses ? await listOurAddresses(route, addresses) : await findOurAddresses(route);
   return {
     table: await tableExists(netfilter),
     chains: await readChains(netfilter),
@@ -274,7 +280,7 @@ export async function observeOurs(
     ],
     rules,
     ...(tunnel && { tunnel }),
-    addresses: (await listOurAddresses(route, addresses)).filter((address) => !isOfTunnel(address)),
+    addresses: held.filter((address) => !isOfTunnel(address)),
     routes: await listOurRoutes(route, [...lookups, ...tables]),
   };
 }

@@ -11,7 +11,13 @@ import type {
 } from '../../src/datapath/objects.ts';
 import { applyOutside, removeOutside } from '../../src/kernel/apply.ts';
 import { NetlinkSocket, protocols, type Request } from '../../src/kernel/netlink/socket.ts';
-import { addAddress, deleteAddress, listAllAddresses, listOurAddresses } from '../../src/kernel/rtnetlink/address.ts';
+import {
+  addAddress,
+  deleteAddress,
+  findOurAddresses,
+  listAllAddresses,
+  listOurAddresses,
+} from '../../src/kernel/rtnetlink/address.ts';
 import { deleteForwarding, listForwardings, setForwarding } from '../../src/kernel/rtnetlink/forwarding.ts';
 import { deleteNeighbour, listNeighbours, setNeighbour } from '../../src/kernel/rtnetlink/neighbour.ts';
 import { defaultRoute, deleteRoute, listRoutes, replaceRoute } from '../../src/kernel/rtnetlink/route.ts';
@@ -218,6 +224,7 @@ describe('addresses', () => {
   const egress6: InterfaceAddress = { ...egress4, address: 'fd00::33', prefixLength: 128 };
   const linkLocal: InterfaceAddress = { ...egress6, address: 'fe80::33', prefixLength: 64, scope: 'link' };
   const ours = [own, egress4, egress6, linkLocal];
+  const both = [{ device: 'egress0' }, { device: 'eth0', address: egress4.address }];
 
   test('of ours come, are listed whatever their interface, and go, as often as one likes', () =>
     withTunnel(tunnel, async (socket, index) => {
@@ -225,7 +232,9 @@ describe('addresses', () => {
       const indexes: Record<string, number> = { egress0: index, eth0: underlay };
       for (const address of [...ours, ...ours]) await addAddress(socket, address, indexes[address.device] ?? 0);
       const byAddress = (a: InterfaceAddress, b: InterfaceAddress) => (a.address < b.address ? -1 : 1);
-      assert.deepEqual([...(await listOurAddresses(socket))].sort(byAddress), [...ours].sort(byAddress));
+      for (const listed of [await findOurAddresses(socket), await listOurAddresses(socket, both)])
+        assert.deepEqual([...listed].sort(byAddress), [...ours].sort(byAddress));
+      assert.deepEqual(await listOurAddresses(socket, [{ device: 'egress0' }, { device: 'eth7' }]), [own]);
       const added = ip('-o address show').map((line) => line.replace(/\\.*/, '').replace(/ +/g, ' ').trim());
       for (const line of [
         `${index}: egress0 inet 192.0.0.8/32 scope link egress0`,
@@ -237,7 +246,7 @@ describe('addresses', () => {
       }
       assert.match(run('ip', '-6 address show dev eth0 to fd00::33'), /valid_lft forever preferred_lft 0sec/);
       for (const address of [...ours, ...ours]) await deleteAddress(socket, address, indexes[address.device] ?? 0);
-      assert.deepEqual(await listOurAddresses(socket), []);
+      assert.deepEqual(await findOurAddresses(socket), []);
       assert.deepEqual(ip('-o address show dev eth0'), before);
     }));
 
@@ -247,7 +256,7 @@ describe('addresses', () => {
         const { address: text, prefixLength } = address;
         ip(`address add ${text}/${prefixLength} dev eth0`);
         await addAddress(socket, address, underlay);
-        assert.deepEqual(await listOurAddresses(socket), []);
+        assert.deepEqual(await findOurAddresses(socket), []);
         ip(`address del ${text}/${prefixLength} dev eth0`);
       }
     }));
@@ -482,7 +491,7 @@ describe('what is not in nftables', () => {
       const { ifindex } = shown(device);
       const observed: readonly OutsideObject[] = [
         ...[(await readTunnel(socket, device)) ?? unreachable],
-        ...(await listOurAddresses(socket)),
+        ...(await findOurAddresses(socket)),
         { kind: 'sysctl', name: parameter, value: readSysctl(parameter) ?? '' },
         ...(await listNeighbours(socket, device, ifindex)),
         ...(await listForwardings(socket, device, ifindex)),
@@ -502,7 +511,7 @@ describe('what is not in nftables', () => {
         socket,
         onTunnel.filter(({ kind }) => kind !== 'sysctl'),
       );
-      assert.deepEqual(await listOurAddresses(socket), []);
+      assert.deepEqual(await findOurAddresses(socket), []);
       assert.deepEqual(await listNeighbours(socket, device, ifindex), []);
       assert.deepEqual(await listForwardings(socket, device, ifindex), []);
       assert.deepEqual(await listRoutes(socket, 4, table), [unreachable]);

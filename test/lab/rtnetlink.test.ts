@@ -257,12 +257,14 @@ describe('links', () => {
 });
 
 describe('addresses', () => {
+  const foreign = { deviceIndex: device, ours: false };
+
   test('the addresses of one link are listed, IPv4 first', () =>
     withSocket(async (socket) => {
       const global = (await listAddresses(socket, device)).filter(({ scope }) => scope === 0);
       assert.deepEqual(global, [
-        { address: '192.168.0.2', prefixLength: 24, scope: 0, family: 4, usable: true },
-        { address: 'fd00::2', prefixLength: 64, scope: 0, family: 6, usable: true },
+        { address: '192.168.0.2', prefixLength: 24, scope: 0, family: 4, usable: true, ...foreign },
+        { address: 'fd00::2', prefixLength: 64, scope: 0, family: 6, usable: true, ...foreign },
       ]);
     }));
 
@@ -279,7 +281,7 @@ describe('addresses', () => {
       ip('address add 10.1.0.1 peer 10.1.0.2/32 dev eth1');
       const found = (await listAddresses(socket, device)).find(({ address }) => address.startsWith('10.1.'));
       ip('address del 10.1.0.1 peer 10.1.0.2/32 dev eth1');
-      assert.deepEqual(found, { address: '10.1.0.1', prefixLength: 32, scope: 0, family: 4, usable: true });
+      assert.deepEqual(found, { address: '10.1.0.1', prefixLength: 32, scope: 0, family: 4, usable: true, ...foreign });
     }));
 
   test('a link that is gone has none', () =>

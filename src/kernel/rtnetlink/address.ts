@@ -4,7 +4,7 @@ import type { InterfaceAddress } from '../../datapath/objects.ts';
 import { address, type Field, u8, u32 } from '../netlink/field.ts';
 import { flags, type NetlinkSocket } from '../netlink/socket.ts';
 import { addressFamily } from './family.ts';
-import { readLinkNames } from './link.ts';
+import { readLink, readLinkNames } from './link.ts';
 import { message } from './message.ts';
 import { routeProtocol } from './protocol.ts';
 import { unlessRefused } from './refusal.ts';
@@ -62,18 +62,18 @@ const temporary = 0x01;
 
 /** The addresses of an interface, IPv4 first; none when the interface is gone. Throws KernelError. */
 // ip -4 addr show dev eth1; ip -6 addr show dev eth1
-export async function listAddresses(socket: NetlinkSocket, deviceIndex: number): Promise<readonly LinkAddress[]> {
-  const lists: LinkAddress[][] = [];
-  for (const family of families) lists.push(await listFamily(socket, family, deviceIndex));
-  return lists.flat();
-}
+export const listAddresses = (socket: NetlinkSocket, deviceIndex: number): Promise<readonly HeldAddress[]> =>
+  listHeld(socket, deviceIndex);
 
 /** The addresses of all interfaces, IPv4 first. Throws KernelError. */
 // ip -4 addr show; ip -6 addr show
-export async function listAllAddresses(socket: NetlinkSocket): Promise<readonly HeldAddress[]> {
+export const listAllAddresses = (socket: NetlinkSocket): Promise<readonly HeldAddress[]> => listHeld(socket, 0);
+
+/** @param deviceIndex 0 for all interfaces */
+async function listHeld(socket: NetlinkSocket, deviceIndex: number): Promise<HeldAddress[]> {
   const lists: HeldAddress[][] = [];
   for (const family of families) {
-    const entries = await dump(socket, family, 0);
+    const entries = await dump(socket, family, deviceIndex);
     lists.push(entries.map((entry) => heldAddressOf(family, entry)));
   }
   return lists.flat();
@@ -92,23 +92,38 @@ export interface Holder {
 }
 
 /**
- * The addresses that we gave to interfaces, IPv4 first: those that the kernel knows as ours, and those that `known` names.
- * Kernels before 5.18 know no protocols of addresses (IFA_PROTO) and forget who made one. Throws KernelError.
+ * The addresses that we gave to interfaces, IPv4 first: those that `known` names, and what else the kernel knows as ours on
+ * those interfaces; others are not looked at. Kernels before 5.18 know no protocols of addresses (IFA_PROTO) and forget
+ * who made one. Throws KernelError.
  */
-// ip addr show proto 230
+// ip addr show dev eth0 proto 230
 export async function listOurAddresses(
   socket: NetlinkSocket,
-  known: readonly Holder[] = [],
+  known: readonly Holder[],
 ): Promise<readonly InterfaceAddress[]> {
-  const held = await listAllAddresses(socket);
+  const lists: InterfaceAddress[][] = [];
+  for (const device of new Set(known.map((holder) => holder.device))) {
+    const onDevice = known.filter((holder) => holder.device === device);
+    const isKnown = (own: Address) => onDevice.some(({ address = own }) => address === own);
+    const link = await readLink(socket, device);
+    const held = link ? await listHeld(socket, link.index) : [];
+    const ours = held.filter((own) => own.ours || isKnown(own.address));
+    lists.push(ours.map((own) => interfaceAddressOf(device, own)));
+  }
+  return lists.flat().sort((a, b) => familyOf(a.address) - familyOf(b.address));
+}
+
+/** All that the kernel knows as ours, on whatever interface: for this every address of the node is read. Throws KernelError. */
+// ip addr show proto 230
+export async function findOurAddresses(socket: NetlinkSocket): Promise<readonly InterfaceAddress[]> {
+  const ours = (await listAllAddresses(socket)).filter((held) => held.ours);
   const names = await readLinkNames(
     socket,
-    held.map(({ deviceIndex }) => deviceIndex),
+    ours.map(({ deviceIndex }) => deviceIndex),
   );
-  return held.flatMap((address) => {
-    const device = names.get(address.deviceIndex);
-    const isKnown = known.some((one) => one.device === device && (one.address ?? address.address) === address.address);
-    return device !== undefined && (address.ours || isKnown) ? [interfaceAddressOf(device, address)] : [];
+  return ours.flatMap((own) => {
+    const device = names.get(own.deviceIndex);
+    return device === undefined ? [] : [interfaceAddressOf(device, own)];
   });
 }
 
@@ -144,17 +159,13 @@ export async function deleteAddress(
 
 type Entry = ReturnType<typeof addressMessage.decode>;
 
-async function listFamily(socket: NetlinkSocket, family: Family, deviceIndex: number): Promise<LinkAddress[]> {
-  const entries = await dump(socket, family, deviceIndex);
-  // Kernels before 4.20 know no strict checking and list the addresses of every interface.
-  return entries.filter(({ header }) => header.index === deviceIndex).map((entry) => addressOf(family, entry));
-}
-
 /** @param deviceIndex 0 for all interfaces */
 async function dump(socket: NetlinkSocket, family: Family, deviceIndex: number): Promise<Entry[]> {
   const body = encodeAddressListing(family, deviceIndex);
   const replies = await unlessRefused(socket.dump({ type: RTM_GETADDR, flags: 0, body }), 'ENODEV');
-  return (replies ?? []).map((reply) => addressMessage.decode(reply.body));
+  const entries = (replies ?? []).map((reply) => addressMessage.decode(reply.body));
+  // Kernels before 4.20 know no strict checking and list the addresses of every interface.
+  return deviceIndex === 0 ? entries : entries.filter(({ header }) => header.index === deviceIndex);
 }
 
 /** The body of a message that gives an address to an interface, or takes it. */

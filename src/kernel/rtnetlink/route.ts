@@ -67,6 +67,8 @@ const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 const RTM_F_LOOKUP_TABLE = 0x1000;
+/** Linux 4.13: the answer is the route itself, not what it makes of the packet. */
+const RTM_F_FIB_MATCH = 0x2000;
 const RTNH_F_ONLINK = 4;
 const mainTable = 254;
 /** linux/rtnetlink.h, RTN_*: what the kernel does with packets for a destination. */
@@ -131,14 +133,41 @@ export interface DefaultRoute {
  */
 // ip route show default
 export async function defaultRoute(socket: NetlinkSocket, family: Family): Promise<DefaultRoute | undefined> {
-  const body = routeMessage.encode({ family: addressFamily(family) }, { table: mainTable });
-  const replies = await unlessRefused(socket.dump({ type: RTM_GETROUTE, flags: 0, body }), 'ENOENT');
-  const entries = (replies ?? []).map((reply) => routeMessage.decode(reply.body)).filter(isDefault);
-  const [best] = entries.sort((a, b) => metricOf(a) - metricOf(b));
+  const used = await routeToNobody(socket, family);
+  const entries = used === undefined ? await listDefaults(socket, family) : used;
+  const [best] = [...entries].sort((a, b) => metricOf(a) - metricOf(b));
   if (best === undefined) return undefined;
   const outputIndex = best.attributes.outputIndex ?? best.attributes.hops?.header.outputIndex;
   const via = hopOf(best.attributes) ?? (best.attributes.hops && hopOf(best.attributes.hops.attributes));
   return outputIndex === undefined ? undefined : { deviceIndex: outputIndex, ...(via !== undefined && { via }) };
+}
+
+/** In blocks that are given to nobody (IANA: 240.0.0.0/4 is reserved, 4000::/3 unassigned): default routes alone lead there. */
+const nobody = { 4: '240.0.0.1', 6: '4000::1' } as const;
+
+/**
+ * The default route by which the node reaches an address that nobody has, or none: one question, however many routes
+ * there are. `undefined` when the answer tells nothing of the main table, as with a rule or an unreachable route before it.
+ */
+// ip route get fibmatch 240.0.0.1
+async function routeToNobody(socket: NetlinkSocket, family: Family): Promise<readonly Entry[] | undefined> {
+  const header = { family: addressFamily(family), destinationLength: family === 4 ? 32 : 128, flags: RTM_F_FIB_MATCH };
+  const body = routeMessage.encode(header, { destination: nobody[family] });
+  try {
+    const replies = await socket.request({ type: RTM_GETROUTE, flags: 0, body });
+    const entries = replies.map((reply) => routeMessage.decode(reply.body));
+    return entries.every(isDefault) ? entries : undefined;
+  } catch (error) {
+    if (isKernelError(error, 'ENETUNREACH')) return [];
+    if (isKernelError(error)) return undefined;
+    throw error;
+  }
+}
+
+async function listDefaults(socket: NetlinkSocket, family: Family): Promise<readonly Entry[]> {
+  const body = routeMessage.encode({ family: addressFamily(family) }, { table: mainTable });
+  const replies = await unlessRefused(socket.dump({ type: RTM_GETROUTE, flags: 0, body }), 'ENOENT');
+  return (replies ?? []).map((reply) => routeMessage.decode(reply.body)).filter(isDefault);
 }
 
 /** Not those for the packets of some sources only. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Forwarding, InterfaceAddress, Neighbour, Route, TunnelLink } from '../../../src/datapath/objects.ts';
-import type { NetlinkSocket, Reply } from '../../../src/kernel/netlink/socket.ts';
+import { KernelError, type NetlinkSocket, type Reply } from '../../../src/kernel/netlink/socket.ts';
 import { type Attribute, walk } from '../../../src/kernel/netlink/wire.ts';
-import { encodeAddress, listAllAddresses, listOurAddresses } from '../../../src/kernel/rtnetlink/address.ts';
+import { encodeAddress, findOurAddresses, listAllAddresses } from '../../../src/kernel/rtnetlink/address.ts';
 import {
   decodeForwarding,
   encodeForwarding,
@@ -185,7 +185,7 @@ describe('an address of ours', () => {
   const nobodys = buffer('02 18 80 00 06000000', '0800 0200 c0a80002', '0800 0800 80000000');
 
   test('is told from those of others by who made it', async () => {
-    const listed = await listOurAddresses(kernel(ours6, kernels, ours4, nobodys));
+    const listed = await findOurAddresses(kernel(ours6, kernels, ours4, nobodys));
     assert.deepEqual(listed, [address, global6]);
   });
 
@@ -314,8 +314,13 @@ describe('a route through the tunnel', () => {
 });
 
 describe('the default route', () => {
+  const replies = (bodies: readonly Buffer[]) => bodies.map((body) => ({ type: 0, flags: 2, body }));
+  /** One that lists routes, and says nothing of where an address that nobody has is reached. */
   const kernel = (...bodies: readonly Buffer[]) =>
-    ({ dump: async () => bodies.map((body) => ({ type: 0, flags: 2, body })) }) as unknown as NetlinkSocket;
+    ({
+      request: async () => Promise.reject(new KernelError(113, 0, 'No route to host')),
+      dump: async () => replies(bodies),
+    }) as unknown as NetlinkSocket;
   const table = '0800 0f00 fe000000';
   const metric = (value: string) => `0800 0600 ${value}000000`;
   const device = '0800 0400 06000000';
@@ -347,5 +352,18 @@ describe('the default route', () => {
     const other = buffer('02 00 00 00 fc 03 00 01 00000000', '0800 0f00 27a10700', device);
     const bySource = buffer('0a 00 40 00 fe 03 00 01 00000000', table, device);
     assert.equal(await defaultRoute(kernel(unreachable, network, other, bySource), 4), undefined);
+  });
+
+  test('is asked for by an address that nobody has, and nothing is listed when that tells it', async () => {
+    const answering = (request: () => Promise<Reply[]>) => ({ request }) as unknown as NetlinkSocket;
+    assert.deepEqual(
+      await defaultRoute(
+        answering(async () => replies([dhcp])),
+        4,
+      ),
+      { deviceIndex: 6, via: '192.168.0.1' },
+    );
+    const none = answering(() => Promise.reject(new KernelError(101, 0, '')));
+    assert.equal(await defaultRoute(none, 6), undefined);
   });
 });

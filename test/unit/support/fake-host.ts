@@ -76,11 +76,15 @@ export class FakeHost implements Host, Disposable {
     return [...this.links.values()].find(({ name, index }) => name === nameOrIndex || index === nameOrIndex);
   }
 
-  async listAddresses({ name }: Link): Promise<readonly LinkAddress[]> {
-    return this.linkAddresses.get(name) ?? [];
+  async listAddresses({ index }: Link): Promise<readonly HeldAddress[]> {
+    return this.#held().filter(({ deviceIndex }) => deviceIndex === index);
   }
 
   async listAllAddresses(): Promise<readonly HeldAddress[]> {
+    return this.#held();
+  }
+
+  #held(): HeldAddress[] {
     const given = [...this.linkAddresses].flatMap(([device, addresses]) => {
       const { index = 0 } = this.links.get(device) ?? {};
       return addresses.map((address) => ({ ...address, deviceIndex: index, ours: false }));
@@ -157,10 +161,7 @@ export class FakeHost implements Host, Disposable {
     return { state: this.kernel.observe(node, needs, contents), generation: this.kernel.generation };
   }
 
-  async observeOurs(
-    tables: readonly number[],
-    addresses: readonly { readonly device: string; readonly address: Address }[],
-  ): Promise<Observed<OurState>> {
+  async observeOurs(tables: readonly number[], addresses: NodeState['addresses']): Promise<Observed<OurState>> {
     return { state: this.kernel.ourState(tables, addresses), generation: this.kernel.generation };
   }
 

@@ -91,7 +91,10 @@ export class FakeKernel {
   /** What is there of what is needed. */
   observe(node: NodeState, needs: Needs, contents: boolean): HostObject[] {
     const { gateway } = needs;
-    const known: Holder[] = [...(gateway?.owned ?? []), { device: tunnelDevice }];
+    const known: Holder[] = [
+      ...(gateway ? [...(node.addresses ?? []), ...gateway.owned] : []),
+      { device: tunnelDevice },
+    ];
     const addresses = new Set(this.outside.ourAddresses(known).map(keyOf));
     const all = this.contents();
     const ofTunnel = new Set<HostObject>(tunnelRules(all.filter((object) => object.kind === 'rule')));
@@ -102,10 +105,10 @@ export class FakeKernel {
   }
 
   /**
-   * What is there of ours, with the routes in the tables that our rules lead to and in `tables`, and with the addresses
-   * that the kernel knows as ours and `addresses`.
+   * What is there of ours, with the routes in the tables that our rules lead to and in `tables`, and with `addresses` and
+   * those that the kernel knows as ours on their interfaces; with `undefined` on any.
    */
-  ourState(tables: readonly number[], addresses: readonly Holder[] = []): OurState {
+  ourState(tables: readonly number[], addresses?: readonly Holder[]): OurState {
     const all = this.contents();
     const rules = all.filter((object) => object.kind === 'rule');
     const listed = new Set([...tables, ...rules.map(tableOf)]);

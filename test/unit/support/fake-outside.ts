@@ -47,15 +47,13 @@ export class FakeOutside {
     else this.#kept.delete(keyOf(object));
   }
 
-  /** As the kernel and a list of known ones tell them. */
-  ourAddresses(known: readonly { readonly device: string; readonly address?: string }[]): InterfaceAddress[] {
+  /** Those of a list, and on their interfaces those that the kernel knows; without a list those that it knows anywhere. */
+  ourAddresses(known?: readonly { readonly device: string; readonly address?: string }[]): InterfaceAddress[] {
+    const isListed = ({ device, address }: InterfaceAddress) =>
+      known?.some((one) => one.device === device && (this.tellsWhoseAddresses || (one.address ?? address) === address));
     return this.list()
       .filter((object) => object.kind === 'address')
-      .filter(
-        ({ device, address }) =>
-          this.tellsWhoseAddresses ||
-          known.some((one) => one.device === device && (one.address ?? address) === address),
-      );
+      .filter((object) => isListed(object) ?? this.tellsWhoseAddresses);
   }
 
   /** The way that our rules and routes give a packet with a mark; `undefined` when they say nothing about it. */
