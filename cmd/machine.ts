@@ -2,8 +2,8 @@ import { readFileSync, statSync } from 'node:fs';
 import type { Log, Machine } from '../src/cni/machine.ts';
 import type { MachineOptions } from '../src/cni/plugin.ts';
 import { LinuxHost } from '../src/kernel/linux-host.ts';
-import { lockFile } from '../src/kernel/netlink/libc.ts';
 import { Store } from '../src/store/store.ts';
+import { lockFile } from './lock.ts';
 import { openLog } from './log.ts';
 import { tell } from './stderr.ts';
 

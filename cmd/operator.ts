@@ -1,9 +1,10 @@
 import { writeSync } from 'node:fs';
 import { machine } from 'node:os';
-import { exchangeFiles, lockFile } from '../src/kernel/netlink/libc.ts';
+import { exchangeFiles } from '../src/kernel/netlink/libc.ts';
 import { openCluster } from './cluster.ts';
 import { explain } from './explain.ts';
 import { inRootCommand, runInRoot, tryInRoot } from './in-root.ts';
+import { lockFile } from './lock.ts';
 import { openMachine, readFile } from './machine.ts';
 import { openService } from './service.ts';
 import { version } from './version.ts';

@@ -1,5 +1,6 @@
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { openLocked } from '../store/file.ts';
 import { Binary, makeStaging, stagingIn } from './binary.ts';
 import type { Trial } from './diagnosis.ts';
 import { type EntryOptions, entryText } from './entry.ts';
@@ -39,7 +40,7 @@ export interface HostTools {
   /** `uname -m` */
   readonly machine: string;
   /** Waits for the lock of an open file, and holds it until that is closed. */
-  lockFile(fd: number): void;
+  lockFile(fd: number, path: string): void;
   readonly exchange: Exchange;
   /** Runs a program with that folder as root, to ask for its version. */
   tryInRoot(root: string, program: string): Promise<Trial>;
@@ -115,8 +116,7 @@ const waits = (part: Part, thing: string): Finding => ({ ok: false, text: `the $
 
 /** One installer at a time changes a host. */
 export function lockBinaries(folder: string, lockFile: HostTools['lockFile']): Disposable {
-  const fd = openSync(join(makeStaging(folder), 'lock'), 'a', 0o600);
-  lockFile(fd);
+  const fd = openLocked(join(makeStaging(folder), 'lock'), lockFile);
   return { [Symbol.dispose]: () => closeSync(fd) };
 }
 

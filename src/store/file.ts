@@ -36,6 +36,18 @@ function makeOneFolder(folder: string, mode: number): void {
   }
 }
 
+/** Opens a file, made if there is none, and locks it. Its descriptor, whose closing releases the lock. Throws what `lock` throws. */
+export function openLocked(path: string, lock: (fd: number, path: string) => void): number {
+  const fd = openSync(path, 'a', 0o600);
+  try {
+    lock(fd, path);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  return fd;
+}
+
 /**
  * Puts a text into a file: after a kill or a power loss at any point, the file holds the old text or the new one. Only
  * for the holder of the lock.

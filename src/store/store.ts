@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type * as z from 'zod/mini';
 import { type Attachment, markOf } from '../base/attachment.ts';
@@ -8,6 +8,7 @@ import {
   filesIn,
   makeFolder,
   moveAside,
+  openLocked,
   readIfThere,
   removeFile,
   removeIfEmpty,
@@ -29,8 +30,8 @@ import {
 
 /** What the store needs from outside. */
 export interface StoreSurroundings {
-  /** Waits until nobody else holds the open file, then holds it until the descriptor is closed: flock(2). */
-  lockFile(fd: number): void;
+  /** Waits until nobody else holds the open file, then holds it until the descriptor is closed: flock(2). Throws `try-again`. */
+  lockFile(fd: number, path: string): void;
   /** Takes a sentence for a person: something is wrong with a file, but the call goes on. */
   warn(message: string): void;
 }
@@ -86,13 +87,12 @@ export class Store {
 
   /**
    * Waits for the lock and holds it until it is disposed of; the kernel takes it back from a process that dies. Whoever
-   * holds it already gets an error: waiting for oneself has no end.
+   * holds it already gets an error: waiting for oneself has no end. Throws `try-again` when somebody keeps it for too long.
    */
   lock(): Disposable {
     if (this.#locked) throw new Error(`${this.#lock} is already held by this process`);
     makeFolder(dirname(this.#lock));
-    const fd = openSync(this.#lock, 'a', 0o600);
-    this.#surroundings.lockFile(fd);
+    const fd = openLocked(this.#lock, this.#surroundings.lockFile);
     this.#locked = true;
     return {
       [Symbol.dispose]: () => {

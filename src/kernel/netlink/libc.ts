@@ -5,7 +5,7 @@ import koffi from 'koffi';
 /**
  * The calls of the C library that neither Node nor the package `netlink` has. `setsockopt`: the package's sockets
  * cannot switch on extended acknowledgements and strict checking. `getsockopt`: nor tell what they lost. `flock`: a lock
- * that the kernel releases when its holder dies. `socket` and `sendto`: Node opens neither packet nor raw sockets.
+ * that the kernel releases when its holder dies; `setitimer` and `siginterrupt`: for waiting no longer than one wants. `socket` and `sendto`: Node opens neither packet nor raw sockets.
  * `chroot` and `renameat2`: for the installer. Bound on first use: koffi's addon costs a millisecond that VERSION need
  * not pay.
  */
@@ -18,6 +18,8 @@ function bind() {
     getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)'),
     getsockname: libc.func('int getsockname(int fd, void *address, void *length)'),
     flock: libc.func('int flock(int fd, int operation)'),
+    setitimer: libc.func('int setitimer(int which, const void *value, void *old)'),
+    siginterrupt: libc.func('int siginterrupt(int signal, int flag)'),
     socket: libc.func('int socket(int domain, int type, int protocol)'),
     sendto: libc.func(
       'long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int size)',
@@ -76,18 +78,43 @@ function portOf(fd: number): number | undefined {
 }
 
 const LOCK_EX = 2;
+const LOCK_NB = 4;
 
-/** flock(2) for writing: waits until nobody else holds the file. Released by close(2), and so by the holder's death. */
-export function lockFile(fd: number): void {
-  while (calls().flock(fd, LOCK_EX) !== 0) {
-    // Only EINTR can bring us here: the descriptor is good, and waiting is what we want.
-  }
+/** `EAGAIN`: somebody else has it. `EINTR`: a signal came while we waited. Else the name of what is wrong. */
+export type LockResult = 'locked' | (string & {});
+
+/** flock(2) for writing: waits until nobody else holds the file, or does not wait. */
+export function tryFileLock(fd: number, { wait }: { readonly wait: boolean }): LockResult {
+  return calls().flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) === 0 ? 'locked' : (systemError('flock').code ?? '');
 }
+
+const ITIMER_REAL = 0;
+const SIGALRM = 14;
+
+/**
+ * Until it is disposed of, a call that waits in the kernel ends with EINTR each second: setitimer(2). SIGALRM must have a
+ * handler.
+ */
+export function interruptEachSecond(): Disposable {
+  calls().siginterrupt(SIGALRM, 1); // Node has the kernel go on with interrupted calls
+  setTimer(1n);
+  return { [Symbol.dispose]: () => setTimer(0n) };
+}
+
+/** @param seconds between two signals; 0 for none any more */
+function setTimer(seconds: bigint): void {
+  const interval = Buffer.alloc(32); // struct itimerval: seconds and microseconds of the interval, and until the first
+  for (const offset of [0, 16]) interval.writeBigInt64LE(seconds, offset);
+  calls().setitimer(ITIMER_REAL, interval, null);
+}
+
+/** Node has no name for it. */
+const ENOLCK = 37;
 
 /** The error of the call that just failed, as Node makes them: errno as a negative number, its name, the call. */
 export function systemError(syscall: string): NodeJS.ErrnoException {
   const errno = -koffi.errno();
-  const code = getSystemErrorName(errno);
+  const code = errno === -ENOLCK ? 'ENOLCK' : getSystemErrorName(errno);
   return Object.assign(new Error(`${syscall}: ${code}`), { errno, code, syscall });
 }
 

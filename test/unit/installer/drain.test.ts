@@ -3,12 +3,13 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { lockFile } from '../../../cmd/lock.ts';
 import { takeOut } from '../../../src/cli/uninstall.ts';
 import { withEntry } from '../../../src/installer/conflist.ts';
 import { Drain } from '../../../src/installer/drain.ts';
 import { entryText } from '../../../src/installer/entry.ts';
 import type { HostTools } from '../../../src/installer/installer.ts';
-import { exchangeFiles, lockFile } from '../../../src/kernel/netlink/libc.ts';
+import { exchangeFiles } from '../../../src/kernel/netlink/libc.ts';
 import { listOf, until } from '../../support/installation.ts';
 
 const [first, second] = ['10-first.conflist', '20-second.conflist'];
@@ -138,8 +139,8 @@ describe('a node that is drained', () => {
     const host = new Host(t);
     host.write(first, listOf('first'));
     host.steer('a');
-    const lock = (fd: number) => {
-      lockFile(fd);
+    const lock = (fd: number, path: string) => {
+      lockFile(fd, path);
       rmSync(host.at('bin/egress'));
     };
     const drain = new Drain(host.places, {}, { ...tools, lockFile: lock });

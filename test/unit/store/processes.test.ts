@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { lockFile } from '../../../src/kernel/netlink/libc.ts';
+import { lockFile } from '../../../cmd/lock.ts';
 import { Store } from '../../../src/store/store.ts';
 import { sample } from './records.ts';
 

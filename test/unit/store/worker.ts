@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
-import { lockFile } from '../../../src/kernel/netlink/libc.ts';
+import { lockFile } from '../../../cmd/lock.ts';
 import { Store } from '../../../src/store/store.ts';
 import { sample } from './records.ts';
 

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Lab, labTest } from '../support/lab.ts';
+import type { LabNode } from '../support/node.ts';
+import type { PluginOutcome } from '../support/plugin.ts';
+import type { Daemon } from '../support/run.ts';
+import { tool } from '../support/tools.ts';
+import { world } from '../support/world.ts';
+
+const lock = '/var/lib/cni/egress/lock';
+
+// A container runtime that was stopped, or a cgroup that was frozen, in the middle of a call: seen with cni-egress 0.1.0,
+// where every later ADD of a steered pod waited without end.
+describe('the lock of a process that is stopped', labTest, () => {
+  test('holds up ADD and DEL for a while, which then name it and say to try again', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const [known, pod] = [await node.started(), await node.withoutEgress(() => node.started())];
+    const holder = await stoppedHolder(node);
+    const outcomes = await Promise.all([
+      node.plugin('ADD', { pod }),
+      node.plugin('DEL', { pod: known }),
+      node.plugin('GC', { config: { cniVersion: '1.1.0', 'cni.dev/valid-attachments': [] } }),
+    ]);
+    for (const outcome of outcomes) {
+      const { code, msg, details } = errorOf(outcome);
+      assert.deepEqual([outcome.code, code, msg], [1, 11, 'Try again later']);
+      assert.match(details, new RegExp(`by process ${holder.pid} \\(\\S*python3 -c .*, stopped\\)`, 's'));
+    }
+    await holder.stop('SIGKILL');
+    assert.equal((await node.plugin('ADD', { pod })).code, 0);
+    assert.equal(await pod.ask('tcp', world.service[0]), world.exitAddress[0]);
+    for (const one of [known, pod]) assert.equal((await node.plugin('DEL', { pod: one })).code, 0);
+    assert.deepEqual(await node.records(), ['lock']);
+  });
+
+  test('is waited for when the process goes on', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const pod = await node.withoutEgress(() => node.started());
+    const holder = await stoppedHolder(node);
+    const added = node.plugin('ADD', { pod });
+    await waiting(node);
+    await holder.stop('SIGKILL');
+    assert.equal((await added).code, 0);
+  });
+});
+
+describe('a lock that cannot be had', labTest, () => {
+  for (const error of ['ENOLCK', 'ENOSYS', 'EIO', 'EBADF', 'ENOTSUP']) {
+    test(`because flock(2) says ${error} is an error, in ADD and in DEL`, async () => {
+      await using lab = await Lab.create();
+      const node = await lab.node();
+      const [known, pod] = [await node.started(), await node.withoutEgress(() => node.started())];
+      const through = [
+        tool('strace'),
+        '-f',
+        '-qq',
+        '-o',
+        '/dev/null',
+        '-e',
+        `inject=flock:error=${error === 'ENOTSUP' ? 'EOPNOTSUPP' : error}`,
+      ];
+      for (const outcome of [
+        await node.plugin('ADD', { pod, through }),
+        await node.plugin('DEL', { pod: known, through }),
+      ]) {
+        const { code, details } = errorOf(outcome);
+        assert.deepEqual([outcome.code, code], [1, 5]);
+        assert.ok(details.includes(`${lock} cannot be locked, flock(2) says ${error}`), details);
+      }
+    });
+  }
+
+  test('at first, because signals come, is had after all', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const pod = await node.withoutEgress(() => node.started());
+    const through = [tool('strace'), '-f', '-qq', '-o', '/dev/null', '-e', 'inject=flock:error=EINTR:when=1..4'];
+    assert.equal((await node.plugin('ADD', { pod, through })).code, 0);
+  });
+});
+
+const errorOf = ({ json }: PluginOutcome) => json as { code: number; msg: string; details: string };
+
+/** A process that has the lock, and is stopped. */
+async function stoppedHolder(node: LabNode): Promise<Daemon> {
+  await node.machine.must(['sh', '-c', `mkdir -p -m 700 "$(dirname ${lock})" && touch ${lock}`]);
+  const script = `import fcntl, os, signal
+file = open("${lock}", "a")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("locked", flush=True)
+os.kill(os.getpid(), signal.SIGSTOP)`;
+  return node.machine.start([tool('python3'), '-c', script], 'locked');
+}
+
+/** Comes when somebody waits for a lock behind whoever has it: `->` in /proc/locks. */
+async function waiting(node: LabNode): Promise<void> {
+  const { stdout } = await node.machine.run(['stat', '-c', '%i', lock]);
+  const script = `until grep -q -- "-> FLOCK.*:${stdout.trim()} " /proc/locks; do sleep 0.02; done`;
+  await node.machine.must(['sh', '-c', script]);
+}
