@@ -1,4 +1,5 @@
 import { type Address, contains, familyOf } from '../base/address.ts';
+import { whyNotHere } from '../cni/held.ts';
 import { lostGateway } from '../cni/hindrance.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Host, RouteTaken } from '../datapath/host.ts';
@@ -7,7 +8,6 @@ import { addressOf } from '../datapath/spread.ts';
 import { type Decision, decide } from '../policy/explain.ts';
 import type { Packet } from '../policy/match-for.ts';
 import type { NodeRecord } from '../store/record.ts';
-import { whyNotHere } from './held.ts';
 import { type Obstacles, obstaclesOf, withObstacles } from './obstacles.ts';
 import { faultIn, type Scene, wantedChain, wantedElements, whyNotSteered, whyUndecided } from './scene.ts';
 import {

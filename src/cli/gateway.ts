@@ -3,6 +3,7 @@ import { EgressError } from '../base/errors.ts';
 import type { Machine } from '../cni/machine.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { type ReadFile, readPolicy } from '../config/read.ts';
+import { isReset } from '../datapath/counting.ts';
 import { describe } from '../datapath/describe.ts';
 import { bringDown, bringUp, planGateway } from '../gateway/gateway.ts';
 import { type Move, moveExit, planMove } from '../gateway/move.ts';
@@ -100,7 +101,8 @@ function requireAddress(option: string, text: string): string {
 const reasonsShown = 5;
 
 /** What a look found, and so changed, in one line; nothing if nothing. */
-function whatChanged({ changes }: Outcome): string {
+function whatChanged({ changes: all }: Outcome): string {
+  const changes = all.filter((change) => !isReset(change));
   if (changes.length === 0) return '';
   const reasons = changes.flatMap(describe);
   const more = reasons.length > reasonsShown ? [`${reasons.length - reasonsShown} more`] : [];
@@ -116,5 +118,7 @@ function summary({ node, changes }: Outcome): string {
     return `Exit "${name}" ${served.has(id) ? 'is served here and ' : ''}leaves by ${device}, with ${addresses}.`;
   });
   const nothing = lines.length === 0 ? ['No exit is served or used on this node.'] : [];
-  return [...lines, ...nothing, `${changes.length} things changed.`, ''].join('\n');
+  return [...lines, ...nothing, `${changes.filter((change) => !isReset(change)).length} things changed.`, ''].join(
+    '\n',
+  );
 }

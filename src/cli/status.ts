@@ -1,5 +1,6 @@
 import type { Address } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
+import { whyNotHere } from '../cni/held.ts';
 import type { Machine } from '../cni/machine.ts';
 import { exitProblems } from '../cni/repair.ts';
 import type { Tunnel } from '../datapath/attachment.ts';
@@ -9,7 +10,6 @@ import type { Counters, Host } from '../datapath/host.ts';
 import type { Counter } from '../nftables/observed.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { podName } from './asked-pod.ts';
-import { whyNotHere } from './held.ts';
 import { nothingSaid, outdatedLines, type WhyOutdated } from './outdated.ts';
 import { printTable } from './table.ts';
 
@@ -17,21 +17,21 @@ import { printTable } from './table.ts';
 export interface Status {
   readonly exits: readonly ExitStatus[];
   readonly pods: readonly PodStatus[];
-  /** Packets for the exit `drop`, or of a family that their exit lacks. */
-  readonly dropped: Counter;
+  /** Packets for the exit `drop`, or of a family that their exit lacks; absent, as all counters, when nothing counts. */
+  readonly dropped?: Counter;
   /** Packets that the guard kept from leaving by a wrong interface or with a wrong address. */
-  readonly guarded: Counter;
+  readonly guarded?: Counter;
   /** Packets that somebody took our mark from: put right, or dropped when they came out of the tunnel. */
-  readonly unmarked: Counter;
+  readonly unmarked?: Counter;
   /** Present while this node is an end of the tunnel. */
   readonly tunnel?: TunnelStatus;
 }
 
 interface TunnelStatus extends Pick<Tunnel, 'vni' | 'port' | 'local' | 'mtu'> {
   /** Packets that came out of the tunnel for an exit that is not served here. */
-  readonly unserved: Counter;
+  readonly unserved?: Counter;
   /** Packets for the tunnel's port that no node had sent. */
-  readonly strangers: Counter;
+  readonly strangers?: Counter;
 }
 
 interface ExitStatus {
@@ -47,10 +47,17 @@ interface ExitStatus {
     /** Addresses with which nothing leaves now, because they are not on an interface where they may be. */
     readonly notHere?: readonly Address[];
   })[];
-  /** Packets that were sent to the exit, and how many of them left by it. The others were dropped. */
-  readonly steered: Counter;
-  readonly left: Counter;
-  readonly dropped: { readonly packets: bigint };
+  /** Packets that were sent to the exit since it is set up as it is now. Absent when nothing counts them. */
+  readonly steered?: Counter;
+  /** How many of them left by it, where it leaves from this node. */
+  readonly left?: Counter;
+  /** How many of them went into the tunnel, where it leaves from a gateway: what becomes of them is counted there. */
+  readonly tunnelled?: Counter;
+  /**
+   * The others, which were dropped on this node. Absent when that is not known: when what left is not counted, or when
+   * packets may leave with the node's address.
+   */
+  readonly dropped?: { readonly packets: bigint };
   /** What of it is missing or different, so that its pods may be cut off; absent when nothing is. */
   readonly problems?: readonly string[];
 }
@@ -58,7 +65,7 @@ interface ExitStatus {
 interface PodStatus
   extends Pick<AttachmentRecord, 'network' | 'containerId' | 'ifname' | 'pod' | 'addresses' | 'ports'> {
   readonly exits: readonly string[];
-  readonly packets: bigint;
+  readonly packets?: bigint;
   /** Why a new pod like it would be given something else than it has. */
   readonly outdated?: string;
 }
@@ -85,35 +92,47 @@ export async function readStatus(machine: Machine, whyOutdated: WhyOutdated = no
   return {
     exits,
     pods: pods.sort(byName),
-    dropped: counters?.dropped ?? none,
-    guarded: counters?.guarded ?? none,
-    unmarked: counters?.unmarked ?? none,
+    ...(counters && { dropped: counters.dropped, guarded: counters.guarded, unmarked: counters.unmarked }),
     ...(node?.tunnel && { tunnel: tunnelStatus(node.tunnel, counters) }),
   };
 }
 
 const tunnelStatus = ({ vni, port, local, mtu }: Tunnel, counters?: Counters): TunnelStatus => ({
   ...{ vni, port, local, mtu },
-  unserved: counters?.unserved ?? none,
-  strangers: counters?.strangers ?? none,
+  ...(counters && { unserved: counters.unserved, strangers: counters.strangers }),
 });
 
 async function exitStatus(host: Host, exit: ResolvedExit, isServed: boolean, counters?: Counters): Promise<ExitStatus> {
   const { name, id, device, ways, gateway } = exit;
-  const [steered, left] = [counters?.steered.get(id) ?? none, counters?.left.get(id) ?? none];
   const known: ExitStatus['ways'][number][] = [];
   for (const way of ways) {
     const neighbour = way.via && (await host.readNeighbour(device, way.via));
     const notHere = await addressesNotHere(host, exit, way);
     known.push({ ...way, ...(neighbour && { neighbour }), ...(notHere.length > 0 && { notHere }) });
   }
-  const dropped = steered.packets > left.packets ? steered.packets - left.packets : 0n;
   return {
     ...{ name, id, device },
     ...(gateway && { gateway }),
-    ...(isServed && { served: counters?.served.get(id) ?? none }),
-    ...{ ways: known, steered, left },
-    dropped: { packets: dropped },
+    ...(isServed && counters && { served: counters.served.get(id) ?? none }),
+    ways: known,
+    ...(counters && countsOf(exit, counters)),
+  };
+}
+
+function countsOf(
+  { id, gateway, onUnavailable }: ResolvedExit,
+  counters: Counters,
+): Pick<ExitStatus, 'steered' | 'left' | 'tunnelled' | 'dropped'> {
+  const [steered, left] = [counters.steered.get(id), counters.left.get(id)];
+  const isKnown = steered !== undefined && left !== undefined && onUnavailable !== 'node';
+  // Packets that are on their way are counted in one place only.
+  const dropped = isKnown
+    ? { packets: steered.packets > left.packets ? steered.packets - left.packets : 0n }
+    : undefined;
+  return {
+    ...(steered && { steered }),
+    ...(left && (gateway === undefined ? { left } : { tunnelled: left })),
+    ...(dropped && { dropped }),
   };
 }
 
@@ -126,45 +145,27 @@ async function addressesNotHere(host: Host, exit: ResolvedExit, { addresses }: W
 
 function podStatus(record: AttachmentRecord, counters?: Counters): PodStatus {
   const { network, containerId, ifname, pod, addresses, outline, ports } = record;
+  const packets = counters?.pods.get(markOf(record))?.packets;
   return {
     ...{ network, containerId, ifname, pod, addresses },
     exits: [...new Set(outline.map(({ exit }) => exit))],
     ...(ports && { ports }),
-    packets: counters?.pods.get(markOf(record))?.packets ?? 0n,
+    ...(packets !== undefined && { packets }),
   };
 }
 
 const byName = (a: PodStatus, b: PodStatus): number => (podName(a) < podName(b) ? -1 : 1);
 
-/** The status as tables. */
+/** The status as tables; `-` is what is not known, or not counted here. */
 export function printStatus({ exits, pods, dropped, guarded, unmarked, tunnel }: Status, colors: boolean): string {
   if (exits.length + pods.length === 0) return 'No pod on this node has an egress policy.\n';
-  const exitRows = exits.map((exit) => [
-    exit.name,
-    String(exit.id),
-    exit.device,
-    exit.ways.flatMap(addressTexts).join(', '),
-    nextHops(exit),
-    exit.served === undefined ? '' : String(exit.served.packets),
-    String(exit.steered.packets),
-    String(exit.left.packets),
-    String(exit.dropped.packets),
-  ]);
-  const havePorts = pods.some(({ ports }) => ports !== undefined);
-  const podRows = pods.map((status) => [
-    podName(status),
-    status.addresses.join(', '),
-    status.exits.join(', '),
-    ...(havePorts ? [portsText(status)] : []),
-    String(status.packets),
-  ]);
-  const podHead = ['POD', 'ADDRESS', 'EXITS', ...(havePorts ? ['PORTS'] : []), 'PACKETS'];
-  const exitHead = ['EXIT', 'ID', 'INTERFACE', 'ADDRESS', 'NEXT HOP', 'SERVED', 'STEERED', 'LEFT', 'DROPPED'];
   return [
-    printTable(exitHead, exitRows, colors),
-    ...(pods.length > 0 ? [printTable(podHead, podRows, colors)] : []),
-    `Dropped by policy: ${dropped.packets} packets. Kept from leaving wrongly: ${guarded.packets} packets.\n`,
-    ...(unmarked.packets > 0n
+    printExits(exits, colors),
+    ...(pods.length > 0 ? [printPods(pods, colors)] : []),
+    dropped && guarded
+      ? `Dropped by policy: ${dropped.packets} packets. Kept from leaving wrongly: ${guarded.packets} packets.\n`
+      : 'Nothing is counted, and no pod is steered: table inet cni-egress is missing. "egress repair" mends it.\n',
+    ...(unmarked && unmarked.packets > 0n
       ? [`Found without our mark, which others take from them: ${unmarked.packets} packets.\n`]
       : []),
     ...(tunnel ? [printTunnel(tunnel)] : []),
@@ -172,6 +173,40 @@ export function printStatus({ exits, pods, dropped, guarded, unmarked, tunnel }:
     ...outdatedLines(pods.map((pod) => ({ name: podName(pod), outdated: pod.outdated }))).map((line) => `${line}\n`),
   ].join('\n');
 }
+
+const exitHead = ['EXIT', 'ID', 'INTERFACE', 'ADDRESS', 'NEXT HOP', 'SERVED', 'STEERED', 'LEFT'];
+
+/** What goes into the tunnel has not left yet: it has a column of its own on nodes that send something there. */
+function printExits(exits: readonly ExitStatus[], colors: boolean): string {
+  const haveTunnel = exits.some(({ gateway }) => gateway !== undefined);
+  const rows = exits.map((exit) => [
+    exit.name,
+    String(exit.id),
+    exit.device,
+    exit.ways.flatMap(addressTexts).join(', '),
+    nextHops(exit),
+    exit.served === undefined ? '' : String(exit.served.packets),
+    packetsOf(exit.steered),
+    packetsOf(exit.left),
+    ...(haveTunnel ? [packetsOf(exit.tunnelled)] : []),
+    packetsOf(exit.dropped),
+  ]);
+  return printTable([...exitHead, ...(haveTunnel ? ['TUNNELLED'] : []), 'DROPPED'], rows, colors);
+}
+
+function printPods(pods: readonly PodStatus[], colors: boolean): string {
+  const havePorts = pods.some(({ ports }) => ports !== undefined);
+  const rows = pods.map((status) => [
+    podName(status),
+    status.addresses.join(', '),
+    status.exits.join(', '),
+    ...(havePorts ? [portsText(status)] : []),
+    String(status.packets ?? '-'),
+  ]);
+  return printTable(['POD', 'ADDRESS', 'EXITS', ...(havePorts ? ['PORTS'] : []), 'PACKETS'], rows, colors);
+}
+
+const packetsOf = (counter?: Pick<Counter, 'packets'>): string => String(counter?.packets ?? '-');
 
 /** What an interface that went down took with it, say: nobody but a person puts it back. */
 function problemText({ name, problems = [] }: ExitStatus): string[] {
@@ -196,6 +231,6 @@ const nextHops = ({ gateway, ways }: ExitStatus): string =>
 const printTunnel = ({ vni, port, local, mtu, unserved, strangers }: TunnelStatus): string =>
   [
     `Tunnel: VXLAN ${vni} on UDP port ${port}, from ${local}, MTU ${mtu}.`,
-    `Came for an exit that is not served here: ${unserved.packets} packets. From strangers: ${strangers.packets} packets.`,
+    `Came for an exit that is not served here: ${packetsOf(unserved)} packets. From strangers: ${packetsOf(strangers)} packets.`,
     '',
   ].join('\n');

@@ -3,6 +3,7 @@ import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Host } from '../datapath/host.ts';
 import { type Passage, whyFiltered, whyNotForwarded } from '../datapath/passage.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
+import { whyNotHere } from './held.ts';
 
 /**
  * What keeps packets of pods from leaving by exits although all that is ours is there: forwarding that is off, a reverse
@@ -52,18 +53,23 @@ export async function inputsOf(
 export const inputsOfGateway = (exits: readonly ResolvedExit[]): Pick<Passage, 'family' | 'input'>[] =>
   exits.flatMap(({ ways }) => ways.map(({ family }) => ({ family, input: tunnelDevice })));
 
-async function lostAddresses(host: Host, { name, device, ways, gateway }: ResolvedExit): Promise<string[]> {
+/** The exit's interface is asked first: all addresses of the node are listed only where it lacks one. */
+async function lostAddresses(host: Host, exit: ResolvedExit): Promise<string[]> {
+  const { name, device, ways, gateway } = exit;
   if (gateway !== undefined) return [];
+  const link = await host.readLink(device);
+  const own = new Set((link ? await host.listAddresses(link) : []).map(({ address }) => address));
   const lost: string[] = [];
   for (const address of ways.flatMap(({ addresses }) => addresses)) {
-    if ((await host.routeTo(address))?.type === 'local') continue;
-    lost.push(
-      `${address}, which exit "${name}" gives, is not an address of this node any more: put it back on ${device}, ` +
-        `or if the exit takes the addresses of ${device}, add any pod on this node`,
-    );
+    const why = own.has(address) ? undefined : await whyNotHere(host, exit, address);
+    if (why !== undefined)
+      lost.push(`exit "${name}" drops what is to leave with ${address}: ${why}; ${remedyOn(device)}`);
   }
   return lost;
 }
+
+const remedyOn = (device: string) =>
+  `put it back, or if the exit takes the addresses of ${device}, add any pod with that exit on this node`;
 
 /** Why packets cannot get from here to the gateway of an exit; undefined when they can, or when it has none. */
 export async function lostGateway(

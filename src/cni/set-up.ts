@@ -2,6 +2,7 @@ import { type Address, families } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
 import type { ProgramContent, SteeredAttachment } from '../datapath/attachment.ts';
 import { type Place, placesOf } from '../datapath/behind.ts';
+import { countedTogether } from '../datapath/counting.ts';
 import { desired } from '../datapath/desired.ts';
 import { type Change, difference, keyOf } from '../datapath/difference.ts';
 import { addressHex, setNames } from '../datapath/layout.ts';
@@ -40,7 +41,7 @@ export async function differenceNow(
   const missing = await missingElements(host, observed);
   wanted.push(...missing.filter((element) => !known.has(keyOf(element))));
   const sysctls = wanted.flatMap((object) => (object.kind === 'sysctl' ? observedSysctl(host, object) : []));
-  return difference(wanted, [...sysctls, ...observed]);
+  return countedTogether(difference(wanted, [...sysctls, ...observed]), wanted);
 }
 
 /**

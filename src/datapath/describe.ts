@@ -2,12 +2,14 @@ import { addressFromBytes, familyOf } from '../base/address.ts';
 import type { Hex } from '../nftables/expression.ts';
 import type { Chain, Element } from '../nftables/object.ts';
 import { nameOfTable } from '../nftables/script.ts';
+import { isReset } from './counting.ts';
 import { type Change, missingRules } from './difference.ts';
 import { deviceOfKey, exitIdOfKey, exitIdOfPart, podOfBlockKey, setNames } from './layout.ts';
 import type { HostObject, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
 
 /** What a change says about the node, in sentences for a person: what is missing, different, or too much. */
 export function describe(change: Change): string[] {
+  if (isReset(change)) return [];
   const name = nameOf(change.object);
   if (change.verb === 'add') return [`${name} is missing`];
   if (change.verb === 'remove') return [`${name} should not be there`];

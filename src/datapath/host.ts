@@ -90,7 +90,10 @@ export interface Counters {
   readonly steered: ReadonlyMap<number, Counter>;
   /** Packets that came out of the tunnel for an exit that this node serves. */
   readonly served: ReadonlyMap<number, Counter>;
-  /** Packets that left by an exit: by its interface, with its address. */
+  /**
+   * Packets that left by an exit: by its interface, with its address; or into the tunnel. Counted since `steered` was;
+   * without an entry where nobody counts.
+   */
   readonly left: ReadonlyMap<number, Counter>;
   /** Packets from pods that have a program. */
   readonly pods: ReadonlyMap<string, Counter>;

@@ -127,7 +127,7 @@ describe('egress tells what happens, and not what egress alone would do, when', 
     await node.machine.ip('address add 192.168.0.50/24 dev eth1', `address delete ${four}/24 dev eth1`);
     await node.machine.ip('address add fd00:168::50/64 dev eth1 nodad', `address delete ${six}/64 dev eth1`);
     const lost = (address: string) =>
-      new RegExp(`${address}, which exit "partners" gives, is not an address of this node`);
+      new RegExp(`exit "partners" drops what is to leave with ${address}: ${address} is not an address of this node`);
     const { json } = await node.plugin('CHECK', { pod });
     for (const address of [four, six]) {
       assert.match((json as { details: string }).details, lost(address));

@@ -119,12 +119,13 @@ Dropped by policy: 100 packets. Kept from leaving wrongly: 3 packets.
   test('tells of a gateway what it served for others, and of an exit behind one where it leaves', () => {
     const [partners, backup] = status.exits;
     assert.ok(partners && backup);
+    const { left: _, ...tunnelled } = backup;
     const printed = printStatus(
       {
         ...{ pods: [], dropped: counter(0), guarded: counter(0), unmarked: counter(0) },
         exits: [
           { ...partners, served: counter(700) },
-          { ...backup, device: 'egress0', gateway: '172.18.0.6' },
+          { ...tunnelled, device: 'egress0', gateway: '172.18.0.6', tunnelled: counter(0) },
         ],
         tunnel: {
           ...{ vni: 14597, port: 4788, local: '172.18.0.5', mtu: 1450 },
@@ -135,9 +136,9 @@ Dropped by policy: 100 packets. Kept from leaving wrongly: 3 packets.
     );
     assert.equal(
       printed,
-      `EXIT      ID   INTERFACE  ADDRESS                       NEXT HOP                              SERVED  STEERED  LEFT  DROPPED
-partners  7    eth1       192.168.0.245, fd00:168::245  192.168.0.1 (reachable), fd00:168::1  700     1200     1198  2
-backup    300  egress0    172.19.0.5                    gateway 172.18.0.6                            0        0     0
+      `EXIT      ID   INTERFACE  ADDRESS                       NEXT HOP                              SERVED  STEERED  LEFT  TUNNELLED  DROPPED
+partners  7    eth1       192.168.0.245, fd00:168::245  192.168.0.1 (reachable), fd00:168::1  700     1200     1198  -          2
+backup    300  egress0    172.19.0.5                    gateway 172.18.0.6                            0        -     0          0
 
 Dropped by policy: 0 packets. Kept from leaving wrongly: 0 packets.
 
@@ -170,9 +171,6 @@ describe('what the status says', () => {
     assert.deepEqual(await readStatus(newMachine(t)), {
       exits: [],
       pods: [],
-      dropped: counter(0),
-      guarded: counter(0),
-      unmarked: counter(0),
     });
   });
 
@@ -197,7 +195,6 @@ describe('what the status says', () => {
         ways: [
           {
             ...{ family: 4, addresses: ['192.168.0.245'], via: '192.168.0.1', neighbour: 'stale' },
-            notHere: ['192.168.0.245'], // nobody put it on eth1
           },
         ],
         steered: counter(10),
@@ -209,7 +206,7 @@ describe('what the status says', () => {
       pods.map(({ containerId, exits, packets }) => [containerId, exits, packets]),
       [
         ['a', ['partners'], 12n],
-        ['b', ['drop'], 0n],
+        ['b', ['drop'], undefined],
       ],
     );
     assert.deepEqual([dropped, guarded], [counter(5), counter(2)]);
@@ -262,5 +259,45 @@ describe('what the status says', () => {
     await added(machine, 'a', '10.0.0.5');
     machine.host.counters = counters({ steered: new Map([[7, counter(10)]]), left: new Map([[7, counter(11)]]) });
     assert.deepEqual((await readStatus(machine)).exits[0]?.dropped, { packets: 0n });
+  });
+
+  test('is nothing where nothing counts: no number is made up', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    machine.host.counters = counters({ steered: new Map([[7, counter(10)]]) });
+    const unfed = await readStatus(machine);
+    const { steered, left, dropped } = unfed.exits[0] ?? {};
+    assert.deepEqual([steered, left, dropped], [counter(10), undefined, undefined]);
+    assert.match(printStatus(unfed, false), /^partners .* 10 +- +-$/m);
+    machine.host.kernel.deleteTables();
+    const flushed = await readStatus(machine);
+    assert.deepEqual(
+      [flushed.exits[0]?.steered, flushed.pods[0]?.packets, flushed.dropped],
+      [undefined, undefined, undefined],
+    );
+    assert.match(printStatus(flushed, false), /^partners .* - +- +-$/m);
+    assert.match(
+      printStatus(flushed, false),
+      /^Nothing is counted, and no pod is steered: table inet cni-egress is missing\./m,
+    );
+  });
+
+  test('has what went into the tunnel, and does not say that it left: only the gateway knows that', async (t) => {
+    const machine = newNode(t, '172.18.0.5');
+    await added(machine, 'a', '10.0.0.5', { configuration: gatewayConfiguration() });
+    machine.host.counters = counters({ steered: new Map([[50, counter(9)]]), left: new Map([[50, counter(7)]]) });
+    const { left, tunnelled, dropped } = (await readStatus(machine)).exits[0] ?? {};
+    assert.deepEqual([left, tunnelled, dropped], [undefined, counter(7), { packets: 2n }]);
+  });
+
+  test('has no drops of an exit whose packets may leave with the node’s address: nobody counts those', async (t) => {
+    const machine = newMachine(t);
+    const exits = [
+      { name: 'partners', id: 7, interface: 'eth1', addresses: ['192.168.0.245'], onUnavailable: 'node' as const },
+    ];
+    await added(machine, 'a', '10.0.0.5', { configuration: configuration({ exits }) });
+    machine.host.counters = counters({ steered: new Map([[7, counter(9)]]), left: new Map([[7, counter(7)]]) });
+    const { left, dropped } = (await readStatus(machine)).exits[0] ?? {};
+    assert.deepEqual([left, dropped], [counter(7), undefined]);
   });
 });

@@ -275,6 +275,8 @@ describe('ADD with ports of the pod’s own', () => {
     const first = await added(machine, 'a', '10.0.0.5', { configuration: configured });
     const { portsPerPod: _, ...exit } = configured.exits[0] ?? assert.fail();
     const moved = { ...configured, exits: [{ ...exit, interface: 'eth1' }] };
+    machine.host.linkAddresses.set('eth1', machine.host.linkAddresses.get('eth2') ?? []);
+    machine.host.linkAddresses.delete('eth2');
     await added(machine, 'b', '10.0.0.6', { configuration: moved });
     await check(machine, first, () => true);
   });

@@ -287,7 +287,8 @@ describe('a gateway that is brought down', () => {
       ['shared'],
     );
     const lost = {
-      message: /^192\.0\.2\.50, which exit "shared" gives, is not an address of this node any more: [^;]*$/,
+      message:
+        /^exit "shared" drops what is to leave with 192\.0\.2\.50: 192\.0\.2\.50 is not an address of this node any more; [^;]*$/,
     };
     await assert.rejects(
       check(machine, attachment, () => true),
