@@ -119,6 +119,11 @@ export const errorTable = {
     title: 'No source ports are left for the pod',
     remedy: 'Give the exit more addresses, or fewer portsPerPod',
   },
+  'exit-next-hop': {
+    number: 118,
+    title: 'The next hop of an exit is not where the exit says',
+    remedy: 'Name a router in a network of the interface; or if it is there all the same, set "onlink" in the exit',
+  },
   'kubernetes-refused': {
     number: 130,
     title: 'The Kubernetes API refused a request',

@@ -7,6 +7,7 @@ import * as layout from '../datapath/layout.ts';
 import { addressOf } from '../datapath/spread.ts';
 import { type Decision, decide } from '../policy/explain.ts';
 import type { Packet } from '../policy/match-for.ts';
+import { whyNoWay } from '../policy/resolve-exit.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { type Obstacles, obstaclesOf, withObstacles } from './obstacles.ts';
 import { faultIn, type Scene, wantedChain, wantedElements, whyNotSteered, whyUndecided } from './scene.ts';
@@ -276,6 +277,9 @@ async function whyStopped(host: Host, { scene, packet, exit, address, sources }:
   }
   const fault = faultIn(scene, [...sourceElements(scene, exit, address), ...guarding]);
   if (fault !== undefined) return fault;
+  const link = await host.readLink(exit.device);
+  const noWay = link && whyNoWay(link);
+  if (noWay !== undefined) return `${exit.device} ${noWay}`;
   for (const source of sources) {
     const why = await whyNotHere(host, exit, source);
     if (why !== undefined) return why;

@@ -65,7 +65,7 @@ async function withInterface(host: Host, exit: Exit): Promise<LocalExit> {
   if (exit.interface !== undefined) return { ...exit, interface: exit.interface };
   const routes: [Family, DefaultRoute][] = [];
   for (const family of new Set(exit.addresses.map(familyOf))) {
-    const route = await host.defaultRoute(family);
+    const route = await host.defaultRoute(family, routes[0]?.[1].device);
     if (route !== undefined) routes.push([family, route]);
   }
   const device = routes[0]?.[1].device;
@@ -79,6 +79,7 @@ async function withInterface(host: Host, exit: Exit): Promise<LocalExit> {
   return {
     ...exit,
     interface: device.name,
+    ...(usable.some(([, { onlink }]) => onlink) && { onlink: true }),
     nextHops: Object.fromEntries(usable.map(([family, { via }]) => [family, via])),
     addresses: exit.addresses.filter((address) => usable.some(([family]) => family === familyOf(address))),
   };

@@ -3,11 +3,13 @@ import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Host } from '../datapath/host.ts';
 import { type Passage, whyFiltered, whyNotForwarded } from '../datapath/passage.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
+import { whyNoWay } from '../policy/resolve-exit.ts';
 import { whyNotHere } from './held.ts';
 
 /**
  * What keeps packets of pods from leaving by exits although all that is ours is there: forwarding that is off, a reverse
- * path filter, an address that the node has no more, a gateway without a way to it. One sentence each, with the remedy.
+ * path filter, an address that the node has no more, a gateway without a way to it,
+ * an interface that is a part of another one. One sentence each, with the remedy.
  *
  * @param inputs the interfaces that the packets come in by
  */
@@ -18,7 +20,7 @@ export async function hindrances(
 ): Promise<string[]> {
   const found: (string | undefined)[] = [];
   for (const exit of exits) {
-    found.push(...(await lostAddresses(host, exit)), await lostGateway(host, exit));
+    found.push(...(await lostAddresses(host, exit)), await lostGateway(host, exit), await whyNotByDevice(host, exit));
     for (const { family, input } of inputs) {
       if (exit.ways.some((way) => way.family === family)) found.push(...stops(host, exit, family, input));
     }
@@ -70,6 +72,13 @@ async function lostAddresses(host: Host, exit: ResolvedExit): Promise<string[]> 
 
 const remedyOn = (device: string) =>
   `put it back, or if the exit takes the addresses of ${device}, add any pod with that exit on this node`;
+
+/** An interface that became a part of another one, or a member of a VRF. */
+async function whyNotByDevice(host: Host, { name, device, gateway }: ResolvedExit): Promise<string | undefined> {
+  const link = gateway === undefined ? await host.readLink(device) : undefined;
+  const why = link && whyNoWay(link);
+  return why && `exit "${name}" leaves by ${device}, which ${why}`;
+}
 
 /** Why packets cannot get from here to the gateway of an exit; undefined when they can, or when it has none. */
 export async function lostGateway(

@@ -104,6 +104,7 @@ const toExit = (exit: Listed<'exits'>): Exit => ({
   gateways: exit.gateways ?? [],
   ...(exit.interface !== undefined && { interface: exit.interface }),
   nextHops: byFamily([exit.nextHop ?? []].flat()),
+  ...(exit.onlink && { onlink: true }),
   addresses: exit.addresses ?? [],
   ...(exit.addressesOn && exit.addressesOn.length > 0 && { addressesOn: exit.addressesOn }),
   ...(exit.addressPerFlow && { addressPerFlow: true }),

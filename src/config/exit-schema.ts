@@ -97,6 +97,11 @@ export const exit = z
         z.union([address, addressPerFamily], 'an IP address or a list of IP addresses'),
         'Router behind the interface: one address, or a list with one of each family. Needs `interface`; without it, destinations are neighbours on that interface.',
       ),
+      onlink: optional(
+        truth,
+        'The router is behind the interface though it is in none of the interface’s networks, as in some clouds: `ip route … onlink`. Needs `nextHop`; without `interface` the gateway’s default route says so itself.',
+        defaults.onlink,
+      ),
       addresses: optional(
         exitAddresses,
         'Source addresses of packets that leave; a family without one is dropped, never leaked. Pods are spread over several of a family by their own address: each keeps one. Without this, the interface’s own addresses; required with `gateways`, so that pods are seen with the same address whichever gateway they leave by.',
@@ -137,6 +142,10 @@ export const exit = z
       error: 'the interface that "nextHop" lies behind',
       path: ['interface'],
       ...whereAllIsKnown,
+    }),
+    z.refine((exit) => !exit.onlink || exit.nextHop !== undefined, {
+      error: 'the router that "onlink" is about',
+      path: ['nextHop'],
     }),
     z.refine((exit) => exit.gateways === undefined || exit.addresses !== undefined, {
       error: 'the addresses that pods are seen with, whichever of the "gateways" they leave by',

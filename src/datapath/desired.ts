@@ -216,10 +216,12 @@ const exitMetric = 1024;
 /** The worst there is: chosen only when nothing else is left. */
 const lastMetric = 0xffffffff;
 
-function wayRoutes(node: NodeState, exit: ResolvedExit, { family, via, networks = [] }: Way): Route[] {
+function wayRoutes(node: NodeState, exit: ResolvedExit, { family, via, onlink, networks = [] }: Way): Route[] {
   const table = node.routeTable + exit.id;
   const route = { kind: 'route', family, table, type: 'unicast', device: exit.device, metric: exitMetric } as const;
-  const towards = exit.gateway ? { via: nextHopOf(exit.gateway, family), onlink: true as const } : via && { via };
+  const towards = exit.gateway
+    ? { via: nextHopOf(exit.gateway, family), onlink: true as const }
+    : via && { via, ...(onlink && { onlink }) };
   return [
     { ...route, ...towards },
     ...networks.map((destination) => ({ ...route, destination })),

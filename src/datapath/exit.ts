@@ -9,6 +9,8 @@ export interface Way {
    */
   readonly addresses: readonly Address[];
   readonly via?: Address;
+  /** The next hop is behind the interface, whatever networks that is in. */
+  readonly onlink?: true;
   /** The interface's own networks, which are reached without the next hop. */
   readonly networks?: readonly Prefix[];
 }

@@ -30,6 +30,8 @@ export interface HeldAddress extends LinkAddress {
 export interface DefaultRoute {
   readonly device: Link;
   readonly via?: Address;
+  /** The next hop is behind the interface, whatever networks that is in. */
+  readonly onlink?: true;
 }
 
 /** Where the node sends a packet of its own, by the rules and routes that are there now. */
@@ -121,7 +123,8 @@ export interface Host {
    * others. Undefined when the node does not have the address.
    */
   firstHolder(address: Address): Promise<{ readonly device: string; readonly behind: boolean } | undefined>;
-  defaultRoute(family: Family): Promise<DefaultRoute | undefined>;
+  /** Of several next hops one that is alive, by the `preferred` interface if there is such a one. */
+  defaultRoute(family: Family, preferred?: Link): Promise<DefaultRoute | undefined>;
   /** Whether the node reaches an address without a next hop: `ip route get`. */
   isOnLink(address: Address): Promise<boolean>;
   /** The way of a packet to an address, with a mark or without: `ip route get`. Undefined when there is none. */

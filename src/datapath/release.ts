@@ -1,4 +1,4 @@
-import { type Address, families, familyOf } from '../base/address.ts';
+import { families, familyOf } from '../base/address.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
 import { type Place, placesOf } from './behind.ts';
 import { keyOf } from './difference.ts';
@@ -58,7 +58,7 @@ export function released(state: OurState, elements: readonly Element[], remember
   if (isGateway) exitIds.add(layout.replyId);
   const hasTunnel = isGateway || usesTunnel(state, exitIds);
   const exitObjects = objectsOfOtherExits(state, exitIds, remembered);
-  const addresses = state.addresses.filter(({ address }) => !isEgressAddress(state, served, address));
+  const addresses = state.addresses.filter((address) => !isEgressAddress(state, served, address));
   if (!isGateway && !left.some(({ name }) => layout.isProgramChain(name))) {
     const table = state.table ? [{ kind: 'table' } as const] : [];
     return [...exitObjects.host, ...addresses, ...tunnelOf(state), ...table, ...goneSent(state, new Set())];
@@ -97,12 +97,17 @@ const usesTunnel = ({ exitElements }: OurState, used: ReadonlySet<number | undef
 
 const tunnelOf = ({ tunnel, rules }: OurState): HostObject[] => [...tunnelRules(rules), ...(tunnel ? [tunnel] : [])];
 
-/** Whether an exit that is served gives the address to packets. Two gateways must not have it, so pods do not keep it. */
-const isEgressAddress = ({ exitElements }: OurState, served: ReadonlySet<number>, address: Address) =>
+/** Whether an exit that is served gives the address to packets that leave by its interface. Two gateways must not have it, so pods do not keep it. */
+const isEgressAddress = (
+  { exitElements }: OurState,
+  served: ReadonlySet<number>,
+  { device, address }: InterfaceAddress,
+) =>
   exitElements.some(
     ({ set, key }) =>
       set === layout.setNames.lanes(familyOf(address)) &&
       key.endsWith(layout.addressHex(address)) &&
+      layout.deviceOfKey(key) === device &&
       served.has(layout.exitIdOfKey(key)),
   );
 

@@ -70,11 +70,17 @@ async function indexOf(socket: NetlinkSocket, { device }: OnDevice | Route): Pro
   return device === undefined ? undefined : (await readLink(socket, device))?.index;
 }
 
+/** How IPv4 and IPv6 refuse a next hop that they do not reach by the interface alone. */
+const unknownHop = ['ENETUNREACH', 'EHOSTUNREACH'];
+
 async function naming(doing: string, object: OutsideObject, action: () => Promise<void>): Promise<void> {
   try {
     await action();
   } catch (error) {
     if (!isKernelError(error) && !(error instanceof Error && 'syscall' in error)) throw error;
+    if (object.kind === 'route' && object.via !== undefined && isKernelError(error, ...unknownHop)) {
+      throw new EgressError('exit-next-hop', `${object.via} is in no network of ${object.device}`, { cause: error });
+    }
     throw new EgressError('kernel-refused', `${doing} ${nameOf(object)}: ${(error as Error).message}`, {
       cause: error,
     });

@@ -98,10 +98,12 @@ export class LinuxHost implements Host, Disposable {
     return device === undefined ? undefined : { device, behind: holder?.behind === true };
   }
 
-  async defaultRoute(family: Family): Promise<DefaultRoute | undefined> {
-    const route = await defaultRoute(this.#route, family);
+  async defaultRoute(family: Family, preferred?: Link): Promise<DefaultRoute | undefined> {
+    const route = await defaultRoute(this.#route, family, preferred?.index);
     const device = route && (await this.readLink(route.deviceIndex));
-    return device && { device, ...(route.via && { via: route.via }) };
+    if (device === undefined) return undefined;
+    const { via, onlink } = route ?? {};
+    return { device, ...(via && { via }), ...(onlink && { onlink }) };
   }
 
   async isOnLink(address: Address): Promise<boolean> {

@@ -20,6 +20,8 @@ export interface Exit {
   readonly interface?: string;
   /** Empty: the destinations are neighbours on the interface. Without `interface`: as the gateway's default routes say. */
   readonly nextHops: AddressByFamily;
+  /** The next hops are behind the interface, whatever networks it is in. */
+  readonly onlink?: true;
   /**
    * Source addresses of packets that leave, each once. Empty, which an exit with gateways never is: the interface's own.
    */

@@ -31,7 +31,7 @@ export function resolveExit(exit: LocalExit, facts: InterfaceFacts): ResolvedExi
   requireUsableLink(exit, facts.link);
   requireOtherHop(exit, facts.addresses);
   const addresses = addressesOf(exit, facts.addresses);
-  const ways = families.flatMap((family) => wayOf(family, addresses, exit.nextHops[family], facts.addresses));
+  const ways = families.flatMap((family) => wayOf(family, addresses, hopOf(exit, family), facts.addresses));
   if (ways.length === 0) throw new EgressError('exit-address', noAddress(exit));
   const { name, id, interface: device, addressesOn } = exit;
   return { name, id, device, ways, ...(addressesOn && { addressesOn }), ...traitsOf(exit) };
@@ -43,15 +43,15 @@ export function resolveExit(exit: LocalExit, facts: InterfaceFacts): ResolvedExi
  */
 export function resolveUnavailable(exit: LocalExit, { addresses: own }: InterfaceFacts): ResolvedExit {
   const addresses = addressesOf(exit, own);
-  const known = families.flatMap((family) => wayOf(family, addresses, exit.nextHops[family], own));
+  const known = families.flatMap((family) => wayOf(family, addresses, hopOf(exit, family), own));
   const allowed = isEmpty(exit.nextHops) ? families : families.filter((family) => exit.nextHops[family] !== undefined);
   const isMissing = (family: Family) => exit.addresses.length === 0 && !known.some((way) => way.family === family);
   const unknown = allowed.filter(isMissing).map((family): Way => {
-    const via = exit.nextHops[family];
-    return { family, addresses: [], ...(via && { via }) };
+    return { family, addresses: [], ...hopOf(exit, family) };
   });
   const ways = [...known, ...unknown].sort((a, b) => a.family - b.family);
-  return { name: exit.name, id: exit.id, device: exit.interface, ways, ...traitsOf(exit) };
+  const { name, id, interface: device, addressesOn } = exit;
+  return { name, id, device, ways, ...(addressesOn && { addressesOn }), ...traitsOf(exit) };
 }
 
 /** Whether pods may be given the exit while its interface is as this: they leave with the node's address until it is back. */
@@ -62,7 +62,7 @@ export const isUnavailable = (
 
 /** The exit as it is on a node whose packets reach it through the tunnel. */
 export function resolveThroughTunnel(exit: Exit, gateway: Address, device: string): ResolvedExit {
-  const ways = families.flatMap((family) => wayOf(family, exit.addresses, undefined, []));
+  const ways = families.flatMap((family) => wayOf(family, exit.addresses, {}, []));
   return { name: exit.name, id: exit.id, device, ways, gateway, ...traitsOf(exit) };
 }
 
@@ -77,13 +77,33 @@ const traitsOf = ({
 });
 
 function requireUsableLink(exit: LocalExit, link: Link | undefined): void {
-  const trouble = link === undefined ? 'does not exist on this node' : link.up ? undefined : 'is down';
+  const trouble = link === undefined ? 'does not exist on this node' : link.up ? whyNoWay(link) : 'is down';
   if (trouble === undefined) return;
   throw new EgressError(
     'exit-interface',
     `Exit "${exit.name}" leaves by interface "${exit.interface}", which ${trouble}`,
   );
 }
+
+/**
+ * Why the kernel lets no packets of pods leave by an interface, however well it works otherwise, as the end of a sentence
+ * about it; `undefined` for an ordinary interface. A part of another interface has no routes and no answers of its own.
+ * Addresses and routes of a VRF's members are in the VRF's table: answers look for the pods there.
+ */
+export function whyNoWay({ type, master }: Link): string | undefined {
+  if (type === 'vrf') return `is a VRF: pods outside of it get no answers from there`;
+  if (master === undefined) return undefined;
+  const what = partOf[master.type ?? ''] ?? 'a part of another interface, which packets leave by in its place';
+  return `is ${what}`;
+}
+
+/** Kinds of interfaces that have others as their parts: IFLA_INFO_SLAVE_KIND. */
+const partOf: Readonly<Record<string, string>> = {
+  vrf: 'a member of a VRF: what pods send would leave, but answers look for the pods in the table of the VRF',
+  bridge: 'a port of a bridge, which packets leave by in its place',
+  bond: 'a link of a bond, which packets leave by in its place',
+  team: 'a link of a team, which packets leave by in its place',
+};
 
 /** The kernel takes a next hop that is the node itself for none at all: all destinations would be neighbours. */
 function requireOtherHop(exit: LocalExit, own: readonly InterfaceAddress[]): void {
@@ -110,16 +130,18 @@ const globalScope = 0;
 
 const isGlobal = ({ scope, usable }: InterfaceAddress): boolean => usable && scope === globalScope;
 
-function wayOf(
-  family: Family,
-  all: readonly Address[],
-  via: Address | undefined,
-  own: readonly InterfaceAddress[],
-): Way[] {
+type Hop = Pick<Way, 'via' | 'onlink'>;
+
+function hopOf({ nextHops, onlink }: Exit, family: Family): Hop {
+  const via = nextHops[family];
+  return via === undefined ? {} : { via, ...(onlink && { onlink }) };
+}
+
+function wayOf(family: Family, all: readonly Address[], hop: Hop, own: readonly InterfaceAddress[]): Way[] {
   const addresses = all.filter((address) => familyOf(address) === family);
   if (addresses.length === 0) return [];
-  const networks = via === undefined ? [] : networksOf(family, own);
-  return [{ family, addresses, ...(via && { via }), ...(networks.length > 0 && { networks }) }];
+  const networks = hop.via === undefined ? [] : networksOf(family, own);
+  return [{ family, addresses, ...hop, ...(networks.length > 0 && { networks }) }];
 }
 
 /** The networks that the interface is in: the next hop would only send their packets back. */

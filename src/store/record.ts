@@ -74,6 +74,7 @@ const exit = z.object({
       family,
       addresses: z.array(address),
       via: z.exactOptional(address),
+      onlink: z.exactOptional(z.literal(true)),
       networks: z.exactOptional(z.array(prefix)),
     }),
   ),

@@ -13,7 +13,8 @@ const linkMessage = message(
     name: [3, cString],
     mac: [1, mac],
     mtu: [4, u32],
-    info: [18, nested({ kind: [1, cString] })],
+    master: [10, u32],
+    info: [18, nested({ kind: [1, cString], memberKind: [4, cString] })],
   },
 );
 
@@ -73,13 +74,15 @@ export const encodeLinkDown = (index: number): Buffer => linkMessage.encode({ in
 /** The interface that an answer holds. */
 export function decodeLink(body: Buffer): Link {
   const { header, attributes } = linkMessage.decode(body);
-  const type = attributes.info?.kind;
+  const { master, info } = attributes;
+  const type = info?.kind;
   return {
     index: header.index,
     name: attributes.name ?? '',
     up: (header.flags & IFF_UP) !== 0,
     ...(type !== undefined && { type }),
     mtu: attributes.mtu ?? 0,
+    ...(master && { master: { index: master, ...(info?.memberKind && { type: info.memberKind }) } }),
     ...(attributes.mac?.length === macLength && { mac: attributes.mac }),
   };
 }

@@ -29,10 +29,22 @@ const hopMessage = message(
   { gateway: [5, address], foreignGateway: [18, foreignHop] },
 );
 
-/** The first next hop of a list of them. */
-const firstHop: Field<ReturnType<typeof hopMessage.decode>> = {
-  encode: ({ header, attributes }) => hopMessage.encode(header, attributes),
-  decode: (bytes) => hopMessage.decode(bytes.subarray(0, u16.decode(bytes))),
+type Hop = ReturnType<typeof hopMessage.decode>;
+
+/** Of struct rtnexthop. */
+const hopLength = 8;
+
+/** A list of next hops (RTNH_NEXT), each with its length before it. */
+const hopList: Field<readonly Hop[]> = {
+  encode: (hops) => Buffer.concat(hops.map(({ header, attributes }) => hopMessage.encode(header, attributes))),
+  decode: (bytes) => {
+    const hops: Hop[] = [];
+    for (let at = 0, length = 0; at + hopLength <= bytes.length; at += (length + 3) & ~3) {
+      length = Math.max(u16.decode(bytes.subarray(at)), hopLength);
+      hops.push(hopMessage.decode(bytes.subarray(at, at + length)));
+    }
+    return hops;
+  },
 };
 
 /** linux/rtnetlink.h: struct rtmsg and RTA_*. */
@@ -59,7 +71,7 @@ export const routeMessage = message(
     outputIndex: [4, u32],
     /** The address to send from. */
     source: [7, address],
-    hops: [9, firstHop],
+    hops: [9, hopList],
   },
 );
 
@@ -69,7 +81,10 @@ const RTM_GETROUTE = 26;
 const RTM_F_LOOKUP_TABLE = 0x1000;
 /** Linux 4.13: the answer is the route itself, not what it makes of the packet. */
 const RTM_F_FIB_MATCH = 0x2000;
+/** linux/rtnetlink.h, RTNH_F_*: of a route's only next hop they are among its own flags. */
+const RTNH_F_DEAD = 1;
 const RTNH_F_ONLINK = 4;
+const RTNH_F_LINKDOWN = 16;
 const mainTable = 254;
 /** linux/rtnetlink.h, RTN_*: what the kernel does with packets for a destination. */
 const routeTypes = {
@@ -125,21 +140,50 @@ export interface DefaultRoute {
   readonly deviceIndex: number;
   /** Absent: everything is on the link. */
   readonly via?: Address;
+  readonly onlink?: true;
 }
 
 /**
- * The default route of the main table, whoever made it: the one with the lowest metric that leads to an interface, and
- * of one with several next hops the first. `undefined` when there is none. Throws KernelError.
+ * The default route of the main table, whoever made it: the one with the lowest metric that leads to an interface, and of
+ * several next hops the first. One that is dead, or whose link is, comes after all that are not; among the living, one by
+ * the `preferred` interface comes first. `undefined` when there is none. Throws KernelError.
  */
 // ip route show default
-export async function defaultRoute(socket: NetlinkSocket, family: Family): Promise<DefaultRoute | undefined> {
-  const used = await routeToNobody(socket, family);
-  const entries = used === undefined ? await listDefaults(socket, family) : used;
-  const [best] = [...entries].sort((a, b) => metricOf(a) - metricOf(b));
-  if (best === undefined) return undefined;
-  const outputIndex = best.attributes.outputIndex ?? best.attributes.hops?.header.outputIndex;
-  const via = hopOf(best.attributes) ?? (best.attributes.hops && hopOf(best.attributes.hops.attributes));
-  return outputIndex === undefined ? undefined : { deviceIndex: outputIndex, ...(via !== undefined && { via }) };
+export async function defaultRoute(
+  socket: NetlinkSocket,
+  family: Family,
+  preferred?: number,
+): Promise<DefaultRoute | undefined> {
+  const used = (await routeToNobody(socket, family))?.flatMap(hopsOf);
+  const isEnough = used?.length === 0 || used?.some(({ isDead }) => !isDead);
+  const hops = used !== undefined && isEnough ? used : await listHops(socket, family);
+  const living = hops.filter(({ isDead }) => !isDead);
+  const best = living.find(({ hop }) => hop.deviceIndex === preferred) ?? living[0] ?? hops[0];
+  return best?.hop;
+}
+
+interface NextHop {
+  readonly isDead: boolean;
+  readonly hop: DefaultRoute;
+}
+
+const listHops = async (socket: NetlinkSocket, family: Family): Promise<readonly NextHop[]> =>
+  (await listDefaults(socket, family)).sort((a, b) => metricOf(a) - metricOf(b)).flatMap(hopsOf);
+
+/** The next hops of a route in their order. */
+function hopsOf({ header, attributes }: Entry): NextHop[] {
+  const own = { flags: header.flags, outputIndex: attributes.outputIndex, via: hopOf(attributes) };
+  const listed = attributes.hops?.map((hop) => ({
+    flags: hop.header.flags,
+    outputIndex: hop.header.outputIndex,
+    via: hopOf(hop.attributes),
+  }));
+  return (listed ?? [own]).flatMap(({ flags, outputIndex, via }) => {
+    if (outputIndex === undefined) return [];
+    const onlink = (flags & RTNH_F_ONLINK) !== 0 && { onlink: true as const };
+    const hop = { deviceIndex: outputIndex, ...(via !== undefined && { via, ...onlink }) };
+    return [{ isDead: (flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) !== 0, hop }];
+  });
 }
 
 /** In blocks that are given to nobody (IANA: 240.0.0.0/4 is reserved, 4000::/3 unassigned): default routes alone lead there. */
@@ -164,7 +208,7 @@ async function routeToNobody(socket: NetlinkSocket, family: Family): Promise<rea
   }
 }
 
-async function listDefaults(socket: NetlinkSocket, family: Family): Promise<readonly Entry[]> {
+async function listDefaults(socket: NetlinkSocket, family: Family): Promise<Entry[]> {
   const body = routeMessage.encode({ family: addressFamily(family) }, { table: mainTable });
   const replies = await unlessRefused(socket.dump({ type: RTM_GETROUTE, flags: 0, body }), 'ENOENT');
   return (replies ?? []).map((reply) => routeMessage.decode(reply.body)).filter(isDefault);

@@ -212,6 +212,16 @@ describe('what the status says', () => {
     assert.deepEqual([dropped, guarded], [counter(5), counter(2)]);
   });
 
+  test('says of an address that the exit’s interface does not have that it is not here', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    machine.host.counters = counters({});
+    machine.host.linkAddresses.set('eth1', []);
+    const status = await readStatus(machine);
+    assert.deepEqual(status.exits[0]?.ways[0]?.notHere, ['192.168.0.245']);
+    assert.match(printStatus(status, false), /192\.168\.0\.245 \(not here\)/);
+  });
+
   test('has the gateway of an exit that leaves elsewhere, and what the tunnel refused', async (t) => {
     const machine = newNode(t, '172.18.0.5');
     await added(machine, 'a', '10.0.0.5', { configuration: gatewayConfiguration() });

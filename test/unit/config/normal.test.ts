@@ -37,7 +37,7 @@ test('what is there stays, in canonical form; what the name or the interface dec
   });
   assert.deepEqual(exits, [
     {
-      ...{ ...exit, nextHop: 'fe80::1', addressesOn: [], addressPerFlow: false },
+      ...{ ...exit, nextHop: 'fe80::1', onlink: false, addressesOn: [], addressPerFlow: false },
       ...{ annotationNamespaces: [], onUnavailable: 'drop' },
     },
   ]);

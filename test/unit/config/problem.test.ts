@@ -114,6 +114,14 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
     `#/exits/0/portsPerPod: expected a whole number from 16 to 32768, got ${JSON.stringify(portsPerPod)}`,
   ]),
   [
+    { exits: [{ ...exit, onlink: true }] },
+    '#/exits/0/nextHop: expected the router that "onlink" is about, got nothing',
+  ],
+  [
+    { exits: [{ ...exit, addressesOn: ['lo'] }] },
+    '#/exits/0/addresses: expected the addresses that interfaces of "addressesOn" hold, got nothing',
+  ],
+  [
     { exits: [{ ...exit, addressPerFlow: true, portsPerPod: 1024 }] },
     '#/exits/0/portsPerPod: expected no "portsPerPod" beside "addressPerFlow": a block of ports belongs to one pod on one address, got 1024',
   ],

@@ -341,6 +341,35 @@ describe('the default route', () => {
     assert.deepEqual(await defaultRoute(kernel(dhcp, several), 4), { deviceIndex: 6, via: '172.18.0.1' });
   });
 
+  test('is a next hop that is alive: neither dead nor with a link that is down', async () => {
+    const isOf = (flags: readonly [string, string], metric = '50') =>
+      buffer(
+        '02 00 00 00 fe 03 00 01 00000000',
+        `0800 0f00 fe000000 0800 0600 ${metric}000000 2400 0900`,
+        `1000 ${flags[0]} 00 06000000 0800 0500 c0a80101`,
+        `1000 ${flags[1]} 00 07000000 0800 0500 c0a80201`,
+      );
+    const second = { deviceIndex: 7, via: '192.168.2.1' };
+    assert.deepEqual(await defaultRoute(kernel(isOf(['11', '00'])), 4), second); // ip link set up1 down
+    assert.deepEqual(await defaultRoute(kernel(isOf(['10', '00'])), 4), second); // no carrier
+    assert.deepEqual(await defaultRoute(kernel(isOf(['00', '00'])), 4, 7), second);
+    assert.deepEqual(await defaultRoute(kernel(isOf(['00', '11'])), 4, 7), { deviceIndex: 6, via: '192.168.1.1' });
+    assert.deepEqual(await defaultRoute(kernel(isOf(['11', '11']), isOf(['11', '04'], '64')), 4), {
+      ...second,
+      onlink: true,
+    });
+    // all dead: the one that the administrator prefers, of whose interface the error speaks
+    assert.deepEqual(await defaultRoute(kernel(isOf(['11', '11'])), 4), { deviceIndex: 6, via: '192.168.1.1' });
+  });
+
+  test('has the flags of its only next hop in its own', async () => {
+    const isOf = (flags: string, metric: string) =>
+      buffer(`02 00 00 00 fe 03 00 01 ${flags}000000`, table, `0800 0600 ${metric}000000 0800 0500 ac1f0101`, device);
+    const hop = { deviceIndex: 6, via: '172.31.1.1' };
+    assert.deepEqual(await defaultRoute(kernel(isOf('04', '50')), 4), { ...hop, onlink: true });
+    assert.deepEqual(await defaultRoute(kernel(isOf('10', '20'), isOf('04', '50')), 4), { ...hop, onlink: true });
+  });
+
   test('has metric 0 when the kernel says none', async () => {
     const onLink = buffer('02 00 00 00 fe 03 fd 01 00000000', table, '0800 0400 07000000');
     assert.deepEqual(await defaultRoute(kernel(several, onLink, dhcp), 4), { deviceIndex: 7 });

@@ -261,6 +261,22 @@ describe('a link', () => {
       '0800 0400 28230000',
     );
     assert.deepEqual(decodeLink(physical), { index: 6, name: 'eth1', up: false, mtu: 9000 });
+    // ip link set dev eth1 master blue, a VRF; a part whose master tells no kind (Linux with Open vSwitch of its own)
+    const member = (...more: string[]) =>
+      buffer(
+        '00 00 0100 06000000 43100100 00000000',
+        '0900 0300 6574683100 000000',
+        '0800 0400 dc050000',
+        '0800 0a00 09000000',
+        ...more,
+      );
+    const eth1 = { index: 6, name: 'eth1', up: true, mtu: 1500 };
+    assert.deepEqual(decodeLink(member('1800 1200 0900 0100 7665746800 000000 0800 0400 76726600')), {
+      ...eth1,
+      type: 'veth',
+      master: { index: 9, type: 'vrf' },
+    });
+    assert.deepEqual(decodeLink(member()), { ...eth1, master: { index: 9 } });
   });
 });
 

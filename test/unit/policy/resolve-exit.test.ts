@@ -53,6 +53,40 @@ describe('an exit on this node', () => {
     });
   });
 
+  test('has a router that is in no network of the interface, if it says so', () => {
+    const configured = exit({ nextHops: { 4: '172.31.1.1' }, addresses: ['198.51.100.7'], onlink: true });
+    assert.deepEqual(waysOf(configured, [own('198.51.100.7', { prefixLength: 32 })]), [
+      { family: 4, addresses: ['198.51.100.7'], via: '172.31.1.1', onlink: true },
+    ]);
+  });
+
+  for (const [type, words] of [
+    ['vrf', 'a member of a VRF: what pods send would leave, but answers look for the pods in the table of the VRF'],
+    ['bridge', 'a port of a bridge, which packets leave by in its place'],
+    ['bond', 'a link of a bond, which packets leave by in its place'],
+    ['team', 'a link of a team, which packets leave by in its place'],
+    ['openvswitch', 'a part of another interface, which packets leave by in its place'],
+    [undefined, 'a part of another interface, which packets leave by in its place'],
+  ] as const) {
+    test(`does not leave by a part of another interface (${type ?? 'of a kind that the kernel does not tell'})`, () => {
+      const part = { ...link, master: { index: 9, ...(type && { type }) } };
+      assert.throws(
+        () => resolveExit(exit(), { link: part, addresses: dual }),
+        refusal('exit-interface', `Exit "partners" leaves by interface "eth1", which is ${words}`),
+      );
+    });
+  }
+
+  test('does not leave by a VRF', () => {
+    assert.throws(
+      () => resolveExit(exit(), { link: { ...link, type: 'vrf' }, addresses: dual }),
+      refusal(
+        'exit-interface',
+        'Exit "partners" leaves by interface "eth1", which is a VRF: pods outside of it get no answers from there',
+      ),
+    );
+  });
+
   test('leaves with the first address of the interface in each family when it has none of its own', () => {
     assert.deepEqual(waysOf(exit()), [
       { family: 4, addresses: ['192.168.0.240'] },

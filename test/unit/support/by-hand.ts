@@ -116,6 +116,7 @@ const exitKeys = [
   'gateways',
   'interface',
   'nextHop',
+  'onlink',
   'addresses',
   'addressesOn',
   'addressPerFlow',
