@@ -5,6 +5,7 @@ import { egressEntry, type Json, partners, policy } from '../support/chain.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import { leaks, packetsFrom, packetsTo } from '../support/packets.ts';
+import { sentMore } from '../support/pod.ts';
 import { world } from '../support/world.ts';
 
 /** How an exit is lost. */
@@ -57,7 +58,7 @@ describe('when of an exit', labTest, () => {
       const capture = await node.capture();
       const sender = await pod.send(...world.service);
       await happens(lab, node);
-      await setTimeout(300);
+      await sentMore(sender);
       await sender.stop();
       const before = await exitStatus(node);
       assert.deepEqual(await pod.askEach('udp'), ['nothing', 'nothing']);

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
 import { egressEntry, primaries } from '../support/chain.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import { describePacket, leaks, packetsTo } from '../support/packets.ts';
-import { protocols } from '../support/pod.ts';
+import { protocols, sentMore } from '../support/pod.ts';
 import { world } from '../support/world.ts';
 
 /** What a pod's first packet to each service of the world has to look like from outside. */
@@ -38,9 +37,9 @@ for (const primary of primaries) {
       const pod = await node.started();
       await assertHostileSurroundings(node);
       const sender = await pod.send(...world.service);
-      await setTimeout(500);
+      await sentMore(sender);
       await node.del(pod);
-      await setTimeout(200);
+      await sentMore(sender);
       await sender.stop();
       const packets = await capture.stop();
       assert.deepEqual(leaks(packets), []);

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
 import { egressEntry, type Json, partners } from '../support/chain.ts';
 import {
   Cluster,
@@ -16,7 +15,7 @@ import {
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import { packetsFrom, packetsTo, tally } from '../support/packets.ts';
-import type { Pod } from '../support/pod.ts';
+import { type Pod, sentMore } from '../support/pod.ts';
 import { world } from '../support/world.ts';
 
 for (const replyPath of replyPaths) {
@@ -27,12 +26,12 @@ for (const replyPath of replyPaths) {
       await cluster.up();
       const stop = await cluster.capture();
       const pods = await cluster.startedOnEach();
-      const stopSenders = await send(pods);
-      await setTimeout(300);
+      const senders = await send(pods);
+      await senders.more();
       await Promise.all(cluster.all.map((node) => node.machine.sysctl(patience)));
       for (const [i, pod] of pods.entries()) await cluster.all[i]?.del(pod);
-      await setTimeout(200);
-      await stopSenders();
+      await senders.more();
+      await senders.stop();
       const packets = await stop();
       assert.deepEqual(cluster.leaks(packets, internet.addresses), []);
       assert.deepEqual(kinds(packets), everythingThatIsSent(3));
@@ -44,10 +43,10 @@ for (const replyPath of replyPaths) {
       const [, second] = cluster.gateways;
       assert.ok(second);
       const stop = await cluster.capture();
-      const stopSenders = await send(pods);
+      const senders = await send(pods);
       await cluster.move(internet.name, second);
-      await setTimeout(300);
-      await stopSenders();
+      await senders.more();
+      await senders.stop();
       const packets = await stop();
       assert.deepEqual(cluster.leaks(packets, internet.addresses), []);
       assert.deepEqual(kinds(packets), [...everythingThatIsSent(3), ...everythingThatIsSent(4)]);
@@ -122,10 +121,10 @@ describe('nothing of a pod leaves, and all is counted where it is lost,', { ...l
         const lost = where === 'worker' ? pods.slice(2) : pods.slice(1);
         const routes = await uplinkRoutes(gateway);
         const stop = await cluster.capture();
-        const stopSenders = await send(lost);
+        const senders = await send(lost);
         await happens({ lab, gateway, worker });
-        await setTimeout(200);
-        await stopSenders();
+        await senders.more();
+        await senders.stop();
         const before = [await counts(worker), await unroutable(gateway)] as const;
         assert.deepEqual(await answers(lost), noAnswers(lost));
         await assertCounted(where, before, [await counts(worker), await unroutable(gateway)]);
@@ -164,12 +163,12 @@ describe('an exit by a gateway with onUnavailable "node"', { ...labTest, concurr
       const [, , pod] = pods;
       assert.deepEqual(await pod?.askEach('udp', world.excepted), world.exitAddress);
       assert.ok(pod);
-      const stopSenders = await send([pod]);
-      await setTimeout(100);
+      const senders = await send([pod]);
+      await senders.more();
       await happens({ lab, gateway, worker });
       const stop = await cluster.capture();
-      await setTimeout(200);
-      await stopSenders();
+      await senders.more();
+      await senders.stop();
       assert.deepEqual(await pod.askEach('tcp'), worker.addresses('eth0'));
       const before = await counts(worker, 'partners');
       assert.deepEqual(await pod.askEach('udp', world.excepted), ['nothing', 'nothing']);
@@ -192,11 +191,11 @@ describe('an exit of the node itself with onUnavailable "node"', { ...labTest, c
     const pod = await node.started();
     for (const services of [world.service, world.excepted])
       assert.deepEqual(await pod.askEach('udp', services), world.exitAddress);
-    const stopSenders = await send([pod]);
+    const senders = await send([pod]);
     await node.machine.ip('link set eth1 down');
     const capture = await node.capture();
-    await setTimeout(200);
-    await stopSenders();
+    await senders.more();
+    await senders.stop();
     assert.deepEqual(await pod.askEach('tcp'), node.addresses('eth0'));
     assert.deepEqual(await pod.askEach('udp', world.excepted), ['nothing', 'nothing']);
     assert.deepEqual(await counts(node, partners.name), { steered: 4, dropped: 2 });
@@ -225,9 +224,12 @@ const oneWithFallback = {
   policies: [internetPolicy, { ...internetPolicy, name: 'strict', destinations: world.exceptions, exit: 'partners' }],
 };
 
-async function send(pods: readonly Pod[]): Promise<() => Promise<void>> {
+async function send(pods: readonly Pod[]) {
   const senders = await Promise.all(pods.map((pod) => pod.send(...world.service)));
-  return async () => void (await Promise.all(senders.map((sender) => sender.stop())));
+  return {
+    more: () => sentMore(...senders),
+    stop: async () => void (await Promise.all(senders.map((sender) => sender.stop()))),
+  };
 }
 
 const answers = (pods: readonly Pod[]) => Promise.all(pods.map((pod) => pod.askEach('udp')));

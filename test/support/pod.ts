@@ -27,6 +27,13 @@ export async function ask(from: Namespace, protocol: Protocol, address: string, 
   return code === 0 ? (stdout.trim().split(' ')[0] ?? '') : 'nothing';
 }
 
+/** Comes when each of several senders (see {@link Pod.send}) has sent to all its addresses a hundred times more, or so. */
+export async function sentMore(...senders: readonly Daemon[]): Promise<void> {
+  for (const sender of senders) {
+    for (let lines = 0; lines < 5; lines++) await sender.line('round ', sender.lines.length);
+  }
+}
+
 /** A pod: a network namespace, and what a kubelet knows about it. */
 export class Pod {
   readonly network: Namespace;

@@ -1,6 +1,7 @@
 """send.py ADDRESS...: sends to every address without a pause, until it is told to stop: UDP of one flow and of a new
 flow each time, ICMP echo requests, new TCP connections, and bytes on one TCP connection. What fails is tried again:
-only what comes out at the other end counts. Prints "sending" after the first round, and at the end the rounds."""
+only what comes out at the other end counts. Prints "sending" after the first round, "round N" after every twentieth, and
+at the end the rounds."""
 
 import errno
 import signal
@@ -77,5 +78,7 @@ while running:
     rounds += 1
     if rounds == 1:
         print("sending", flush=True)
+    if rounds % 20 == 0:
+        print(f"round {rounds}", flush=True)
     time.sleep(0.001)
 print(f"rounds {rounds}", flush=True)
