@@ -8,7 +8,9 @@ export async function whyNotHere(
   { device, addressesOn = [] }: ResolvedExit,
   address: Address,
 ): Promise<string | undefined> {
-  const holders = await holdersOf(host, address);
+  const right = await holdersAmong(host, [device, ...addressesOn], address);
+  // The other interfaces may be thousands: they are asked only to say what is wrong.
+  const holders = right.length > 0 ? right : await holdersOf(host, address);
   if (holders.length === 0) return `${address} is not an address of this node any more`;
   if (holders.some((name) => addressesOn.includes(name))) return undefined;
   if (!holders.includes(device)) {
@@ -17,6 +19,15 @@ export async function whyNotHere(
   if (addressesOn.length > 0 || familyOf(address) === 6) return undefined;
   const first = (await host.firstHolder(address))?.device ?? device;
   return first === device ? undefined : `the kernel finds ${address} on ${first} before ${device}`;
+}
+
+async function holdersAmong(host: Host, names: readonly string[], address: Address): Promise<string[]> {
+  const holders: string[] = [];
+  for (const name of names) {
+    const link = await host.readLink(name);
+    if (link && (await host.listAddresses(link)).some((own) => own.address === address)) holders.push(name);
+  }
+  return holders;
 }
 
 async function holdersOf(host: Host, address: Address): Promise<string[]> {
