@@ -18,6 +18,7 @@ import { findOwnEnd, type OwnEnd } from './own-end.ts';
 import type { Choice, Policies } from './policies.ts';
 import { choosePorts, givesPorts } from './ports.ts';
 import type { PrevResult } from './prev-result.ts';
+import { remark } from './remark.ts';
 import { setUp, steeredOf } from './set-up.ts';
 import { release, tearDown } from './tear-down.ts';
 
@@ -53,6 +54,7 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
       machine.store.saveProgram(record.program, whole());
     }
     request.policies.keep();
+    await remark(machine, node);
     if (!isSame(known, node)) machine.store.saveNode(node);
     // What a tenant chose is not trusted by its name.
     const thorough = previous !== undefined || choice.outline.some(({ policy }) => policy === wishName);

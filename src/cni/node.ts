@@ -20,7 +20,7 @@ export interface NodeChanges {
 
 /**
  * The node's record with the changes. Throws `invalid-configuration` when numbers changed that what is set up depends
- * on, and `mark-conflict`.
+ * on, and `mark-conflict`. The mark may have changed: see {@link remark}.
  */
 export async function nextNode(
   machine: Machine,
@@ -107,7 +107,7 @@ function requireSameIds(previous: NodeRecord, exits: readonly ResolvedExit[]): v
 function requireSameNumbers(previous: NodeRecord, next: NodeRecord): void {
   const both = { ...(previous.tunnel && next.tunnel && { tunnel: [previous.tunnel, next.tunnel] as const }) };
   const pairs = [
-    ...(['fwmark', 'routeTable', 'rulePriority'] as const).map((key) => [`/${key}`, previous[key], next[key]] as const),
+    ...(['routeTable', 'rulePriority'] as const).map((key) => [`/${key}`, previous[key], next[key]] as const),
     ...(['vni', 'port', 'local'] as const).map((key) => {
       return [key === 'local' ? '/node' : `/tunnel/${key}`, both.tunnel?.[0][key], both.tunnel?.[1][key]] as const;
     }),

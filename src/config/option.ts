@@ -7,7 +7,7 @@ export const defaults = {
   policyFile: '/etc/cni/egress/policy.json',
   dataDir: '/var/lib/cni/egress',
   logLevel: 'info',
-  fwmark: '0x00100000',
+  fwmark: '0x40000000',
   routeTable: 500000,
   rulePriority: 700,
   vni: 14597,

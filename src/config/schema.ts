@@ -117,7 +117,7 @@ const policyOptions = {
   tunnel: optional(tunnel, 'The tunnel from the nodes to the `gateways` of exits, the same on every node.', {}),
   fwmark: optional(
     flag,
-    'The bit of the packet mark that says that egress steers the packet: a number, or a text in hexadecimal. kube-proxy uses 0x4000 and 0x8000.',
+    'The bit of the packet mark that says that egress steers the packet: a number, or a text in hexadecimal. Others must not use it; who uses which stands in src/datapath/README.md. It may be changed while pods run.',
     defaults.fwmark,
   ),
   routeTable: optional(

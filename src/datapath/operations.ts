@@ -13,6 +13,8 @@ import { isSameTunnel } from './tunnel.ts';
 export interface Plan {
   /** The tunnel's device when it goes: set down before anything else, so that nothing is on its way any more. */
   readonly shut: readonly TunnelLink[];
+  /** Rules to take down before all that follows: those that stand in the way of a change of the mark. */
+  readonly first: readonly OutsideObject[];
   /** Devices, addresses, parameters, routes and rules to set up, before the transaction; a new device of a tunnel is down. */
   readonly before: readonly OutsideObject[];
   /** One nftables transaction. */
@@ -26,6 +28,8 @@ export interface Plan {
   readonly open: readonly (TunnelLink | Neighbour | Route)[];
   /** The same as `before` to take down, and parameters to put back, at the end; what is on a device goes with it. */
   readonly after: readonly OutsideObject[];
+  /** Rules to set up last of all, in the place of the first. */
+  readonly last: readonly OutsideObject[];
 }
 
 /** A device before what is on it, what leads somewhere before what leads to that. */
@@ -46,8 +50,10 @@ const order = (a: OutsideObject, b: OutsideObject) => setUpFirst[a.kind] - setUp
 
 /** Puts changes in the order in which no packet can take a way that is not there yet, or not there any more. */
 export function planOf(changes: readonly Change[]): Plan {
-  const gone = changes.filter(({ verb }) => verb === 'remove');
-  const kept = changes.filter(({ verb }) => verb !== 'remove');
+  const skips = exchangedSkips(changes);
+  const others = changes.filter((change) => !skips.includes(change));
+  const gone = others.filter(({ verb }) => verb === 'remove');
+  const kept = others.filter(({ verb }) => verb !== 'remove');
   const objects = (changes: readonly Change[]) => changes.map(({ object }) => object).filter(isOutside);
   const shut = objects(gone)
     .filter(isTunnel)
@@ -59,6 +65,7 @@ export function planOf(changes: readonly Change[]): Plan {
   const isOnGone = (object: OutsideObject) => 'device' in object && shut.some(({ name }) => name === object.device);
   return {
     shut,
+    first: objects(skips.filter(({ verb }) => verb === 'remove')),
     before: objects(kept)
       .filter((object) => !isOpenedLater(object))
       .map((object) => (isTunnel(object) ? (closed.find(({ name }) => name === object.name) ?? object) : object))
@@ -69,7 +76,26 @@ export function planOf(changes: readonly Change[]): Plan {
     after: objects(gone)
       .filter((object) => !isOnGone(object))
       .sort((a, b) => order(b, a)),
+    last: objects(skips.filter(({ verb }) => verb !== 'remove')),
   };
+}
+
+/**
+ * Rules that jump over all exits for packets without our mark, while rules of another mark come or go: they would keep
+ * packets with the other mark from their exits. Without them packets only look at more rules, so the old one goes before
+ * anything else changes, and the new one comes when everything has.
+ */
+function exchangedSkips(changes: readonly Change[]): readonly Change[] {
+  const rules = changes.flatMap((change) =>
+    change.object.kind === 'rule' && change.object.fwmark !== undefined ? [{ change, rule: change.object }] : [],
+  );
+  const isOpposite = (a: Change, b: Change) => (a.verb === 'remove') !== (b.verb === 'remove');
+  return rules
+    .filter(({ rule }) => rule.invert)
+    .filter(({ change, rule }) =>
+      rules.some((other) => other.rule.family === rule.family && isOpposite(other.change, change)),
+    )
+    .map(({ change }) => change);
 }
 
 /** The device as it is made, or made anew, until all is there; none when it is up, and can stay so. */

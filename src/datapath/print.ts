@@ -8,7 +8,7 @@ import { tunnelDevice } from './tunnel.ts';
 
 /** Changes as the commands that would make them, in their order; empty when there is nothing to do. */
 export function printChanges(changes: readonly Change[]): string {
-  const { shut, before, transaction, sets, open, after } = planOf(changes);
+  const { shut, first, before, transaction, sets, open, after, last } = planOf(changes);
   const script = printScript(transaction, sets);
   // The kernel changes little of a device that is there; what is on it comes back by the next look.
   const remade = changes.some(({ verb, object }) => verb === 'replace' && object.kind === 'tunnel');
@@ -17,10 +17,12 @@ export function printChanges(changes: readonly Change[]): string {
   return [
     ...gone,
     ...shut.map(({ name }) => `ip link set ${name} down`),
+    ...first.map((object) => command(object, 'del')),
     ...before.map((object) => command(object, 'add')),
     ...nft,
     ...open.map((object) => (object.kind === 'tunnel' ? setTunnelUp(object) : command(object, 'add'))),
     ...after.map((object) => command(object, 'del')),
+    ...last.map((object) => command(object, 'add')),
   ]
     .map((line) => `${line}\n`)
     .join('');

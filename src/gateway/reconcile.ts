@@ -5,6 +5,7 @@ import { gatewayOf, resolveOnNode } from '../cni/exits.ts';
 import type { Machine } from '../cni/machine.ts';
 import { nextNode } from '../cni/node.ts';
 import { findOwnEnd, type OwnEnd } from '../cni/own-end.ts';
+import { remark } from '../cni/remark.ts';
 import { differenceNow, settle, steeredOf } from '../cni/set-up.ts';
 import { planReleaseServed, releaseServed } from '../cni/tear-down.ts';
 import type { Configuration } from '../config/configuration.ts';
@@ -55,6 +56,7 @@ export async function reconcile(machine: Machine, configuration: Configuration, 
 
 async function setUp(machine: Machine, previous: NodeRecord | undefined, next: NodeRecord): Promise<readonly Change[]> {
   const { store } = machine;
+  await remark(machine, next);
   if (canonicalJson(previous) !== canonicalJson(next)) store.saveNode(next);
   try {
     return await settle(machine, next, needsOn(machine, next), true);

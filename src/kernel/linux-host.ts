@@ -198,8 +198,9 @@ export class LinuxHost implements Host, Disposable {
   }
 
   async apply(changes: readonly Change[], generation: number): Promise<boolean> {
-    const { shut, before, transaction, sets, open, after } = planOf(changes);
+    const { shut, first, before, transaction, sets, open, after, last } = planOf(changes);
     await applyOutside(this.#route, shut);
+    await removeOutside(this.#route, first);
     await applyOutside(this.#route, before);
     try {
       await runTransaction(this.#netfilter, transaction, generation, sets);
@@ -209,6 +210,7 @@ export class LinuxHost implements Host, Disposable {
     }
     await applyOutside(this.#route, open);
     await removeOutside(this.#route, after);
+    await applyOutside(this.#route, last);
     return true;
   }
 

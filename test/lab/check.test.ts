@@ -131,7 +131,7 @@ const rules: readonly Part[] = [
   {
     what: 'the rule that drops what would leave wrongly',
     lose: (node) => deleteRule(node, 'guard', 'drop'),
-    named: () => 'rule 7 of base chain guard is missing: counter drop',
+    named: () => 'rule 9 of base chain guard is missing: counter drop',
   },
   {
     what: 'a rule of the pod’s program',
@@ -150,7 +150,7 @@ const routing: readonly Part[] = [
     {
       what: `the first ip ${family}rule`,
       lose: (node: LabNode) => ip(node, `${family}rule delete priority 700`),
-      named: () => `ip ${family}rule priority 700 not fwmark 0x100000/0x100000 goto 702 is missing`,
+      named: () => `ip ${family}rule priority 700 not fwmark 0x40000000/0x40000000 goto 702 is missing`,
     },
     {
       what: `the ip ${family}rule of the exit`,

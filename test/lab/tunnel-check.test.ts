@@ -126,11 +126,11 @@ const routing: readonly Part[] = [
   },
   ...(
     [
-      [700, 'not fwmark 0x100000/0x100000 goto 702'],
-      [701, `fwmark 0x100909/0x103fff lookup ${exitTable}`],
+      [700, 'not fwmark 0x40000000/0x40000000 goto 702'],
+      [701, `fwmark 0x40000909/0x40003fff lookup ${exitTable}`],
       [702, 'nop'],
       [703, 'fwmark 0x0/0x3fff goto 705'],
-      [704, 'fwmark 0x0/0x100000 iif egress0 unreachable'],
+      [704, 'fwmark 0x0/0x40000000 iif egress0 unreachable'],
       [705, 'nop'],
     ] as const
   ).map(([priority, words]) => ({

@@ -62,8 +62,8 @@ In the kernel:
   element      inet cni-egress pods4 { 10.0.0.5 comment "pods/a1b2c3d4/eth0" : goto program-… }
   chain        inet cni-egress program-…
   rule         program-… rule 5: ip daddr @program-…-1 goto exit-7
-  exit         exit-7: meta mark set meta mark & 0xffffc007 | 0x00100007 comment "partners"
-  policy rule  ip rule priority 701 fwmark 0x100007/0x103fff lookup 500007
+  exit         exit-7: meta mark set meta mark & 0xffffc007 | 0x40000007 comment "partners"
+  policy rule  ip rule priority 701 fwmark 0x40000007/0x40003fff lookup 500007
   route        ip route default via 192.168.0.1 dev eth1 table 500007 metric 1024
   source       inet cni-egress snat4 { 0x00000007 . "eth1" : 192.168.0.245 }
   guard        inet cni-egress lanes4 { 0x00000007 . "eth1" . 192.168.0.245 }

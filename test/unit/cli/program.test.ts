@@ -210,8 +210,8 @@ describe('egress', () => {
 delete table inet cni-egress
 delete table netdev cni-egress
 EOT
-ip rule del priority 700 not fwmark 0x100000/0x100000 goto 702
-ip rule del priority 701 fwmark 0x100007/0x103fff lookup 500007
+ip rule del priority 700 not fwmark 0x40000000/0x40000000 goto 702
+ip rule del priority 701 fwmark 0x40000007/0x40003fff lookup 500007
 ip rule del priority 702 nop
 ip route del default via 192.168.0.1 dev eth1 table 500007 metric 1024
 ip route del unreachable default table 500007 metric 4294967295

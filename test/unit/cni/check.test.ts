@@ -85,7 +85,7 @@ describe('CHECK', () => {
     machine.host.kernel.transact([{ verb: 'flush', object: { kind: 'chain', name: 'nat', rules: [] } }]);
     assert.match(
       (await complaint(machine)) ?? '',
-      /^rule 1 of base chain nat is missing: meta mark & 0x00100000 == 0x00000000 jump unmarked; rule 2 of /,
+      /^rule 1 of base chain nat is missing: meta mark & 0x40000000 == 0x00000000 jump unmarked; rule 2 of /,
     );
   });
 });

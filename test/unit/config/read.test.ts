@@ -7,7 +7,7 @@ import { exit, policy, read, readFileOf, refusalOf } from './samples.ts';
 describe('without any option', () => {
   test('everything has its default, and link-local ranges belong to the cluster', () => {
     assert.deepEqual(read({}), {
-      fwmark: 0x00100000,
+      fwmark: 0x40000000,
       routeTable: 500000,
       rulePriority: 700,
       dataDir: '/var/lib/cni/egress',

@@ -62,16 +62,18 @@ export class FakeKernel {
 
   /** Carries changes out, in the order of {@link planOf}. A refused transaction changes nothing, but what comes before it stays. */
   apply(changes: readonly Change[]): void {
-    const { transaction, open, after } = planOf(changes);
+    const { transaction, open, after, last } = planOf(changes);
     this.beginOutside(changes);
     this.transact(transaction);
     this.setUpOutside(open);
     for (const object of after) this.outside.takeDown(object);
+    this.setUpOutside(last);
   }
 
   /** Carries out what comes before the transaction. */
   beginOutside(changes: readonly Change[]): void {
-    const { shut, before } = planOf(changes);
+    const { shut, first, before } = planOf(changes);
+    for (const object of first) this.outside.takeDown(object);
     this.setUpOutside([...shut, ...before]);
   }
 

@@ -1,0 +1,34 @@
+import type { Change } from '../datapath/difference.ts';
+import { needsOfNode } from '../datapath/needs.ts';
+import { needsEgressHook } from '../datapath/sent.ts';
+import type { NodeRecord } from '../store/record.ts';
+import { change } from './change.ts';
+import type { Machine } from './machine.ts';
+import { differenceNow, steeredOf } from './set-up.ts';
+
+/**
+ * Gives the whole node another mark, while packets go on: rules for the new mark come before the one transaction, and
+ * those for the old one go after it. The node's record has the new mark only when that is done, so that who is killed
+ * before begins again. Does nothing when the node has the mark of `next`. Needs the store's lock.
+ */
+export async function remark(machine: Machine, next: NodeRecord): Promise<void> {
+  const { host, store } = machine;
+  const known = store.loadNode();
+  if (known === undefined || known.fwmark === next.fwmark) return;
+  const node = { ...known, fwmark: next.fwmark };
+  const needs = needsOfNode(node, store.list().map(steeredOf));
+  if (await host.hasTable()) {
+    await change(
+      machine,
+      () => host.observe(node, needs, { contents: false }),
+      async (observed) => (await differenceNow(machine, node, needs, observed)).filter(isOfMarks),
+    );
+  }
+  store.saveNode(node);
+}
+
+/** An exit whose interface is gone gets its mark, too: what hangs on the interface is not asked for. */
+const isOfMarks = ({ verb, object }: Change): boolean => {
+  if (verb === 'add' && needsEgressHook(object)) return false;
+  return ['rule', 'table', 'set', 'chain', 'element'].includes(object.kind);
+};
