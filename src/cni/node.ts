@@ -38,6 +38,7 @@ export async function nextNode(
   const next: NodeRecord = {
     version: recordVersion,
     ...{ fwmark, routeTable, rulePriority },
+    inside: configuration.clusterCIDRs,
     ...(previous?.clusterCIDRs && { clusterCIDRs: previous.clusterCIDRs }), // pods from before ranges were theirs go by it
     exits: merged,
     ...(tunnel && { tunnel }),

@@ -1,6 +1,7 @@
 import type { Address } from '../base/address.ts';
 import { type Attachment, markOf } from '../base/attachment.ts';
 import { canonicalJson } from '../base/canonical.ts';
+import { heirOf } from '../datapath/answers.ts';
 import type { Place } from '../datapath/behind.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { Observed } from '../datapath/host.ts';
@@ -114,7 +115,12 @@ function removals({ host }: Machine, state: ReleaseState, node: NodeRecord | und
   const ours = gone.filter(
     (object) => object.kind !== 'sysctl' || host.readSysctl(object.name) === parameterValue(object.name),
   );
-  return ours.map((object) => ({ verb: 'remove', object }));
+  const goneChains = new Set(gone.flatMap((object) => (object.kind === 'chain' ? [object.name] : [])));
+  const left = (node?.exits ?? []).filter(({ id }) => !goneChains.has(chainNames.exit(id)));
+  return ours.map((object): Change => {
+    const heir = object.kind === 'element' ? heirOf(object, left) : undefined;
+    return heir === undefined ? { verb: 'remove', object } : { verb: 'replace', object: heir, observed: object };
+  });
 }
 
 /** Takes out of the node's record what is not set up any more. */

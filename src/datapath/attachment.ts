@@ -43,6 +43,11 @@ export interface OwnPorts extends Omit<PortBlock, 'exit'> {
 
 /** What the data path must know of the node, the same for all attachments on it. */
 export interface NodeState extends NodeNumbers {
+  /**
+   * Ranges of the cluster as they are now: answers to them take the node's routes, whatever address was asked. Absent in
+   * records of earlier versions.
+   */
+  readonly inside?: readonly Prefix[];
   /** Ranges of the cluster for attachments that have none of their own, from before they had; never changed. */
   readonly clusterCIDRs?: readonly Prefix[];
   /** The exits that attachments on this node use, or that it serves as their gateway. */

@@ -4,7 +4,7 @@ import type { Chain, Element } from '../nftables/object.ts';
 import { nameOfTable } from '../nftables/script.ts';
 import { isReset } from './counting.ts';
 import { type Change, missingRules } from './difference.ts';
-import { deviceOfKey, exitIdOfKey, exitIdOfPart, podOfBlockKey, setNames } from './layout.ts';
+import { deviceOfKey, exitIdOfKey, exitIdOfPart, isAnswersSet, podOfBlockKey, setNames } from './layout.ts';
 import type { HostObject, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
 
 /** What a change says about the node, in sentences for a person: what is missing, different, or too much. */
@@ -87,7 +87,7 @@ const setsOfIds: readonly string[] = [setNames.tunnels, setNames.fallback, setNa
 
 /** The key of an element of our maps: a pod's address, or an exit's id and what it goes with. */
 function elementKey({ set, key }: Element): string {
-  if (set.startsWith('pods') || set.startsWith('programs') || set.startsWith('answered'))
+  if (set.startsWith('pods') || set.startsWith('programs') || set.startsWith('answered') || isAnswersSet(set))
     return addressFromBytes(Buffer.from(key, 'hex'));
   if (setsOfIds.includes(set)) return String(exitIdOfKey(key));
   if (exitIdOfPart(set) !== undefined) return slotText(key);

@@ -2,6 +2,7 @@ import { type Family, families, familyOf } from '../base/address.ts';
 import { chain, rule } from '../nftables/chain.ts';
 import type { Chain, Element } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
+import { answersBase, desiredAnswers } from './answers.ts';
 import type { NodeState, SteeredAttachment } from './attachment.ts';
 import type { ResolvedExit, Way } from './exit.ts';
 import { desiredGateway, replyRoutes } from './gateway.ts';
@@ -46,6 +47,7 @@ function desiredBase(node: NodeState): HostObject[] {
     layout.spreadMap,
     chain(layout.chainNames.drop, [rule(say.counter, say.verdict({ code: 'drop' }))]),
     midStream,
+    ...answersBase(node),
     classify,
     decide,
     unmarked(node.fwmark),
@@ -72,11 +74,15 @@ const midStream = chain(
   ),
 );
 
-/** Behind destination NAT (-100), so that a Service's real destination is seen. Replies keep the way that they came. */
+/**
+ * Behind destination NAT (-100), so that a Service's real destination is seen. Replies take the node's routes, but for those
+ * of a Service that has an exit's address.
+ */
 const classify = chain(
   layout.chainNames.classify,
   [
     rule(say.isMidStream, say.verdict({ code: 'jump', chain: layout.chainNames.midStream })),
+    rule(say.isReply, say.isDestinationTranslated, say.verdict({ code: 'goto', chain: layout.chainNames.returns })),
     rule(say.isReply, say.verdict({ code: 'return' })),
     ...families.map((family) => rule(say.sourceVerdict(family, layout.setNames.pods(family)))),
   ],
@@ -201,6 +207,7 @@ function desiredExit(node: NodeState, exit: ResolvedExit): HostObject[] {
     ...(exit.gateway === undefined ? desiredTranslation(exit) : [exitElement(layout.setNames.tunnels, exit)]),
     ...(exit.onUnavailable === 'node' ? [exitElement(layout.setNames.fallback, exit)] : []),
     ...(exit.addressesOn !== undefined ? [exitElement(layout.setNames.elsewhere, exit)] : []),
+    ...desiredAnswers(node, exit),
     ...exit.ways.flatMap((way) => wayRoutes(node, exit, way)),
   ];
 }

@@ -1,6 +1,6 @@
 import { type Address, addressBytes, type Family, families } from '../base/address.ts';
 import type { Hex } from '../nftables/expression.ts';
-import { dataTypes, type NftSet, type Table } from '../nftables/object.ts';
+import { dataTypes, type Element, type NftSet, type Table } from '../nftables/object.ts';
 import { hostHex } from '../nftables/statement.ts';
 
 /** The numbers that a node's configuration chooses, and that everything on the node must agree on. */
@@ -20,6 +20,8 @@ export const exitIdMask = 0x3fff;
 export const chainNames = {
   classify: 'classify',
   midStream: 'mid-stream',
+  returns: 'returns',
+  local: 'local',
   nat: 'nat',
   guard: 'guard',
   /** Of packets whose mark somebody may have changed. */
@@ -39,6 +41,9 @@ export const chainNames = {
   exit: (id: number) => `exit-${id}`,
   /** Of an exit with several addresses. */
   exitSnat: (id: number) => `exit-${id}-snat`,
+  /** Of answers of pods, and of the node itself, by an exit. */
+  exitReturns: (id: number) => `exit-${id}-returns`,
+  exitLocal: (id: number) => `exit-${id}-local`,
   /** A chain's name holds no colons. */
   ports: (id: number, address: Address) => `${portsPrefix}${id}-${address.replaceAll(':', '_')}`,
   sent: (device: string) => `sent-${device}`,
@@ -60,9 +65,9 @@ export function exitIdOfChain(chain: string): number | undefined {
   return chain.startsWith(exitPrefix) && Number.isInteger(id) ? id : undefined;
 }
 
-/** The id of the exit that a chain or set spreads over its addresses; `undefined` for other chains and sets. */
+/** The id of the exit that a chain or set is a part of: not the one that steers; `undefined` for other chains and sets. */
 export function exitIdOfPart(name: string): number | undefined {
-  const id = /^exit-(\d+)-(?:snat|slots[46]|flows[46])$/.exec(name)?.[1];
+  const id = /^exit-(\d+)-(?:snat|returns|local|slots[46]|flows[46])$/.exec(name)?.[1];
   return id === undefined ? undefined : Number(id);
 }
 
@@ -80,6 +85,9 @@ export const setNames = {
   flows: (id: number, family: Family) => `exit-${id}-flows${family}`,
   /** Of programs from before they had ranges of their own. */
   cluster: (family: Family) => `cluster${family}`,
+  returns: (family: Family) => `returns${family}`,
+  inside: (family: Family) => `inside${family}`,
+  locals: (family: Family) => `locals${family}`,
   sent: 'sent',
   answered: (family: Family) => `answered${family}`,
   tunnels: 'tunnels',
@@ -196,6 +204,23 @@ export const lanesSet = (family: Family): NftSet => ({
   counter: true,
 });
 
+/** Address of an exit → where answers of pods go that somebody asked at the address. */
+export const returnsMap = (family: Family): NftSet => answersMap(setNames.returns(family), family);
+
+/** Address of an exit → where answers of the node itself go. */
+export const localsMap = (family: Family): NftSet => answersMap(setNames.locals(family), family);
+
+const answersMap = (name: string, family: Family): NftSet => ({
+  kind: 'set',
+  name,
+  key: [addressType[family]],
+  value: 'verdict',
+});
+
+/** Whether it is one of {@link returnsMap} or {@link localsMap}. */
+export const isAnswersSet = (name: string): boolean =>
+  families.some((family) => name === setNames.returns(family) || name === setNames.locals(family));
+
 /** Ids of exits whose packets go through the tunnel. Each element counts them. */
 export const tunnelsSet: NftSet = { kind: 'set', name: setNames.tunnels, key: ['mark'], counter: true };
 
@@ -244,7 +269,14 @@ export const nodeSets: readonly NftSet[] = [
   elsewhereSet,
   servedMap,
   spreadMap,
-  ...families.flatMap((family) => [...podSets(family), snatMap(family), blocksMap(family), lanesSet(family)]),
+  ...families.flatMap((family) => [
+    ...podSets(family),
+    snatMap(family),
+    blocksMap(family),
+    lanesSet(family),
+    returnsMap(family),
+    localsMap(family),
+  ]),
 ];
 
 /** Ranges of addresses of one family. */
@@ -291,6 +323,12 @@ export const deviceOfKey = (key: Hex): string => Buffer.from(key.slice(8, 40), '
 
 /** The exit's id in the key of an element of any set of exits. */
 export const exitIdOfKey = (key: Hex): number => Buffer.from(key.slice(0, 8), 'hex').readUInt32LE();
+
+/** The id of the exit that an element of any set of exits is about; `undefined` when it leads to none of ours. */
+export function exitIdOfElement({ set, key, verdict }: Element): number | undefined {
+  if (!isAnswersSet(set)) return exitIdOfKey(key);
+  return verdict && 'chain' in verdict ? exitIdOfPart(verdict.chain) : undefined;
+}
 
 /** Priorities of our policy rules: jump over the exits, the exits, and where the jump lands. */
 export const rulePriorities = (first: number) => ({ skip: first, exits: first + 1, end: first + 2 });

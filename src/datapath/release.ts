@@ -77,8 +77,8 @@ export function released(state: OurState, elements: readonly Element[], remember
   ];
   const nft = [
     ...withoutRepeats([...elements, ...exitObjects.nft]),
+    ...state.chains.filter(isOfGoneExit), // some of them lead to the chain of their exit
     ...goneChains,
-    ...state.chains.filter(isOfGoneExit),
     ...goneSets,
     ...parts,
   ];
@@ -111,7 +111,7 @@ const isEgressAddress = (
       served.has(layout.exitIdOfKey(key)),
   );
 
-/** Whether a chain or set spreads an exit over its addresses that is not in use. */
+/** Whether a chain or set is a part of an exit that is not in use. */
 function isPartOfOthers(name: string, used: ReadonlySet<number | undefined>): boolean {
   const id = layout.exitIdOfPart(name);
   return id !== undefined && !used.has(id);
@@ -134,7 +134,7 @@ const withoutRepeats = (elements: readonly Element[]): Element[] => [
 function goneSent({ sent, exitElements }: OurState, used: ReadonlySet<number | undefined>): HostObject[] {
   if (sent === undefined) return [];
   const elements = exitElements.filter(({ family }) => family === 'netdev');
-  const isUsed = ({ key }: Element) => used.has(layout.exitIdOfKey(key));
+  const isUsed = (element: Element) => used.has(layout.exitIdOfElement(element));
   const left = elements.filter(isUsed).map(({ key }) => layout.chainNames.sent(layout.deviceOfKey(key)));
   if (left.length === 0) return [layout.sentTable];
   return [...elements.filter((element) => !isUsed(element)), ...sent.filter(({ name }) => !left.includes(name))];
@@ -147,7 +147,9 @@ function unusedChains(chains: readonly UsedChain[], elements: readonly Element[]
   const own = chains.filter(
     ({ name, references }) => (layout.isProgramChain(name) || layout.isPortsChain(name)) && references <= leading(name),
   );
-  const gotos = (name: string) => own.flatMap(chainsLedTo).filter((target) => target === name).length;
+  // An exit is no user of itself: the answers to its addresses lead to it, too.
+  const leaders = [...own, ...chains.filter(({ name }) => layout.exitIdOfPart(name) !== undefined)];
+  const gotos = (name: string) => leaders.flatMap(chainsLedTo).filter((target) => target === name).length;
   const exits = chains.filter(
     ({ name, references }) => layout.exitIdOfChain(name) !== undefined && references <= gotos(name) + leading(name),
   );
@@ -192,7 +194,9 @@ function objectsOfOtherExits(state: OurState, used: ReadonlySet<number | undefin
       ...putBack(used, remembered),
       ...forward(used, remembered),
     ],
-    nft: state.exitElements.filter(({ family, key }) => family === undefined && !used.has(layout.exitIdOfKey(key))),
+    nft: state.exitElements.filter(
+      (element) => element.family === undefined && !used.has(layout.exitIdOfElement(element)),
+    ),
   };
 }
 

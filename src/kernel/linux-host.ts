@@ -143,7 +143,7 @@ export class LinuxHost implements Host, Disposable {
   async observe(node: NodeState, needs: Needs, { contents }: { contents: boolean }): Promise<Observed<HostObject[]>> {
     const generation = await readGeneration(this.#netfilter);
     const table: HostObject[] = (await this.hasTable())
-      ? [{ kind: 'table' }, ...(await observeTable(this.#netfilter, needs, contents))]
+      ? [{ kind: 'table' }, ...(await observeTable(this.#netfilter, node, needs, contents))]
       : [];
     const sent = await observeSent(this.#netfilter, needs.exits);
     const devices = await observeDevices(this.#route, node, needs);

@@ -1,4 +1,5 @@
 import { families, familyOf } from '../base/address.ts';
+import { concernsAnswers } from '../datapath/answers.ts';
 import type { NodeState } from '../datapath/attachment.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import * as layout from '../datapath/layout.ts';
@@ -29,9 +30,14 @@ import { listRules as listPolicyRules } from './rtnetlink/rule.ts';
 import { readTunnel } from './rtnetlink/tunnel.ts';
 
 /** What is there of what is needed in the table of the family inet. */
-export async function observeTable(socket: NetlinkSocket, needs: Needs, contents: boolean): Promise<HostObject[]> {
+export async function observeTable(
+  socket: NetlinkSocket,
+  node: NodeState,
+  needs: Needs,
+  contents: boolean,
+): Promise<HostObject[]> {
   const { attachment, gateway } = needs;
-  const exitIds = new Set(needs.exits.map(({ id }) => id));
+  const exitIds: ReadonlySet<number | undefined> = new Set(needs.exits.map(({ id }) => id));
   const [chainNames, setNames] = namesOf(needs);
   const sets = (await listSets(socket)).filter(
     ({ name }) => setNames.has(name) || (attachment && name.startsWith(`${attachment.program}-`)),
@@ -44,9 +50,11 @@ export async function observeTable(socket: NetlinkSocket, needs: Needs, contents
     ...(await readSets(socket, sets, contents)),
     ...chains.filter(({ name }) => chainNames.has(name)).map(chainOf),
     ...(await listElements(socket, layout.ownSet)).map(elementOf),
-    ...exitElements.filter(({ key }) => {
-      const id = layout.exitIdOfKey(key);
-      return exitIds.has(id) || (id === layout.replyId && gateway !== undefined);
+    ...exitElements.filter((element) => {
+      const id = layout.exitIdOfElement(element);
+      return (
+        exitIds.has(id) || concernsAnswers(element, node, exitIds) || (id === layout.replyId && gateway !== undefined)
+      );
     }),
     ...(await listSlots(socket, sets)),
     ...served,
@@ -62,12 +70,20 @@ export async function findBlocks(socket: NetlinkSocket, isWanted: (element: Elem
   return elements.filter(isWanted);
 }
 
+/** What a local exit can have; one through the tunnel has the first alone. */
+const chainsOfExit = (id: number): string[] => [
+  layout.chainNames.exit(id),
+  layout.chainNames.exitSnat(id),
+  layout.chainNames.exitReturns(id),
+  layout.chainNames.exitLocal(id),
+];
+
 /** Names of the chains and of the sets that are looked for, but for a program's sets. */
 function namesOf({ exits, tunnel, gateway, attachment, ports }: Needs): [ReadonlySet<string>, ReadonlySet<string>] {
   const parts = [...(tunnel ? [layout.tunnelParts] : []), ...(gateway ? [layout.gatewayParts] : [])];
   const chains = [
     ...baseChains,
-    ...exits.flatMap(({ id }) => [layout.chainNames.exit(id), layout.chainNames.exitSnat(id)]),
+    ...exits.flatMap(({ id }) => chainsOfExit(id)),
     ...parts.flatMap(({ chains }): readonly string[] => chains),
     ...(attachment ? [attachment.program] : []),
     ...ports.map(({ id, address }) => layout.chainNames.ports(id, address)),
@@ -97,6 +113,8 @@ export async function observeSent(socket: NetlinkSocket, exits: readonly Resolve
 
 const baseChains: readonly string[] = [
   layout.chainNames.midStream,
+  layout.chainNames.returns,
+  layout.chainNames.local,
   layout.chainNames.classify,
   layout.chainNames.nat,
   layout.chainNames.guard,
@@ -114,6 +132,9 @@ const baseSets: readonly string[] = [
     layout.setNames.snat(family),
     layout.setNames.blocks(family),
     layout.setNames.lanes(family),
+    layout.setNames.returns(family),
+    layout.setNames.locals(family),
+    layout.setNames.inside(family),
   ]),
 ];
 
@@ -160,7 +181,12 @@ const elementOf = ({ counter: _, ...element }: ObservedElement): Element => elem
 
 /** Elements of the maps and sets of all exits in the table of the family inet, but for those that are served. */
 async function listExitElements(socket: NetlinkSocket): Promise<Element[]> {
-  const sets = families.flatMap((family) => [layout.snatMap(family), layout.lanesSet(family)]);
+  const sets = families.flatMap((family) => [
+    layout.snatMap(family),
+    layout.lanesSet(family),
+    layout.returnsMap(family),
+    layout.localsMap(family),
+  ]);
   const elements: Element[] = [];
   for (const set of [...sets, layout.tunnelsSet, layout.fallbackSet, layout.elsewhereSet, layout.spreadMap])
     elements.push(...(await listSet(socket, set)));

@@ -30,7 +30,7 @@ export type Expression =
       readonly length: number;
       readonly sreg: number;
     }
-  | { readonly name: 'ct'; readonly key: 'direction' | 'state' | 'protocol'; readonly dreg: number }
+  | { readonly name: 'ct'; readonly key: 'direction' | 'state' | 'status' | 'protocol'; readonly dreg: number }
   | {
       readonly name: 'ct';
       readonly key: 'src_ip' | 'src_ip6' | 'dst_ip' | 'dst_ip6' | 'proto_src';
@@ -41,7 +41,7 @@ export type Expression =
   | {
       readonly name: 'fib';
       readonly field: 'saddr' | 'saddr . oif' | 'daddr';
-      readonly result: 'type';
+      readonly result: 'type' | 'oifname';
       readonly dreg: number;
     }
   | {

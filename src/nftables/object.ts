@@ -28,9 +28,9 @@ export interface Rule {
 /** Where a base chain is hooked in; a lower priority sees the packet earlier. */
 export type Hook = InetHook | DeviceHook;
 
-/** A hook of the family inet. */
+/** A hook of the family inet. Behind one of type `route` a packet whose mark was changed is routed again. */
 export interface InetHook {
-  readonly type: 'filter' | 'nat';
+  readonly type: 'filter' | 'nat' | 'route';
   readonly hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
   readonly priority: number;
 }

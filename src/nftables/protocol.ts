@@ -122,6 +122,19 @@ export const isUntracked: Statement = {
   expressions: [...loadState(untrackedPacket), { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) }],
 };
 
+/** IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h. */
+const dstNat = 0x20;
+
+/** The connection went to another destination than it asked for: a Service's, say. */
+export const isDestinationTranslated: Statement = {
+  text: 'ct status dnat',
+  expressions: [
+    { name: 'ct', key: 'status', dreg: 1 },
+    { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(dstNat), xor: hostHex(0) },
+    { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) },
+  ],
+};
+
 /** The packet opens a TCP connection, from either side: of SYN and RST it has SYN alone. */
 export const isSyn: Statement = {
   text: 'tcp flags syn / syn,rst',

@@ -34,6 +34,15 @@ export const isReply: Statement = {
   ],
 };
 
+/** The packet goes from the side that began its connection to the other. */
+export const isOriginal: Statement = {
+  text: 'ct direction original',
+  expressions: [
+    { name: 'ct', key: 'direction', dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: '00' },
+  ],
+};
+
 /** The destination is of one of the types in a set of `fib_addrtype`: the node itself, say. */
 export const destinationTypeIn = (set: string): Statement => ({
   text: `fib daddr type @${set}`,
@@ -73,6 +82,15 @@ export const sourceIsBehindInput = (is: boolean): Statement => ({
   expressions: [
     { name: 'fib', field: 'saddr . iif', result: 'oif', dreg: 1 },
     { name: 'cmp', op: 'eq', sreg: 1, data: is ? '01' : '00' },
+  ],
+});
+
+/** The node's routes, but for those that a mark leads to, have the destination behind the interface. Not for output. */
+export const routeLeavesBy = (device: string): Statement => ({
+  text: `fib daddr oifname "${device}"`,
+  expressions: [
+    { name: 'fib', field: 'daddr', result: 'oifname', dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: deviceHex(device) },
   ],
 });
 
@@ -129,6 +147,18 @@ export const replyDestinationIn = (of: Family, set: string): Statement => ({
   expressions: [
     { name: 'ct', key: header[of].dst, direction: 'reply', dreg: 1 },
     { name: 'lookup', set, sreg: 1 },
+  ],
+});
+
+/**
+ * The verdict that a map has for the address that the first packet of the connection was sent to, before DNAT; none: the
+ * next rule. Packets of the other family, and those without a connection, do not match.
+ */
+export const originalDestinationVerdict = (of: Family, map: string): Statement => ({
+  text: `ct original ${header[of].protocol} daddr vmap @${map}`,
+  expressions: [
+    { name: 'ct', key: header[of].dst, direction: 'original', dreg: 1 },
+    { name: 'lookup', set: map, sreg: 1, dreg: 0 },
   ],
 });
 

@@ -136,6 +136,7 @@ export const nodeRecord: z.ZodMiniType<NodeRecord> = z.object({
   fwmark: z.uint32(),
   routeTable: z.uint32(),
   rulePriority: z.uint32(),
+  inside: z.exactOptional(z.array(prefix)),
   clusterCIDRs: z.exactOptional(z.array(prefix)),
   exits: z.array(exit),
   tunnel: z.exactOptional(tunnel),

@@ -69,7 +69,11 @@ const chains: readonly Part[] = [
   {
     what: 'the chain of the exit',
     lose: (node, { program, exit }) =>
-      nft(node, `flush chain ${table} ${program}`, `delete chain ${table} exit-${exit}`),
+      nft(
+        node,
+        ...[program, `exit-${exit}-returns`, `exit-${exit}-local`].map((chain) => `flush chain ${table} ${chain}`),
+        `delete chain ${table} exit-${exit}`,
+      ),
     named: ({ exit }) => `chain exit-${exit} is missing`,
   },
   ...(['classify', 'nat', 'guard'] as const).map((chain) => ({
@@ -116,12 +120,12 @@ const rules: readonly Part[] = [
   {
     what: 'the rule that looks up pods',
     lose: (node) => deleteRule(node, 'classify', '@pods4'),
-    named: () => 'rule 3 of base chain classify is missing: ip saddr vmap @pods4',
+    named: () => 'rule 4 of base chain classify is missing: ip saddr vmap @pods4',
   },
   {
     what: 'the rule that keeps answers on their way',
-    lose: (node) => deleteRule(node, 'classify', 'ct direction reply'),
-    named: () => 'rule 2 of base chain classify is missing: ct direction reply return',
+    lose: (node) => deleteRule(node, 'classify', 'ct direction reply return'),
+    named: () => 'rule 3 of base chain classify is missing: ct direction reply return',
   },
   {
     what: 'the rule that gives the source address',

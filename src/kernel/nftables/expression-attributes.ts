@@ -63,6 +63,7 @@ export const ctAttributes = {
     choice([
       ['state', 0],
       ['direction', 1],
+      ['status', 2],
       ['protocol', 10],
     ]),
   ],
@@ -112,6 +113,7 @@ export const fibAttributes = {
     2,
     choice([
       ['oif', 1],
+      ['oifname', 2],
       ['type', 3],
     ]),
   ],

@@ -26,5 +26,6 @@ export function decodeHook(
     return isOurs ? { type, hook: 'egress', device, priority } : 'other';
   }
   const place = inetHooks[number];
-  return (type === 'filter' || type === 'nat') && place !== undefined ? { type, hook: place, priority } : 'other';
+  const isOurs = type === 'filter' || type === 'nat' || type === 'route';
+  return isOurs && place !== undefined ? { type, hook: place, priority } : 'other';
 }

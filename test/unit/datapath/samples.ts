@@ -52,6 +52,7 @@ export const gateway: Gateway = {
 
 export const node: NodeState = {
   fwmark: 0x100000,
+  inside: ['10.0.0.0/16', '10.96.0.0/12', '169.254.0.0/16', 'fe80::/10'],
   routeTable: 500000,
   rulePriority: 700,
   exits: [partners, backup],

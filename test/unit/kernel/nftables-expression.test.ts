@@ -164,7 +164,7 @@ const foreign: Record<string, Values<typeof expressionAttributes>> = {
   'meta mark < 7': { name: 'cmp', data: encode(numbers, { 1: 1, 2: 2 }) },
   'meta mark << 7': { name: 'bitwise', data: encode(numbers, { 1: 1, 2: 1, 3: 4 }) },
   'fib daddr . mark type': { name: 'fib', data: encode(numbers, { 3: 6, 2: 3, 1: 1 }) },
-  'fib daddr oif': { name: 'fib', data: encode(numbers, { 3: 2, 2: 1, 1: 1 }) },
+  'fib daddr . iif oif': { name: 'fib', data: encode(numbers, { 3: 10, 2: 1, 1: 1 }) },
   'ip ttl set 7': { name: 'payload', data: encode(numbers, { 2: 1, 3: 8, 5: 1 }) },
   'a lookup with a flag of the future': { name: 'lookup', data: encode(lookup, { 1: 's', 2: 1, 5: 2 }) },
   'meta mark set 7': { name: 'immediate', data: encode(numbers, { 1: 1 }) },

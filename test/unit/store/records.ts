@@ -24,6 +24,7 @@ export const sampleNode: NodeRecord = {
   fwmark: 0x100000,
   routeTable: 14000,
   rulePriority: 1000,
+  inside: ['10.0.0.0/16'],
   clusterCIDRs: ['10.0.0.0/16'],
   exits: [
     {
@@ -124,6 +125,7 @@ export const anyNodeRecord: fc.Arbitrary<NodeRecord> = fc.record(
     fwmark: fc.nat(0xffffffff),
     routeTable: fc.nat(0xffffffff),
     rulePriority: fc.nat(0xffffffff),
+    inside: fc.array(prefix),
     clusterCIDRs: fc.array(prefix),
     exits: fc.array(exit),
     tunnel,

@@ -1,4 +1,5 @@
 import { families } from '../../../src/base/address.ts';
+import { concernsAnswers } from '../../../src/datapath/answers.ts';
 import type { NodeState } from '../../../src/datapath/attachment.ts';
 import { type Change, keyOf } from '../../../src/datapath/difference.ts';
 import * as layout from '../../../src/datapath/layout.ts';
@@ -149,7 +150,7 @@ export class FakeKernel {
   }
 }
 
-const isOfExit = ({ set }: Element) => /^(snat|lanes|sent$|tunnels|fallback|elsewhere|spread)/.test(set);
+const isOfExit = ({ set }: Element) => /^(snat|lanes|sent$|tunnels|fallback|elsewhere|spread|returns|locals)/.test(set);
 const isBlock = ({ set }: Element) => families.some((family) => set === layout.setNames.blocks(family));
 const isServed = ({ set }: Element) => set === layout.setNames.served;
 
@@ -165,7 +166,7 @@ function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
     case 'chain':
       return object.family === undefined ? isNamed(object, needs) : isSentOf(object, exits);
     case 'element':
-      return concernsElement(object, needs);
+      return concernsElement(object, node, needs);
     case 'rule':
       return concernsRule(object, node, needs);
     case 'route':
@@ -200,7 +201,8 @@ function isNamed({ kind, name }: Chain | NftSet, { exits, tunnel, gateway, attac
 const isOfProgram = (name: string, program: string | undefined) =>
   program !== undefined && name.startsWith(`${program}-`);
 
-function concernsElement(element: Element, { exits, gateway, attachment, ports }: Needs): boolean {
+function concernsElement(element: Element, node: NodeState, { exits, gateway, attachment, ports }: Needs): boolean {
+  if (layout.isAnswersSet(element.set)) return concernsAnswers(element, node, new Set(exits.map(({ id }) => id)));
   if (isServed(element)) return gateway !== undefined;
   if (isBlock(element)) return ports.some(({ id, address }) => element.key === layout.blockKey(id, address));
   if (isOfExit(element)) {
