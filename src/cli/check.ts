@@ -1,4 +1,5 @@
 import { markOf } from '../base/attachment.ts';
+import { counted } from '../base/counted.ts';
 import { problemsOf } from '../cni/check.ts';
 import { checkNode, type NodeCheck } from '../cni/check-node.ts';
 import type { Machine } from '../cni/machine.ts';
@@ -46,8 +47,8 @@ export function printCheck({ attachments, node: { gateway, problems, warnings } 
     ...outdatedLines(attachments.map(({ pod: name, outdated }) => ({ name, outdated }))),
     ...warnings.map((warning) => `warning: ${warning}`),
     wrong === 0
-      ? `${attachments.length} attachments are as they should be.`
-      : `${wrong} of ${attachments.length} attachments are not as they should be.`,
+      ? `${counted(attachments.length, 'attachment')} ${attachments.length === 1 ? 'is as it' : 'are as they'} should be.`
+      : `${wrong} of ${counted(attachments.length, 'attachment')} ${wrong === 1 ? 'is not as it' : 'are not as they'} should be.`,
     ...(gateway ? [`This node is a gateway, and ${gateway.length > 0 ? 'not ' : ''}as it should be.`] : []),
     '',
   ].join('\n');

@@ -1,4 +1,5 @@
 import { parseAddress } from '../base/address.ts';
+import { counted } from '../base/counted.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Machine } from '../cni/machine.ts';
 import type { Configuration } from '../config/configuration.ts';
@@ -106,7 +107,7 @@ function whatChanged({ changes: all }: Outcome): string {
   if (changes.length === 0) return '';
   const reasons = changes.flatMap(describe);
   const more = reasons.length > reasonsShown ? [`${reasons.length - reasonsShown} more`] : [];
-  return `${changes.length} things changed: ${[...reasons.slice(0, reasonsShown), ...more].join(', ')}.\n`;
+  return `${counted(changes.length, 'thing')} changed: ${[...reasons.slice(0, reasonsShown), ...more].join(', ')}.\n`;
 }
 
 /** What this node is now, in one line for each exit. */
@@ -118,7 +119,10 @@ function summary({ node, changes }: Outcome): string {
     return `Exit "${name}" ${served.has(id) ? 'is served here and ' : ''}leaves by ${device}, with ${addresses}.`;
   });
   const nothing = lines.length === 0 ? ['No exit is served or used on this node.'] : [];
-  return [...lines, ...nothing, `${changes.filter((change) => !isReset(change)).length} things changed.`, ''].join(
-    '\n',
-  );
+  return [
+    ...lines,
+    ...nothing,
+    `${counted(changes.filter((change) => !isReset(change)).length, 'thing')} changed.`,
+    '',
+  ].join('\n');
 }

@@ -1,5 +1,6 @@
 import type { Address } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
+import { counted } from '../base/counted.ts';
 import { whyNotHere } from '../cni/held.ts';
 import type { Machine } from '../cni/machine.ts';
 import { exitProblems } from '../cni/repair.ts';
@@ -163,10 +164,10 @@ export function printStatus({ exits, pods, dropped, guarded, unmarked, tunnel }:
     printExits(exits, colors),
     ...(pods.length > 0 ? [printPods(pods, colors)] : []),
     dropped && guarded
-      ? `Dropped by policy: ${dropped.packets} packets. Kept from leaving wrongly: ${guarded.packets} packets.\n`
+      ? `Dropped by policy: ${packetsIn(dropped)}. Kept from leaving wrongly: ${packetsIn(guarded)}.\n`
       : 'Nothing is counted, and no pod is steered: table inet cni-egress is missing. "egress repair" mends it.\n',
     ...(unmarked && unmarked.packets > 0n
-      ? [`Found without our mark, which others take from them: ${unmarked.packets} packets.\n`]
+      ? [`Found without our mark, which others take from them: ${packetsIn(unmarked)}.\n`]
       : []),
     ...(tunnel ? [printTunnel(tunnel)] : []),
     ...exits.flatMap(problemText),
@@ -228,9 +229,13 @@ const nextHops = ({ gateway, ways }: ExitStatus): string =>
     ? ways.map(({ via = 'on link', neighbour }) => (neighbour ? `${via} (${neighbour})` : via)).join(', ')
     : `gateway ${gateway}`;
 
+const packetsOrDash = (counter?: Pick<Counter, 'packets'>): string => (counter ? packetsIn(counter) : '- packets');
+
+const packetsIn = ({ packets }: { readonly packets: number | bigint }): string => counted(packets, 'packet');
+
 const printTunnel = ({ vni, port, local, mtu, unserved, strangers }: TunnelStatus): string =>
   [
     `Tunnel: VXLAN ${vni} on UDP port ${port}, from ${local}, MTU ${mtu}.`,
-    `Came for an exit that is not served here: ${packetsOf(unserved)} packets. From strangers: ${packetsOf(strangers)} packets.`,
+    `Came for an exit that is not served here: ${packetsOrDash(unserved)}. From strangers: ${packetsOrDash(strangers)}.`,
     '',
   ].join('\n');

@@ -1,3 +1,4 @@
+import { counted } from '../base/counted.ts';
 import { Bell, watch } from '../gateway/watch.ts';
 import { Drain, type Drained } from '../installer/drain.ts';
 import type { Places } from '../installer/installer.ts';
@@ -32,6 +33,7 @@ export async function takeOut(flags: UninstallFlags, surroundings: CliSurroundin
  */
 async function drained(places: Places, flags: UninstallFlags, surroundings: CliSurroundings): Promise<boolean> {
   const drain = new Drain(places, { dataDir: flags.dataDir, fileName: flags.confName }, surroundings.hostTools);
+  drain.requirePlaces();
   using service = surroundings.openService();
   const [bell, done, tell] = [new Bell(), new AbortController(), teller(surroundings)];
   using watchers = new DisposableStack();
@@ -50,12 +52,17 @@ async function drained(places: Places, flags: UninstallFlags, surroundings: CliS
   return done.signal.aborted;
 }
 
+const steered = (attachments: number): string =>
+  attachments === 1
+    ? '1 attachment of pods is steered until it ends'
+    : `${counted(attachments, 'attachment')} of pods are steered until they end`;
+
 /** Tells how many are left whenever that changes, and what keeps the chain from saying so. */
 function teller({ write, remark }: CliSurroundings): (found: Drained) => void {
   let told: Drained | undefined;
   return (found) => {
     const { attachments, network } = found;
-    if (attachments !== told?.attachments) write(`${attachments} attachments of pods are steered until they end\n`);
+    if (attachments !== told?.attachments) write(`${steered(attachments)}\n`);
     if (!network.ok && network.text !== told?.network.text) remark(`egress: network: ${network.text}\n`);
     told = found;
   };

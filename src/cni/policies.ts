@@ -56,7 +56,7 @@ type Programs = Record<string, Sketch>;
  * it is, by this program, and is complete; then the next best thing is to read the file.
  */
 export function readPolicies(entry: ChainEntry, { readFile, identify }: PolicyFiles, store: Store): Policies {
-  const read = () => readPolicyDocument(entry, readFile);
+  const read = () => readPolicyDocument(entry, readFile) ?? requireNeverThere(entry, store);
   const identity = entry.policies?.length ? undefined : identify(policyFileOf(entry)); // before anything is read
   const known = identity === undefined ? undefined : unseal(store.loadSummary(), identity);
   const document = known ? known.document : read();
@@ -72,6 +72,20 @@ export function readPolicies(entry: ChainEntry, { readFile, identify }: PolicyFi
       store.saveSummary(seal({ document: withoutRanges(document), programs }, identity));
     },
   };
+}
+
+/**
+ * A file at the default place need not be there, but one that was is missing: pods that start without would leave with the
+ * node's address. It was there when something is kept of it, or pods are steered and the chain entry has no policies.
+ */
+function requireNeverThere(entry: ChainEntry, store: Store): undefined {
+  const isOwn = (entry.policies?.length ?? 0) > 0;
+  if (store.loadSummary() === undefined && (isOwn || store.list().length === 0)) return undefined;
+  const place = policyFileOf(entry);
+  throw new EgressError(
+    'try-again',
+    `Policy file ${place} is gone: if there are to be no policies any more, write {} to it`,
+  );
 }
 
 /** A configuration of which all is known. */

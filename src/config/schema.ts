@@ -165,7 +165,7 @@ export const chainEntrySchema = z
       prevResult: optional(z.unknown(), 'Result of the plugins before; the runtime sets it.'),
       policyFile: optional(
         absolutePath,
-        'The policy file. Without one at the default place there are no policies; one that is named here must exist.',
+        'The policy file. Without one at the default place there are no policies; one that is named here, or was there, must exist: write {} for none.',
         defaults.policyFile,
       ),
       node: optional(

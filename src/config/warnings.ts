@@ -5,13 +5,19 @@ import type { Policy } from '../policy/policy.ts';
 import { cover, coverAll } from '../policy/prefixes.ts';
 import { byRank } from '../policy/program.ts';
 import { type Configuration, configurationOf } from './configuration.ts';
+import { exitWarnings } from './exit-warnings.ts';
 import type { Problem } from './problem.ts';
 import type { PolicyDocument } from './schema.ts';
 
 /** What is legal in a document without contradictions, and surely not what somebody meant. */
 export function warningsOf(source: string, document: PolicyDocument): Problem[] {
   const configuration = configurationOf({ type: 'egress' }, [document]);
-  return [...unusedExits(configuration), ...policyWarnings(configuration)].map((found) => ({ source, ...found }));
+  const found = [
+    ...exitWarnings(document, configuration),
+    ...unusedExits(configuration),
+    ...policyWarnings(configuration),
+  ];
+  return found.map((each) => ({ source, ...each }));
 }
 
 type Found = Omit<Problem, 'source'>;

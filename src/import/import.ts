@@ -120,5 +120,7 @@ const policyOf = ({ name, namespaces, destinations, except, ports, optIn }: Draf
 function judged(document: PolicyDocument, warnings: readonly Problem[]): Imported {
   const verdict = judgePolicy('result', document, []);
   if ('problems' in verdict) return { warnings, errors: verdict.problems };
-  return { document, warnings: [...warnings, ...warningsOf('result', document)], errors: [] };
+  // That ranges of the cluster are missing is told already, by the option that they are given with.
+  const more = warningsOf('result', document).filter(({ pointer }) => pointer !== '/clusterCIDRs');
+  return { document, warnings: [...warnings, ...more], errors: [] };
 }

@@ -1,8 +1,12 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { EgressError } from '../base/errors.ts';
+import { defaults } from '../config/schema.ts';
 import { filesIn } from '../store/file.ts';
+import { isOurs, plugins } from './conflist.ts';
 import { entryText, pluginType } from './entry.ts';
 import { type HostTools, lockBinaries, type Places, placesOf } from './installer.ts';
+import { isNetworkName, judge } from './judge.ts';
 import { Network } from './network.ts';
 import type { Finding } from './status.ts';
 
@@ -20,6 +24,8 @@ export class Drain {
   readonly folders: readonly string[];
   readonly #records: string;
   readonly #bin: () => string;
+  readonly #conf: () => string;
+  readonly #dataDir: string;
   readonly #lockFile: HostTools['lockFile'];
   readonly #network: Network;
 
@@ -32,11 +38,32 @@ export class Drain {
     this.#records = join(data(), 'attachments');
     this.folders = [this.#records, conf(), bin()];
     this.#bin = bin;
+    this.#conf = conf;
+    this.#dataDir = places.dataDir;
     this.#lockFile = lockFile;
     this.#network = new Network(
       { entry: entryText({ dataDir, draining: true }), fileName, isDrained: true },
       { folder: conf, exchange, now },
     );
+  }
+
+  /**
+   * Refuses to drain by places where no pod of a chain that names egress can be seen: with the wrong ones it would leave
+   * the chain at once, under all pods that are steered. Throws `io-failure`.
+   */
+  requirePlaces(): void {
+    const entry = entryIn(this.#conf());
+    if (entry === undefined) return;
+    const bin = join(this.#bin(), pluginType);
+    const { dataDir: told = defaults.dataDir } = entry;
+    const trouble = !existsSync(bin)
+      ? `${bin} is not there: say with --bin-dir where the runtime looks for plugins`
+      : told !== this.#dataDir
+        ? `the chain says that its pods are kept in ${told}, not in ${this.#dataDir}: say so with --data-dir`
+        : undefined;
+    if (trouble === undefined) return;
+    const why = 'egress stays in the chain, for pods that are steered could not be seen';
+    throw new EgressError('io-failure', `${why}: ${trouble}. Without --drain it is taken out at once`);
   }
 
   /**
@@ -53,4 +80,15 @@ export class Drain {
   #steered(): number {
     return existsSync(join(this.#bin(), pluginType)) ? filesIn(this.#records).length : 0;
   }
+}
+
+/** Our entry as some chain has it that runtimes may read; `undefined` when none has. */
+function entryIn(folder: string): { readonly dataDir?: string } | undefined {
+  for (const name of filesIn(folder).filter(isNetworkName)) {
+    const text = readFileSync(join(folder, name), 'latin1');
+    if (judge({ name, kind: 'file', text }).is !== 'list') continue;
+    const ours = [...plugins(text)].find(isOurs);
+    if (ours !== undefined) return JSON.parse(ours.text) as { dataDir?: string };
+  }
+  return undefined;
 }

@@ -1,5 +1,6 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { counted } from '../base/counted.ts';
 import { filesIn, syncFolder } from '../store/file.ts';
 import { stagedName, stagingIn } from './binary.ts';
 import { pluginType } from './entry.ts';
@@ -21,6 +22,8 @@ export function uninstall(places: Places, tools: HostTools, options: { readonly 
     using _lock = lockBinaries(bin(), tools.lockFile);
     rmSync(join(staging, stagedName), { force: true });
     said.push(...release({ folder: conf, ...tools }), ...releasePolicy(policy(), policyNote()));
+    // What is kept of the policy file says that there was one: pods would wait for it after the next installation.
+    rmSync(join(data(), 'policies.summary'), { force: true });
     said.push(releaseBinary(join(bin(), pluginType), data(), options.binary));
   }
   if (!existsSync(join(bin(), pluginType))) rmSync(staging, { recursive: true, force: true });
@@ -31,7 +34,8 @@ function releaseBinary(place: string, dataDir: string, wanted: boolean): string 
   if (!existsSync(place)) return `${place} is not there`;
   const pods = filesIn(join(dataDir, 'attachments')).length;
   if (!wanted) return `${place} is left: pods that run need it when they end; --binary removes it after the last one`;
-  if (pods > 0) return `${place} is left: ${pods} attachments of pods need it when they end`;
+  if (pods > 0)
+    return `${place} is left: ${counted(pods, 'attachment')} of pods need${pods === 1 ? 's' : ''} it when ${pods === 1 ? 'it ends' : 'they end'}`;
   rmSync(place);
   syncFolder(join(place, '..'));
   return `removed ${place}`;

@@ -294,7 +294,7 @@ describe('the image and the manifest', runtimeTest, () => {
     await cluster.chainHas(false);
     assert.deepEqual(await pod.askEach('tcp', world.service), byExit);
     await pod.end();
-    assert.match(await cluster.uninstall('--binary'), /is left: 1 attachments of pods need it when they end/);
+    assert.match(await cluster.uninstall('--binary'), /is left: 1 attachment of pods needs it when it ends/);
     await containerd.machine.inside.must([containerd.machine.plugin('egress'), 'gc']);
     assert.match(await cluster.uninstall('--binary'), /removed .*\/egress\n/);
     assertUnchanged(kernel, await snapshot(containerd.node));

@@ -62,6 +62,7 @@ describe('egress import', () => {
         'warning: k8s.yaml Service shop/web#/spec/selector',
         'warning: k8s.yaml ConfigMap x#',
         'warning: p.json CiliumEgressGatewayPolicy all#/spec/egressGateway',
+        ...[0, 0, 1, 1].map((exit, i) => `warning: result#/exits/${exit}/gateways/${i % 2}`),
         '',
       ],
     );

@@ -20,7 +20,7 @@ const sample = textOf([{ name: 'a', namespaces: ['*'], destinations: long(9), ex
 /** A policy file that counts how often it is read, and one call after another on one store. */
 function newFile(t: TestContext, text = sample) {
   const { store, dataDir } = newMachine(t);
-  const file = { text, identity: 'one' as string | undefined, reads: 0 };
+  const file = { text: text as string | undefined, identity: 'one' as string | undefined, reads: 0 };
   const files = {
     readFile: () => {
       file.reads++;
@@ -50,6 +50,24 @@ describe('a policy file', () => {
     );
     assert.deepEqual([second.whole(), second.whole()], [first.whole(), first.whole()]);
     assert.equal(file.reads, 2);
+  });
+
+  test('at the default place may be absent, but not once it was there: pods would start without policies', (t) => {
+    const { file, call } = newFile(t);
+    const byDefault = () => call({ policyFile: undefined });
+    const [text, identity] = [file.text, file.identity];
+    const gone = () => Object.assign(file, { text: undefined, identity: undefined });
+    gone();
+    assert.deepEqual(byDefault().choice.outline, []);
+    Object.assign(file, { text, identity });
+    assert.notDeepEqual(byDefault().choice.outline, []);
+    gone();
+    assert.throws(byDefault, (error) => {
+      assert.ok(error instanceof EgressError);
+      return error.code === 'try-again' && /policy\.json is gone: .* write \{\} to it$/.test(error.message);
+    });
+    Object.assign(file, { text: '{}', identity: 'two' });
+    assert.deepEqual(byDefault().choice.outline, []);
   });
 
   test('makes the same programs whether or not it was read before', (t) => {

@@ -15,7 +15,9 @@ const world = '203.0.113.0/24';
 
 /** The warnings of a document with an exit `partners`, each as `pointer message`. */
 const told = (document: PolicyDocument): string[] =>
-  warningsOf('p.json', { exits: [exit], ...document }).map(({ pointer, message }) => `${pointer} ${message}`);
+  warningsOf('p.json', { exits: [exit], ...document })
+    .filter(({ pointer }) => pointer !== '/clusterCIDRs')
+    .map(({ pointer, message }) => `${pointer} ${message}`);
 
 /** The warnings of policies that differ from the sample as given, in a cluster of 10.0.0.0/16. */
 const toldOf = (...policies: Partial<typeof policy & Record<string, unknown>>[]): string[] =>
@@ -23,7 +25,8 @@ const toldOf = (...policies: Partial<typeof policy & Record<string, unknown>>[])
 
 test('an exit that no policy uses is told, with its place', () => {
   const other = { name: 'other', interface: 'eth2' };
-  assert.deepEqual(warningsOf('p.json', { exits: [exit, other], policies: [policy] }), [
+  const clusterCIDRs = ['10.0.0.0/16'];
+  assert.deepEqual(warningsOf('p.json', { clusterCIDRs, exits: [exit, other], policies: [policy] }), [
     { source: 'p.json', pointer: '/exits/1', message: 'no policy uses exit "other"' },
   ]);
 });
@@ -31,6 +34,80 @@ test('an exit that no policy uses is told, with its place', () => {
 test('an exit that pods may ask for needs no policy', () => {
   const open = { name: 'open', interface: 'eth2', annotationNamespaces: ['red'] };
   assert.deepEqual(told({ exits: [exit, open], policies: [policy] }), []);
+});
+
+describe('of exits is told', () => {
+  const gateway = { name: 'out', gateways: ['172.18.0.3'], addresses: ['172.18.0.33'] };
+  const nodes = [{ address: '172.18.0.5', podCIDRs: ['10.0.5.0/24'] }];
+  const rows: readonly (readonly [what: string, document: PolicyDocument, pointer: string, message: RegExp])[] = [
+    [
+      'a next hop that is an address of the exit',
+      { exits: [{ ...exit, addresses: ['192.168.0.1'], nextHop: '192.168.0.1' }] },
+      '/exits/0/nextHop',
+      /^next hop 192\.168\.0\.1 is an address of the exit itself/,
+    ],
+    [
+      'an address inside the cluster',
+      { clusterCIDRs: ['10.0.0.0/16'], exits: [{ ...exit, addresses: ['192.168.0.9', '10.0.3.9'] }] },
+      '/exits/0/addresses/1',
+      /^10\.0\.3\.9 is inside ranges of the cluster \(10\.0\.0\.0\/16\)/,
+    ],
+    [
+      'an address that leaves by two interfaces',
+      {
+        exits: [
+          { ...exit, addresses: ['192.168.0.9'] },
+          { name: 'b', interface: 'eth2', addresses: ['192.168.0.9'] },
+        ],
+      },
+      '/exits/1/addresses/0',
+      /^192\.168\.0\.9 is an address of exit "partners", too/,
+    ],
+    [
+      'a gateway that is not among the nodes',
+      { nodes, exits: [gateway] },
+      '/exits/0/gateways/0',
+      /^gateway 172\.18\.0\.3 is not in "nodes"/,
+    ],
+    [
+      'a policy for everywhere where no range of the cluster is known',
+      { exits: [exit], policies: [policy] },
+      '/clusterCIDRs',
+      /^missing: policy "p" is for everywhere/,
+    ],
+  ];
+  for (const [what, document, pointer, message] of rows) {
+    test(what, () => {
+      const warnings = warningsOf('p.json', document);
+      assert.deepEqual(
+        warnings.map((each) => each.pointer),
+        [pointer],
+      );
+      assert.match(warnings[0]?.message ?? '', message);
+    });
+  }
+
+  test('nothing where all is in order', () => {
+    const fine: PolicyDocument[] = [
+      {
+        exits: [
+          { ...exit, addresses: ['192.168.0.9'] },
+          { ...exit, name: 'b', addresses: ['192.168.0.9'] },
+        ],
+      },
+      { nodes: [...nodes, { address: '172.18.0.3' }], exits: [gateway] },
+      { nodes, tunnel: { allowedSources: ['172.18.0.0/24'] }, exits: [gateway] },
+      { tunnel: { allowedSources: ['172.18.0.0/24'] }, exits: [gateway] },
+      {
+        exits: [exit],
+        policies: [
+          { ...policy, exit: 'node' },
+          { ...policy, name: 'q', destinations: [world] },
+        ],
+      },
+    ];
+    for (const document of fine) assert.deepEqual(warningsOf('p.json', document), []);
+  });
 });
 
 test('exits may wait for the first policy', () => assert.deepEqual(told({ exits: [exit] }), []));

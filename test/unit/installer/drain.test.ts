@@ -163,9 +163,24 @@ describe('egress uninstall --drain', () => {
     assert.equal(host.read(first), listOf('first'));
     assert.deepEqual(said.slice(0, 2), [
       '2 attachments of pods are steered until they end\n',
-      '1 attachments of pods are steered until they end\n',
+      '1 attachment of pods is steered until it ends\n',
     ]);
     assert.equal(existsSync(host.at('bin/egress')), true);
+  });
+
+  test('refuses to look where the chain’s pods are not: it would leave the chain at once', async (t) => {
+    const host = new Host(t);
+    host.steer('a');
+    const before = host.read(first);
+    for (const [places, remedy] of [
+      [{ binDir: host.at('elsewhere') }, /elsewhere\/egress is not there: say with --bin-dir/],
+      [{ dataDir: host.at('elsewhere') }, /not in .*elsewhere: say so with --data-dir/],
+    ] as const) {
+      const drain = new Drain({ ...host.places, ...places }, {}, tools);
+      assert.throws(() => drain.requirePlaces(), remedy);
+    }
+    host.drain().requirePlaces();
+    assert.equal(host.read(first), before);
   });
 
   test('that is told to end before that leaves the chain as it is, and says so', async (t) => {
