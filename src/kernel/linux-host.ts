@@ -44,11 +44,12 @@ import { announcement } from './packet/announcement.ts';
 import { primerFrames, primerPackets } from './packet/primer.ts';
 import { sendFrames, sendPackets } from './packet/socket.ts';
 import { listAddresses, listAllAddresses } from './rtnetlink/address.ts';
+import { defaultRoute } from './rtnetlink/default-route.ts';
 import { readLink, setLinkDown } from './rtnetlink/link.ts';
 import { firstHolder } from './rtnetlink/local-route.ts';
 import { readNeighbour } from './rtnetlink/neighbour.ts';
 import { routeProtocol } from './rtnetlink/protocol.ts';
-import { defaultRoute, lookupRoute } from './rtnetlink/route.ts';
+import { lookupRoute } from './rtnetlink/route.ts';
 import { listRules } from './rtnetlink/rule.ts';
 import { readSysctl } from './sysctl.ts';
 

@@ -18,9 +18,10 @@ import {
   listAllAddresses,
   listOurAddresses,
 } from '../../src/kernel/rtnetlink/address.ts';
+import { defaultRoute } from '../../src/kernel/rtnetlink/default-route.ts';
 import { deleteForwarding, listForwardings, setForwarding } from '../../src/kernel/rtnetlink/forwarding.ts';
 import { deleteNeighbour, listNeighbours, setNeighbour } from '../../src/kernel/rtnetlink/neighbour.ts';
-import { defaultRoute, deleteRoute, listRoutes, replaceRoute } from '../../src/kernel/rtnetlink/route.ts';
+import { deleteRoute, listRoutes, replaceRoute } from '../../src/kernel/rtnetlink/route.ts';
 import { deleteTunnel, readTunnel, setTunnel } from '../../src/kernel/rtnetlink/tunnel.ts';
 import { readSysctl } from '../../src/kernel/sysctl.ts';
 import { hangsAfterMs } from '../support/guard.ts';

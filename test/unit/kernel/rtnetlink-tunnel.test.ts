@@ -4,13 +4,14 @@ import type { Forwarding, InterfaceAddress, Neighbour, Route, TunnelLink } from 
 import { KernelError, type NetlinkSocket, type Reply } from '../../../src/kernel/netlink/socket.ts';
 import { type Attribute, walk } from '../../../src/kernel/netlink/wire.ts';
 import { encodeAddress, findOurAddresses, listAllAddresses } from '../../../src/kernel/rtnetlink/address.ts';
+import { defaultRoute } from '../../../src/kernel/rtnetlink/default-route.ts';
 import {
   decodeForwarding,
   encodeForwarding,
   encodeForwardingListing,
 } from '../../../src/kernel/rtnetlink/forwarding.ts';
 import { decodePermanent, encodeNeighbour, encodeNeighbourListing } from '../../../src/kernel/rtnetlink/neighbour.ts';
-import { defaultRoute, encodeRoute, listRoutes } from '../../../src/kernel/rtnetlink/route.ts';
+import { encodeRoute, listRoutes } from '../../../src/kernel/rtnetlink/route.ts';
 import { decodeTunnel, encodeNoAddress, encodeTunnel, encodeTunnelUp } from '../../../src/kernel/rtnetlink/tunnel.ts';
 
 // Bytes that `ip`, `bridge` and the kernel exchanged, as in rtnetlink.test.ts. egress0 has the index 20, eth1 6.
