@@ -32,6 +32,12 @@ export async function checkAll(machine: Machine, whyOutdated: WhyOutdated = noth
   return { attachments, node: await checkNode(machine) };
 }
 
+/** The report with more of what may be wrong with the node. */
+export const withWarnings = ({ attachments, node }: CheckReport, more: readonly string[]): CheckReport => ({
+  attachments,
+  node: { ...node, warnings: [...node.warnings, ...more] },
+});
+
 /** Whether nothing is wrong; what may be wrong does not count. */
 export const isFine = ({ attachments, node: { gateway = [], problems } }: CheckReport): boolean =>
   gateway.length + problems.length === 0 && attachments.every(({ problems }) => problems.length === 0);

@@ -4,8 +4,9 @@ import { supportedVersions } from '../cni/versions.ts';
 import { defaults } from '../config/schema.ts';
 import type { ImportFlags } from '../import/options.ts';
 import type { Packet } from '../policy/match-for.ts';
+import { filesIn } from '../store/file.ts';
 import { type AdoptOptions, adopt } from './adopt.ts';
-import { checkAll, isFine, printCheck } from './check.ts';
+import { checkAll, isFine, printCheck, withWarnings } from './check.ts';
 import { type CliSurroundings, toJson } from './command.ts';
 import { readIfThere } from './configured.ts';
 import { parseDestination } from './destination.ts';
@@ -18,6 +19,7 @@ import { install, ready } from './install.ts';
 import { confNameOption, type InstallFlags, readyFileOption, withPlaces, withWishes } from './installer-options.ts';
 import { outdatedBy } from './outdated.ts';
 import { type RepairOptions, repairNode } from './repair.ts';
+import { savedWarning, savedWithUs } from './saved-ruleset.ts';
 import { printStatus, readStatus } from './status.ts';
 import { takeOut, type UninstallFlags } from './uninstall.ts';
 import { type ValidateOptions, validate } from './validate.ts';
@@ -68,7 +70,8 @@ export function commandLine(surroundings: CliSurroundings): Command {
   withConf('check', 'compare what is set up with what should be; exit code 1 when something is missing').action(
     async (options: Options & ConfOptions) => {
       using machine = await openMachine(options);
-      const report = await checkAll(machine, whyOutdated(machine, options));
+      const saved = savedWithUs(readFile, filesIn).map(savedWarning);
+      const report = withWarnings(await checkAll(machine, whyOutdated(machine, options)), saved);
       write(options.json ? toJson(report) : printCheck(report));
       if (!isFine(report)) setExitCode(1);
     },
