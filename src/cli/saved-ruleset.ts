@@ -1,6 +1,6 @@
-import { matchesGlob } from 'node:path';
 import type { ReadFile } from '../config/read.ts';
 import { tableName } from '../nftables/object.ts';
+import { fitsGlob } from '../policy/glob.ts';
 
 /** Where distributions keep rulesets that they load at boot: nftables.service, and iptables-save of several. */
 const places: readonly string[] = [
@@ -22,9 +22,9 @@ const deepest = 16;
 function matching(pattern: string, filesIn: (folder: string) => readonly string[]): string[] {
   const at = pattern.lastIndexOf('/');
   const [folder, last] = [pattern.slice(0, at), pattern.slice(at + 1)];
-  if (!/[*?[]/.test(last)) return [pattern];
+  if (!/[*?]/.test(last)) return [pattern];
   return filesIn(folder)
-    .filter((file) => matchesGlob(file, last))
+    .filter((file) => fitsGlob(last, file))
     .map((file) => `${folder}/${file}`);
 }
 
