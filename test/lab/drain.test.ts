@@ -42,7 +42,7 @@ describe('egress uninstall --drain', () => {
     await host.install();
     const installed = host.tree();
     const end = host.steer('a');
-    const daemon = await host.drain('1 attachments');
+    const daemon = await host.drain('1 attachment ');
     await daemon.stop();
     assert.match(daemon.lines.at(-1) ?? '', /told to end before the last pod had ended/);
     requireDraining(host, 'x');

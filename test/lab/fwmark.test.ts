@@ -46,7 +46,7 @@ describe('the bit of the mark', labTest, () => {
       const bit = Number(fwmark ?? '0x40000000').toString(16);
       assert.match(await rulesOf(node), new RegExp(`^700:\\s+not from all fwmark 0x${bit}/0x${bit} goto 702`, 'm'));
       assert.equal((await rulesOf(node)).match(/proto 230/g)?.length, 3, 'no rule of the earlier mark is left');
-      assert.deepEqual(await problemsOf(node), '1 attachments are as they should be.\n');
+      assert.deepEqual(await problemsOf(node), '1 attachment is as it should be.\n');
     }
     const { silent, broken } = await connections.round();
     assert.deepEqual([silent, broken], [[], []]);

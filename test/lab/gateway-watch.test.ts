@@ -37,7 +37,7 @@ describe('a watched gateway puts right by itself that', labTest, () => {
       const sender = await pod.send(...world.service);
       const said = egress.lines.length;
       await damage(gateway.machine);
-      await egress.line('things changed: ', said);
+      await egress.line(' changed: ', said);
       await until(async () => changedLines(before, await state(gateway)).join('\n') === '');
       await sender.stop();
       for (const protocol of ['tcp', 'udp'] as const) {
@@ -133,7 +133,7 @@ async function started(lab: Lab, exit: Json & { readonly addresses: readonly str
 function watched({ machine }: LabNode): Promise<Daemon> {
   const script = '"$@" & echo "pid $!"; wait $!; echo "exit code $?"';
   const command = [egressBinary, 'gateway', '--policy', policyFile, '--watch'];
-  return machine.start(['sh', '-c', script, 'sh', ...command], 'things changed');
+  return machine.start(['sh', '-c', script, 'sh', ...command], ' changed');
 }
 
 const pidOf = ({ lines }: Daemon): number => Number(lines[0]?.replace('pid ', ''));

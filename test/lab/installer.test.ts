@@ -85,7 +85,7 @@ describe('egress install', () => {
       assert.equal(existsSync(host.policy), false);
       mkdirSync(join(host.folder, 'data/attachments'), { recursive: true });
       writeFileSync(join(host.folder, 'data/attachments/n+c+eth0.json'), '{}');
-      assert.match((await host.uninstall({ more: ['--binary'] })).stdout, /is left: 1 attachments/);
+      assert.match((await host.uninstall({ more: ['--binary'] })).stdout, /is left: 1 attachment /);
       rmSync(join(host.folder, 'data'), { recursive: true });
       assert.equal((await host.uninstall({ more: ['--binary'] })).code, 0);
       assert.deepEqual(host.tree(), before);

@@ -83,7 +83,7 @@ describe('a gateway whose default route has several next hops', labTest, () => {
     const egress = await gateway.machine.start(command, 'leaves by eth1');
     const pods = await cluster.startedOnEach();
     await gateway.machine.ip('link set eth1 down');
-    await egress.line('things changed: ');
+    await egress.line(' changed: ');
     for (const pod of pods) assert.deepEqual(await pod.askEach(), internet.addresses);
     const held = await gateway.machine.must(['ip', '-o', 'address', 'show']);
     assert.deepEqual(held.match(/^\d+: eth1 .*172\.18\.0\.33.*$/m), null);
