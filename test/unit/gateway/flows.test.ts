@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { defaults } from '../../../src/config/option.ts';
 import type { Flow } from '../../../src/datapath/host.ts';
 import { tunnelMac } from '../../../src/datapath/tunnel.ts';
 import { bringDown, bringUp } from '../../../src/gateway/gateway.ts';
@@ -11,7 +12,7 @@ const configured = gatewayConfiguration();
 const toSecond = { exit: 'shared', to: second };
 const address = '10.0.0.5';
 /** Through the node's own stack: the exit's id, and the bit that says "ours". */
-const steered = 0x0010_0000 | 50;
+const steered = Number(defaults.fwmark) | 50;
 
 /** An established connection of the pod to a destination of the exit, but for the changes. */
 const flow = (changes: Partial<Flow> = {}): Flow => ({

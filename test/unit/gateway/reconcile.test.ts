@@ -210,7 +210,10 @@ describe('a gateway that is brought up', () => {
     const attachment = await added(machine, 'a', '10.0.1.5', { configuration: configured });
     await bringUp(machine, configured);
     await check(machine, attachment, () => true);
-    assert.equal(machine.host.kernel.podElements().length, 2);
+    assert.deepEqual(
+      machine.host.kernel.podElements().map(({ set }) => set),
+      ['answered4', 'programs4', 'pods4'],
+    );
   });
 
   test('plans what it then does, and a plan changes nothing', async (t) => {

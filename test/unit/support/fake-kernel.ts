@@ -177,6 +177,8 @@ function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
     case 'neighbour':
     case 'forwarding':
       return tunnel !== undefined;
+    case 'behind': // asked for by address: firstHolder
+      return false;
     default:
       return true;
   }
