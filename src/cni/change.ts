@@ -22,11 +22,17 @@ export async function change<T>(
   look: () => Promise<Observed<T>>,
   decide: (seen: T) => readonly Change[] | Promise<readonly Change[]>,
 ): Promise<Decision<T>> {
+  const woken: Change[] = [];
   for (let tried = 1; tried <= tries; tried++) {
     const { state: seen, generation } = await look();
-    const changes = await decide(seen);
+    const decided = await decide(seen);
+    // The kernel takes no new base chain beside a change of its table's flags: that goes alone, and first.
+    const asleep = decided.filter(({ verb, object }) => verb === 'replace' && object.kind === 'table');
+    const changes = asleep.length > 0 ? asleep : [...decided];
     log.debug(() => ({ tried, commands: printChanges(changes) }), 'changing');
-    if (await host.apply(changes, generation)) return { seen, changes };
+    if (!(await host.apply(changes, generation))) continue;
+    if (asleep.length === 0) return { seen, changes: [...woken, ...changes] };
+    woken.push(...asleep);
   }
   throw new EgressError('try-again', `The nftables ruleset was changed by somebody else ${tries} times in a row`);
 }

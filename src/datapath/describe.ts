@@ -1,6 +1,6 @@
 import { addressFromBytes, familyOf } from '../base/address.ts';
 import type { Hex } from '../nftables/expression.ts';
-import type { Chain, Element } from '../nftables/object.ts';
+import { type Chain, dormant, type Element, type Table } from '../nftables/object.ts';
 import { nameOfTable } from '../nftables/script.ts';
 import { isReset } from './counting.ts';
 import { type Change, missingRules } from './difference.ts';
@@ -18,9 +18,16 @@ export function describe(change: Change): string[] {
   if (object.kind === 'sysctl' && observed.kind === 'sysctl') {
     return [`${name} is ${observed.value}, expected ${object.value}`];
   }
+  if (observed.kind === 'table') return [describeFlags(name, observed)];
   if (object.kind === 'tunnel' && observed.kind === 'tunnel') return describeTunnel(object, observed);
   return [`${name} is not as expected`];
 }
+
+/** Of a table with NFT_TABLE_F_OWNER only its owner may change anything; with all others it is as if they were not there. */
+const describeFlags = (name: string, { flags = 0 }: Table): string =>
+  (flags & dormant) !== 0
+    ? `${name} is dormant: none of its rules acts`
+    : `${name} has flags 0x${flags.toString(16)}, which we never give`;
 
 function describeChain(desired: Chain, observed: Chain): string[] {
   const missing = missingRules(desired, observed);

@@ -46,12 +46,17 @@ export const chainNames = {
   exitLocal: (id: number) => `exit-${id}-local`,
   /** A chain's name holds no colons. */
   ports: (id: number, address: Address) => `${portsPrefix}${id}-${address.replaceAll(':', '_')}`,
-  sent: (device: string) => `sent-${device}`,
+  sent: (device: string) => `${sentPrefix}${device}`,
 } as const;
 
 const portsPrefix = 'ports-';
+const sentPrefix = 'sent-';
 const programPrefix = 'program-';
 const exitPrefix = 'exit-';
+
+/** Whether a chain at a hook may be one of ours, in the table of a family: those have fixed names, or that of an interface. */
+export const isBaseChain = (chain: string, family?: 'netdev'): boolean =>
+  family === undefined ? Object.values(chainNames).some((name) => name === chain) : chain.startsWith(sentPrefix);
 
 /** Whether a chain holds the program of a pod. */
 export const isProgramChain = (chain: string): boolean => chain.startsWith(programPrefix);

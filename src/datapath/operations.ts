@@ -130,7 +130,8 @@ function replacing(object: Exclude<HostObject, OutsideObject>, observed: HostObj
     { verb: 'delete', object },
     { verb: 'add', object },
   ] as const;
-  if (object.kind === 'table' || object.kind === 'element') return [...asNew];
+  if (object.kind === 'table') return [{ verb: 'add', object }]; // what is in it stays, only its flags go
+  if (object.kind === 'element') return [...asNew];
   const sameShape = canonicalJson(shapeOf(object)) === canonicalJson(shapeOf(observed));
   return sameShape
     ? [

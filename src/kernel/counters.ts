@@ -3,7 +3,7 @@ import type { Counters } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
 import type { Counter, ObservedElement } from '../nftables/observed.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
-import { listChains, listElements, listRules, tableExists } from './nftables/read.ts';
+import { listChains, listElements, listRules, readTable } from './nftables/read.ts';
 
 const none: Counter = { packets: 0n, bytes: 0n };
 
@@ -44,7 +44,7 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
 
 /** Elements that count what left; without the egress hook of netdev the lanes, which cannot see a next hop fail. */
 async function listLeft(socket: NetlinkSocket): Promise<ObservedElement[]> {
-  const hasTable = await tableExists(socket, layout.sentTable);
+  const hasTable = await readTable(socket, layout.sentTable);
   const chains = hasTable ? await listChains(socket, layout.sentTable) : [];
   // The chain of an interface that went, went with it: then nobody knows what left.
   const isFed = ({ family, key }: ObservedElement) =>

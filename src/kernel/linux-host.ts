@@ -19,7 +19,7 @@ import type { HostObject, Link, PolicyRule } from '../datapath/objects.ts';
 import { planOf } from '../datapath/operations.ts';
 import type { OurState } from '../datapath/release.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
-import type { Element } from '../nftables/object.ts';
+import type { Element, Table } from '../nftables/object.ts';
 import { applyOutside, removeOutside } from './apply.ts';
 import { deleteChosenFlows, deleteFlows, deleteFlowsTo, listFlows } from './conntrack/flows.ts';
 import { restoreFlow } from './conntrack/restore.ts';
@@ -28,7 +28,7 @@ import { listLegacyTables } from './legacy-tables.ts';
 import { listen } from './netlink/notifications.ts';
 import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { listFilters } from './nftables/foreign.ts';
-import { findElementsByComment, tableExists } from './nftables/read.ts';
+import { findElementsByComment, readTable } from './nftables/read.ts';
 import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
 import {
   findBlocks,
@@ -143,9 +143,8 @@ export class LinuxHost implements Host, Disposable {
 
   async observe(node: NodeState, needs: Needs, { contents }: { contents: boolean }): Promise<Observed<HostObject[]>> {
     const generation = await readGeneration(this.#netfilter);
-    const table: HostObject[] = (await this.hasTable())
-      ? [{ kind: 'table' }, ...(await observeTable(this.#netfilter, node, needs, contents))]
-      : [];
+    const found = await this.#table();
+    const table: HostObject[] = found ? [found, ...(await observeTable(this.#netfilter, node, needs, contents))] : [];
     const sent = await observeSent(this.#netfilter, needs.exits);
     const devices = await observeDevices(this.#route, node, needs);
     return { state: [...table, ...sent, ...devices, ...(await observeRouting(this.#route, node, needs))], generation };
@@ -179,8 +178,12 @@ export class LinuxHost implements Host, Disposable {
 
   /** Also the question whether we can work here at all: no other is cheaper. Throws `unavailable` that names the feature. */
   async hasTable(): Promise<boolean> {
+    return (await this.#table()) !== undefined;
+  }
+
+  async #table(): Promise<Table | undefined> {
     try {
-      return await tableExists(this.#netfilter);
+      return await readTable(this.#netfilter);
     } catch (error) {
       throw isKernelError(error, 'EPERM', 'EACCES')
         ? new EgressError('unavailable', 'The kernel lets this process not use nf_tables: it needs CAP_NET_ADMIN', {

@@ -18,7 +18,7 @@ import {
   listRules,
   listSets,
   readIntervals,
-  tableExists,
+  readTable,
 } from './nftables/read.ts';
 import { findOurAddresses, type Holder, listOurAddresses } from './rtnetlink/address.ts';
 import { listForwardings } from './rtnetlink/forwarding.ts';
@@ -48,7 +48,7 @@ export async function observeTable(
   const blockKeys = new Set(needs.ports.map(({ id, address }) => layout.blockKey(id, address)));
   return [
     ...(await readSets(socket, sets, contents)),
-    ...chains.filter(({ name }) => chainNames.has(name)).map(chainOf),
+    ...chains.filter((chain) => chainNames.has(chain.name) || isForeign(chain)).map(chainOf),
     ...(await listElements(socket, layout.ownSet)).map(elementOf),
     ...exitElements.filter((element) => {
       const id = layout.exitIdOfElement(element);
@@ -99,14 +99,14 @@ function namesOf({ exits, tunnel, gateway, attachment, ports }: Needs): [Readonl
 
 /** What is there of what exits need in the table of the family netdev; nothing is looked for when there is no exit. */
 export async function observeSent(socket: NetlinkSocket, exits: readonly ResolvedExit[]): Promise<HostObject[]> {
-  const table = layout.sentTable;
-  if (exits.length === 0 || !(await tableExists(socket, table))) return [];
+  const table = exits.length === 0 ? undefined : await readTable(socket, layout.sentTable);
+  if (table === undefined) return [];
   const names = new Set(exits.map(({ device }) => layout.chainNames.sent(device)));
   const elements = await listElements(socket, layout.sentSet);
   return [
     table,
     ...(await listSets(socket, table)),
-    ...(await readChains(socket, table)).filter(({ name }) => names.has(name)).map(chainOf),
+    ...(await readChains(socket, table)).filter((chain) => names.has(chain.name) || isForeign(chain)).map(chainOf),
     ...elements.map(elementOf).filter(({ key }) => exits.some(({ id }) => id === layout.exitIdOfKey(key))),
   ];
 }
@@ -174,6 +174,9 @@ const ruleOf = ({ expressions, comment }: ObservedRule): Chain['rules'][number] 
   statements: [{ text: '', expressions: expressions as Expression[] }],
   ...(comment !== undefined && { comment }),
 });
+
+/** A base chain that is none of ours: nobody else has a say in our tables. Those that nothing leads to do nothing. */
+const isForeign = ({ name, hook, family }: Chain): boolean => hook !== undefined && !layout.isBaseChain(name, family);
 
 const chainOf = ({ references: _, ...chain }: UsedChain): Chain => chain;
 
@@ -290,12 +293,12 @@ export async function observeOurs(
   const lookups = rules.flatMap(({ action }) =>
     typeof action === 'object' && 'lookup' in action ? [action.lookup] : [],
   );
-  const hasSent = await tableExists(netfilter, layout.sentTable);
+  const hasSent = (await readTable(netfilter, layout.sentTable)) !== undefined;
   const sent = hasSent ? await listElements(netfilter, layout.sentSet) : [];
   const tunnel = await readTunnel(route, tunnelDevice);
   const held = addresses ? await listOurAddresses(route, addresses) : await findOurAddresses(route);
   return {
-    table: await tableExists(netfilter),
+    table: (await readTable(netfilter)) !== undefined,
     chains: await readChains(netfilter),
     sets: await listSets(netfilter),
     ...(hasSent && { sent: (await readChains(netfilter, layout.sentTable)).map(chainOf) }),

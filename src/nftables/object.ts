@@ -85,7 +85,12 @@ export interface Element extends InTable {
 /** A table itself. */
 export interface Table extends InTable {
   readonly kind: 'table';
+  /** NFT_TABLE_F_* of linux/netfilter/nf_tables.h, but for 0: we give no table any, others may. */
+  readonly flags?: number;
 }
+
+/** NFT_TABLE_F_DORMANT: no chain of the table is hooked in. */
+export const dormant = 1;
 
 /** Anything in our tables. */
 export type NftObject = NftSet | Chain | Element;

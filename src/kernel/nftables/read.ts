@@ -1,6 +1,6 @@
 import type { Hex } from '../../nftables/expression.ts';
 import { printRange } from '../../nftables/interval.ts';
-import { type InTable, type NftSet, tableName } from '../../nftables/object.ts';
+import { type InTable, type NftSet, type Table, tableName } from '../../nftables/object.ts';
 import type { ObservedChain, ObservedElement, ObservedRule } from '../../nftables/observed.ts';
 import { isKernelError, type NetlinkSocket, type Reply, type Request } from '../netlink/socket.ts';
 import type { Values } from '../netlink/wire.ts';
@@ -19,10 +19,13 @@ import { attributesOf, message, ourTable } from './message.ts';
 import { decodeSet } from './set.ts';
 import { decodeComment } from './userdata.ts';
 
-/** Whether our table of a family is there. */
-export async function tableExists(socket: NetlinkSocket, table: InTable = {}): Promise<boolean> {
-  const replies = await unlessAbsent(socket.request(message('getTable', 0, tableAttributes, ourTable, table)));
-  return replies.length > 0;
+/** Our table of a family, with what flags it has; `undefined` when it is not there. */
+export async function readTable(socket: NetlinkSocket, table: InTable = {}): Promise<Table | undefined> {
+  const [reply] = await unlessAbsent(socket.request(message('getTable', 0, tableAttributes, ourTable, table)));
+  if (reply === undefined) return undefined;
+  const { flags = 0 } = attributesOf(tableAttributes, reply);
+  const { family } = table;
+  return { kind: 'table', ...(family && { family }), ...(flags !== 0 && { flags }) };
 }
 
 /** The chains of our table of a family. */
