@@ -124,6 +124,12 @@ export const errorTable = {
     title: 'The next hop of an exit is not where the exit says',
     remedy: 'Name a router in a network of the interface; or if it is there all the same, set "onlink" in the exit',
   },
+  'name-taken': {
+    number: 119,
+    title: 'Something else has a name of ours',
+    remedy:
+      'Remove or rename what the details name; if an earlier egress made it, drain the node, so that the last DEL removes it',
+  },
   'kubernetes-refused': {
     number: 130,
     title: 'The Kubernetes API refused a request',

@@ -1,10 +1,12 @@
 import { type Address, families } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
+import { EgressError } from '../base/errors.ts';
 import type { ProgramContent, SteeredAttachment } from '../datapath/attachment.ts';
 import { type Place, placesOf } from '../datapath/behind.ts';
 import { countedTogether } from '../datapath/counting.ts';
+import { describeType } from '../datapath/describe.ts';
 import { desired } from '../datapath/desired.ts';
-import { type Change, difference, keyOf } from '../datapath/difference.ts';
+import { type Change, difference, keyOf, sameType } from '../datapath/difference.ts';
 import { addressHex, setNames } from '../datapath/layout.ts';
 import { type Needs, needsOf } from '../datapath/needs.ts';
 import type { Behind, HostObject, Sysctl } from '../datapath/objects.ts';
@@ -151,13 +153,24 @@ async function settleOnce(
     machine,
     () => machine.host.observe(node, needs, { contents }),
     async (observed) => {
-      const changes = await attainable(machine.host, needs, await differenceNow(machine, node, needs, observed));
+      const different = await differenceNow(machine, node, needs, observed);
+      requireOurTypes(different);
+      const changes = await attainable(machine.host, needs, different);
       remember(machine, node, changes);
       return changes;
     },
   );
   forgetAddresses(machine, changes);
   return changes;
+}
+
+/** Throws `name-taken` for sets that cannot become ours: the kernel changes no type, and rules may look into them. */
+function requireOurTypes(changes: readonly Change[]): void {
+  const others = changes.flatMap((change) => {
+    if (change.verb !== 'replace' || change.object.kind !== 'set' || change.observed.kind !== 'set') return [];
+    return sameType(change.object, change.observed) ? [] : [describeType(change.object, change.observed)];
+  });
+  if (others.length > 0) throw new EgressError('name-taken', others.join('; '));
 }
 
 /**

@@ -1,9 +1,9 @@
 import { addressFromBytes, familyOf } from '../base/address.ts';
 import type { Hex } from '../nftables/expression.ts';
-import { type Chain, dormant, type Element, type Table } from '../nftables/object.ts';
+import { type Chain, dormant, type Element, type NftSet, type Table } from '../nftables/object.ts';
 import { nameOfTable } from '../nftables/script.ts';
 import { isReset } from './counting.ts';
-import { type Change, missingRules } from './difference.ts';
+import { type Change, missingRules, sameType } from './difference.ts';
 import { deviceOfKey, exitIdOfKey, exitIdOfPart, isAnswersSet, podOfBlockKey, setNames } from './layout.ts';
 import type { HostObject, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
 
@@ -18,6 +18,9 @@ export function describe(change: Change): string[] {
   if (object.kind === 'sysctl' && observed.kind === 'sysctl') {
     return [`${name} is ${observed.value}, expected ${object.value}`];
   }
+  if (object.kind === 'set' && observed.kind === 'set' && !sameType(object, observed)) {
+    return [describeType(object, observed)];
+  }
   if (observed.kind === 'table') return [describeFlags(name, observed)];
   if (object.kind === 'tunnel' && observed.kind === 'tunnel') return describeTunnel(object, observed);
   return [`${name} is not as expected`];
@@ -28,6 +31,17 @@ const describeFlags = (name: string, { flags = 0 }: Table): string =>
   (flags & dormant) !== 0
     ? `${name} is dormant: none of its rules acts`
     : `${name} has flags 0x${flags.toString(16)}, which we never give`;
+
+/** What a set that has one of our names is, and what it should be. */
+export const describeType = (desired: NftSet, observed: NftSet): string =>
+  `${nameOf(desired)} of table ${nameOfTable(desired)} is a ${typeText(observed)}, expected a ${typeText(desired)}`;
+
+function typeText({ key, value, counter, intervals }: NftSet): string {
+  const kind = value === undefined ? 'set' : 'map';
+  const types = key.length === 0 ? 'a type that we never use' : `type ${key.join(' . ')}${value ? ` : ${value}` : ''}`;
+  const flags = [...(counter ? ['counters'] : []), ...(intervals ? ['ranges'] : [])];
+  return [`${kind} of ${types}`, ...flags].join(' with ');
+}
 
 function describeChain(desired: Chain, observed: Chain): string[] {
   const missing = missingRules(desired, observed);

@@ -1,6 +1,7 @@
 import { canonicalJson } from '../base/canonical.ts';
 import { mergeIntervals, printRange } from '../nftables/interval.ts';
 import type { Chain, InTable, NftSet, Rule } from '../nftables/object.ts';
+import { isProgramChain } from './layout.ts';
 import type { HostObject } from './objects.ts';
 
 /** What must be done to one object so that the node is as it should be. */
@@ -64,9 +65,18 @@ const comparable = (object: HostObject): unknown =>
   object.kind === 'chain' ? { hook: object.hook, rules: object.rules.map(comparableRule) } : object;
 
 /** Ranges are compared as the kernel keeps them: merged. When they were not read, the set's name says what is in it. */
-function sameSet({ intervals = [], ...desired }: NftSet, { intervals: read, ...observed }: NftSet): boolean {
-  if (canonicalJson(desired) !== canonicalJson(observed)) return false;
+function sameSet(desired: NftSet, observed: NftSet): boolean {
+  if (!sameType(desired, observed)) return false;
+  const { intervals = [] } = desired;
+  const { intervals: read } = observed;
   return read === undefined || canonicalJson(mergeIntervals(intervals).map(printRange)) === canonicalJson(read);
+}
+
+/** Whether two sets differ in their content at most: what else they are cannot be changed while rules look into them. */
+export function sameType({ intervals, ...desired }: NftSet, { intervals: read, ...observed }: NftSet): boolean {
+  // Of programs' sets the ranges may not have been read.
+  const sameRanges = (intervals === undefined) === (read === undefined) || isProgramChain(desired.name);
+  return sameRanges && canonicalJson(desired) === canonicalJson(observed);
 }
 
 /** The instructions only: what was read from the kernel has no words of ours. */

@@ -96,3 +96,35 @@ describe('what others do inside our tables', labTest, () => {
     await node.end(next);
   });
 });
+
+describe('a set that has one of our names and another type', labTest, () => {
+  const taken = `add map ${table} pods4 { type inet_service : verdict; }`;
+
+  test('is named by ADD, CHECK says the same, and every DEL succeeds, the last one with all of ours', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const [first, second] = [await node.started(), await node.started()];
+    await nft(
+      node,
+      ...['classify', 'nat', 'guard', 'decide', 'unmarked'].map((chain) => `flush chain ${table} ${chain}`),
+      `delete map ${table} pods4`,
+      taken,
+      `add element ${table} pods4 { 80 : drop }`,
+    );
+    const words =
+      'map pods4 of table inet cni-egress is a map of type inet_service : verdict, expected a map of type ipv4_addr : verdict with counters';
+    await assertNamed(node, first, words);
+    const { json } = await node.plugin('ADD', { pod: first });
+    const { code, details } = json as { code: number; details: string };
+    assert.equal(code, 119);
+    assert.ok(details.includes(words), details);
+    const next = await node.pod();
+    await assert.rejects(node.add(next), /map pods4 of table inet cni-egress is a map/);
+    for (const pod of [next, first, second]) {
+      const { code, stdout, stderr } = await node.plugin('DEL', { pod });
+      assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: '', stderr: '' });
+    }
+    assert.doesNotMatch(await node.machine.must(['nft', 'list', 'tables']), /cni-egress/);
+    assert.deepEqual(await node.records(), ['lock']);
+  });
+});

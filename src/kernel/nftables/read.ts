@@ -16,7 +16,7 @@ import { counterIn, decodeExpression } from './expression.ts';
 import { decodeHook } from './hook.ts';
 import { decodeIntervals } from './interval.ts';
 import { attributesOf, message, ourTable } from './message.ts';
-import { decodeSet } from './set.ts';
+import { decodeSet, keyLengthOf } from './set.ts';
 import { decodeComment } from './userdata.ts';
 
 /** Our table of a family, with what flags it has; `undefined` when it is not there. */
@@ -59,11 +59,16 @@ export async function readIntervals(socket: NetlinkSocket, set: NftSet): Promise
   return decodeIntervals(await dumpElements(socket, set)).map(printRange);
 }
 
-/** The elements of a set or map. */
+/** The elements of a set or map; none of one that has our name and keys of another length. */
 export async function listElements(socket: NetlinkSocket, set: NftSet): Promise<readonly ObservedElement[]> {
   const elements = await dumpElements(socket, set);
-  return eachOnce(elements.map((bytes) => decodeElement(set, bytes)));
+  return eachOnce(elements.map((bytes) => decodeElement(set, bytes))).filter(isOf(set));
 }
+
+const isOf =
+  (set: NftSet) =>
+  ({ key }: ObservedElement): boolean =>
+    key.length === 2 * keyLengthOf(set.key);
 
 /** While the hash table of a set grows, the kernel may list an element twice (rhashtable_walk_next). */
 const eachOnce = (elements: readonly ObservedElement[]): readonly ObservedElement[] => [
@@ -73,7 +78,9 @@ const eachOnce = (elements: readonly ObservedElement[]): readonly ObservedElemen
 /** The element with a key. */
 export async function findElement(socket: NetlinkSocket, set: NftSet, key: Hex): Promise<ObservedElement | undefined> {
   const values = { ...ourTable, set: set.name, elements: [encodeKey(key)] };
-  const replies = await unlessAbsent(socket.request(message('getElement', 0, elementListAttributes, values, set)));
+  // EINVAL: the set of that name has keys of another length.
+  const request = socket.request(message('getElement', 0, elementListAttributes, values, set));
+  const replies = await unlessAbsent(request, 'EINVAL');
   return replies.flatMap(elementsIn).map((bytes) => decodeElement(set, bytes))[0];
 }
 
@@ -85,7 +92,7 @@ export async function findElementsByComment(
 ): Promise<readonly ObservedElement[]> {
   const elements = await dumpElements(socket, set, text);
   const decoded = elements.filter((bytes) => bytes.includes(text)).map((bytes) => decodeElement(set, bytes));
-  return eachOnce(decoded.filter(({ comment }) => comment?.startsWith(text)));
+  return eachOnce(decoded.filter(({ comment }) => comment?.startsWith(text))).filter(isOf(set));
 }
 
 /** The elements of a set, from those of the kernel's messages that hold the text. */
@@ -100,11 +107,11 @@ const elementsIn = (reply: Reply): readonly Buffer[] => attributesOf(elementList
 const dump = (socket: NetlinkSocket, request: Request): Promise<readonly Reply[]> => unlessAbsent(socket.dump(request));
 
 /** Nothing, when there is no such table, chain, set or element. */
-async function unlessAbsent(replies: Promise<readonly Reply[]>): Promise<readonly Reply[]> {
+async function unlessAbsent(replies: Promise<readonly Reply[]>, ...codes: string[]): Promise<readonly Reply[]> {
   try {
     return await replies;
   } catch (error) {
-    if (isKernelError(error, 'ENOENT')) return [];
+    if (isKernelError(error, 'ENOENT', ...codes)) return [];
     throw error;
   }
 }

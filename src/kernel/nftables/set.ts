@@ -26,8 +26,8 @@ export function encodeSet(set: NftSet, setId: SetId): Values<typeof setAttribute
   };
 }
 
-/** The parts of a concatenation lie in registers of 4 bytes. */
-function keyLengthOf(key: readonly DataType[]): number {
+/** Bytes of an element's key. The parts of a concatenation lie in registers of 4 bytes. */
+export function keyLengthOf(key: readonly DataType[]): number {
   const lengths = key.map((type) => dataTypes[type].length);
   const inRegisters = lengths.map((length) => (length + 3) & ~3);
   return (lengths.length > 1 ? inRegisters : lengths).reduce((sum, length) => sum + length, 0);
