@@ -78,7 +78,7 @@ describe('the difference', () => {
   test('sees ranges as they are merged, and takes a set whose ranges were not read by its name', () => {
     const halves: HostObject = {
       kind: 'set',
-      name: 'r',
+      name: 'program-1-r',
       key: ['ipv4_addr'],
       intervals: ['10.0.0.0/25', '10.0.0.128/25'],
     };
