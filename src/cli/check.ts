@@ -25,8 +25,9 @@ export interface CheckResult {
 export async function checkAll(machine: Machine, whyOutdated: WhyOutdated = nothingSaid): Promise<CheckReport> {
   const attachments: CheckResult[] = [];
   for (const record of machine.store.list()) {
-    const outdated = await whyOutdated(record);
     const problems = await problemsOf(machine, record);
+    if (problems === undefined) continue; // it has ended meanwhile
+    const outdated = await whyOutdated(record);
     attachments.push({ attachment: markOf(record), pod: podName(record), problems, ...(outdated && { outdated }) });
   }
   return { attachments, node: await checkNode(machine) };

@@ -2,6 +2,7 @@ import { type Address, contains, familyOf } from '../base/address.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Machine } from '../cni/machine.ts';
+import { settled } from '../cni/settled.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { type Considered, consider, considerMatches } from '../policy/explain.ts';
 import type { Pod } from '../policy/match.ts';
@@ -34,9 +35,22 @@ export interface Explanation extends Fate {
 
 /**
  * What becomes of packets of a pod, of new connections, and why: one for each packet and each attachment of the pod.
- * Throws `unknown-pod`.
+ * What another call is about to change is waited for. Throws `unknown-pod`.
  */
-export async function explain(
+export const explain = (
+  machine: Machine,
+  configured: Configured,
+  asked: string,
+  packets: readonly Packet[],
+): Promise<Explanation[]> => settled(machine, () => explainNow(machine, configured, asked, packets), areCertain);
+
+/** Whether all that packets meet is as it should be. */
+const areCertain = (explanations: readonly Explanation[]): boolean =>
+  explanations.every(
+    ({ outcome, kernel }) => outcome !== 'unknown' && outcome !== 'dropped' && kernel.every(({ problem }) => !problem),
+  );
+
+async function explainNow(
   machine: Machine,
   configured: Configured,
   asked: string,

@@ -1,6 +1,7 @@
 import { markOf } from '../base/attachment.ts';
 import { findDead } from '../cni/gc.ts';
 import type { Machine } from '../cni/machine.ts';
+import { settled } from '../cni/settled.ts';
 import { planRelease, tearDown } from '../cni/tear-down.ts';
 import { printChanges } from '../datapath/print.ts';
 
@@ -12,8 +13,21 @@ export async function collect(machine: Machine): Promise<string[]> {
   return dead.map(markOf);
 }
 
-/** The commands that {@link collect} would stand for, and the attachments. Changes nothing. */
-export async function planCollection(machine: Machine): Promise<{ marks: string[]; commands: string }> {
+/** The attachments that {@link collect} would take down, and the commands that it would stand for. */
+interface Collection {
+  readonly marks: readonly string[];
+  readonly commands: string;
+}
+
+/** What {@link collect} would do. Changes nothing; what another call is about to change is waited for. */
+export const planCollection = (machine: Machine): Promise<Collection> =>
+  settled(
+    machine,
+    () => planNow(machine),
+    ({ marks, commands }) => marks.length === 0 && commands === '',
+  );
+
+async function planNow(machine: Machine): Promise<Collection> {
   const marks = (await findDead(machine)).map(markOf);
   return { marks, commands: printChanges(await planRelease(machine, new Set(marks))) };
 }

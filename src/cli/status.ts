@@ -4,12 +4,13 @@ import { counted } from '../base/counted.ts';
 import { whyNotHere } from '../cni/held.ts';
 import type { Machine } from '../cni/machine.ts';
 import { exitProblems } from '../cni/repair.ts';
+import { settled } from '../cni/settled.ts';
 import type { Tunnel } from '../datapath/attachment.ts';
 import { describe } from '../datapath/describe.ts';
 import type { ResolvedExit, Way } from '../datapath/exit.ts';
 import type { Counters, Host } from '../datapath/host.ts';
 import type { Counter } from '../nftables/observed.ts';
-import type { AttachmentRecord } from '../store/record.ts';
+import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { podName } from './asked-pod.ts';
 import { nothingSaid, outdatedLines, type WhyOutdated } from './outdated.ts';
 import { printTable } from './table.ts';
@@ -75,18 +76,9 @@ const none: Counter = { packets: 0n, bytes: 0n };
 
 /** What is set up on this node, and what went through it. */
 export async function readStatus(machine: Machine, whyOutdated: WhyOutdated = nothingSaid): Promise<Status> {
-  const { host, store } = machine;
-  const counters = (await host.hasTable()) ? await host.readCounters() : undefined;
-  const node = store.loadNode();
-  const served = new Set(node?.gateway?.served);
-  const exits: ExitStatus[] = [];
-  const problems = node && (await exitProblems(machine, node));
-  for (const exit of node?.exits ?? []) {
-    const wrong = problems?.get(exit.name)?.flatMap(describe);
-    exits.push({ ...(await exitStatus(host, exit, served.has(exit.id), counters)), ...(wrong && { problems: wrong }) });
-  }
+  const { node, counters, exits } = await settled(machine, () => readExits(machine), isFine);
   const pods: PodStatus[] = [];
-  for (const record of store.list()) {
+  for (const record of machine.store.list()) {
     const outdated = await whyOutdated(record);
     pods.push({ ...podStatus(record, counters), ...(outdated && { outdated }) });
   }
@@ -97,6 +89,32 @@ export async function readStatus(machine: Machine, whyOutdated: WhyOutdated = no
     ...(node?.tunnel && { tunnel: tunnelStatus(node.tunnel, counters) }),
   };
 }
+
+/** What the node has as a whole. */
+interface NodeStatus {
+  readonly node: NodeRecord | undefined;
+  /** Absent when nothing counts. */
+  readonly counters: Counters | undefined;
+  readonly exits: readonly ExitStatus[];
+}
+
+async function readExits(machine: Machine): Promise<NodeStatus> {
+  const { host, store } = machine;
+  const counters = (await host.hasTable()) ? await host.readCounters() : undefined;
+  const node = store.loadNode();
+  const served = new Set(node?.gateway?.served);
+  const exits: ExitStatus[] = [];
+  const problems = node && (await exitProblems(machine, node));
+  for (const exit of node?.exits ?? []) {
+    const wrong = problems?.get(exit.name)?.flatMap(describe);
+    exits.push({ ...(await exitStatus(host, exit, served.has(exit.id), counters)), ...(wrong && { problems: wrong }) });
+  }
+  return { node, counters, exits };
+}
+
+const isFine = ({ counters, exits }: NodeStatus): boolean =>
+  exits.every(({ problems, ways }) => problems === undefined && ways.every(({ notHere }) => notHere === undefined)) &&
+  (counters !== undefined || exits.length === 0);
 
 const tunnelStatus = ({ vni, port, local, mtu }: Tunnel, counters?: Counters): TunnelStatus => ({
   ...{ vni, port, local, mtu },

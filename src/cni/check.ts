@@ -6,6 +6,7 @@ import type { AttachmentRecord } from '../store/record.ts';
 import { hindrances, inputsOf } from './hindrance.ts';
 import type { Machine } from './machine.ts';
 import { differenceNow, steeredOf } from './set-up.ts';
+import { settled } from './settled.ts';
 
 /**
  * CHECK (CNI specification, "Check container's networking is as expected"): throws `check-failed` that names each thing
@@ -15,17 +16,29 @@ import { differenceNow, steeredOf } from './set-up.ts';
  * @param hasPolicy whether a pod like it would be steered now; may throw what ADD would throw
  */
 export async function check(machine: Machine, attachment: Attachment, hasPolicy: () => boolean): Promise<void> {
-  const record = machine.store.load(attachment);
-  if (record === undefined) {
+  const problems = await problemsOf(machine, attachment);
+  if (problems === undefined) {
     if (!hasPolicy()) return;
     throw new EgressError('check-failed', `There is no record of ${markOf(attachment)}, but a policy is for it`);
   }
-  const problems = await problemsOf(machine, record);
   if (problems.length > 0) throw new EgressError('check-failed', problems.join('; '));
 }
 
-/** What is missing or different of all that an attachment needs, one sentence each. */
-export async function problemsOf(machine: Machine, record: AttachmentRecord): Promise<string[]> {
+/**
+ * What is missing or different of all that an attachment needs, one sentence each; `undefined` without a record. What
+ * another call is about to change is waited for.
+ */
+export const problemsOf = (machine: Machine, attachment: Attachment): Promise<string[] | undefined> =>
+  settled(
+    machine,
+    async () => {
+      const record = machine.store.load(attachment);
+      return record && (await problemsNow(machine, record));
+    },
+    (problems) => problems === undefined || problems.length === 0,
+  );
+
+async function problemsNow(machine: Machine, record: AttachmentRecord): Promise<string[]> {
   const node = machine.store.loadNode();
   if (node === undefined) return ['The node’s record is missing'];
   const content = machine.store.loadProgram(record.program);

@@ -7,6 +7,7 @@ import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { findDead } from './gc.ts';
 import type { Machine } from './machine.ts';
 import { differenceNow, settle, setUp, steeredOf } from './set-up.ts';
+import { settled } from './settled.ts';
 
 /** Something that could not be made as it should be. */
 export interface RepairFailure {
@@ -33,8 +34,15 @@ export async function repair(machine: Machine): Promise<Repair> {
   return await all(machine, parts, ({ mend }) => mend());
 }
 
-/** What {@link repair} would change. Changes nothing. */
-export async function planRepair(machine: Machine): Promise<Repair> {
+/** What {@link repair} would change. Changes nothing; what another call is about to change is waited for. */
+export const planRepair = (machine: Machine): Promise<Repair> =>
+  settled(
+    machine,
+    () => planNow(machine),
+    ({ changes, failures }) => changes.length + failures.length === 0,
+  );
+
+async function planNow(machine: Machine): Promise<Repair> {
   const node = machine.store.loadNode();
   const parts = node === undefined ? [] : await partsOf(machine, node);
   return await all(machine, parts, async ({ needs }) => (node ? await changesFor(machine, node, needs()) : []));

@@ -7,6 +7,7 @@ import { nextNode } from '../cni/node.ts';
 import { findOwnEnd, type OwnEnd } from '../cni/own-end.ts';
 import { remark } from '../cni/remark.ts';
 import { differenceNow, settle, steeredOf } from '../cni/set-up.ts';
+import { settled } from '../cni/settled.ts';
 import { planReleaseServed, releaseServed } from '../cni/tear-down.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Gateway } from '../datapath/attachment.ts';
@@ -76,12 +77,19 @@ function releaseOthers(machine: Machine, node: NodeRecord | undefined): Promise<
   return releaseServed(machine, (id) => !served.has(id));
 }
 
-/** The changes that {@link reconcile} would make. Changes nothing. */
-export async function planReconcile(
+/** The changes that {@link reconcile} would make. Changes nothing; what another call is about to change is waited for. */
+export const planReconcile = (
   machine: Machine,
   configuration: Configuration,
   wanted: Wanted,
-): Promise<readonly Change[]> {
+): Promise<readonly Change[]> =>
+  settled(
+    machine,
+    () => planNow(machine, configuration, wanted),
+    (changes) => changes.length === 0,
+  );
+
+async function planNow(machine: Machine, configuration: Configuration, wanted: Wanted): Promise<readonly Change[]> {
   const { next } = await wantedNode(machine, configuration, machine.store.loadNode(), wanted);
   const served = new Set(next.gateway?.served);
   const released = await planReleaseServed(machine, (id) => !served.has(id));

@@ -37,8 +37,18 @@ function makeOneFolder(folder: string, mode: number): void {
 }
 
 /** Opens a file, made if there is none, and locks it. Its descriptor, whose closing releases the lock. Throws what `lock` throws. */
-export function openLocked(path: string, lock: (fd: number, path: string) => void): number {
-  const fd = openSync(path, 'a', 0o600);
+export const openLocked = (path: string, lock: LockDescriptor): number =>
+  locked(openSync(path, 'a', 0o600), path, lock);
+
+/** The same for a file that is there: a folder that is read-only will do. `undefined` when there is none. */
+export function openLockedIfThere(path: string, lock: LockDescriptor): number | undefined {
+  const fd = unlessAbsent(() => openSync(path, 'r'));
+  return fd === undefined ? undefined : locked(fd, path, lock);
+}
+
+type LockDescriptor = (fd: number, path: string) => void;
+
+function locked(fd: number, path: string, lock: LockDescriptor): number {
   try {
     lock(fd, path);
   } catch (error) {

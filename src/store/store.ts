@@ -9,6 +9,7 @@ import {
   makeFolder,
   moveAside,
   openLocked,
+  openLockedIfThere,
   readIfThere,
   removeFile,
   removeIfEmpty,
@@ -100,6 +101,15 @@ export class Store {
         closeSync(fd);
       },
     };
+  }
+
+  /**
+   * Keeps others from changing anything while one looks, and gives no right to change anything oneself. `undefined` where
+   * there is nothing to wait for: nobody ever locked this store, or this process has the lock. Throws as {@link lock}.
+   */
+  lockToLook(): Disposable | undefined {
+    const fd = this.#locked ? undefined : openLockedIfThere(this.#lock, this.#surroundings.lockFile);
+    return fd === undefined ? undefined : { [Symbol.dispose]: () => closeSync(fd) };
   }
 
   /** Remembers an attachment, in place of what was known of it. Durable when it returns. */

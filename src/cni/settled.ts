@@ -1,0 +1,23 @@
+import type { Machine } from './machine.ts';
+
+/**
+ * What a look tells that changes nothing. Beside it ADDs and DELs go on, and it may see the half of one. So when something
+ * seems wrong, or the look fails, it is made once more with the store's lock, under which all of ours is done or not begun.
+ * A look that finds all well makes nobody wait.
+ *
+ * @param isFine whether nothing of it need be looked at again
+ */
+export async function settled<T>(
+  { store }: Pick<Machine, 'store'>,
+  look: () => Promise<T>,
+  isFine: (found: T) => boolean,
+): Promise<T> {
+  try {
+    const found = await look();
+    if (isFine(found)) return found;
+  } catch {
+    // The second look tells whether it is so.
+  }
+  using _lock = store.lockToLook();
+  return await look();
+}
