@@ -25,6 +25,8 @@ export interface Status {
   readonly guarded?: Counter;
   /** Packets that somebody took our mark from: put right, or dropped when they came out of the tunnel. */
   readonly unmarked?: Counter;
+  /** Packets with a source that is not of the pod that sent them, or in the name of a pod that did not. */
+  readonly forged?: Counter;
   /** Present while this node is an end of the tunnel. */
   readonly tunnel?: TunnelStatus;
 }
@@ -85,7 +87,12 @@ export async function readStatus(machine: Machine, whyOutdated: WhyOutdated = no
   return {
     exits,
     pods: pods.sort(byName),
-    ...(counters && { dropped: counters.dropped, guarded: counters.guarded, unmarked: counters.unmarked }),
+    ...(counters && {
+      dropped: counters.dropped,
+      guarded: counters.guarded,
+      unmarked: counters.unmarked,
+      forged: counters.forged,
+    }),
     ...(node?.tunnel && { tunnel: tunnelStatus(node.tunnel, counters) }),
   };
 }
@@ -176,7 +183,8 @@ function podStatus(record: AttachmentRecord, counters?: Counters): PodStatus {
 const byName = (a: PodStatus, b: PodStatus): number => (podName(a) < podName(b) ? -1 : 1);
 
 /** The status as tables; `-` is what is not known, or not counted here. */
-export function printStatus({ exits, pods, dropped, guarded, unmarked, tunnel }: Status, colors: boolean): string {
+export function printStatus({ exits, pods, tunnel, ...counters }: Status, colors: boolean): string {
+  const { dropped, guarded, unmarked, forged } = counters;
   if (exits.length + pods.length === 0) return 'No pod on this node has an egress policy.\n';
   return [
     printExits(exits, colors),
@@ -187,6 +195,7 @@ export function printStatus({ exits, pods, dropped, guarded, unmarked, tunnel }:
     ...(unmarked && unmarked.packets > 0n
       ? [`Found without our mark, which others take from them: ${packetsIn(unmarked)}.\n`]
       : []),
+    ...(forged && forged.packets > 0n ? [`With a false source: ${forged.packets} packets.\n`] : []),
     ...(tunnel ? [printTunnel(tunnel)] : []),
     ...exits.flatMap(problemText),
     ...outdatedLines(pods.map((pod) => ({ name: podName(pod), outdated: pod.outdated }))).map((line) => `${line}\n`),

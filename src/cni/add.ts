@@ -3,12 +3,13 @@ import { type Attachment, markOf } from '../base/attachment.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
+import type { Sources } from '../datapath/attachment.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import { addressHex, blockKey } from '../datapath/layout.ts';
 import { needsOf } from '../datapath/needs.ts';
 import type { Link } from '../datapath/objects.ts';
 import { type Pod, type Program, wishName } from '../policy/match.ts';
-import { outlineOfRanges, programName } from '../policy/program.ts';
+import { isFor, outlineOfRanges, programName } from '../policy/program.ts';
 import { type AttachmentRecord, type NodeRecord, recordVersion } from '../store/record.ts';
 import { resolveForPod } from './exits.ts';
 import { forgetOutsidePorts } from './flows.ts';
@@ -113,7 +114,20 @@ async function newRecord(
     cluster: outlineOfRanges(clusterCIDRs),
     program: programName(digest, subnets, clusterCIDRs),
     outline,
+    ...sourcesOf(request.policies.configuration, pod, links),
   };
+}
+
+/** Only at a veth it is known which pod a packet comes from. */
+function sourcesOf(
+  { checkSources, extraSources }: Configuration,
+  pod: Pod,
+  links: readonly Link[],
+): { sources?: Sources } {
+  const devices = links.filter(({ type }) => type === 'veth').map(({ name }) => name);
+  if (!checkSources || devices.length === 0) return {};
+  const others = extraSources.filter((extra) => isFor(extra, pod)).flatMap(({ addresses }) => addresses);
+  return { sources: { devices, others: [...new Set(others)] } };
 }
 
 /** Packets of a macvlan, ipvlan or moved device never pass the host's routing: there is nothing on the host's side. */
@@ -170,7 +184,8 @@ async function leavePrevious(
   const { ports } = needsOf(node, steeredOf(record));
   const blockKeys = ports.map(({ id, address }) => blockKey(id, address));
   const keys = new Set([...record.addresses.map(addressHex), ...blockKeys]);
-  await release(machine, markOf(record), previous.addresses, ({ key }) => !keys.has(key));
+  const { devices } = record.sources ?? {};
+  await release(machine, markOf(record), previous.addresses, ({ key }) => !keys.has(key), devices);
   if (!isSame(previous.ports, record.ports)) await forgetOutsidePorts(machine, node, record);
 }
 

@@ -1,5 +1,6 @@
 import type { Change } from '../datapath/difference.ts';
 import { needsOfNode } from '../datapath/needs.ts';
+import type { HostObject } from '../datapath/objects.ts';
 import { needsEgressHook } from '../datapath/sent.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
@@ -16,7 +17,8 @@ export async function remark(machine: Machine, next: NodeRecord): Promise<void> 
   const known = store.loadNode();
   if (known === undefined || known.fwmark === next.fwmark) return;
   const node = { ...known, fwmark: next.fwmark };
-  const needs = needsOfNode(node, store.list().map(steeredOf));
+  const attachments = store.list().map(steeredOf);
+  const needs = { ...needsOfNode(node, attachments), checked: attachments };
   if (await host.hasTable()) {
     await change(
       machine,
@@ -27,8 +29,11 @@ export async function remark(machine: Machine, next: NodeRecord): Promise<void> 
   store.saveNode(node);
 }
 
-/** An exit whose interface is gone gets its mark, too: what hangs on the interface is not asked for. */
+/** An exit or a pod whose interface is gone gets its mark, too: what hangs on the interface is not asked for. */
+const isAtInterface = (object: HostObject) =>
+  object.kind === 'chain' && object.hook !== undefined && 'device' in object.hook;
+
 const isOfMarks = ({ verb, object }: Change): boolean => {
-  if (verb === 'add' && needsEgressHook(object)) return false;
+  if (verb === 'add' && (needsEgressHook(object) || isAtInterface(object))) return false;
   return ['rule', 'table', 'set', 'chain', 'element'].includes(object.kind);
 };

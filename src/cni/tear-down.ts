@@ -9,7 +9,8 @@ import { addressHex, chainNames, exitIdOfChain, exitIdOfKey, setNames } from '..
 import type { HostObject } from '../datapath/objects.ts';
 import { type OurState, released } from '../datapath/release.ts';
 import { parameterNames, parameterValue } from '../datapath/reverse-path.ts';
-import type { Element } from '../nftables/object.ts';
+import { ownerOfSourceChain } from '../datapath/sources.ts';
+import type { Chain, Element } from '../nftables/object.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
 import type { Machine } from './machine.ts';
@@ -35,19 +36,25 @@ export async function tearDown(
 }
 
 /**
- * Removes elements that carry the mark and are `stale`, and all that nobody needs without them. With `addresses` it
- * looks only there.
+ * Removes elements that carry the mark and are `stale`, chains at interfaces of its pod but `keptDevices`, and all that
+ * nobody needs without them. With `addresses` it looks for elements only there.
  */
 export async function release(
   machine: Machine,
   mark: string,
   addresses: readonly Address[] | undefined,
   stale: (element: Element) => boolean,
+  keptDevices: readonly string[] = [],
 ): Promise<void> {
-  await releaseElements(machine, async () => {
-    const marked = await machine.host.findElements(mark, addresses);
-    return marked.filter((element) => element.comment === mark && stale(element));
-  });
+  const kept = new Set(keptDevices.map(chainNames.from));
+  await releaseElements(
+    machine,
+    async () => {
+      const marked = await machine.host.findElements(mark, addresses);
+      return marked.filter((element) => element.comment === mark && stale(element));
+    },
+    (chain) => ownerOfSourceChain(chain) === mark && !kept.has(chain.name),
+  );
 }
 
 /** Stops to serve exits of this node to others, and removes all that nobody needs then. Needs the store's lock. */
@@ -62,12 +69,13 @@ async function findServed({ host }: Machine, stale: (id: number) => boolean): Pr
 async function releaseElements(
   machine: Machine,
   findElements: () => Promise<readonly Element[]>,
+  isStale: (chain: Chain) => boolean = () => false,
 ): Promise<readonly Change[]> {
   const node = machine.store.loadNode();
   const { seen, changes } = await change(
     machine,
     () => observeForRelease(machine, node, findElements),
-    (state) => removals(machine, state, node),
+    (state) => removals(machine, state, node, isStale),
   );
   forgetUnused(machine, node, seen, changes);
   return changes;
@@ -75,10 +83,12 @@ async function releaseElements(
 
 /** The changes that taking down the attachments with the marks would make. Changes nothing. */
 export async function planRelease(machine: Machine, marks: ReadonlySet<string>): Promise<Change[]> {
-  return planElements(machine, async () => {
-    const all = await machine.host.findElements('');
-    return all.filter(({ comment = '' }) => marks.has(comment));
-  });
+  const isOf = (mark: string | undefined) => mark !== undefined && marks.has(mark);
+  return planElements(
+    machine,
+    async () => (await machine.host.findElements('')).filter(({ comment }) => isOf(comment)),
+    (chain) => isOf(ownerOfSourceChain(chain)),
+  );
 }
 
 /** The changes that {@link releaseServed} would make. Changes nothing. */
@@ -86,10 +96,14 @@ export async function planReleaseServed(machine: Machine, stale: (id: number) =>
   return planElements(machine, () => findServed(machine, stale));
 }
 
-async function planElements(machine: Machine, findElements: () => Promise<readonly Element[]>): Promise<Change[]> {
+async function planElements(
+  machine: Machine,
+  findElements: () => Promise<readonly Element[]>,
+  isStale: (chain: Chain) => boolean = () => false,
+): Promise<Change[]> {
   const node = machine.store.loadNode();
   const { state } = await observeForRelease(machine, node, findElements);
-  return removals(machine, state, node);
+  return removals(machine, state, node, isStale);
 }
 
 type ReleaseState = OurState & { readonly elements: readonly Element[] };
@@ -109,8 +123,14 @@ const tablesOf = (node: NodeRecord | undefined): number[] =>
   (node?.exits ?? []).map(({ id }) => (node?.routeTable ?? 0) + id);
 
 /** The changes that take down what nobody needs without the elements. */
-function removals({ host }: Machine, state: ReleaseState, node: NodeRecord | undefined): Change[] {
-  const gone = released(state, state.elements, node ?? { exits: [], sysctls: {} });
+function removals(
+  { host }: Machine,
+  state: ReleaseState,
+  node: NodeRecord | undefined,
+  isStale: (chain: Chain) => boolean,
+): Change[] {
+  const sources = (state.sent ?? []).filter(isStale);
+  const gone = released(state, state.elements, node ?? { exits: [], sysctls: {} }, sources);
   // A parameter that somebody set since is theirs.
   const ours = gone.filter(
     (object) => object.kind !== 'sysctl' || host.readSysctl(object.name) === parameterValue(object.name),

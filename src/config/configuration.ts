@@ -25,6 +25,15 @@ export interface TunnelOptions {
   readonly sources: readonly Prefix[];
 }
 
+/** Addresses that some pods may send with beside their own. */
+export interface ExtraSource {
+  /** Globs, of which one must fit the pod's namespace. */
+  readonly namespaces: readonly string[];
+  /** Globs, of which one must fit the pod's name. */
+  readonly pods: readonly string[];
+  readonly addresses: readonly Prefix[];
+}
+
 /** Everything that is configured, with all defaults filled in. */
 export interface Configuration {
   /** The one bit of the packet mark that says: this packet is ours to steer. */
@@ -33,6 +42,9 @@ export interface Configuration {
   readonly routeTable: number;
   /** The first of six consecutive priorities of policy rules. */
   readonly rulePriority: number;
+  /** Pods that policies are for may send with their own addresses only. */
+  readonly checkSources: boolean;
+  readonly extraSources: readonly ExtraSource[];
   readonly dataDir: string;
   /** `undefined`: no log is wanted. */
   readonly logFile: string | undefined;
@@ -58,6 +70,8 @@ export function configurationOf(entry: ChainEntry, documents: readonly PolicyDoc
     fwmark: single('fwmark'),
     routeTable: single('routeTable'),
     rulePriority: single('rulePriority'),
+    checkSources: first(documents.map(({ checkSources }) => checkSources)) ?? defaults.checkSources,
+    extraSources: documents.flatMap(({ extraSources = [] }) => extraSources.map(toExtraSource)),
     dataDir: entry.dataDir ?? defaults.dataDir,
     logFile: entry.logFile,
     logLevel: entry.logLevel ?? defaults.logLevel,
@@ -94,7 +108,13 @@ function tunnelOf(documents: readonly PolicyDocument[]): TunnelOptions {
 
 const first = <T>(values: readonly (T | undefined)[]): T | undefined => values.find((value) => value !== undefined);
 
-type Listed<K extends 'nodes' | 'exits' | 'policies'> = NonNullable<PolicyDocument[K]>[number];
+type Listed<K extends 'nodes' | 'extraSources' | 'exits' | 'policies'> = NonNullable<PolicyDocument[K]>[number];
+
+const toExtraSource = ({ namespaces, pods, addresses }: Listed<'extraSources'>): ExtraSource => ({
+  namespaces,
+  pods: pods ?? defaults.pods,
+  addresses: withoutNested(addresses),
+});
 
 const toNode = ({ address, podCIDRs = [] }: Listed<'nodes'>): KnownNode => ({ address, podCIDRs });
 

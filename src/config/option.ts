@@ -21,6 +21,7 @@ export const defaults = {
   onlink: false,
   addressPerFlow: false,
   draining: false,
+  checkSources: true,
   annotationNamespaces: [],
 } as const;
 

@@ -72,6 +72,18 @@ const node = z.strictObject(
   'an object',
 );
 
+const extraSource = z.strictObject(
+  {
+    namespaces: required(filled(namespaceGlob, 'a list of namespaces'), 'Namespaces of the pods, as in policies.'),
+    pods: optional(filled(podGlob, 'a list of pod names'), 'Names of the pods, as in policies.', defaults.pods),
+    addresses: required(
+      filled(prefix, 'a list of address ranges'),
+      'What the pods may send with beside their own addresses.',
+    ),
+  },
+  'an object',
+);
+
 export const replyPaths = ['direct', 'tunnel'] as const;
 
 const tunnel = z.strictObject(
@@ -129,6 +141,16 @@ const policyOptions = {
     rulePriority,
     'The first of six consecutive priorities of policy rules (`ip rule`).',
     defaults.rulePriority,
+  ),
+  checkSources: optional(
+    truth,
+    'Pods that policies are for may send with their own addresses only, and nobody with theirs: all else is dropped and counted. Takes effect for pods that start later.',
+    defaults.checkSources,
+  ),
+  extraSources: optional(
+    z.array(extraSource, 'a list of sources'),
+    'Pods that rightly send with other addresses as well: virtual addresses, routers, VPN servers. No policy is for such packets.',
+    [],
   ),
   exits: optional(z.array(exit, 'a list of exits'), 'Ways out of the cluster.', []),
   policies: optional(

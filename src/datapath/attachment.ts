@@ -19,6 +19,8 @@ export interface SteeredAttachment {
   /** Name of the chain that holds its matches. */
   readonly program: string;
   readonly matches: readonly Match[];
+  /** Present when its packets are checked where they come in. */
+  readonly sources?: Sources;
   /** Source ports of its own, for each of its exits that gives pods some. */
   readonly ports?: readonly PortBlock[];
   /**
@@ -30,6 +32,14 @@ export interface SteeredAttachment {
 
 /** What the name of a program is made from, but for the pod's own networks. */
 export type ProgramContent = Pick<SteeredAttachment, 'matches' | 'cluster'>;
+
+/** Where a pod's packets come in, and what they may say that they come from. */
+export interface Sources {
+  /** Names of the node's ends of the pod's interface; at least one. */
+  readonly devices: readonly string[];
+  /** Sources beside the pod's own addresses, which no policy is for. */
+  readonly others: readonly Prefix[];
+}
 
 /** Source ports that an address of a pod leaves with by an exit. */
 export interface OwnPorts extends Omit<PortBlock, 'exit'> {
@@ -44,8 +54,8 @@ export interface OwnPorts extends Omit<PortBlock, 'exit'> {
 /** What the data path must know of the node, the same for all attachments on it. */
 export interface NodeState extends NodeNumbers {
   /**
-   * Ranges of the cluster as they are now: answers to them take the node's routes, whatever address was asked. Absent in
-   * records of earlier versions.
+   * Ranges of the cluster as they are now: answers to them take the node's routes, whatever address was asked, and
+   * connections from there may come in by any interface. Absent in records of earlier versions.
    */
   readonly inside?: readonly Prefix[];
   /** Ranges of the cluster for attachments that have none of their own, from before they had; never changed. */

@@ -12,20 +12,34 @@ import type { HostObject, PolicyRule, Route } from './objects.ts';
 import { desiredPorts } from './ports.ts';
 import { desiredProgram } from './program.ts';
 import { desiredSent } from './sent.ts';
+import {
+  classifyPods,
+  classifySources,
+  desiredSourceBase,
+  desiredSources,
+  desiredUplinks,
+  isChecked,
+} from './sources.ts';
 import { desiredTranslation } from './translation.ts';
 import { desiredTunnel, nextHopOf, tunnelDevice } from './tunnel.ts';
 
 /** Everything that must be on the node for what `needs` names, except what {@link looseReversePath} says. */
-export function desired(node: NodeState, { exits, tunnel, gateway, attachment, ports }: Needs): HostObject[] {
+export function desired(
+  node: NodeState,
+  { exits, tunnel, gateway, attachment, checked = [], ports }: Needs,
+): HostObject[] {
   return [
     { kind: 'table' },
     ...desiredBase(node),
     ...(tunnel ? desiredTunnel(node, tunnel) : []),
     ...exits.flatMap((exit) => desiredExit(node, exit)),
     ...desiredPorts(exits, ports),
+    ...desiredUplinks(exits),
+    ...(exits.length > 0 || checked.some(isChecked) ? [layout.sentTable] : []),
     ...desiredSent(node.fwmark, exits),
     ...(gateway ? desiredGateway(node, gateway, exits) : []),
     ...policyRules(node, lookupsOf(node, exits, gateway)),
+    ...desiredSources(node.fwmark, checked),
     ...(attachment ? [...desiredProgram(node, attachment), ...desiredElements(attachment, exits)] : []),
   ];
 }
@@ -47,8 +61,9 @@ function desiredBase(node: NodeState): HostObject[] {
     layout.spreadMap,
     chain(layout.chainNames.drop, [rule(say.counter, say.verdict({ code: 'drop' }))]),
     midStream,
+    ...desiredSourceBase(node.fwmark),
     ...answersBase(node),
-    classify,
+    classify(node.fwmark),
     decide,
     unmarked(node.fwmark),
     nat(node.fwmark),
@@ -78,16 +93,17 @@ const midStream = chain(
  * Behind destination NAT (-100), so that a Service's real destination is seen. Replies take the node's routes, but for those
  * of a Service that has an exit's address.
  */
-const classify = chain(
-  layout.chainNames.classify,
-  [
-    rule(say.isMidStream, say.verdict({ code: 'jump', chain: layout.chainNames.midStream })),
-    rule(say.isReply, say.isDestinationTranslated, say.verdict({ code: 'goto', chain: layout.chainNames.returns })),
-    rule(say.isReply, say.verdict({ code: 'return' })),
-    ...families.map((family) => rule(say.sourceVerdict(family, layout.setNames.pods(family)))),
-  ],
-  { type: 'filter', hook: 'prerouting', priority: -90 },
-);
+const classify = (fwmark: number): Chain =>
+  chain(
+    layout.chainNames.classify,
+    [
+      rule(say.isMidStream, say.verdict({ code: 'jump', chain: layout.chainNames.midStream })),
+      ...classifySources(fwmark),
+      ...classifyPods,
+      rule(say.isNew, say.verdict({ code: 'jump', chain: layout.chainNames.inbound })),
+    ],
+    { type: 'filter', hook: 'prerouting', priority: -90 },
+  );
 
 /**
  * Decides again by the pod that the connection began at, or that sent a packet without a connection: destination and

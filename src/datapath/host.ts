@@ -105,6 +105,8 @@ export interface Counters {
   readonly guarded: Counter;
   /** Packets that lost our mark to somebody: those of pods got it back, those that came out of the tunnel were dropped. */
   readonly unmarked: Counter;
+  /** Packets with a source that is not of the pod that sent them, or in the name of a pod that did not. */
+  readonly forged: Counter;
   /** Packets that came out of the tunnel for an exit that is not served here, and are no answers. */
   readonly unserved: Counter;
   /** Packets for the tunnel's port from senders that are no nodes, or from pods to that port of anybody. */

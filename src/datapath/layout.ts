@@ -28,6 +28,10 @@ export const chainNames = {
   unmarked: 'unmarked',
   decide: 'decide',
   drop: 'exit-drop',
+  /** For packets of pods whose source is known to be theirs, for packets whose source is not, and for new connections to such pods. */
+  proven: 'proven',
+  forged: 'forged',
+  inbound: 'inbound',
   /** Of the tunnel. */
   arrive: 'arrive',
   input: 'input',
@@ -47,19 +51,29 @@ export const chainNames = {
   /** A chain's name holds no colons. */
   ports: (id: number, address: Address) => `${portsPrefix}${id}-${address.replaceAll(':', '_')}`,
   sent: (device: string) => `${sentPrefix}${device}`,
+  /** At the node's end of a pod's interface. */
+  from: (device: string) => `${sourcePrefix}${device}`,
+  /** What is left of a pod's packets that have none of its addresses. */
+  unowned: 'unowned',
 } as const;
 
 const portsPrefix = 'ports-';
 const sentPrefix = 'sent-';
+const sourcePrefix = 'from-';
 const programPrefix = 'program-';
 const exitPrefix = 'exit-';
 
 /** Whether a chain at a hook may be one of ours, in the table of a family: those have fixed names, or that of an interface. */
 export const isBaseChain = (chain: string, family?: 'netdev'): boolean =>
-  family === undefined ? Object.values(chainNames).some((name) => name === chain) : chain.startsWith(sentPrefix);
+  family === undefined
+    ? Object.values(chainNames).some((name) => name === chain)
+    : chain.startsWith(sentPrefix) || chain.startsWith(sourcePrefix);
 
 /** Whether a chain holds the program of a pod. */
 export const isProgramChain = (chain: string): boolean => chain.startsWith(programPrefix);
+
+/** Whether a chain is at the node's end of a pod's interface. */
+export const isSourceChain = (chain: string): boolean => chain.startsWith(sourcePrefix);
 
 /** Whether a chain gives a pod source ports of its own. */
 export const isPortsChain = (chain: string): boolean => chain.startsWith(portsPrefix);
@@ -81,6 +95,9 @@ export const setNames = {
   own: 'own',
   pods: (family: Family) => `pods${family}`,
   programs: (family: Family) => `programs${family}`,
+  checked: (family: Family) => `checked${family}`,
+  uplinks: 'uplinks',
+  inside: (family: Family) => `inside${family}`,
   snat: (family: Family) => `snat${family}`,
   blocks: (family: Family) => `blocks${family}`,
   lanes: (family: Family) => `lanes${family}`,
@@ -91,7 +108,6 @@ export const setNames = {
   /** Of programs from before they had ranges of their own. */
   cluster: (family: Family) => `cluster${family}`,
   returns: (family: Family) => `returns${family}`,
-  inside: (family: Family) => `inside${family}`,
   locals: (family: Family) => `locals${family}`,
   sent: 'sent',
   answered: (family: Family) => `answered${family}`,
@@ -155,12 +171,23 @@ const answeredSet = (family: Family): NftSet => ({
   key: [addressType[family]],
 });
 
+/** Addresses of pods whose packets are checked where they come in: without the proof of that they are forged. */
+export const checkedSet = (family: Family): NftSet => ({
+  kind: 'set',
+  name: setNames.checked(family),
+  key: [addressType[family]],
+});
+
 /** The sets and maps that hold pods' addresses. */
 export const podSets = (family: Family): readonly NftSet[] => [
   podsMap(family),
   programsMap(family),
   answeredSet(family),
+  checkedSet(family),
 ];
+
+/** Interfaces of exits. */
+export const uplinksSet: NftSet = { kind: 'set', name: setNames.uplinks, key: ['ifname'] };
 
 /** Exit id and interface → source address. */
 export const snatMap = (family: Family): NftSet => ({
@@ -245,8 +272,9 @@ export const servedMap: NftSet = {
 export const elsewhereSet: NftSet = { kind: 'set', name: setNames.elsewhere, key: ['mark'] };
 
 /**
- * The table that counts where nothing can come between a packet and its interface any more: a next hop that does not
- * answer loses packets behind all hooks of the family inet.
+ * The table at interfaces. It counts where nothing can come between a packet and its interface any more: a next hop that
+ * does not answer loses packets behind all hooks of the family inet. And it checks sources where nothing has come between
+ * a pod and its packet yet.
  */
 export const sentTable: Table = { kind: 'table', family: 'netdev' };
 
@@ -268,6 +296,7 @@ export const replyId = 0;
 /** The sets and maps that get their elements one by one. */
 export const nodeSets: readonly NftSet[] = [
   ownSet,
+  uplinksSet,
   sentSet,
   tunnelsSet,
   fallbackSet,

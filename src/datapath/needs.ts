@@ -9,6 +9,8 @@ export interface Needs {
   readonly tunnel?: Tunnel;
   readonly gateway?: Gateway;
   readonly attachment?: SteeredAttachment;
+  /** Attachments whose packets are checked where they come in, of those that say so. */
+  readonly checked?: readonly SteeredAttachment[];
   /** Source ports of pods on those exits. */
   readonly ports: readonly OwnPorts[];
 }
@@ -22,7 +24,13 @@ export function needsOf(
   const names = new Set(attachment.matches.map((match) => match.exit));
   const exits = node.exits.filter((exit) => names.has(exit.name));
   const tunnel = exits.some(({ gateway }) => gateway !== undefined) ? node.tunnel : undefined;
-  return { exits, attachment, ports: portsOn(exits, [attachment, ...others]), ...(tunnel && { tunnel }) };
+  return {
+    exits,
+    attachment,
+    checked: [attachment],
+    ports: portsOn(exits, [attachment, ...others]),
+    ...(tunnel && { tunnel }),
+  };
 }
 
 /** What the node needs for all its exits with the ports of its pods, and to be a gateway for others. */

@@ -1,12 +1,13 @@
 import { families, familyOf } from '../base/address.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
+import { deviceHex } from '../nftables/statement.ts';
 import { type Place, placesOf } from './behind.ts';
 import { keyOf } from './difference.ts';
 import type { ResolvedExit } from './exit.ts';
 import * as layout from './layout.ts';
 import type { Behind, HostObject, InterfaceAddress, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
 import { parameterNames } from './reverse-path.ts';
-import { tunnelRules } from './tunnel.ts';
+import { tunnelDevice, tunnelRules } from './tunnel.ts';
 
 /** A chain as the kernel has it, and how many rules and elements elsewhere lead to it. */
 export interface UsedChain extends Chain {
@@ -21,6 +22,8 @@ export interface OurState {
   readonly sets: readonly NftSet[];
   /** Chains of our table of the family netdev; absent without that table. */
   readonly sent?: readonly Chain[];
+  /** Elements of the set of exits' interfaces. */
+  readonly uplinks: readonly Element[];
   /** Elements of the maps and sets of exits. */
   readonly exitElements: readonly Element[];
   readonly rules: readonly PolicyRule[];
@@ -43,12 +46,17 @@ export interface Remembered {
 }
 
 /**
- * What may go when the elements go, those of pods and those of a gateway's exits: programs, when no other pod has them;
+ * What may go when the elements go, those of pods and those of a gateway's exits, and the chains at interfaces of pods: programs, when no other pod has them;
  * exits, when neither a program nor the tunnel leads to them; the tunnel, when no exit uses it and none is served; all of
  * ours, when neither a program nor a served exit is left. Decided by what the kernel counts, not by a list of ours that
  * could be lost. Also takes what a failed ADD left of an exit that never got its chain.
  */
-export function released(state: OurState, elements: readonly Element[], remembered: Remembered): HostObject[] {
+export function released(
+  state: OurState,
+  elements: readonly Element[],
+  remembered: Remembered,
+  sourceChains: readonly Chain[] = [],
+): HostObject[] {
   const goneChains = unusedChains(state.chains, elements);
   const goneNames = new Set(goneChains.map(({ name }) => name));
   const left = state.chains.filter(({ name }) => !goneNames.has(name));
@@ -61,7 +69,7 @@ export function released(state: OurState, elements: readonly Element[], remember
   const addresses = state.addresses.filter((address) => !isEgressAddress(state, served, address));
   if (!isGateway && !left.some(({ name }) => layout.isProgramChain(name))) {
     const table = state.table ? [{ kind: 'table' } as const] : [];
-    return [...exitObjects.host, ...addresses, ...tunnelOf(state), ...table, ...goneSent(state, new Set())];
+    return [...exitObjects.host, ...addresses, ...tunnelOf(state), ...table, ...(state.sent ? [layout.sentTable] : [])];
   }
   const inUse = new Set(left.flatMap(setsLookedInto));
   const isOfGoneExit = ({ name }: Chain | NftSet) => isPartOfOthers(name, exitIds);
@@ -76,13 +84,13 @@ export function released(state: OurState, elements: readonly Element[], remember
     ...(hasTunnel ? [] : [...tunnelOf(state), ...partsOf(state, layout.tunnelParts)]),
   ];
   const nft = [
-    ...withoutRepeats([...elements, ...exitObjects.nft]),
+    ...withoutRepeats([...elements, ...exitObjects.nft, ...goneUplinks(state, exitIds)]),
     ...state.chains.filter(isOfGoneExit), // some of them lead to the chain of their exit
     ...goneChains,
     ...goneSets,
     ...parts,
   ];
-  return [...exitObjects.host, ...addresses, ...nft, ...goneSent(state, exitIds)];
+  return [...exitObjects.host, ...addresses, ...nft, ...goneAtInterfaces(state, exitIds, sourceChains)];
 }
 
 /** Ids of the exits that are served to others without the elements that go. */
@@ -130,14 +138,43 @@ const withoutRepeats = (elements: readonly Element[]): Element[] => [
   ...new Map(elements.map((element) => [keyOf(element), element])).values(),
 ];
 
-/** Counters of exits that are not in use, and chains at interfaces that no other exit has; with the last, the table. */
-function goneSent({ sent, exitElements }: OurState, used: ReadonlySet<number | undefined>): HostObject[] {
-  if (sent === undefined) return [];
+/** What is at interfaces and nobody needs; with the last of it, the table. */
+function goneAtInterfaces(
+  state: OurState,
+  used: ReadonlySet<number | undefined>,
+  sourceChains: readonly Chain[],
+): HostObject[] {
+  const { sent = [], exitElements } = state;
+  const isCounted = exitElements.some(({ family, key }) => family === 'netdev' && used.has(layout.exitIdOfKey(key)));
+  const gone = new Set(sourceChains.map(({ name }) => name));
+  const isChecked = sent.some(({ name }) => layout.isSourceChain(name) && !gone.has(name));
+  if (!isCounted && !isChecked) return state.sent ? [layout.sentTable] : [];
+  return [
+    ...goneSent(state, used, isCounted),
+    ...sourceChains,
+    ...(isChecked ? [] : sent.filter(({ name }) => name === layout.chainNames.unowned)),
+  ];
+}
+
+/** Counters of exits that are not in use, and chains at interfaces that no other exit has. */
+function goneSent({ sent = [], exitElements }: OurState, used: ReadonlySet<number | undefined>, isCounted: boolean) {
   const elements = exitElements.filter(({ family }) => family === 'netdev');
   const isUsed = (element: Element) => used.has(layout.exitIdOfElement(element));
   const left = elements.filter(isUsed).map(({ key }) => layout.chainNames.sent(layout.deviceOfKey(key)));
-  if (left.length === 0) return [layout.sentTable];
-  return [...elements.filter((element) => !isUsed(element)), ...sent.filter(({ name }) => !left.includes(name))];
+  const chains = sent.filter(({ hook, name }) => hook?.hook === 'egress' && !left.includes(name));
+  return [
+    ...elements.filter((element) => !isUsed(element)),
+    ...chains,
+    ...(isCounted || elements.length === 0 ? [] : [layout.sentSet]),
+  ];
+}
+
+/** Interfaces that no exit in use leaves by. */
+function goneUplinks({ uplinks, exitElements }: OurState, used: ReadonlySet<number | undefined>): Element[] {
+  const lanes = families.map(layout.setNames.lanes);
+  const inUse = exitElements.filter(({ set, key }) => lanes.includes(set) && used.has(layout.exitIdOfKey(key)));
+  const needed = new Set([tunnelDevice, ...inUse.map(({ key }) => layout.deviceOfKey(key))].map(deviceHex));
+  return uplinks.filter(({ key }) => !needed.has(key));
 }
 
 /** Programs and chains of ports that only the elements lead to, then exits that only those programs and the elements lead to. */

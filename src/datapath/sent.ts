@@ -14,12 +14,7 @@ import { tunnelDevice } from './tunnel.ts';
 export function desiredSent(fwmark: number, exits: readonly ResolvedExit[]): HostObject[] {
   if (exits.length === 0) return [];
   const devices = [...new Set(exits.map(({ device }) => device))];
-  return [
-    layout.sentTable,
-    layout.sentSet,
-    ...exits.map(sentElement),
-    ...devices.map((device) => sentChain(fwmark, device)),
-  ];
+  return [layout.sentSet, ...exits.map(sentElement), ...devices.map((device) => sentChain(fwmark, device))];
 }
 
 const sentElement = ({ id, device }: ResolvedExit): Element => ({
@@ -49,7 +44,11 @@ const sentChain = (fwmark: number, device: string): Chain => ({
 });
 
 /** Whether only a kernel with the egress hook of netdev can have the object: one from 5.16, unless built without it. */
-export const needsEgressHook = (object: HostObject): boolean => 'family' in object && object.family === 'netdev';
+export function needsEgressHook(object: HostObject): boolean {
+  if (!('family' in object) || object.family !== 'netdev') return false;
+  if (object.kind === 'chain') return object.hook?.hook === 'egress';
+  return object.kind === 'set' ? object.name === layout.setNames.sent : object.kind === 'element';
+}
 
 /** What a kernel without the egress hook can have: there the lanes count what may leave. */
 export const withoutEgressHook = (objects: readonly HostObject[]): HostObject[] =>

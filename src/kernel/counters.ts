@@ -3,7 +3,7 @@ import type { Counters } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
 import type { Counter, ObservedElement } from '../nftables/observed.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
-import { listChains, listElements, listRules, readTable } from './nftables/read.ts';
+import { listChains, listElements, listRules, listSets } from './nftables/read.ts';
 
 const none: Counter = { packets: 0n, bytes: 0n };
 
@@ -31,12 +31,15 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
       pods.set(comment, add(pods.get(comment) ?? none, counter));
     }
   }
+  for (const { chain, counter = none } of await listRules(socket, layout.chainNames.unowned, layout.sentTable))
+    ofChain.set(chain, add(ofChain.get(chain) ?? none, counter));
   const countedIn = (chain: string) => ofChain.get(chain) ?? none;
   return {
     ...{ steered, left, served, pods },
     dropped: countedIn(layout.chainNames.drop),
     guarded: countedIn(layout.chainNames.guard),
     unmarked: countedIn(layout.chainNames.unmarked),
+    forged: add(countedIn(layout.chainNames.forged), countedIn(layout.chainNames.unowned)),
     unserved: countedIn(layout.chainNames.arrive),
     strangers: add(countedIn(layout.chainNames.senders), countedIn(layout.chainNames.forward)),
   };
@@ -44,7 +47,7 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
 
 /** Elements that count what left; without the egress hook of netdev the lanes, which cannot see a next hop fail. */
 async function listLeft(socket: NetlinkSocket): Promise<ObservedElement[]> {
-  const hasTable = await readTable(socket, layout.sentTable);
+  const hasTable = (await listSets(socket, layout.sentTable)).length > 0;
   const chains = hasTable ? await listChains(socket, layout.sentTable) : [];
   // The chain of an interface that went, went with it: then nobody knows what left.
   const isFed = ({ family, key }: ObservedElement) =>

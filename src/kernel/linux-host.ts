@@ -145,7 +145,7 @@ export class LinuxHost implements Host, Disposable {
     const generation = await readGeneration(this.#netfilter);
     const found = await this.#table();
     const table: HostObject[] = found ? [found, ...(await observeTable(this.#netfilter, node, needs, contents))] : [];
-    const sent = await observeSent(this.#netfilter, needs.exits);
+    const sent = await observeSent(this.#netfilter, needs);
     const devices = await observeDevices(this.#route, node, needs);
     return { state: [...table, ...sent, ...devices, ...(await observeRouting(this.#route, node, needs))], generation };
   }

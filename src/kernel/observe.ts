@@ -1,7 +1,6 @@
 import { families, familyOf } from '../base/address.ts';
 import { concernsAnswers } from '../datapath/answers.ts';
 import type { NodeState } from '../datapath/attachment.ts';
-import type { ResolvedExit } from '../datapath/exit.ts';
 import * as layout from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
 import type { HostObject, InterfaceAddress, PolicyRule, Route } from '../datapath/objects.ts';
@@ -10,6 +9,7 @@ import { tunnelDevice, tunnelRules } from '../datapath/tunnel.ts';
 import type { Expression } from '../nftables/expression.ts';
 import type { Chain, Element, Hook, InTable, NftSet } from '../nftables/object.ts';
 import type { ObservedChain, ObservedElement, ObservedRule } from '../nftables/observed.ts';
+import { deviceHex } from '../nftables/statement.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
 import {
   findElement,
@@ -38,6 +38,7 @@ export async function observeTable(
 ): Promise<HostObject[]> {
   const { attachment, gateway } = needs;
   const exitIds: ReadonlySet<number | undefined> = new Set(needs.exits.map(({ id }) => id));
+  const uplinks = new Set([tunnelDevice, ...needs.exits.map(({ device }) => device)].map(deviceHex));
   const [chainNames, setNames] = namesOf(needs);
   const sets = (await listSets(socket)).filter(
     ({ name }) => setNames.has(name) || (attachment && name.startsWith(`${attachment.program}-`)),
@@ -50,6 +51,7 @@ export async function observeTable(
     ...(await readSets(socket, sets, contents)),
     ...chains.filter((chain) => chainNames.has(chain.name) || isForeign(chain)).map(chainOf),
     ...(await listElements(socket, layout.ownSet)).map(elementOf),
+    ...(await listSet(socket, layout.uplinksSet)).filter(({ key }) => uplinks.has(key)),
     ...exitElements.filter((element) => {
       const id = layout.exitIdOfElement(element);
       return (
@@ -97,15 +99,19 @@ function namesOf({ exits, tunnel, gateway, attachment, ports }: Needs): [Readonl
   return [new Set(chains), new Set(sets)];
 }
 
-/** What is there of what exits need in the table of the family netdev; nothing is looked for when there is no exit. */
-export async function observeSent(socket: NetlinkSocket, exits: readonly ResolvedExit[]): Promise<HostObject[]> {
-  const table = exits.length === 0 ? undefined : await readTable(socket, layout.sentTable);
+/** What is there of what exits, and the sources of attachments, need in the table of the family netdev. */
+export async function observeSent(socket: NetlinkSocket, { exits, checked = [] }: Needs): Promise<HostObject[]> {
+  const devices = checked.flatMap(({ sources }) => sources?.devices ?? []);
+  const table = exits.length + devices.length === 0 ? undefined : await readTable(socket, layout.sentTable);
   if (table === undefined) return [];
-  const names = new Set(exits.map(({ device }) => layout.chainNames.sent(device)));
+  const names = new Set([
+    ...exits.map(({ device }) => layout.chainNames.sent(device)),
+    ...(devices.length > 0 ? [layout.chainNames.unowned, ...devices.map(layout.chainNames.from)] : []),
+  ]);
   const elements = await listElements(socket, layout.sentSet);
   return [
     table,
-    ...(await listSets(socket, table)),
+    ...(exits.length > 0 ? await listSets(socket, table) : []),
     ...(await readChains(socket, table)).filter((chain) => names.has(chain.name) || isForeign(chain)).map(chainOf),
     ...elements.map(elementOf).filter(({ key }) => exits.some(({ id }) => id === layout.exitIdOfKey(key))),
   ];
@@ -121,20 +127,28 @@ const baseChains: readonly string[] = [
   layout.chainNames.unmarked,
   layout.chainNames.decide,
   layout.chainNames.drop,
+  layout.chainNames.proven,
+  layout.chainNames.forged,
+  layout.chainNames.inbound,
 ];
 
 const baseSets: readonly string[] = [
-  ...[layout.ownSet, layout.tunnelsSet, layout.fallbackSet, layout.elsewhereSet, layout.spreadMap].map(
-    ({ name }) => name,
-  ),
+  ...[
+    layout.ownSet,
+    layout.uplinksSet,
+    layout.tunnelsSet,
+    layout.fallbackSet,
+    layout.elsewhereSet,
+    layout.spreadMap,
+  ].map(({ name }) => name),
   ...families.flatMap((family) => [
     ...layout.podSets(family).map(({ name }) => name),
+    layout.setNames.inside(family),
     layout.setNames.snat(family),
     layout.setNames.blocks(family),
     layout.setNames.lanes(family),
     layout.setNames.returns(family),
     layout.setNames.locals(family),
-    layout.setNames.inside(family),
   ]),
 ];
 
@@ -302,6 +316,7 @@ export async function observeOurs(
     chains: await readChains(netfilter),
     sets: await listSets(netfilter),
     ...(hasSent && { sent: (await readChains(netfilter, layout.sentTable)).map(chainOf) }),
+    uplinks: await listSet(netfilter, layout.uplinksSet),
     exitElements: [
       ...(await listExitElements(netfilter)),
       ...(await listSet(netfilter, layout.servedMap)),

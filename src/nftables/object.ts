@@ -35,10 +35,13 @@ export interface InetHook {
   readonly priority: number;
 }
 
-/** The hook of the family netdev at which packets are handed to one device: routing and neighbours are behind them. */
+/**
+ * The hooks of the family netdev: at `egress` packets are handed to one device, with routing and neighbours behind them;
+ * at `ingress` they come out of one device, before a bridge or anything of IP has seen them.
+ */
 export interface DeviceHook {
   readonly type: 'filter';
-  readonly hook: 'egress';
+  readonly hook: 'ingress' | 'egress';
   readonly device: string;
   readonly priority: number;
 }

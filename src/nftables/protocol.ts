@@ -135,6 +135,12 @@ export const isDestinationTranslated: Statement = {
   ],
 };
 
+/** The packet begins a connection, as conntrack sees it. */
+export const isNew: Statement = {
+  text: 'ct state new',
+  expressions: [...loadState(newConnection), { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) }],
+};
+
 /** The packet opens a TCP connection, from either side: of SYN and RST it has SYN alone. */
 export const isSyn: Statement = {
   text: 'tcp flags syn / syn,rst',

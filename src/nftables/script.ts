@@ -67,7 +67,7 @@ function printChain(chain: Chain): readonly string[] {
 }
 
 function printHook(base: Hook): string {
-  const device = base.hook === 'egress' ? ` device "${base.device}"` : '';
+  const device = 'device' in base ? ` device "${base.device}"` : '';
   return `type ${base.type} hook ${base.hook}${device} priority ${base.priority}; policy accept;`;
 }
 

@@ -1,4 +1,12 @@
-import { type Address, addressBytes, type Family, familyOf } from '../base/address.ts';
+import {
+  type Address,
+  addressBytes,
+  type Family,
+  familyOf,
+  type Prefix,
+  prefixAddress,
+  prefixLength,
+} from '../base/address.ts';
 import type { Expression, Hex } from './expression.ts';
 import {
   deviceHex,
@@ -206,6 +214,15 @@ export const arrivesNotBy = (device: string): Statement => ({
 /** Nobody knows yet where the packet is to go out: it is in prerouting. */
 export const isBeforeRouting: Statement = { text: 'oif 0', expressions: metaIs('oif', hostHex(0)) };
 
+/** The packet did not come in by any of the interfaces in a set of `ifname`. */
+export const arrivesNotIn = (set: string): Statement => ({
+  text: `iifname != @${set}`,
+  expressions: [
+    { name: 'meta', key: 'iifname', dreg: 1 },
+    { name: 'lookup', set, sreg: 1, invert: true },
+  ],
+});
+
 /** The packet is to go out by the interface. */
 export const leavesBy = (device: string): Statement => ({
   text: `oifname "${device}"`,
@@ -227,6 +244,12 @@ export const markDeviceVerdict = (mask: number, map: string): Statement => ({
   expressions: [...loadMarkAndDevice(mask), { name: 'lookup', set: map, sreg: 1, dreg: 0 }],
 });
 
+/** The masked mark has this value. */
+export const markIs = (mask: number, value: number): Statement => ({
+  text: `meta mark & ${printMark(mask)} == ${printMark(value)}`,
+  expressions: [...loadMark(mask), { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(value) }],
+});
+
 /** The masked mark is in a set. */
 export const markIn = (mask: number, set: string): Statement => ({
   text: `meta mark & ${printMark(mask)} == @${set}`,
@@ -234,16 +257,10 @@ export const markIn = (mask: number, set: string): Statement => ({
 });
 
 /** The mark has none of the bits. */
-export const markWithout = (bits: number): Statement => ({
-  text: `meta mark & ${printMark(bits)} == ${printMark(0)}`,
-  expressions: [...loadMark(bits), { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(0) }],
-});
+export const markWithout = (bits: number): Statement => markIs(bits, 0);
 
 /** The mark has all of the bits. */
-export const markWith = (bits: number): Statement => ({
-  text: `meta mark & ${printMark(bits)} == ${printMark(bits)}`,
-  expressions: [...loadMark(bits), { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(bits) }],
-});
+export const markWith = (bits: number): Statement => markIs(bits, bits);
 
 /** Masked mark, outgoing interface and source address together are in a set of `mark . ifname . address`. */
 export const markDeviceSourceIn = (of: Family, mask: number, set: string): Statement => ({
@@ -267,6 +284,45 @@ export const markDeviceIn = (mask: number, set: string): Statement => ({
  * protocol (ETH_P_* in network order).
  */
 export const laterFragment = (of: Family): Statement => fragments[of];
+
+/** The frame holds a packet of the family. For the family netdev. */
+export const frameFamily = (of: Family): Statement => ({
+  text: `meta protocol ${header[of].protocol}`,
+  expressions: metaIs('protocol', etherType[of]),
+});
+
+/** ETH_P_IP and ETH_P_IPV6 in network order. */
+const etherType = { 4: '0800', 6: '86dd' } as const;
+
+/** The frame holds a packet whose source is the address, or in the range. For the family netdev. */
+export function frameSourceIn(range: Address | Prefix): Statement {
+  const of = familyOf(range);
+  const { protocol, saddr } = header[of];
+  const [address, bits] = range.includes('/')
+    ? [prefixAddress(range), prefixLength(range)]
+    : [range, header[of].length * 8];
+  const data = Buffer.from(addressBytes(address)).toString('hex');
+  const isWhole = bits === header[of].length * 8;
+  return {
+    text: `${protocol} saddr ${isWhole ? address : `${address}/${bits}`}`,
+    expressions: [...metaIs('protocol', etherType[of]), ...sourceBits(of, saddr, bits, data)],
+  };
+}
+
+/** The first bits of a source address are these; whole bytes are loaded alone, as nft does it. */
+function sourceBits(of: Family, offset: number, bits: number, data: Hex): Expression[] {
+  const isAligned = bits % 8 === 0;
+  const length = isAligned ? bits / 8 : header[of].length;
+  const mask = maskOf(bits, length);
+  return [
+    { name: 'payload', base: 'network', offset, length, dreg: 1 },
+    ...(isAligned ? [] : [{ name: 'bitwise', sreg: 1, dreg: 1, length, mask, xor: '00'.repeat(length) } as const]),
+    { name: 'cmp', op: 'eq', sreg: 1, data: data.slice(0, 2 * length) },
+  ];
+}
+
+const maskOf = (bits: number, length: number): Hex =>
+  (((1n << BigInt(bits)) - 1n) << BigInt(8 * length - bits)).toString(16).padStart(2 * length, '0');
 
 /** NEXTHDR_FRAGMENT */
 const fragmentHeader = 44;

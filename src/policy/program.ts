@@ -64,8 +64,10 @@ export const outlineOfRanges = (ranges: readonly Prefix[]): Prefix[] =>
   families.flatMap((family) => ranges.find((range) => familyOf(range) === family) ?? []);
 
 /** Whether a policy is for the pod, were it not for `optIn`. A runtime that gives no namespace and no name leaves the policies for all namespaces and pods. */
-export const isFor = ({ namespaces, pods }: Policy, { namespace = '', name = '' }: Pod): boolean =>
-  namespaces.some((glob) => fitsGlob(glob, namespace)) && pods.some((glob) => fitsGlob(glob, name));
+export const isFor = (
+  { namespaces, pods }: Pick<Policy, 'namespaces' | 'pods'>,
+  { namespace = '', name = '' }: Pod,
+): boolean => namespaces.some((glob) => fitsGlob(glob, namespace)) && pods.some((glob) => fitsGlob(glob, name));
 
 /** Whether a pod with these wishes has a policy. */
 export const selects = (policy: Policy, pod: Pod, { named }: Wishes): boolean =>

@@ -119,6 +119,7 @@ export const attachmentRecord: z.ZodMiniType<AttachmentRecord> = z.object({
   cluster: z.exactOptional(z.array(prefix)),
   program,
   outline: z.array(match),
+  sources: z.exactOptional(z.object({ devices: z.array(name).check(z.minLength(1)), others: z.array(prefix) })),
   ports: z.exactOptional(z.array(z.object({ exit: name, first: port, last: port })).check(z.minLength(1))),
 });
 

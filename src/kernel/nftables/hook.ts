@@ -4,13 +4,13 @@ import type { chainAttributes, hookAttributes } from './attributes.ts';
 
 /** The hooks of the family inet by their numbers (enum nf_inet_hooks). */
 const inetHooks = ['prerouting', 'input', 'forward', 'output', 'postrouting'] as const;
-/** NF_NETDEV_EGRESS (enum nf_dev_hooks) */
-const egress = 1;
+/** The hooks of the family netdev by their numbers (enum nf_dev_hooks). */
+const deviceHooks = ['ingress', 'egress'] as const;
 
 /** A hook as the kernel takes it. */
 export const encodeHook = (hook: Hook): Values<typeof hookAttributes> =>
-  hook.hook === 'egress'
-    ? { hook: egress, priority: hook.priority, device: hook.device }
+  'device' in hook
+    ? { hook: deviceHooks.indexOf(hook.hook), priority: hook.priority, device: hook.device }
     : { hook: inetHooks.indexOf(hook.hook), priority: hook.priority };
 
 /** The hook of a chain as the kernel lists it; `other` is a place, type or policy that we never write. */
@@ -22,8 +22,9 @@ export function decodeHook(
   const { hook: number = -1, priority, device } = hook;
   if (priority === undefined || policy !== 'accept') return 'other';
   if (family === 'netdev') {
-    const isOurs = type === 'filter' && number === egress && device !== undefined;
-    return isOurs ? { type, hook: 'egress', device, priority } : 'other';
+    const place = deviceHooks[number];
+    const isOurs = type === 'filter' && place !== undefined && device !== undefined;
+    return isOurs ? { type, hook: place, device, priority } : 'other';
   }
   const place = inetHooks[number];
   const isOurs = type === 'filter' || type === 'nat' || type === 'route';

@@ -66,6 +66,7 @@ const status: Status = {
   dropped: counter(100),
   guarded: counter(3),
   unmarked: counter(0),
+  forged: counter(0),
 };
 
 describe('the status', () => {
@@ -122,7 +123,7 @@ Dropped by policy: 100 packets. Kept from leaving wrongly: 3 packets.
     const { left: _, ...tunnelled } = backup;
     const printed = printStatus(
       {
-        ...{ pods: [], dropped: counter(0), guarded: counter(0), unmarked: counter(0) },
+        ...{ pods: [], dropped: counter(0), guarded: counter(0), unmarked: counter(0), forged: counter(0) },
         exits: [
           { ...partners, served: counter(700) },
           { ...tunnelled, device: 'egress0', gateway: '172.18.0.6', tunnelled: counter(0) },
@@ -185,6 +186,7 @@ describe('what the status says', () => {
       pods: new Map([['pods/a/eth0', counter(12)]]),
       dropped: counter(5),
       guarded: counter(2),
+      forged: counter(0),
     });
     const { exits, pods, dropped, guarded } = await readStatus(machine);
     assert.deepEqual(exits, [

@@ -94,6 +94,11 @@ describe('a further attachment takes', () => {
     assert.equal(commands(attachment({ matches }), first), golden('built-in'));
   });
 
+  test('a chain at its interface when its packets are checked there', () => {
+    const sources = { devices: ['veth1234'], others: ['192.0.2.64/26', '2001:db8:77::/48'] };
+    assert.equal(commands(attachment({ matches: everywhere('drop'), sources }), first), golden('sources'));
+  });
+
   test('sets for exceptions, and for the networks of the pod', () => {
     const matches: Match[] = [
       {

@@ -7,9 +7,11 @@ import type { Needs } from '../../../src/datapath/needs.ts';
 import type { HostObject, OutsideObject, PolicyRule } from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
 import type { OurState } from '../../../src/datapath/release.ts';
+import { needsEgressHook } from '../../../src/datapath/sent.ts';
 import { tunnelDevice, tunnelRules } from '../../../src/datapath/tunnel.ts';
 import { mergeIntervals, printRange } from '../../../src/nftables/interval.ts';
 import type { Chain, Element, NftSet, Operation } from '../../../src/nftables/object.ts';
+import { deviceHex } from '../../../src/nftables/statement.ts';
 import { type Objects, perform, references } from './fake-nftables.ts';
 import { FakeOutside } from './fake-outside.ts';
 
@@ -125,6 +127,7 @@ export class FakeKernel {
       ...(this.#nftables.has(keyOf(layout.sentTable)) && {
         sent: all.filter((object) => object.kind === 'chain' && object.family !== undefined) as Chain[],
       }),
+      uplinks: all.filter((object) => object.kind === 'element' && object.set === layout.setNames.uplinks) as Element[],
       exitElements: all.filter(
         (object) => object.kind === 'element' && (isOfExit(object) || isServed(object)),
       ) as Element[],
@@ -159,12 +162,14 @@ const tableOf = ({ action }: PolicyRule) =>
 
 /** Whether an object is looked for: what `src/kernel/observe.ts` lists. */
 function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
-  const { exits, tunnel, gateway } = needs;
-  if ('family' in object && object.family === 'netdev' && exits.length === 0) return false;
+  const { exits, tunnel, gateway, checked = [] } = needs;
+  if (needsEgressHook(object) && exits.length === 0) return false;
+  if (object.kind === 'table' && object.family === 'netdev')
+    return exits.length > 0 || checked.some(({ sources }) => sources !== undefined);
   switch (object.kind) {
     case 'set':
     case 'chain':
-      return object.family === undefined ? isNamed(object, needs) : isSentOf(object, exits);
+      return object.family === undefined ? isNamed(object, needs) : isAtInterface(object, needs);
     case 'element':
       return concernsElement(object, node, needs);
     case 'rule':
@@ -184,8 +189,12 @@ function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
   }
 }
 
-const isSentOf = (object: Chain | NftSet, exits: Needs['exits']) =>
-  object.kind === 'set' || exits.some(({ device }) => layout.chainNames.sent(device) === object.name);
+function isAtInterface({ kind, name }: Chain | NftSet, { exits, checked = [] }: Needs): boolean {
+  const devices = checked.flatMap(({ sources }) => sources?.devices ?? []);
+  const isOfSources = devices.length > 0 && name === layout.chainNames.unowned;
+  const isFrom = devices.some((device) => layout.chainNames.from(device) === name);
+  return kind === 'set' || isOfSources || isFrom || exits.some(({ device }) => layout.chainNames.sent(device) === name);
+}
 
 function isNamed({ kind, name }: Chain | NftSet, { exits, tunnel, gateway, attachment, ports }: Needs): boolean {
   const has = (parts: { readonly chains: readonly string[]; readonly sets: readonly string[] }) =>
@@ -214,6 +223,9 @@ function concernsElement(element: Element, node: NodeState, { exits, gateway, at
   const exit = layout.exitIdOfPart(element.set);
   if (exit !== undefined) return exits.some(({ id }) => id === exit);
   const addresses = attachment?.addresses.map(layout.addressHex) ?? [];
+  if (element.set === layout.setNames.uplinks) {
+    return [tunnelDevice, ...exits.map(({ device }) => device)].map(deviceHex).includes(element.key);
+  }
   return element.set === layout.setNames.own || addresses.includes(element.key);
 }
 

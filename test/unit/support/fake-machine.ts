@@ -27,15 +27,21 @@ const none = { packets: 0n, bytes: 0n };
 /** What a table has counted that nothing went through. */
 export const noCounters: Counters = {
   ...{ steered: new Map(), served: new Map(), left: new Map(), pods: new Map() },
-  ...{ dropped: none, guarded: none, unmarked: none, unserved: none, strangers: none },
+  ...{ dropped: none, guarded: none, unmarked: none, forged: none, unserved: none, strangers: none },
 };
 
-/** A node with two uplinks and the host's ends of two pods, all of which filter strictly. */
+/** The host's end of a pod's interface. */
+export const hostEnd = (containerId: string): string => (containerId === 'a' ? 'veth1' : `veth-${containerId}`);
+
+/** Pods that have one. */
+const containers = ['a', 'b', 'c', 'd', 'c0', 'c1', 'c2', 'c3', 'dead'];
+
+/** A node with two uplinks and the host's ends of some pods, all of which filter strictly. */
 export function newMachine(t: TestContext): FakeMachine {
   const dataDir = mkdtempSync(join(tmpdir(), 'egress-machine-'));
   t.after(() => rmSync(dataDir, { recursive: true }));
   const host = new FakeHost();
-  const names = ['eth1', 'eth2', 'veth1', 'veth2'];
+  const names = ['eth1', 'eth2', 'veth1', 'veth2', ...containers.map(hostEnd).slice(1)];
   for (const [i, name] of names.entries()) {
     const type = name.startsWith('veth') ? { type: 'veth' } : {};
     host.links.set(name, { index: i + 2, name, up: true, mtu: 1500, ...type });
@@ -125,7 +131,7 @@ export const held = (address: string, prefixLength = familyOf(address) === 4 ? 2
 /** What of a request may differ; a configuration stands for the policies in it. */
 export type RequestChanges = Partial<AddRequest> & { readonly configuration?: Configuration };
 
-/** ADD of a pod of the namespace `default` behind `veth1`. */
+/** ADD of a pod of the namespace `default` behind its own interface. */
 export const request = (
   containerId: string,
   address: string,
@@ -134,7 +140,7 @@ export const request = (
   attachment: { network: 'pods', containerId, ifname: 'eth0' },
   pod: { namespace: 'default', name: `pod-${containerId}` },
   policies: policiesOf(own),
-  prevResult: { addresses: [address], subnets: ['10.0.0.0/24'], hostInterfaces: ['veth1'] },
+  prevResult: { addresses: [address], subnets: ['10.0.0.0/24'], hostInterfaces: [hostEnd(containerId)] },
   ...changes,
 });
 

@@ -1,0 +1,145 @@
+import { type Address, type Family, families, familyOf } from '../base/address.ts';
+import { chain, rule } from '../nftables/chain.ts';
+import type { Chain, Element, Rule } from '../nftables/object.ts';
+import * as say from '../nftables/statement.ts';
+import type { SteeredAttachment } from './attachment.ts';
+import type { ResolvedExit } from './exit.ts';
+import * as layout from './layout.ts';
+import type { HostObject } from './objects.ts';
+import { tunnelDevice } from './tunnel.ts';
+
+/**
+ * A pod is its interface and its addresses together. Where its packets come in (the node's end of its veth, before any
+ * bridge), only those with its own addresses pass, and they get a proof: our bit in the mark with the exit id 0, which
+ * no packet of another pod can have, since the kernel clears the mark where a packet changes its network namespace.
+ * What comes without the proof and says that it is from such a pod is forged.
+ */
+export const proofOf = (fwmark: number) => ({ mask: (fwmark | layout.exitIdMask) >>> 0, value: fwmark }) as const;
+
+const drop = [say.counter, say.verdict({ code: 'drop' })] as const;
+const accept = say.verdict({ code: 'accept' });
+
+/** What the base has for it: see {@link classifySources}. */
+export const desiredSourceBase = (fwmark: number): HostObject[] => [
+  layout.uplinksSet,
+  uplink(tunnelDevice),
+  chain(layout.chainNames.forged, [rule(...drop)]),
+  inbound,
+  proven(fwmark),
+];
+
+/** The interfaces of exits, which packets may come in by that the node's own routes would send elsewhere. */
+export const desiredUplinks = (exits: readonly ResolvedExit[]): Element[] =>
+  [...new Set(exits.map(({ device }) => device))].filter((device) => device !== tunnelDevice).map(uplink);
+
+const uplink = (device: string): Element => ({
+  kind: 'element',
+  set: layout.setNames.uplinks,
+  key: say.deviceHex(device),
+});
+
+/** What a pod's address says of its packets, behind all that doubts the address. */
+export const classifyPods: readonly Rule[] = [
+  rule(say.isReply, say.isDestinationTranslated, say.verdict({ code: 'goto', chain: layout.chainNames.returns })),
+  rule(say.isReply, say.verdict({ code: 'return' })),
+  ...families.map((family) => rule(say.sourceVerdict(family, layout.setNames.pods(family)))),
+];
+
+/** The rules of classify that part proven packets from forged ones; the rest goes on. */
+export const classifySources = (fwmark: number): Rule[] => [
+  rule(
+    say.markIs(proofOf(fwmark).mask, proofOf(fwmark).value),
+    say.verdict({ code: 'goto', chain: layout.chainNames.proven }),
+  ),
+  ...families.map((family) =>
+    rule(
+      say.sourceIn(family, layout.setNames.checked(family), { first: true }),
+      say.verdict({ code: 'goto', chain: layout.chainNames.forged }),
+    ),
+  ),
+];
+
+/** The proof has done its work: nobody behind us may take it for an exit. */
+const proven = (fwmark: number): Chain =>
+  chain(layout.chainNames.proven, [rule(say.keepMark(~proofOf(fwmark).mask >>> 0)), ...classifyPods]);
+
+/**
+ * Where a connection begins that comes to a checked pod, its source must be behind the interface that it came in by. A
+ * pod without a policy could else begin one in the name of somebody outside, and the other pod's packets to there would
+ * be replies, which no policy steers. Inside the cluster packets may come by other ways than they go, and no policy is
+ * for packets to there; an exit's interface leads to more than the node's own routes say.
+ */
+const inbound = chain(
+  layout.chainNames.inbound,
+  families.map((family) =>
+    rule(
+      say.destinationIn(family, layout.setNames.checked(family), { first: true }),
+      say.sourceIn(family, layout.setNames.inside(family), { first: false, not: true }),
+      say.arrivesNotIn(layout.setNames.uplinks),
+      say.sourceIsBehindInput(false),
+      say.verdict({ code: 'goto', chain: layout.chainNames.forged }),
+    ),
+  ),
+);
+
+/** Whether packets of the attachment are checked where they come in. */
+export const isChecked = ({ sources }: SteeredAttachment): boolean => sources !== undefined;
+
+/** What attachments need: a chain at each of their interfaces, and their addresses among those that need a proof. */
+export function desiredSources(fwmark: number, attachments: readonly SteeredAttachment[]): HostObject[] {
+  const checked = attachments.filter(isChecked);
+  if (checked.length === 0) return [];
+  return [unowned, ...checked.flatMap((attachment) => sourcesOf(fwmark, attachment))];
+}
+
+const sourcesOf = (fwmark: number, { addresses, mark, sources }: SteeredAttachment): HostObject[] => [
+  ...(sources?.devices ?? []).map((device) => sourceChain(fwmark, device, mark, addresses, sources?.others ?? [])),
+  ...addresses.map((address) => checkedElement(address, mark)),
+];
+
+const checkedElement = (address: Address, mark: string): Element => ({
+  kind: 'element',
+  set: layout.setNames.checked(familyOf(address)),
+  key: layout.addressHex(address),
+  comment: mark,
+});
+
+const sourceChain = (
+  fwmark: number,
+  device: string,
+  mark: string,
+  addresses: readonly Address[],
+  others: readonly string[],
+): Chain => {
+  const { mask, value } = proofOf(fwmark);
+  const rules = [
+    ...addresses.map((address) => rule(say.frameSourceIn(address), say.setMark(mask, value), accept)),
+    ...others.map((range) => rule(say.frameSourceIn(range), accept)),
+    rule(say.verdict({ code: 'goto', chain: layout.chainNames.unowned })),
+  ];
+  return {
+    kind: 'chain',
+    family: 'netdev',
+    name: layout.chainNames.from(device),
+    rules: rules.map((own) => ({ ...own, comment: mark })),
+    hook: { type: 'filter', hook: 'ingress', device, priority: 0 },
+  };
+};
+
+/**
+ * What a pod may send with before it has an address or beside it: DHCP (RFC 2131, section 4.1), duplicate address
+ * detection (RFC 4862) and neighbour discovery from link-local addresses, which no router forwards. What is no IP passes.
+ */
+const unowned: Chain = {
+  kind: 'chain',
+  family: 'netdev',
+  name: layout.chainNames.unowned,
+  rules: [
+    ...['0.0.0.0', 'fe80::/10', '::'].map((range) => rule(say.frameSourceIn(range), accept)),
+    ...families.map((family: Family) => rule(say.frameFamily(family), ...drop)),
+  ],
+};
+
+/** The attachment that a chain at a pod's interface is for, by its comment; undefined for other chains. */
+export const ownerOfSourceChain = ({ name, rules }: Chain): string | undefined =>
+  layout.isSourceChain(name) ? rules[0]?.comment : undefined;
