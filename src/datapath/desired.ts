@@ -61,8 +61,8 @@ function desiredBase(node: NodeState): HostObject[] {
     layout.spreadMap,
     chain(layout.chainNames.drop, [rule(say.counter, say.verdict({ code: 'drop' }))]),
     midStream,
-    ...desiredSourceBase(node.fwmark),
     ...answersBase(node),
+    ...desiredSourceBase(node.fwmark),
     classify(node.fwmark),
     decide,
     unmarked(node.fwmark),
@@ -297,13 +297,17 @@ function policyRules(node: NodeState, lookups: readonly Lookup[]): PolicyRule[] 
 }
 
 /** The attachment's addresses: what makes packets go through its program. Written last. */
-function desiredElements({ addresses, program, mark }: SteeredAttachment, exits: readonly ResolvedExit[]): Element[] {
+function desiredElements(
+  { addresses, program, mark, sources }: SteeredAttachment,
+  exits: readonly ResolvedExit[],
+): Element[] {
   const isShared = exits.some(({ shared }) => shared === true);
   return addresses.flatMap((address): Element[] => {
     const element = { kind: 'element', key: layout.addressHex(address), comment: mark } as const;
     const family = familyOf(address);
     return [
       ...(isShared ? [{ ...element, set: layout.setNames.answered(family) }] : []),
+      ...(sources ? [{ ...element, set: layout.setNames.checked(family) }] : []),
       { ...element, set: layout.setNames.programs(family), verdict: { code: 'goto', chain: program } },
       { ...element, set: layout.setNames.pods(family), verdict: { code: 'goto', chain: program } },
     ];

@@ -27,7 +27,7 @@ export function needsOf(
   return {
     exits,
     attachment,
-    checked: [attachment],
+    ...(attachment.sources && { checked: [attachment] }),
     ports: portsOn(exits, [attachment, ...others]),
     ...(tunnel && { tunnel }),
   };

@@ -1,4 +1,4 @@
-import { type Address, type Family, families, familyOf } from '../base/address.ts';
+import { type Address, type Family, families } from '../base/address.ts';
 import { chain, rule } from '../nftables/chain.ts';
 import type { Chain, Element, Rule } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
@@ -85,24 +85,13 @@ const inbound = chain(
 /** Whether packets of the attachment are checked where they come in. */
 export const isChecked = ({ sources }: SteeredAttachment): boolean => sources !== undefined;
 
-/** What attachments need: a chain at each of their interfaces, and their addresses among those that need a proof. */
+/** What attachments need at their interfaces, in the order in which one leads to the other. */
 export function desiredSources(fwmark: number, attachments: readonly SteeredAttachment[]): HostObject[] {
-  const checked = attachments.filter(isChecked);
-  if (checked.length === 0) return [];
-  return [unowned, ...checked.flatMap((attachment) => sourcesOf(fwmark, attachment))];
+  const chains = attachments.flatMap(({ sources, mark, addresses }) =>
+    (sources?.devices ?? []).map((device) => sourceChain(fwmark, device, mark, addresses, sources?.others ?? [])),
+  );
+  return chains.length === 0 ? [] : [unowned, ...chains];
 }
-
-const sourcesOf = (fwmark: number, { addresses, mark, sources }: SteeredAttachment): HostObject[] => [
-  ...(sources?.devices ?? []).map((device) => sourceChain(fwmark, device, mark, addresses, sources?.others ?? [])),
-  ...addresses.map((address) => checkedElement(address, mark)),
-];
-
-const checkedElement = (address: Address, mark: string): Element => ({
-  kind: 'element',
-  set: layout.setNames.checked(familyOf(address)),
-  key: layout.addressHex(address),
-  comment: mark,
-});
 
 const sourceChain = (
   fwmark: number,

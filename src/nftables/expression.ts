@@ -45,7 +45,7 @@ export type Expression =
       readonly dreg: number;
     }
   | {
-      /** One byte: 1 when a packet to the source address may leave by the interface that this one came in by, else 0. */
+      /** A number of 32 bits: 1 when a packet to the source address may leave by the interface that this one came in by, else 0. */
       readonly name: 'fib';
       readonly field: 'saddr . iif';
       readonly result: 'oif';

@@ -89,7 +89,7 @@ export const sourceIsBehindInput = (is: boolean): Statement => ({
   text: `fib saddr . iif oif ${is ? 'exists' : 'missing'}`,
   expressions: [
     { name: 'fib', field: 'saddr . iif', result: 'oif', dreg: 1 },
-    { name: 'cmp', op: 'eq', sreg: 1, data: is ? '01' : '00' },
+    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(is ? 1 : 0) },
   ],
 });
 
