@@ -449,13 +449,14 @@ const anyPacket: fc.Arbitrary<Packet> = fc.record({
 const exitOf = (program: ReturnType<typeof programOf>, packet: Packet): string =>
   matchFor(program, packet)?.exit ?? 'node';
 
-/** Calls back for what is not refused; says how often that was. */
+/** Calls back for what is not refused, with several packets each; says how often something was not refused. */
 function forAllAccepted(check: (rules: Rules, pod: Required<Omit<Pod, 'uid'>>, packet: Packet) => void): number {
   let accepted = 0;
-  const property = fc.property(anyRules, anyWishingPod, anyPacket, (rules, pod, packet) => {
+  const packets = fc.array(anyPacket, { minLength: 8, maxLength: 8 });
+  const property = fc.property(anyRules, anyWishingPod, packets, (rules, pod, packets) => {
     if (answer(pod, rules)[0] !== 'accepted') return;
     accepted++;
-    check(rules, pod as Required<Omit<Pod, 'uid'>>, packet);
+    for (const packet of packets) check(rules, pod as Required<Omit<Pod, 'uid'>>, packet);
   });
   fc.assert(property, { numRuns: 2000 });
   return accepted;

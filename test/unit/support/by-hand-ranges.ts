@@ -18,23 +18,39 @@ export function textOf(value: unknown): string {
   return value;
 }
 
-/** `address` or `address/length`: all addresses that agree in the first bits. */
+/**
+ * `address` or `address/length`: all addresses that agree in the first bits. Where these say that all are IPv4-mapped, the
+ * IPv4 addresses are meant.
+ */
 export function rangeOf(value: unknown): Range {
   const [address = '', length, ...more] = textOf(value).split('/');
-  const at = numberOf(address);
+  const at = plainNumberOf(address);
   const bits = at < sixes ? 32 : 128;
   const fixed = length === undefined ? bits : Number(length);
   assert.ok(more.length === 0 && /^(0|[1-9]\d*)$/.test(length ?? '0') && fixed <= bits, `${value} is no range`);
-  const size = 1n << BigInt(bits - fixed);
-  const base = at < sixes ? 0n : sixes;
+  return isMapped(at) && fixed >= 96 ? rangeAt(at - mapped, fixed - 96) : rangeAt(at, fixed);
+}
+
+function rangeAt(at: bigint, length: number): Range {
+  const [base, bits] = at < sixes ? [0n, 32] : [sixes, 128];
+  const size = 1n << BigInt(bits - length);
   const first = base + ((at - base) / size) * size;
-  return { first, last: first + size - 1n, length: fixed };
+  return { first, last: first + size - 1n, length };
 }
 
 export const holds = ({ first, last }: Range, at: bigint): boolean => first <= at && at <= last;
 
+/** ::ffff:0:0, the first of the IPv4-mapped addresses: no packet has one, and people mean the IPv4 address. */
+const mapped = sixes + 0xffff_0000_0000n;
+const isMapped = (at: bigint): boolean => at >= mapped && at <= mapped + allOf4.last;
+
 /** An address as a number. */
 export function numberOf(address: string): bigint {
+  const at = plainNumberOf(address);
+  return isMapped(at) ? at - mapped : at;
+}
+
+function plainNumberOf(address: string): bigint {
   if (!address.includes(':')) return numberOf4(address);
   const [head = '', tail, ...more] = address.split('::');
   const groups = (text: string) => (text === '' ? [] : text.split(':').flatMap(groupsIn));
@@ -60,9 +76,9 @@ function numberOf4(text: string): bigint {
   return parts.reduce((sum, part) => (sum << 8n) + BigInt(part), 0n);
 }
 
-/** The address of a number: {@link numberOf} backwards; undefined when it is none. */
+/** The address of a number: {@link numberOf} backwards; undefined when no packet has it. */
 export function addressOf(at: bigint): string | undefined {
-  if (at < 0n || at > allOf6.last) return undefined;
+  if (at < 0n || at > allOf6.last || isMapped(at)) return undefined;
   if (at < sixes) return [24n, 16n, 8n, 0n].map((shift) => (at >> shift) & 255n).join('.');
   const digits = (at - sixes).toString(16).padStart(32, '0');
   return digits
