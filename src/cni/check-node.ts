@@ -6,7 +6,6 @@ import type { NodeRecord } from '../store/record.ts';
 import { hindrances, inputsOf, inputsOfGateway } from './hindrance.ts';
 import type { Machine } from './machine.ts';
 import { differenceNow, steeredOf } from './set-up.ts';
-import { settled } from './settled.ts';
 
 /** What is wrong with a node as a whole, or may be, one sentence each. */
 export interface NodeCheck {
@@ -18,18 +17,8 @@ export interface NodeCheck {
   readonly warnings: readonly string[];
 }
 
-/**
- * Checks what no attachment is asked for: the gateway's side, and filters of others between pods and exits. What another
- * call is about to change is waited for.
- */
-export const checkNode = (machine: Machine): Promise<NodeCheck> =>
-  settled(
-    machine,
-    () => lookAtNode(machine),
-    ({ gateway = [], problems }) => gateway.length + problems.length === 0,
-  );
-
-async function lookAtNode(machine: Machine): Promise<NodeCheck> {
+/** Checks what no attachment is asked for: the gateway's side, and filters of others between pods and exits. */
+export async function checkNode(machine: Machine): Promise<NodeCheck> {
   const node = machine.store.loadNode();
   if (node === undefined) return { problems: [], warnings: [] };
   const { problems, warnings } = await judged(machine, node);

@@ -28,15 +28,18 @@ export async function check(machine: Machine, attachment: Attachment, hasPolicy:
  * What is missing or different of all that an attachment needs, one sentence each; `undefined` without a record. What
  * another call is about to change is waited for.
  */
-export const problemsOf = (machine: Machine, attachment: Attachment): Promise<string[] | undefined> =>
+const problemsOf = (machine: Machine, attachment: Attachment): Promise<string[] | undefined> =>
   settled(
     machine,
-    async () => {
-      const record = machine.store.load(attachment);
-      return record && (await problemsNow(machine, record));
-    },
+    () => problemsSeen(machine, attachment),
     (problems) => problems === undefined || problems.length === 0,
   );
+
+/** The same by one look, which beside other calls may see the half of one. */
+export async function problemsSeen(machine: Machine, attachment: Attachment): Promise<string[] | undefined> {
+  const record = machine.store.load(attachment);
+  return record && (await problemsNow(machine, record));
+}
 
 async function problemsNow(machine: Machine, record: AttachmentRecord): Promise<string[]> {
   const node = machine.store.loadNode();

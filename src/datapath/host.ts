@@ -140,6 +140,12 @@ export interface Host {
   /** Kernel parameters: undefined when there is none of that name. */
   readSysctl(name: string): string | undefined;
 
+  /**
+   * The same machine as it is now, for who asks much about it and changes nothing: what is asked twice is asked of the kernel
+   * once, and so no change is seen any more. To be disposed of.
+   */
+  look(): Host & Disposable;
+
   /** What is there of what is needed; the contents of a program's sets only when `contents` is set. */
   observe(node: NodeState, needs: Needs, options: { contents: boolean }): Promise<Observed<HostObject[]>>;
   /**

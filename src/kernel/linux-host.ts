@@ -53,7 +53,10 @@ import { lookupRoute } from './rtnetlink/route.ts';
 import { listRules } from './rtnetlink/rule.ts';
 import { readSysctl } from './sysctl.ts';
 
-type OpenSocket = (protocol: (typeof protocols)[keyof typeof protocols]) => NetlinkSocket;
+type OpenSocket = (
+  protocol: (typeof protocols)[keyof typeof protocols],
+  options?: { readonly remembers: boolean },
+) => NetlinkSocket;
 
 /** The Linux kernel of the network namespace that this process is in. Sockets are opened on first use. */
 export class LinuxHost implements Host, Disposable {
@@ -62,13 +65,17 @@ export class LinuxHost implements Host, Disposable {
   #netfilterSocket: NetlinkSocket | undefined;
 
   /** @param open how sockets are opened: the real ones, but for the build, which has no kernel to speak to */
-  constructor(open: OpenSocket = (protocol) => new NetlinkSocket(protocol)) {
+  constructor(open: OpenSocket = (protocol, options) => new NetlinkSocket(protocol, options)) {
     this.#open = open;
   }
 
   [Symbol.dispose](): void {
     this.#routeSocket?.close();
     this.#netfilterSocket?.close();
+  }
+
+  look(): LinuxHost {
+    return new LinuxHost((protocol) => this.#open(protocol, { remembers: true }));
   }
 
   get #route(): NetlinkSocket {

@@ -1,4 +1,5 @@
 import { families, familyOf } from '../base/address.ts';
+import { once } from '../base/once.ts';
 import { concernsAnswers } from '../datapath/answers.ts';
 import type { NodeState } from '../datapath/attachment.ts';
 import * as layout from '../datapath/layout.ts';
@@ -165,11 +166,15 @@ async function readSets(socket: NetlinkSocket, sets: readonly NftSet[], contents
 }
 
 /** Our chains of a family with their rules, and how often they are led to from elsewhere. */
-async function readChains(socket: NetlinkSocket, table: InTable = {}): Promise<UsedChain[]> {
-  const rules = Map.groupBy(await listRules(socket, undefined, table), ({ chain }) => chain);
-  const chains = await listChains(socket, table);
-  return chains.map((chain) => usedChain(chain, rules.get(chain.name) ?? [], table));
+async function readChains(socket: NetlinkSocket, table: InTable = {}): Promise<readonly UsedChain[]> {
+  const rules = await listRules(socket, undefined, table);
+  return usedChains(await listChains(socket, table), rules, table);
 }
+
+const usedChains = once((chains: readonly ObservedChain[], all: readonly ObservedRule[], table: InTable) => {
+  const rules = Map.groupBy(all, ({ chain }) => chain);
+  return chains.map((chain) => usedChain(chain, rules.get(chain.name) ?? [], table));
+});
 
 function usedChain({ name, hook, use }: ObservedChain, rules: readonly ObservedRule[], { family }: InTable): UsedChain {
   return {

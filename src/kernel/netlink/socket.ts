@@ -92,10 +92,14 @@ interface Waiting {
 export class NetlinkSocket {
   readonly #socket: RawNetlinkSocket;
   readonly #port: number;
+  /** Answers by their questions, for who looks at many things at once. */
+  readonly #remembered: Map<string, Promise<Reply[]>> | undefined;
   #sequence = 1;
   #waiting: Waiting | undefined;
 
-  constructor(protocol: (typeof protocols)[keyof typeof protocols]) {
+  /** @param remembers whether an answer stands for all times that the same is asked: what changes is not seen any more */
+  constructor(protocol: (typeof protocols)[keyof typeof protocols], { remembers = false } = {}) {
+    this.#remembered = remembers ? new Map() : undefined;
     this.#socket = new RawNetlinkSocket(protocol, {
       messagePeeking: false,
       msgBufferSize: messageBytes,
@@ -115,13 +119,17 @@ export class NetlinkSocket {
 
   /** Sends one request and waits for its acknowledgement. Throws {@link KernelError}. */
   request(request: Request): Promise<Reply[]> {
-    return this.#exchange([{ ...request, flags: request.flags | flags.ack }]);
+    return this.#once({ ...request, flags: request.flags | flags.ack }, (asked) => this.#exchange([asked]));
   }
 
   /** Everything that the kernel lists for a request; read again when it changed meanwhile. Throws {@link KernelError}. */
-  async dump(request: Request): Promise<Reply[]> {
+  dump(request: Request): Promise<Reply[]> {
+    return this.#once({ ...request, flags: request.flags | flags.dump }, (asked) => this.#dump(asked));
+  }
+
+  async #dump(request: Request): Promise<Reply[]> {
     for (let tries = 1; ; tries++) {
-      const replies = await this.#exchange([{ ...request, flags: request.flags | flags.dump }]);
+      const replies = await this.#exchange([request]);
       if (!replies.some((reply) => reply.flags & NLM_F_DUMP_INTR)) return replies.slice(0, -1);
       if (tries === dumpTries) throw new KernelError(EINTR, 0, 'others keep changing what is listed');
     }
@@ -130,6 +138,14 @@ export class NetlinkSocket {
   /** Sends requests together; resolves when the last that asks for it is acknowledged. Throws the first {@link KernelError}. */
   batch(requests: readonly Request[]): Promise<Reply[]> {
     return this.#exchange(requests);
+  }
+
+  #once(request: Request, ask: (request: Request) => Promise<Reply[]>): Promise<Reply[]> {
+    if (this.#remembered === undefined) return ask(request);
+    const question = `${request.type} ${request.flags} ${request.body.toString('latin1')}`;
+    const answer = this.#remembered.get(question) ?? ask(request);
+    this.#remembered.set(question, answer);
+    return answer;
   }
 
   close(): void {

@@ -1,3 +1,4 @@
+import { once } from '../../base/once.ts';
 import type { Hex } from '../../nftables/expression.ts';
 import { printRange } from '../../nftables/interval.ts';
 import { type InTable, type NftSet, type Table, tableName } from '../../nftables/object.ts';
@@ -28,15 +29,21 @@ export async function readTable(socket: NetlinkSocket, table: InTable = {}): Pro
   return { kind: 'table', ...(family && { family }), ...(flags !== 0 && { flags }) };
 }
 
+// A socket that remembers answers the same question with the same messages: they are decoded once, whoever asks again.
+
 /** The chains of our table of a family. */
 export async function listChains(socket: NetlinkSocket, table: InTable = {}): Promise<readonly ObservedChain[]> {
   // The kernel lists the chains of all tables of the family: it has no other filter for this request.
   const replies = await dump(socket, message('getChain', 0, chainAttributes, {}, table));
-  return replies
+  return decodeChains(replies, table);
+}
+
+const decodeChains = once((replies: readonly Reply[], table: InTable) =>
+  replies
     .map((reply) => attributesOf(chainAttributes, reply))
     .filter(({ table }) => table === tableName)
-    .map((values) => decodeChain(values, table));
-}
+    .map((values) => decodeChain(values, table)),
+);
 
 /** The rules of our table of a family, or of one chain in it, in the order in which a packet meets them. */
 export async function listRules(
@@ -45,25 +52,38 @@ export async function listRules(
   table: InTable = {},
 ): Promise<readonly ObservedRule[]> {
   const replies = await dump(socket, message('getRule', 0, ruleAttributes, { ...ourTable, chain }, table));
-  return replies.map((reply) => decodeRule(attributesOf(ruleAttributes, reply)));
+  return decodeRules(replies);
 }
+
+const decodeRules = once((replies: readonly Reply[]) =>
+  replies.map((reply) => decodeRule(attributesOf(ruleAttributes, reply))),
+);
 
 /** The sets and maps of our table of a family, without their content: an interval set has empty `intervals`. */
 export async function listSets(socket: NetlinkSocket, table: InTable = {}): Promise<readonly NftSet[]> {
   const replies = await dump(socket, message('getSet', 0, setAttributes, ourTable, table));
-  return replies.map((reply) => decodeSet(attributesOf(setAttributes, reply), table));
+  return decodeSets(replies, table);
 }
+
+const decodeSets = once((replies: readonly Reply[], table: InTable) =>
+  replies.map((reply) => decodeSet(attributesOf(setAttributes, reply), table)),
+);
 
 /** The ranges in an interval set, sorted and merged, as {@link printRange} prints them. */
 export async function readIntervals(socket: NetlinkSocket, set: NftSet): Promise<readonly string[]> {
-  return decodeIntervals(await dumpElements(socket, set)).map(printRange);
+  return decodeRanges(await dumpElements(socket, set));
 }
+
+const decodeRanges = once((replies: readonly Reply[]) => decodeIntervals(replies.flatMap(elementsIn)).map(printRange));
 
 /** The elements of a set or map; none of one that has our name and keys of another length. */
 export async function listElements(socket: NetlinkSocket, set: NftSet): Promise<readonly ObservedElement[]> {
-  const elements = await dumpElements(socket, set);
-  return eachOnce(elements.map((bytes) => decodeElement(set, bytes))).filter(isOf(set));
+  return decodeElements(await dumpElements(socket, set), set);
 }
+
+const decodeElements = once((replies: readonly Reply[], set: NftSet) =>
+  eachOnce(replies.flatMap(elementsIn).map((bytes) => decodeElement(set, bytes))).filter(isOf(set)),
+);
 
 const isOf =
   (set: NftSet) =>
@@ -90,17 +110,15 @@ export async function findElementsByComment(
   set: NftSet,
   text: string,
 ): Promise<readonly ObservedElement[]> {
-  const elements = await dumpElements(socket, set, text);
+  const replies = (await dumpElements(socket, set)).filter(({ body }) => body.includes(text));
+  const elements = replies.flatMap(elementsIn);
   const decoded = elements.filter((bytes) => bytes.includes(text)).map((bytes) => decodeElement(set, bytes));
   return eachOnce(decoded.filter(({ comment }) => comment?.startsWith(text))).filter(isOf(set));
 }
 
-/** The elements of a set, from those of the kernel's messages that hold the text. */
-async function dumpElements(socket: NetlinkSocket, set: NftSet, text = ''): Promise<readonly Buffer[]> {
-  const request = message('getElement', 0, elementListAttributes, { ...ourTable, set: set.name }, set);
-  const replies = await dump(socket, request);
-  return replies.filter(({ body }) => body.includes(text)).flatMap(elementsIn);
-}
+/** The kernel's messages with the elements of a set. */
+const dumpElements = (socket: NetlinkSocket, set: NftSet): Promise<readonly Reply[]> =>
+  dump(socket, message('getElement', 0, elementListAttributes, { ...ourTable, set: set.name }, set));
 
 const elementsIn = (reply: Reply): readonly Buffer[] => attributesOf(elementListAttributes, reply).elements ?? [];
 

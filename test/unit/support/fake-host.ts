@@ -72,6 +72,10 @@ export class FakeHost implements Host, Disposable {
 
   [Symbol.dispose](): void {}
 
+  look(): this {
+    return this;
+  }
+
   async readLink(nameOrIndex: string | number): Promise<Link | undefined> {
     return [...this.links.values()].find(({ name, index }) => name === nameOrIndex || index === nameOrIndex);
   }
