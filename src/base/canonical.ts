@@ -6,3 +6,18 @@ export function canonicalJson(value: unknown): string {
       : part,
   );
 }
+
+/** Whether data has equal {@link canonicalJson}, without making it. What JSON cannot say is no data. */
+export function isEqual(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) || Array.isArray(b)) return Array.isArray(a) && Array.isArray(b) && isEqualList(a, b);
+  const [left, right] = [presentIn(a), presentIn(b)];
+  const members = new Map(right);
+  return left.length === right.length && left.every(([key, value]) => isEqual(value, members.get(key)));
+}
+
+const isEqualList = (a: readonly unknown[], b: readonly unknown[]): boolean =>
+  a.length === b.length && a.every((part, i) => isEqual(part, b[i]));
+
+const presentIn = (data: object) => Object.entries(data).filter(([, value]) => value !== undefined);

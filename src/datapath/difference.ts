@@ -1,4 +1,4 @@
-import { canonicalJson } from '../base/canonical.ts';
+import { canonicalJson, isEqual } from '../base/canonical.ts';
 import { mergeIntervals, printRange } from '../nftables/interval.ts';
 import type { Chain, InTable, NftSet, Rule } from '../nftables/object.ts';
 import { isProgramChain } from './layout.ts';
@@ -58,7 +58,7 @@ const family = ({ family }: InTable) => (family === undefined ? [] : [family]);
 
 function same(desired: HostObject, observed: HostObject): boolean {
   if (desired.kind === 'set' && observed.kind === 'set') return sameSet(desired, observed);
-  return canonicalJson(comparable(desired)) === canonicalJson(comparable(observed));
+  return isEqual(comparable(desired), comparable(observed));
 }
 
 const comparable = (object: HostObject): unknown =>
@@ -69,14 +69,14 @@ function sameSet(desired: NftSet, observed: NftSet): boolean {
   if (!sameType(desired, observed)) return false;
   const { intervals = [] } = desired;
   const { intervals: read } = observed;
-  return read === undefined || canonicalJson(mergeIntervals(intervals).map(printRange)) === canonicalJson(read);
+  return read === undefined || isEqual(mergeIntervals(intervals).map(printRange), read);
 }
 
 /** Whether two sets differ in their content at most: what else they are cannot be changed while rules look into them. */
 export function sameType({ intervals, ...desired }: NftSet, { intervals: read, ...observed }: NftSet): boolean {
   // Of programs' sets the ranges may not have been read.
   const sameRanges = (intervals === undefined) === (read === undefined) || isProgramChain(desired.name);
-  return sameRanges && canonicalJson(desired) === canonicalJson(observed);
+  return sameRanges && isEqual(desired, observed);
 }
 
 /** The instructions only: what was read from the kernel has no words of ours. */

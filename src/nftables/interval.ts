@@ -80,8 +80,6 @@ const numberOf = (address: Address): bigint =>
 
 function printNumber(type: Range['type'], number: bigint): string {
   if (type === 'inet_service') return String(number);
-  const { length } = dataTypes[type];
-  return addressFromBytes(
-    Uint8Array.from({ length }, (_, i) => Number((number >> BigInt(8 * (length - 1 - i))) & 0xffn)),
-  );
+  const digits = number.toString(16).padStart(2 * dataTypes[type].length, '0');
+  return addressFromBytes(Buffer.from(digits, 'hex'));
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { canonicalJson } from '../../../src/base/canonical.ts';
+import { canonicalJson, isEqual } from '../../../src/base/canonical.ts';
 
 /** The same value with the keys of every object in another order. */
 function reordered(value: unknown): unknown {
@@ -33,5 +33,34 @@ describe('canonical JSON', () => {
 
   test('keeps the order of lists', () => {
     assert.notEqual(canonicalJson([1, 2]), canonicalJson([2, 1]));
+  });
+});
+
+describe('data is equal', () => {
+  const isEqualAsText = (a: unknown, b: unknown) => canonicalJson(a) === canonicalJson(b);
+
+  test('when its canonical JSON is', () => {
+    // Small alphabets, so that equal and nearly equal values are common.
+    const { tree } = fc.letrec((tie) => ({
+      tree: fc.oneof(
+        fc.constantFrom(null, 0, 1, '', 'a', true, undefined),
+        fc.array(
+          tie('tree').map((value) => value ?? null),
+          { maxLength: 2 },
+        ),
+        fc.dictionary(fc.constantFrom('a', 'b', '__proto__'), tie('tree'), { maxKeys: 2 }),
+      ),
+    }));
+    fc.assert(
+      fc.property(tree, tree, (a, b) => assert.equal(isEqual(a, b), isEqualAsText(a, b))),
+      { numRuns: 2000 },
+    );
+    fc.assert(fc.property(anyJson, (value) => assert.ok(isEqual(reordered(value), value))));
+  });
+
+  test('whether a member is absent or undefined, but not when it is null', () => {
+    assert.ok(isEqual({ a: 1, b: undefined }, { a: 1 }));
+    assert.ok(!isEqual({ a: 1, b: null }, { a: 1 }));
+    assert.ok(!isEqual({ a: undefined }, []));
   });
 });
