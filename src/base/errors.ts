@@ -117,7 +117,7 @@ export const errorTable = {
   'ports-exhausted': {
     number: 117,
     title: 'No source ports are left for the pod',
-    remedy: 'Give the exit more addresses, or fewer portsPerPod',
+    remedy: 'Give the exit more addresses, fewer portsPerPod, or a higher portBlocksPerNamespace',
   },
   'exit-next-hop': {
     number: 118,

@@ -1,9 +1,11 @@
 import { type Address, familyOf } from '../base/address.ts';
+import { counted } from '../base/counted.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import { addressOf } from '../datapath/spread.ts';
 import type { Exit } from '../policy/exit.ts';
+import type { Pod } from '../policy/match.ts';
 import { chooseBlock, type PortBlock, type Share } from '../policy/port-blocks.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import type { OwnEnd } from './own-end.ts';
@@ -15,6 +17,7 @@ export interface PortsRequest {
   readonly exits: readonly ResolvedExit[];
   readonly ownEnd: OwnEnd | undefined;
   readonly addresses: readonly Address[];
+  readonly pod: Pod;
   /** What it has from an earlier ADD. */
   readonly previous: readonly PortBlock[];
   /** All other attachments to this node. */
@@ -37,9 +40,22 @@ export const choosePorts = (request: PortsRequest): PortBlock[] =>
     const exit = request.configuration.exits.find(({ name }) => name === resolved.name);
     if (exit?.portsPerPod === undefined) return [];
     const own = request.previous.find((block) => block.exit === exit.name);
+    if (own === undefined) requireRoom(request, exit);
     const [share, taken] = [shareOf(request, exit), takenOn(request, resolved)];
     return [chooseBlock({ exit: exit.name, portsPerPod: exit.portsPerPod, share, own, taken })];
   });
+
+/** Whether the pod's namespace may have one more block: who has one keeps it, also when less is allowed meanwhile. */
+function requireRoom({ pod, others }: PortsRequest, { name, portBlocksPerNamespace: most = Infinity }: Exit): void {
+  const fellows = others.filter((other) => other.pod.namespace === pod.namespace);
+  const count = fellows.filter(({ ports = [] }) => ports.some((block) => block.exit === name)).length;
+  if (count < most) return;
+  const whose = pod.namespace === undefined ? 'pods without a namespace' : `pods of namespace "${pod.namespace}"`;
+  throw new EgressError(
+    'ports-exhausted',
+    `Exit "${name}" gives pods of one namespace at most ${counted(most, 'block')} of source ports on a node (portBlocksPerNamespace), and ${whose} have ${count}`,
+  );
+}
 
 /** Pods of all nodes leave by a gateway with the same addresses; by a local exit only those of one node do. */
 function shareOf({ configuration: { nodes }, ownEnd }: PortsRequest, { name, gateways }: Exit): Share {

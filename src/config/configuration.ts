@@ -129,6 +129,7 @@ const toExit = (exit: Listed<'exits'>): Exit => ({
   ...(exit.addressesOn && exit.addressesOn.length > 0 && { addressesOn: exit.addressesOn }),
   ...(exit.addressPerFlow && { addressPerFlow: true }),
   ...(exit.portsPerPod !== undefined && { portsPerPod: exit.portsPerPod }),
+  ...(exit.portBlocksPerNamespace !== undefined && { portBlocksPerNamespace: exit.portBlocksPerNamespace }),
   annotationNamespaces: exit.annotationNamespaces ?? defaults.annotationNamespaces,
   onUnavailable: exit.onUnavailable ?? defaults.onUnavailable,
 });

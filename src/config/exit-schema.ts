@@ -3,6 +3,7 @@ import { type Address, families, familyOf, parseAddress } from '../base/address.
 import { mostAddresses } from '../policy/exit.ts';
 import { highestExitId } from '../policy/exit-id.ts';
 import { builtInExits } from '../policy/match.ts';
+import { blockCount } from '../policy/port-blocks.ts';
 import { defaults, optional, required } from './option.ts';
 import { address, filled, integer, interfaceName, name, namespaceGlob, oneOf, truth } from './value.ts';
 
@@ -61,12 +62,20 @@ function familiesAgree(exit: {
   return familiesOf(hops) === familiesOf(addresses);
 }
 
+/** Of one pod. */
+const fewestPorts = 16;
+
 const unavailableChoices = ['drop', 'node'] as const;
 
 /** What an exit must have, by what else it has; told in the JSON Schema, too. */
 const exitParts = {
   anyOf: [{ required: ['interface'] }, { required: ['gateways'] }],
-  dependentRequired: { nextHop: ['interface'], gateways: ['addresses'], addressesOn: ['addresses'] },
+  dependentRequired: {
+    nextHop: ['interface'],
+    gateways: ['addresses'],
+    addressesOn: ['addresses'],
+    portBlocksPerNamespace: ['portsPerPod'],
+  },
 };
 
 const isBuiltIn = (exit: string): boolean => builtInExits.some((builtIn) => builtIn === exit);
@@ -117,8 +126,12 @@ export const exit = z
         defaults.addressPerFlow,
       ),
       portsPerPod: optional(
-        integer(16, 32768),
+        integer(fewestPorts, 32768),
         'Give each pod so many source ports of its own, so that an address and port seen outside name the pod (`egress who`). Without it, pods share all ports.',
+      ),
+      portBlocksPerNamespace: optional(
+        integer(1, mostAddresses * blockCount(fewestPorts)),
+        'With `portsPerPod`: how many pods of one namespace may have ports of their own on one node, so that no tenant takes all of them. ADD refuses one more with `ports-exhausted`. Without it, a namespace may take all blocks of a node.',
       ),
       annotationNamespaces: optional(
         z.array(namespaceGlob, 'a list of namespaces'),
@@ -158,6 +171,11 @@ export const exit = z
     }),
     z.refine((exit) => !exit.addressPerFlow || exit.portsPerPod === undefined, {
       error: 'no "portsPerPod" beside "addressPerFlow": a block of ports belongs to one pod on one address',
+      path: ['portsPerPod'],
+      ...inAnyObject,
+    }),
+    z.refine((exit) => exit.portBlocksPerNamespace === undefined || exit.portsPerPod !== undefined, {
+      error: 'how many ports the blocks have that "portBlocksPerNamespace" counts',
       path: ['portsPerPod'],
       ...inAnyObject,
     }),

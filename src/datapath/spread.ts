@@ -1,5 +1,6 @@
 import { type Address, addressBytes } from '../base/address.ts';
 import { fnv1a } from '../base/fnv1a.ts';
+import { once } from '../base/once.ts';
 
 /**
  * How many parts the pods of an exit, or its connections, are divided into. Each part has one address: a power of two, so
@@ -25,7 +26,10 @@ export function slotsOf(addresses: readonly Address[]): readonly Address[] {
 
 /** The address that a pod leaves with, when pods are spread over the addresses, all of the pod's family. */
 export const addressOf = (addresses: readonly Address[], pod: Address): Address =>
-  slotsOf(addresses)[slotOf(pod)] ?? '';
+  knownSlots(addresses)[slotOf(pod)] ?? '';
+
+/** Where many pods leave by one exit, its slots are worked out once. */
+const knownSlots = once(slotsOf);
 
 /** The low bits: pods of a node have addresses one behind the other. */
 export const slotOf = (pod: Address): number => (addressBytes(pod).at(-1) ?? 0) % slotCount;

@@ -32,6 +32,8 @@ export interface Exit {
   readonly addressPerFlow?: true;
   /** How many source ports each pod has for itself; absent: pods share them all. */
   readonly portsPerPod?: number;
+  /** How many pods of one namespace may have ports of their own on a node; absent: as many as there are blocks. */
+  readonly portBlocksPerNamespace?: number;
   /** Globs of the namespaces whose pods may ask for the exit by annotation. */
   readonly annotationNamespaces: readonly string[];
   /** What becomes of packets while the interface, the tunnel or the route of the exit is gone. */

@@ -54,11 +54,14 @@ export interface BlockRequest {
  * Throws `ports-exhausted`.
  */
 export function chooseBlock({ exit, portsPerPod, share, own, taken }: BlockRequest): PortBlock {
-  const blocks = blocksOf(portsPerPod, share).map((number): PortBlock => {
-    const first = lowestPort + number * portsPerPod;
-    return { exit, first, last: first + portsPerPod - 1 };
-  });
-  const free = blocks.filter((block) => !taken.some((other) => overlap(block, other)));
+  const blocks = blocksOf(portsPerPod, share);
+  const used = new Set(taken.flatMap((other) => numbersIn(other, portsPerPod)));
+  const free = blocks
+    .filter((number) => !used.has(number))
+    .map((number): PortBlock => {
+      const first = lowestPort + number * portsPerPod;
+      return { exit, first, last: first + portsPerPod - 1 };
+    });
   const kept = free.find(({ first, last }) => first === own?.first && last === own.last);
   const chosen = kept ?? free[0];
   if (chosen !== undefined) return chosen;
@@ -69,4 +72,8 @@ export function chooseBlock({ exit, portsPerPod, share, own, taken }: BlockReque
   );
 }
 
-const overlap = (a: PortBlock, b: PortBlock): boolean => a.first <= b.last && b.first <= a.last;
+/** The numbers of the blocks that share ports with one, which may be of another size. */
+function numbersIn({ first, last }: PortBlock, portsPerPod: number): number[] {
+  const [from, to] = [first, last].map((port) => Math.floor((port - lowestPort) / portsPerPod)) as [number, number];
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+}

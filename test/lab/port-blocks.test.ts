@@ -122,6 +122,27 @@ describe('pods on a node whose local exit gives each 1024 source ports', labTest
     assert.deepEqual(await third.askEach(), partners.addresses);
   });
 
+  test('are refused to one more pod of a namespace that has as many as it may: others still get some', async () => {
+    await using lab = await Lab.create();
+    const policies = [{ ...policy.policies[0], namespaces: ['red', 'blue'] }];
+    const node = await nodeWith(lab, { portBlocksPerNamespace: 2 }, [], { policies });
+    const [first, second] = [await node.started('red'), await node.started('red')];
+    const third = await node.withoutEgress(() => node.started('red'));
+    const before = await snapshot(node);
+    const { code, json } = await node.plugin('ADD', { pod: third });
+    assert.equal(code, 1);
+    const { code: number, details } = json as { code: number; details: string };
+    assert.equal(number, 117);
+    assert.match(details, /^Exit "partners" gives .* at most 2 blocks .*, and pods of namespace "red" have 2\. /);
+    assertUnchanged(before, await snapshot(node));
+    await again(node, second);
+    const other = await node.started('blue');
+    assert.deepEqual(await other.askEach(), world.exitAddress);
+    await node.end(first);
+    await again(node, third);
+    assert.deepEqual(await third.askEach(), world.exitAddress);
+  });
+
   test('never get the same when they start at once', async () => {
     await using lab = await Lab.create();
     const node = await nodeWith(lab, { portsPerPod: 4096 });
@@ -284,10 +305,15 @@ describe('pods of a gateway exit that gives each 1024 source ports', labTest, ()
 });
 
 /** A node whose exit gives pods ports of their own. `more` are addresses of its eth1. */
-async function nodeWith(lab: Lab, changes: object = {}, more: readonly string[] = []): Promise<LabNode> {
+async function nodeWith(
+  lab: Lab,
+  changes: object = {},
+  more: readonly string[] = [],
+  others: object = {},
+): Promise<LabNode> {
   const node = await lab.node();
   if (more.length > 0) await node.machine.ip(...more.map((address) => `address add ${address} dev eth1`));
-  const egress = egressEntry({ ...policy, exits: [{ ...partners, portsPerPod: 1024, ...changes }] });
+  const egress = egressEntry({ ...policy, exits: [{ ...partners, portsPerPod: 1024, ...changes }], ...others });
   await node.write({ egress });
   return node;
 }

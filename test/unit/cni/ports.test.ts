@@ -24,6 +24,7 @@ const request = (changes: Partial<PortsRequest> = {}): PortsRequest => ({
   exits: [partners],
   ownEnd: undefined,
   addresses: ['10.0.0.5'],
+  pod: { namespace: 'red' },
   previous: [],
   others: [],
   ...changes,
@@ -32,8 +33,50 @@ const request = (changes: Partial<PortsRequest> = {}): PortsRequest => ({
 const block = (first: number, last: number, exit = 'partners'): PortBlock => ({ exit, first, last });
 
 /** Another attachment, with as much as is looked at. */
-const other = (address: string, ...ports: PortBlock[]) =>
-  ({ addresses: [address], ports }) as unknown as AttachmentRecord;
+const other = (address: string, ...ports: PortBlock[]) => of('blue', address, ...ports);
+
+const of = (namespace: string | undefined, address: string, ...ports: PortBlock[]) =>
+  ({ addresses: [address], pod: { namespace }, ports }) as unknown as AttachmentRecord;
+
+describe('a limit of blocks for each namespace', () => {
+  const limited = (portBlocksPerNamespace: number) =>
+    configuration({ exits: [{ name: 'partners', interface: 'eth1', portsPerPod: 1024, portBlocksPerNamespace }] });
+  const others = [
+    of('red', '10.0.0.6', block(1024, 2047)),
+    of('red', '10.0.0.7', block(2048, 3071), block(1024, 2047, 'backup')),
+    of('red', '10.0.0.8', block(2048, 3071, 'backup')),
+    of('red', '10.0.0.9'),
+    of('blue', '10.0.0.10', block(3072, 4095)),
+    of(undefined, '10.0.0.11', block(4096, 5119)),
+  ];
+  const chosen = (most: number, namespace: string | undefined, changes: Partial<PortsRequest> = {}) =>
+    choosePorts(
+      request({ configuration: limited(most), others, pod: { ...(namespace && { namespace }) }, ...changes }),
+    );
+
+  test('counts blocks of the exit that its pods have, on whatever address, and no others', () => {
+    assert.deepEqual(chosen(3, 'red'), [block(5120, 6143)]);
+    assert.throws(
+      () => chosen(2, 'red'),
+      new EgressError(
+        'ports-exhausted',
+        'Exit "partners" gives pods of one namespace at most 2 blocks of source ports on a node (portBlocksPerNamespace), and pods of namespace "red" have 2',
+      ),
+    );
+    assert.deepEqual(chosen(2, 'blue'), [block(5120, 6143)]);
+    assert.deepEqual(chosen(1, 'green'), [block(5120, 6143)]);
+  });
+
+  test('is the same for pods without a namespace, which have it together', () => {
+    assert.deepEqual(chosen(2, undefined), [block(5120, 6143)]);
+    assert.throws(() => chosen(1, undefined), /at most 1 block of .*, and pods without a namespace have 1$/);
+  });
+
+  test('takes nothing from a pod that has a block already', () => {
+    assert.deepEqual(chosen(1, 'red', { previous: [block(7168, 8191)] }), [block(7168, 8191)]);
+    assert.throws(() => chosen(1, 'red', { previous: [block(7168, 8191, 'backup')] }), /have 2$/);
+  });
+});
 
 describe('ports of an attachment', () => {
   test('are none by exits that give none', () => {

@@ -27,6 +27,7 @@ describe('what is generated from the schema', () => {
       nextHop: ['interface'],
       gateways: ['addresses'],
       addressesOn: ['addresses'],
+      portBlocksPerNamespace: ['portsPerPod'],
     });
     assert.equal(exits.items.properties.gateways.uniqueItems, true);
   });

@@ -113,6 +113,14 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
     { exits: [{ ...exit, portsPerPod }] },
     `#/exits/0/portsPerPod: expected a whole number from 16 to 32768, got ${JSON.stringify(portsPerPod)}`,
   ]),
+  ...[0, 64513, 1.5, '2'].map((portBlocksPerNamespace): [unknown, string] => [
+    { exits: [{ ...exit, portsPerPod: 1024, portBlocksPerNamespace }] },
+    `#/exits/0/portBlocksPerNamespace: expected a whole number from 1 to 64512, got ${JSON.stringify(portBlocksPerNamespace)}`,
+  ]),
+  [
+    { exits: [{ ...exit, portBlocksPerNamespace: 2 }] },
+    '#/exits/0/portsPerPod: expected how many ports the blocks have that "portBlocksPerNamespace" counts, got nothing',
+  ],
   [
     { exits: [{ ...exit, onlink: true }] },
     '#/exits/0/nextHop: expected the router that "onlink" is about, got nothing',

@@ -57,6 +57,20 @@ describe('a pod’s own source ports', () => {
     assert.deepEqual(chooseBlock(request({ taken: [block(1000, 1100), block(2200, 2210)] })), block(3072, 4095));
   });
 
+  test('are found by looking at each block that is taken a few times, however many there are', () => {
+    let looks = 0;
+    const taken = Array.from({ length: 4000 }, (_, i) => ({
+      exit: 'internet',
+      last: 1024 + 16 * i + 15,
+      get first() {
+        looks++;
+        return 1024 + 16 * i;
+      },
+    }));
+    assert.deepEqual(chooseBlock(request({ portsPerPod: 16, taken })), block(65024, 65039));
+    assert.ok(looks <= 3 * taken.length, `${looks} looks`);
+  });
+
   test('are refused with the numbers when there are none', () => {
     const [first = block(0, 0), second = block(0, 0)] = all({ portsPerPod: 32256 });
     assert.throws(

@@ -121,6 +121,7 @@ const exitKeys = [
   'addressesOn',
   'addressPerFlow',
   'portsPerPod',
+  'portBlocksPerNamespace',
   'annotationNamespaces',
   'onUnavailable',
 ];
