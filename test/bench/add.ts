@@ -2,7 +2,7 @@ import { printTable } from '../../src/cli/table.ts';
 import { Lab } from '../support/lab.ts';
 import { measureDestinations } from './destinations.ts';
 import { BenchNode, type BenchPod } from './node.ts';
-import { egress, fillEgress, fillPortmap, portmap } from './plugins.ts';
+import { earlierBinary, egress, fillPortmap, portmap } from './plugins.ts';
 import { type Command, rateOf, timeOf } from './process.ts';
 import { median, medianRatio, printMs, printRatio } from './statistics.ts';
 
@@ -24,7 +24,7 @@ interface Subject {
   readonly pods: readonly BenchPod[];
   readonly present: readonly BenchPod[];
   command(verb: Verb, pod: BenchPod): Command;
-  /** Gives pods what ADD would have given them, as copies of a pod that had one. */
+  /** Gives pods what ADD gives them; for portmap as copies of a pod that had one. */
   fill(model: BenchPod, pods: readonly BenchPod[]): Promise<void>;
 }
 
@@ -37,7 +37,8 @@ interface Times extends Record<Verb, number[]> {
 export async function measureAdd(): Promise<string> {
   await using lab = await Lab.create();
   const [own, theirs] = [await makeNode(lab, 'own'), await makeNode(lab, 'theirs')];
-  const plugins = [portmapOn(theirs), egressOn(own)] as const;
+  const earlier = earlierBinary === undefined ? [] : [egressOn(await makeNode(lab, 'earlier'), earlierBinary)];
+  const plugins = [portmapOn(theirs), egressOn(own), ...earlier];
   const burstTable = await measureBurst(plugins);
   const destinationsTable = await measureDestinations(lab);
   const byLevel: Times[][] = [];
@@ -63,11 +64,17 @@ const portmapOn = (place: Place): Subject => ({
   fill: (model, pods) => fillPortmap(place.node, model, pods),
 });
 
-const egressOn = (place: Place): Subject => ({
+const egressOn = (place: Place, binary?: string): Subject => ({
   ...place,
-  name: 'egress',
-  command: (verb, pod) => egress(place.node, verb, pod),
-  fill: (model, pods) => fillEgress(place.node, model, pods),
+  name: binary === undefined ? 'egress' : 'egress, earlier build',
+  command: (verb, pod) => egress(place.node, verb, pod, { ...(binary && { binary }) }),
+  fill: async (_, pods) => {
+    await rateOf(
+      place.node.machine,
+      pods.map((pod) => egress(place.node, 'ADD', pod, { ...(binary && { binary }) })),
+      2,
+    );
+  },
 });
 
 const nothing = async () => {};
@@ -76,7 +83,7 @@ const passThroughOn = (place: Place): Subject => ({
   ...place,
   pods: place.pods.slice(warmUps + rounds),
   name: 'egress, pod without a policy',
-  command: (verb, pod) => egress(place.node, verb, pod, 'other'),
+  command: (verb, pod) => egress(place.node, verb, pod, { namespace: 'other' }),
   fill: nothing,
 });
 

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { egressBinary, pluginFolder } from '../support/tools.ts';
 import type { BenchNode, BenchPod } from './node.ts';
@@ -53,9 +53,14 @@ export const portmap = (verb: Verb, pod: BenchPod): Command =>
   );
 
 /** Our binary with one policy, which is for pods of the Kubernetes namespace `default`. */
-export const egress = ({ dataDir }: BenchNode, verb: Verb, pod: BenchPod, namespace = 'default'): Command =>
+export const egress = (
+  { dataDir }: BenchNode,
+  verb: Verb,
+  pod: BenchPod,
+  { namespace = 'default', binary = egressBinary }: { readonly namespace?: string; readonly binary?: string } = {},
+): Command =>
   call(
-    egressBinary,
+    binary,
     verb,
     pod,
     {
@@ -69,8 +74,13 @@ export const egress = ({ dataDir }: BenchNode, verb: Verb, pod: BenchPod, namesp
   );
 
 /** Our binary with a policy file, for a pod of the Kubernetes namespace `default`. */
-export const egressByFile = ({ dataDir }: BenchNode, verb: Verb, pod: BenchPod, policyFile: string): Command =>
-  call(egressBinary, verb, pod, { type: 'egress', dataDir, policyFile }, 'default');
+export const egressByFile = (
+  { dataDir }: BenchNode,
+  verb: Verb,
+  pod: BenchPod,
+  policyFile: string,
+  binary: string = egressBinary,
+): Command => call(binary, verb, pod, { type: 'egress', dataDir, policyFile }, 'default');
 
 /** Gives pods what ADD of portmap would: the rules of `model`, which had a real one, once more for each. */
 export async function fillPortmap({ machine }: BenchNode, model: BenchPod, pods: readonly BenchPod[]): Promise<void> {
@@ -93,16 +103,8 @@ export async function fillPortmap({ machine }: BenchNode, model: BenchPod, pods:
   await machine.must(['iptables-restore', '--noflush'], { stdin });
 }
 
-/** Gives pods what ADD of egress would: the record of `model`, which had a real one, once more for each, and elements. */
-export async function fillEgress(node: BenchNode, model: BenchPod, pods: readonly BenchPod[]): Promise<void> {
-  const record = readRecord(node, model);
-  for (const pod of pods) {
-    const own = { containerId: pod.containerId, ifname: pod.interface, addresses: [pod.address], links: [] };
-    writeFileSync(recordFile(node, pod), JSON.stringify({ ...record, ...own }));
-  }
-  await fillMap(node, model, pods);
-  await node.machine.must([egressBinary, 'check', '--data-dir', node.dataDir]);
-}
+/** Another build of egress to measure beside this one, as `EARLIER_EGRESS` names it; undefined without it. */
+export const earlierBinary = process.env.EARLIER_EGRESS;
 
 const recordFile = ({ dataDir }: BenchNode, pod: BenchPod): string =>
   join(dataDir, 'attachments', `${network}+${pod.containerId}+${pod.interface}.json`);
@@ -110,12 +112,17 @@ const recordFile = ({ dataDir }: BenchNode, pod: BenchPod): string =>
 const readRecord = (node: BenchNode, pod: BenchPod) =>
   JSON.parse(readFileSync(recordFile(node, pod), 'utf8')) as { readonly program: string };
 
-/** Puts the pods' addresses into the map, with the program of `model`, which had a real ADD. */
+/** The maps that a packet of a steered pod may be looked up in, or that the table has of them: not every build has all. */
+const podMaps = ['pods4', 'programs4'];
+
+/** Puts the pods' addresses into the maps, with the program of `model`, which had a real ADD. */
 export async function fillMap(node: BenchNode, model: BenchPod, pods: readonly BenchPod[]): Promise<void> {
   const { program } = readRecord(node, model);
   const elements = pods.map(
     (pod) => `${pod.address} comment "${network}/${pod.containerId}/${pod.interface}" : goto ${program}`,
   );
-  const stdin = `add element inet cni-egress pods4 { ${elements.join(', ')} }\n`;
+  const table = await node.machine.must(['nft', 'list', 'table', 'inet', 'cni-egress']);
+  const maps = podMaps.filter((map) => table.includes(`map ${map} {`));
+  const stdin = maps.map((map) => `add element inet cni-egress ${map} { ${elements.join(', ')} }\n`).join('');
   await node.machine.must(['nft', '-f', '-'], { stdin });
 }

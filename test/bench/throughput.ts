@@ -3,7 +3,7 @@ import { Lab } from '../support/lab.ts';
 import type { Namespace } from '../support/namespace.ts';
 import { measures } from './measures.ts';
 import { type BenchPod, podOf } from './node.ts';
-import { egress, fillMap } from './plugins.ts';
+import { earlierBinary, egress, fillMap } from './plugins.ts';
 import { timeOf } from './process.ts';
 import { columns, compare, makeNode, makePod, type Ratio, requireSource, type Subject } from './subjects.ts';
 
@@ -11,10 +11,19 @@ import { columns, compare, makeNode, makePod, type Ratio, requireSource, type Su
 const levels = [0, 10_000];
 const rounds = 5;
 
+/** The address of the exit. */
+const exitAddress = '192.168.0.245';
+
 /** Both others beside the first. */
-const ratios: readonly Ratio[] = [
+const ownRatios: readonly Ratio[] = [
   [1, 0],
   [2, 0],
+];
+
+/** This build beside an earlier one. */
+const earlierRatios: readonly Ratio[] = [
+  [1, 3],
+  [2, 4],
 ];
 
 /** Measures steered traffic beside masqueraded traffic on the same path. Returns a table. */
@@ -22,20 +31,35 @@ export async function measureThroughput(): Promise<string> {
   await using lab = await Lab.create();
   const [own, plain] = [await makeNode(lab, 'own'), await makeNode(lab, 'plain')];
   const steered = await makePod(lab, own, 1);
-  const subjects: readonly Subject[] = [
+  const subjects: Subject[] = [
     { name: 'masquerade', node: plain, pod: await makePod(lab, plain, 1), source: '192.168.0.240' },
-    { name: 'steered', node: own, pod: steered, source: '192.168.0.245' },
+    { name: 'steered', node: own, pod: steered, source: exitAddress },
     { name: 'beside steered', node: own, pod: await makePod(lab, own, 2), source: '192.168.0.240' },
   ];
   timeOf(own.machine, egress(own, 'ADD', steered));
+  const earlier = earlierBinary === undefined ? undefined : await earlierSubjects(lab, earlierBinary);
+  subjects.push(...(earlier ?? []));
+  const ratios = earlier ? [...ownRatios, ...earlierRatios] : ownRatios;
   for (const subject of subjects) await requireSource(subject);
   const rows: string[][] = [];
   for (const level of levels) {
-    if (level > 0) await fillMap(own, steered, podsElsewhere(steered.network, level));
+    for (const { node, pod } of level > 0 ? subjects.filter(({ source }) => source === exitAddress) : [])
+      await fillMap(node, pod, podsElsewhere(pod.network, level));
     for (const measure of measures)
       rows.push([measure.name, String(level), ...(await compare(subjects, measure, rounds, ratios))]);
   }
   return printTable(['', 'other pods', ...columns(subjects, ratios)], rows, false);
+}
+
+/** The same two pods on a node where another build made the table. */
+async function earlierSubjects(lab: Lab, binary: string): Promise<readonly Subject[]> {
+  const node = await makeNode(lab, 'earlier');
+  const steered = await makePod(lab, node, 1);
+  timeOf(node.machine, egress(node, 'ADD', steered, { binary }));
+  return [
+    { name: 'steered, earlier build', node, pod: steered, source: exitAddress },
+    { name: 'beside, earlier build', node, pod: await makePod(lab, node, 2), source: '192.168.0.240' },
+  ];
 }
 
 /** Pods of which only the addresses matter. */

@@ -6,7 +6,7 @@ import { Lab } from '../support/lab.ts';
 import { egressBinary } from '../support/tools.ts';
 import { measures } from './measures.ts';
 import { BenchNode } from './node.ts';
-import { egressByFile } from './plugins.ts';
+import { earlierBinary, egressByFile } from './plugins.ts';
 import { timeOf } from './process.ts';
 import {
   columns,
@@ -23,8 +23,11 @@ const rounds = 9;
 const ends = { gateway: '172.18.0.3', worker: '172.18.0.5' } as const;
 const vxlan = { id: 14597, port: 4788, mtu: 1450 } as const;
 
-/** What the ratios are of; the order is that of the subjects: masquerade, bare VXLAN, and both kinds of ours. */
-const ratios: readonly Ratio[] = [
+/**
+ * What the ratios are of; the order is that of the subjects: masquerade, bare VXLAN, both kinds of ours, and the tunnel of
+ * an earlier build if there is one.
+ */
+const ownRatios: readonly Ratio[] = [
   [2, 1],
   [3, 1],
   [2, 0],
@@ -42,6 +45,8 @@ export async function measureTunnel(): Promise<string> {
   await using lab = await Lab.create();
   const subjects = [await masqueraded(lab), await throughBareVxlan(lab)];
   for (const replyPath of replyPaths.toReversed()) subjects.push(await throughTunnel(lab, replyPath));
+  if (earlierBinary !== undefined) subjects.push(await throughTunnel(lab, 'tunnel', earlierBinary));
+  const ratios: readonly Ratio[] = earlierBinary === undefined ? ownRatios : [...ownRatios, [2, 4]];
   for (const subject of subjects) await requireSource(subject);
   const rows: string[][] = [];
   for (const measure of measures) rows.push([measure.name, ...(await compare(subjects, measure, rounds, ratios))]);
@@ -87,15 +92,16 @@ const bareVxlan = (local: string, remote: string): readonly string[] => [
   'link set vxlan0 up',
 ];
 
-async function throughTunnel(lab: Lab, replyPath: ReplyPath): Promise<Subject> {
-  const { worker, gateway } = await makePair(lab, replyPath);
+async function throughTunnel(lab: Lab, replyPath: ReplyPath, earlier?: string): Promise<Subject> {
+  const { worker, gateway } = await makePair(lab, earlier ? 'earlier' : replyPath);
+  const binary = earlier ?? egressBinary;
   await masquerade(worker.machine);
   const file = join(gateway.dataDir, 'policy.json');
   writeFileSync(file, JSON.stringify(policy(replyPath)));
-  await gateway.machine.must([egressBinary, 'gateway', '--policy', file, '--data-dir', gateway.dataDir]);
+  await gateway.machine.must([binary, 'gateway', '--policy', file, '--data-dir', gateway.dataDir]);
   const pod = await makePod(lab, worker, 1);
-  timeOf(worker.machine, egressByFile(worker, 'ADD', pod, file));
-  const name = replyPath === 'tunnel' ? 'tunnel' : 'answers directly';
+  timeOf(worker.machine, egressByFile(worker, 'ADD', pod, file, binary));
+  const name = earlier ? 'tunnel, earlier build' : replyPath === 'tunnel' ? 'tunnel' : 'answers directly';
   return { name, node: gateway, pod, source: '192.168.0.246' };
 }
 
