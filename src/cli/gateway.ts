@@ -1,4 +1,4 @@
-import { parseAddress } from '../base/address.ts';
+import { families, parseAddress } from '../base/address.ts';
 import { counted } from '../base/counted.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Machine } from '../cni/machine.ts';
@@ -6,10 +6,13 @@ import type { Configuration } from '../config/configuration.ts';
 import { type ReadFile, readPolicy } from '../config/read.ts';
 import { isReset } from '../datapath/counting.ts';
 import { describe } from '../datapath/describe.ts';
+import type { Change } from '../datapath/difference.ts';
+import { setNames } from '../datapath/layout.ts';
 import { bringDown, bringUp, planGateway } from '../gateway/gateway.ts';
 import { type Move, moveExit, planMove } from '../gateway/move.ts';
 import type { Outcome } from '../gateway/reconcile.ts';
 import { Bell, lastGood, watch } from '../gateway/watch.ts';
+import type { Element } from '../nftables/object.ts';
 import type { CliSurroundings } from './command.ts';
 
 /** What the commands of gateways are told on the command line. */
@@ -101,13 +104,27 @@ function requireAddress(option: string, text: string): string {
 /** As many reasons stand in one line. */
 const reasonsShown = 5;
 
+/** Pods of this node that were given back what somebody took from them, in one line; nothing if there were none. */
+function podsMended(changes: readonly Change[]): string {
+  const marks = changes.flatMap(({ verb, object }) =>
+    verb !== 'remove' && object.kind === 'element' && isOfPods(object) ? [object.comment] : [],
+  );
+  const { size } = new Set(marks);
+  return size === 0 ? '' : `${counted(size, 'attachment')} of this node ${size === 1 ? 'was' : 'were'} set up again.\n`;
+}
+
+const podSetNames = new Set(families.flatMap((family) => [setNames.pods(family), setNames.programs(family)]));
+
+const isOfPods = ({ set }: Element): boolean => podSetNames.has(set);
+
 /** What a look found, and so changed, in one line; nothing if nothing. */
 function whatChanged({ changes: all }: Outcome): string {
   const changes = all.filter((change) => !isReset(change));
   if (changes.length === 0) return '';
   const reasons = changes.flatMap(describe);
   const more = reasons.length > reasonsShown ? [`${reasons.length - reasonsShown} more`] : [];
-  return `${counted(changes.length, 'thing')} changed: ${[...reasons.slice(0, reasonsShown), ...more].join(', ')}.\n`;
+  const what = [...reasons.slice(0, reasonsShown), ...more].join(', ');
+  return `${podsMended(changes)}${counted(changes.length, 'thing')} changed: ${what}.\n`;
 }
 
 /** What this node is now, in one line for each exit. */
@@ -119,10 +136,6 @@ function summary({ node, changes }: Outcome): string {
     return `Exit "${name}" ${served.has(id) ? 'is served here and ' : ''}leaves by ${device}, with ${addresses}.`;
   });
   const nothing = lines.length === 0 ? ['No exit is served or used on this node.'] : [];
-  return [
-    ...lines,
-    ...nothing,
-    `${counted(changes.filter((change) => !isReset(change)).length, 'thing')} changed.`,
-    '',
-  ].join('\n');
+  const things = counted(changes.filter((change) => !isReset(change)).length, 'thing');
+  return [...lines, ...nothing, `${podsMended(changes)}${things} changed.`, ''].join('\n');
 }

@@ -1,5 +1,5 @@
 import { markOf } from '../base/attachment.ts';
-import { findDead } from '../cni/gc.ts';
+import { findDead } from '../cni/living.ts';
 import type { Machine } from '../cni/machine.ts';
 import { settled } from '../cni/settled.ts';
 import { planRelease, tearDown } from '../cni/tear-down.ts';

@@ -1,4 +1,4 @@
-import { type Attachment, markOf, networkMark } from '../base/attachment.ts';
+import { markOf, networkMark } from '../base/attachment.ts';
 import { asEgressError, EgressError } from '../base/errors.ts';
 import type { Machine } from './machine.ts';
 import { release, tearDown } from './tear-down.ts';
@@ -57,16 +57,4 @@ export async function gc(machine: Machine, network: string, valid: ReadonlySet<s
 async function strayMarks({ host }: Machine, network: string, valid: ReadonlySet<string>): Promise<Set<string>> {
   const elements = await host.findElements(networkMark(network));
   return new Set(elements.flatMap(({ comment = '' }) => (valid.has(comment) ? [] : [comment])));
-}
-
-/** Attachments whose interface is gone from the host: nobody will send a DEL for some of them. */
-export async function findDead({ host, store }: Machine): Promise<Attachment[]> {
-  const dead: Attachment[] = [];
-  for (const record of store.list()) {
-    const links = await Promise.all(
-      record.links.map(async ({ name, index }) => (await host.readLink(name))?.index === index),
-    );
-    if (links.length > 0 && !links.includes(true)) dead.push(record);
-  }
-  return dead;
 }

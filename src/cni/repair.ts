@@ -4,7 +4,7 @@ import type { ProgramContent } from '../datapath/attachment.ts';
 import { type Change, keyOf } from '../datapath/difference.ts';
 import { type Needs, needsOf, needsOfExit, needsOfNode } from '../datapath/needs.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
-import { findDead } from './gc.ts';
+import { listLiving } from './living.ts';
 import type { Machine } from './machine.ts';
 import { differenceNow, settle, setUp, steeredOf } from './set-up.ts';
 import { settled } from './settled.ts';
@@ -31,8 +31,23 @@ export interface Repair {
 export async function repair(machine: Machine): Promise<Repair> {
   const node = machine.store.loadNode();
   const parts = node === undefined ? [] : await partsOf(machine, node);
-  return await all(machine, parts, ({ mend }) => mend());
+  return await all(machine, parts, mended);
 }
+
+const mended = ({ mend }: Part) => mend();
+
+/**
+ * The same for the attachments alone: for whoever makes the rest of the node as it should be by himself, before he takes
+ * down what no attachment uses. Needs the store's lock.
+ */
+export const repairPods = async (machine: Machine, node: NodeRecord): Promise<Repair> =>
+  await all(machine, podParts(machine, node, await listLiving(machine)), mended);
+
+/** What {@link repairPods} would change. Changes nothing. */
+export const planRepairPods = async (machine: Machine, node: NodeRecord): Promise<Repair> =>
+  await all(machine, podParts(machine, node, await listLiving(machine)), ({ needs }) =>
+    changesFor(machine, node, needs()),
+  );
 
 /** What {@link repair} would change. Changes nothing; what another call is about to change is waited for. */
 export const planRepair = (machine: Machine): Promise<Repair> =>
@@ -71,6 +86,8 @@ interface Part {
   readonly of: string;
   needs(): Needs;
   mend(): Promise<readonly Change[]>;
+  /** What is tried when it cannot be mended as a whole. */
+  readonly each?: readonly Part[];
 }
 
 async function partsOf(machine: Machine, node: NodeRecord): Promise<Part[]> {
@@ -84,33 +101,31 @@ async function partsOf(machine: Machine, node: NodeRecord): Promise<Part[]> {
   return [
     ...node.exits.map((exit) => ofNode(exit.name, () => needsOfExit(node, exit, steered))),
     ...(node.gateway ? [ofNode('gateway', () => needsOfNode(node, steered))] : []),
-    ...(await livingOf(machine, records)).map((record) => partOf(machine, node, record)),
+    ...podParts(machine, node, await listLiving(machine)),
   ];
 }
 
-/** Without those whose interface is gone, and those whose address another one has by now, as the kernel says. */
-async function livingOf(machine: Machine, records: readonly AttachmentRecord[]): Promise<AttachmentRecord[]> {
-  const dead = new Set((await findDead(machine)).map(markOf));
-  const alive = records.filter((record) => !dead.has(markOf(record)));
-  const owners = Map.groupBy(
-    alive.flatMap((record) => record.addresses.map((address) => ({ address, mark: markOf(record) }))),
-    ({ address }) => address,
-  );
-  const shared = [...owners].filter(([, claims]) => claims.length > 1).map(([address]) => address);
-  const elements = shared.length === 0 ? [] : await machine.host.findElements('', shared);
-  const holders = new Set(elements.map(({ comment }) => comment));
-  return alive.filter(
-    (record) => holders.has(markOf(record)) || !record.addresses.some((address) => shared.includes(address)),
-  );
-}
+/** All pods of a program in one step, so that none waits for the others: many are one look and one transaction. */
+const podParts = (machine: Machine, node: NodeRecord, records: readonly AttachmentRecord[]): Part[] =>
+  [...Map.groupBy(records, ({ program }) => program).values()].flatMap(([first, ...fellows]) => {
+    if (first === undefined) return [];
+    if (fellows.length === 0) return [partOf(machine, node, first)];
+    const each = [first, ...fellows].map((record) => partOf(machine, node, record));
+    return [{ ...partOf(machine, node, first, fellows), each }];
+  });
 
 /** The pod of an attachment. Its program's ranges are read from their record: the kernel may have none any more. */
-function partOf(machine: Machine, node: NodeRecord, record: AttachmentRecord): Part {
+function partOf(
+  machine: Machine,
+  node: NodeRecord,
+  record: AttachmentRecord,
+  fellows: readonly AttachmentRecord[] = [],
+): Part {
   const whole = () => wholeProgram(machine, record);
   return {
     of: markOf(record),
-    needs: () => needsOf(node, { ...steeredOf(record), ...whole() }),
-    mend: () => setUp(machine, node, record, { whole, others: [], thorough: true }),
+    needs: () => needsOf(node, { ...steeredOf(record), ...whole() }, [], fellows.map(steeredOf)),
+    mend: () => setUp(machine, node, record, { whole, fellows, thorough: true }),
   };
 }
 
@@ -120,20 +135,30 @@ function wholeProgram({ store }: Machine, { program }: AttachmentRecord): Progra
   throw new EgressError('check-failed', `The record of ${program} is missing: what it says is only made by ADD`);
 }
 
+/** Each part alone, and what a part is made of alone where it fails as a whole. */
 async function all(
-  { log }: Machine,
+  machine: Machine,
   parts: readonly Part[],
   action: (part: Part) => Promise<readonly Change[]>,
 ): Promise<Repair> {
   const changes = new Map<string, Change>();
   const failures: RepairFailure[] = [];
+  const add = (more: readonly Change[]) => {
+    for (const change of more) changes.set(keyOf(change.object), change);
+  };
   for (const part of parts) {
     try {
-      for (const change of await action(part)) changes.set(keyOf(change.object), change);
+      add(await action(part));
     } catch (error) {
-      log.warn({ of: part.of, error: String(error) }, 'could not be repaired');
-      failures.push({ of: part.of, error: asEgressError(error) });
+      const one = part.each ? await all(machine, part.each, action) : failed(machine, part, error);
+      add(one.changes);
+      failures.push(...one.failures);
     }
   }
   return { changes: [...changes.values()], failures };
+}
+
+function failed({ log }: Machine, { of }: Part, error: unknown): Repair {
+  log.warn({ of, error: String(error) }, 'could not be repaired');
+  return { changes: [], failures: [{ of, error: asEgressError(error) }] };
 }

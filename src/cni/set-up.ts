@@ -109,24 +109,30 @@ async function possible(
   return (await host.hasEgressHook()) ? wanted : withoutEgressHook(wanted);
 }
 
+/** How an attachment is set up, and who with it: see {@link setUp}. */
+interface SetUp {
+  readonly whole: () => ProgramContent;
+  readonly others?: readonly AttachmentRecord[];
+  readonly fellows?: readonly AttachmentRecord[];
+  readonly thorough: boolean;
+}
+
 /**
  * Sets up what the attachment needs. `thorough` also compares the ranges of its program, which a new attachment may trust
  * because the program's name is made from them: `whole` reads them where they are needed. The ports of `others` follow
- * the exits, too. Returns what was changed. Needs the store's lock, and both records in the store.
+ * the exits, too. `fellows` have the same program, and are set up in the same step. Returns what was changed. Needs the
+ * store's lock, and all records in the store.
  */
 export async function setUp(
   machine: Machine,
   node: NodeRecord,
   record: AttachmentRecord,
-  {
-    whole,
-    others,
-    thorough,
-  }: { readonly whole: () => ProgramContent; readonly others: readonly AttachmentRecord[]; readonly thorough: boolean },
+  { whole, others = [], fellows = [], thorough }: SetUp,
 ): Promise<readonly Change[]> {
   const attachment = { ...steeredOf(record), ...(thorough ? whole() : { whole }) };
-  const changes = await settle(machine, node, needsOf(node, attachment, others.map(steeredOf)), thorough);
-  await forgetOthersFlows(machine, attachment, changes);
+  const needs = needsOf(node, attachment, others.map(steeredOf), fellows.map(steeredOf));
+  const changes = await settle(machine, node, needs, thorough);
+  for (const one of [record, ...fellows]) await forgetOthersFlows(machine, one, changes);
   return changes;
 }
 
@@ -234,7 +240,7 @@ function forgetAddresses({ store }: Machine, changes: readonly Change[]): void {
 }
 
 /** Connections that whoever had the addresses before left behind; those of the attachment itself go on. */
-async function forgetOthersFlows({ host }: Machine, { addresses }: SteeredAttachment, changes: readonly Change[]) {
+async function forgetOthersFlows({ host }: Machine, { addresses }: AttachmentRecord, changes: readonly Change[]) {
   const written = new Set(changes.flatMap(({ object }) => (object.kind === 'element' ? [object.key] : [])));
   for (const address of addresses) if (written.has(addressHex(address))) await host.deleteFlows(address);
 }

@@ -11,8 +11,9 @@ import { type OurState, released } from '../datapath/release.ts';
 import { parameterNames, parameterValue } from '../datapath/reverse-path.ts';
 import { ownerOfSourceChain } from '../datapath/sources.ts';
 import type { Chain, Element } from '../nftables/object.ts';
-import type { NodeRecord } from '../store/record.ts';
+import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
+import { listLiving } from './living.ts';
 import type { Machine } from './machine.ts';
 
 /**
@@ -54,6 +55,7 @@ export async function release(
       return marked.filter((element) => element.comment === mark && stale(element));
     },
     (chain) => ownerOfSourceChain(chain) === mark && !kept.has(chain.name),
+    mark,
   );
 }
 
@@ -70,6 +72,7 @@ async function releaseElements(
   machine: Machine,
   findElements: () => Promise<readonly Element[]>,
   isStale: (chain: Chain) => boolean = () => false,
+  mark?: string,
 ): Promise<readonly Change[]> {
   const node = machine.store.loadNode();
   const { seen, changes } = await change(
@@ -77,7 +80,7 @@ async function releaseElements(
     () => observeForRelease(machine, node, findElements),
     (state) => removals(machine, state, node, isStale),
   );
-  forgetUnused(machine, node, seen, changes);
+  forgetUnused(machine, node, seen, changes, await lostFromKernel(machine, seen, mark));
   return changes;
 }
 
@@ -143,22 +146,36 @@ function removals(
   });
 }
 
-/** Takes out of the node's record what is not set up any more. */
+/**
+ * Pods that run, and whose programs the kernel has not any more: somebody flushed them. The kernel's counts say nothing of
+ * them; what they are given back from has to stay. Records are read only when programs are missing.
+ */
+async function lostFromKernel(machine: Machine, { chains }: OurState, mark?: string): Promise<AttachmentRecord[]> {
+  const known = new Set(chains.map(({ name }) => name));
+  if (machine.store.listPrograms().every((program) => known.has(program))) return [];
+  const living = await listLiving(machine);
+  return living.filter((record) => markOf(record) !== mark && !known.has(record.program));
+}
+
+/** Takes out of the node's record what is not set up any more, but for what those need who lost it. */
 function forgetUnused(
   { store }: Machine,
   node: NodeRecord | undefined,
   seen: OurState,
   changes: readonly Change[],
+  lost: readonly AttachmentRecord[],
 ): void {
   const gone = new Set(changes.flatMap(({ object }) => (object.kind === 'chain' ? [object.name] : [])));
-  const everything =
+  const isEmpty =
     seen.chains.length === 0 || changes.some(({ object }) => object.kind === 'table' && object.family === undefined);
-  const chains = everything ? [] : seen.chains.map(({ name }) => name).filter((name) => !gone.has(name));
-  store.forgetPrograms(new Set(chains));
+  const everything = isEmpty && lost.length === 0;
+  const chains = isEmpty ? [] : seen.chains.map(({ name }) => name).filter((name) => !gone.has(name));
+  store.forgetPrograms(new Set([...chains, ...lost.map(({ program }) => program)]));
   if (everything) store.forgetNode();
   if (everything || node === undefined) return;
   const left = new Set(chains.map(exitIdOfChain));
-  const exits = node.exits.filter(({ id }) => left.has(id));
+  const wanted = new Set(lost.flatMap(({ outline }) => outline.map(({ exit }) => exit)));
+  const exits = node.exits.filter(({ id, name }) => left.has(id) || wanted.has(name));
   const needed = new Set(exits.flatMap(parameterNames));
   const { tunnel, gateway, behind = [], ...rest } = node;
   const isGone = (kind: HostObject['kind'], name: string) =>
@@ -171,7 +188,7 @@ function forgetUnused(
   const next: NodeRecord = {
     ...rest,
     exits,
-    ...(tunnel && !isGone('set', setNames.served) && { tunnel }),
+    ...(tunnel && (!isGone('set', setNames.served) || exits.some((exit) => exit.gateway !== undefined)) && { tunnel }),
     ...(gateway && !isGone('chain', chainNames.owned) && { gateway }),
     sysctls: Object.fromEntries(Object.entries(node.sysctls).filter(([name]) => needed.has(name))),
     addresses: node.addresses.filter(({ device, address }) => !isRemoved(device, address)),

@@ -26,7 +26,7 @@ import { desiredTunnel, nextHopOf, tunnelDevice } from './tunnel.ts';
 /** Everything that must be on the node for what `needs` names, except what {@link looseReversePath} says. */
 export function desired(
   node: NodeState,
-  { exits, tunnel, gateway, attachment, checked = [], ports }: Needs,
+  { exits, tunnel, gateway, attachment, fellows = [], checked = [], ports }: Needs,
 ): HostObject[] {
   return [
     { kind: 'table' },
@@ -40,7 +40,8 @@ export function desired(
     ...(gateway ? desiredGateway(node, gateway, exits) : []),
     ...policyRules(node, lookupsOf(node, exits, gateway)),
     ...desiredSources(node.fwmark, checked),
-    ...(attachment ? [...desiredProgram(node, attachment), ...desiredElements(attachment, exits)] : []),
+    ...(attachment ? desiredProgram(node, attachment) : []),
+    ...[...(attachment ? [attachment] : []), ...fellows].flatMap((one) => desiredElements(one, exits)),
   ];
 }
 

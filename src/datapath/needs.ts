@@ -9,26 +9,34 @@ export interface Needs {
   readonly tunnel?: Tunnel;
   readonly gateway?: Gateway;
   readonly attachment?: SteeredAttachment;
+  /** Others with the same program, which are set up with it. */
+  readonly fellows?: readonly SteeredAttachment[];
   /** Attachments whose packets are checked where they come in, of those that say so. */
   readonly checked?: readonly SteeredAttachment[];
   /** Source ports of pods on those exits. */
   readonly ports: readonly OwnPorts[];
 }
 
-/** What one attachment needs. `others` are attachments whose ports shall follow what the exits are now. */
+/**
+ * What one attachment needs, and its `fellows` with the same program. `others` are attachments whose ports shall follow what
+ * the exits are now.
+ */
 export function needsOf(
   node: NodeState,
   attachment: SteeredAttachment,
   others: readonly SteeredAttachment[] = [],
+  fellows: readonly SteeredAttachment[] = [],
 ): Needs {
   const names = new Set(attachment.matches.map((match) => match.exit));
   const exits = node.exits.filter((exit) => names.has(exit.name));
   const tunnel = exits.some(({ gateway }) => gateway !== undefined) ? node.tunnel : undefined;
+  const checked = [attachment, ...fellows].filter(({ sources }) => sources !== undefined);
   return {
     exits,
     attachment,
-    ...(attachment.sources && { checked: [attachment] }),
-    ports: portsOn(exits, [attachment, ...others]),
+    ...(checked.length > 0 && { checked }),
+    ...(fellows.length > 0 && { fellows }),
+    ports: portsOn(exits, [attachment, ...fellows, ...others]),
     ...(tunnel && { tunnel }),
   };
 }

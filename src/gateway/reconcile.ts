@@ -2,16 +2,18 @@ import { type Address, familyOf } from '../base/address.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import { asEgressError, type EgressError } from '../base/errors.ts';
 import { gatewayOf, resolveOnNode } from '../cni/exits.ts';
+import { listLiving } from '../cni/living.ts';
 import type { Machine } from '../cni/machine.ts';
 import { nextNode } from '../cni/node.ts';
 import { findOwnEnd, type OwnEnd } from '../cni/own-end.ts';
 import { remark } from '../cni/remark.ts';
+import { planRepairPods, type Repair, repairPods } from '../cni/repair.ts';
 import { differenceNow, settle, steeredOf } from '../cni/set-up.ts';
 import { settled } from '../cni/settled.ts';
 import { planReleaseServed, releaseServed } from '../cni/tear-down.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Gateway } from '../datapath/attachment.ts';
-import type { Change } from '../datapath/difference.ts';
+import { type Change, keyOf } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import { type Needs, needsOfNode } from '../datapath/needs.ts';
 import type { Exit } from '../policy/exit.ts';
@@ -33,14 +35,15 @@ export interface Outcome {
   /** The node as it is now; undefined when nothing of ours is left on it. */
   readonly node: NodeRecord | undefined;
   readonly changes: readonly Change[];
-  /** Why exits are left as they were; the others are as they should be. */
+  /** Why exits and pods of this node are left as they were; the others are as they should be. */
   readonly failures: readonly EgressError[];
 }
 
 /**
  * Makes the node's exits what the configuration says now: those that its pods use lead to the gateways that they have
  * now, and those that it is the gateway of are served to others. All in one step: what serves is there before the
- * egress addresses are announced, and what is not needed any more goes last. Connections go on where they can. An exit
+ * egress addresses are announced, and what is not needed any more goes last. The node's own pods get back what somebody
+ * took from them: without it the kernel would say that nobody uses their exits. Connections go on where they can. An exit
  * that cannot be as it should keeps no other from it. When it throws, all is as before. Needs the store's lock.
  */
 export async function reconcile(machine: Machine, configuration: Configuration, wanted: Wanted): Promise<Outcome> {
@@ -48,12 +51,19 @@ export async function reconcile(machine: Machine, configuration: Configuration, 
   const previous = store.loadNode();
   const { next, failures } = await wantedNode(machine, configuration, previous, wanted);
   const changes = next.exits.length > 0 ? await setUp(machine, previous, next) : [];
+  const pods = next.exits.length > 0 ? await repairPods(machine, next) : noRepair;
   const released = await releaseOthers(machine, next);
   await followFlows(machine, previous, next, changes);
   await forgetOtherAddresses(machine, configuration, next, changes);
   await announceNew(machine, changes);
-  return { node: store.loadNode(), changes: [...changes, ...released], failures };
+  return {
+    node: store.loadNode(),
+    changes: [...changes, ...pods.changes, ...released],
+    failures: [...failures, ...pods.failures.map(({ error }) => error)],
+  };
 }
+
+const noRepair: Repair = { changes: [], failures: [] };
 
 async function setUp(machine: Machine, previous: NodeRecord | undefined, next: NodeRecord): Promise<readonly Change[]> {
   const { store } = machine;
@@ -96,7 +106,10 @@ async function planNow(machine: Machine, configuration: Configuration, wanted: W
   if (next.exits.length === 0) return released;
   const needs = needsOn(machine, next);
   const { state } = await machine.host.observe(next, needs, { contents: true });
-  return [...(await differenceNow(machine, next, needs, state)), ...released];
+  const changes = await differenceNow(machine, next, needs, state);
+  const known = new Set(changes.map(({ object }) => keyOf(object)));
+  const pods = (await planRepairPods(machine, next)).changes.filter(({ object }) => !known.has(keyOf(object)));
+  return [...changes, ...pods, ...released];
 }
 
 async function wantedNode(
@@ -107,11 +120,12 @@ async function wantedNode(
 ): Promise<{ next: NodeRecord; failures: EgressError[] }> {
   const { host } = machine;
   const ownEnd = await findOwnEnd(host, configuration);
+  const used = await usedByPods(machine);
   const [exits, served, failures]: [ResolvedExit[], ResolvedExit[], EgressError[]] = [[], [], []];
   for (const exit of configuration.exits) {
     const before = previous?.exits.find(({ name }) => name === exit.name);
     const isServed = ownEnd !== undefined && gatewayOf(exit, moves) === ownEnd.address && serves(exit);
-    if (!isServed && before === undefined) continue;
+    if (!isServed && before === undefined && !used.has(exit.name)) continue;
     const now = await resolveOnNode(host, exit, ownEnd, moves).catch((error) => {
       if (exit.name === required) throw error;
       failures.push(asEgressError(error));
@@ -124,6 +138,12 @@ async function wantedNode(
   const gateway =
     ownEnd && served.length > 0 ? await gatewayOn(machine, configuration, ownEnd, served, known) : undefined;
   return { next: await nextNode(machine, configuration, previous, { exits, ownEnd, gateway }), failures };
+}
+
+/** Exits of pods that run here, whose programs can be set up: what is known of the node may have lost them. */
+async function usedByPods(machine: Machine): Promise<ReadonlySet<string>> {
+  const living = (await listLiving(machine)).filter(({ program }) => machine.store.hasProgram(program));
+  return new Set(living.flatMap(({ outline }) => outline.map(({ exit }) => exit)));
 }
 
 async function gatewayOn(

@@ -30,16 +30,8 @@ import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { listFilters } from './nftables/foreign.ts';
 import { findElementsByComment, readTable } from './nftables/read.ts';
 import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
-import {
-  findBlocks,
-  findPods,
-  listSet,
-  observeDevices,
-  observeOurs,
-  observeRouting,
-  observeSent,
-  observeTable,
-} from './observe.ts';
+import { observeDevices, observeOurs, observeRouting, observeSent, observeTable } from './observe.ts';
+import { findBlocks, findPods, listSet } from './observe-pods.ts';
 import { announcement } from './packet/announcement.ts';
 import { primerFrames, primerPackets } from './packet/primer.ts';
 import { sendFrames, sendPackets } from './packet/socket.ts';

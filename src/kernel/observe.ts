@@ -1,4 +1,4 @@
-import { families, familyOf } from '../base/address.ts';
+import { families } from '../base/address.ts';
 import { once } from '../base/once.ts';
 import { concernsAnswers } from '../datapath/answers.ts';
 import type { NodeState } from '../datapath/attachment.ts';
@@ -9,18 +9,11 @@ import type { OurState, UsedChain } from '../datapath/release.ts';
 import { tunnelDevice, tunnelRules } from '../datapath/tunnel.ts';
 import type { Expression } from '../nftables/expression.ts';
 import type { Chain, Element, Hook, InTable, NftSet } from '../nftables/object.ts';
-import type { ObservedChain, ObservedElement, ObservedRule } from '../nftables/observed.ts';
+import type { ObservedChain, ObservedRule } from '../nftables/observed.ts';
 import { deviceHex } from '../nftables/statement.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
-import {
-  findElement,
-  listChains,
-  listElements,
-  listRules,
-  listSets,
-  readIntervals,
-  readTable,
-} from './nftables/read.ts';
+import { listChains, listElements, listRules, listSets, readIntervals, readTable } from './nftables/read.ts';
+import { elementOf, findBlocks, findPods, listSet } from './observe-pods.ts';
 import { findOurAddresses, type Holder, listOurAddresses } from './rtnetlink/address.ts';
 import { listForwardings } from './rtnetlink/forwarding.ts';
 import { readLink } from './rtnetlink/link.ts';
@@ -37,7 +30,7 @@ export async function observeTable(
   needs: Needs,
   contents: boolean,
 ): Promise<HostObject[]> {
-  const { attachment, gateway } = needs;
+  const { attachment, fellows = [], gateway } = needs;
   const exitIds: ReadonlySet<number | undefined> = new Set(needs.exits.map(({ id }) => id));
   const uplinks = new Set([tunnelDevice, ...needs.exits.map(({ device }) => device)].map(deviceHex));
   const [chainNames, setNames] = namesOf(needs);
@@ -61,16 +54,12 @@ export async function observeTable(
     }),
     ...(await listSlots(socket, sets)),
     ...served,
-    ...(attachment ? await findPods(socket, attachment.addresses) : []),
+    ...(await findPods(
+      socket,
+      [...(attachment ? [attachment] : []), ...fellows].flatMap(({ addresses }) => addresses),
+    )),
     ...(await findBlocks(socket, ({ key }) => blockKeys.has(key))),
   ];
-}
-
-/** Elements of the maps that lead pods to their own ports; most nodes have none. */
-export async function findBlocks(socket: NetlinkSocket, isWanted: (element: Element) => boolean): Promise<Element[]> {
-  const elements: Element[] = [];
-  for (const family of families) elements.push(...(await listSet(socket, layout.blocksMap(family))));
-  return elements.filter(isWanted);
 }
 
 /** What a local exit can have; one through the tunnel has the first alone. */
@@ -199,8 +188,6 @@ const isForeign = ({ name, hook, family }: Chain): boolean => hook !== undefined
 
 const chainOf = ({ references: _, ...chain }: UsedChain): Chain => chain;
 
-const elementOf = ({ counter: _, ...element }: ObservedElement): Element => element;
-
 /** Elements of the maps and sets of all exits in the table of the family inet, but for those that are served. */
 async function listExitElements(socket: NetlinkSocket): Promise<Element[]> {
   const sets = families.flatMap((family) => [
@@ -220,22 +207,6 @@ async function listSlots(socket: NetlinkSocket, sets: readonly NftSet[]): Promis
   const elements: Element[] = [];
   for (const set of sets) {
     if (layout.exitIdOfPart(set.name) !== undefined) elements.push(...(await listSet(socket, set)));
-  }
-  return elements;
-}
-
-/** Elements of one of our sets or maps, without their counters. */
-export const listSet = async (socket: NetlinkSocket, set: NftSet): Promise<Element[]> =>
-  (await listElements(socket, set)).map(elementOf);
-
-/** Elements of the sets and maps of pods for addresses. */
-export async function findPods(socket: NetlinkSocket, addresses: readonly string[]): Promise<Element[]> {
-  const elements: Element[] = [];
-  for (const address of addresses) {
-    for (const set of layout.podSets(familyOf(address))) {
-      const element = await findElement(socket, set, layout.addressHex(address));
-      if (element !== undefined) elements.push(elementOf(element));
-    }
   }
   return elements;
 }

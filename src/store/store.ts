@@ -161,6 +161,11 @@ export class Store {
     return this.#read(this.#programPath(program), programKind);
   }
 
+  /** Names of the programs whose files are there. */
+  listPrograms(): string[] {
+    return filesIn(this.#programs).map((file) => basename(file, '.json'));
+  }
+
   /** Forgets all programs but these, and what a writer that was killed left beside them. */
   forgetPrograms(kept: ReadonlySet<string>): void {
     this.#requireLock();

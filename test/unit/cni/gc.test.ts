@@ -3,7 +3,8 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
-import { findDead, gc } from '../../../src/cni/gc.ts';
+import { gc } from '../../../src/cni/gc.ts';
+import { findDead } from '../../../src/cni/living.ts';
 import { added, newMachine, policyTo, request, stateOf } from '../support/fake-machine.ts';
 
 describe('GC', () => {

@@ -212,7 +212,11 @@ function isNamed({ kind, name }: Chain | NftSet, { exits, tunnel, gateway, attac
 const isOfProgram = (name: string, program: string | undefined) =>
   program !== undefined && name.startsWith(`${program}-`);
 
-function concernsElement(element: Element, node: NodeState, { exits, gateway, attachment, ports }: Needs): boolean {
+function concernsElement(
+  element: Element,
+  node: NodeState,
+  { exits, gateway, attachment, fellows = [], ports }: Needs,
+): boolean {
   if (layout.isAnswersSet(element.set)) return concernsAnswers(element, node, new Set(exits.map(({ id }) => id)));
   if (isServed(element)) return gateway !== undefined;
   if (isBlock(element)) return ports.some(({ id, address }) => element.key === layout.blockKey(id, address));
@@ -222,7 +226,8 @@ function concernsElement(element: Element, node: NodeState, { exits, gateway, at
   }
   const exit = layout.exitIdOfPart(element.set);
   if (exit !== undefined) return exits.some(({ id }) => id === exit);
-  const addresses = attachment?.addresses.map(layout.addressHex) ?? [];
+  const pods = [...(attachment ? [attachment] : []), ...fellows];
+  const addresses = pods.flatMap(({ addresses }) => addresses.map(layout.addressHex));
   if (element.set === layout.setNames.uplinks) {
     return [tunnelDevice, ...exits.map(({ device }) => device)].map(deviceHex).includes(element.key);
   }

@@ -1,0 +1,31 @@
+import { type Attachment, markOf } from '../base/attachment.ts';
+import type { AttachmentRecord } from '../store/record.ts';
+import type { Machine } from './machine.ts';
+
+/** Attachments whose interface is gone from the host: nobody will send a DEL for some of them. */
+export async function findDead({ host, store }: Machine): Promise<Attachment[]> {
+  const dead: Attachment[] = [];
+  for (const record of store.list()) {
+    const links = await Promise.all(
+      record.links.map(async ({ name, index }) => (await host.readLink(name))?.index === index),
+    );
+    if (links.length > 0 && !links.includes(true)) dead.push(record);
+  }
+  return dead;
+}
+
+/** Records without those whose interface is gone, and those whose address another one has by now, as the kernel says. */
+export async function listLiving(machine: Machine): Promise<AttachmentRecord[]> {
+  const dead = new Set((await findDead(machine)).map(markOf));
+  const alive = machine.store.list().filter((record) => !dead.has(markOf(record)));
+  const owners = Map.groupBy(
+    alive.flatMap((record) => record.addresses.map((address) => ({ address, mark: markOf(record) }))),
+    ({ address }) => address,
+  );
+  const shared = [...owners].filter(([, claims]) => claims.length > 1).map(([address]) => address);
+  const elements = shared.length === 0 ? [] : await machine.host.findElements('', shared);
+  const holders = new Set(elements.map(({ comment }) => comment));
+  return alive.filter(
+    (record) => holders.has(markOf(record)) || !record.addresses.some((address) => shared.includes(address)),
+  );
+}
