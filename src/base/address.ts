@@ -18,6 +18,9 @@ export type Prefix = string;
 /** The family of a canonical address or prefix. */
 export const familyOf = (address: Address | Prefix): Family => (address.includes(':') ? 6 : 4);
 
+/** In blocks that are given to nobody (IANA: 240.0.0.0/4 is reserved, 4000::/3 unassigned): default routes alone lead there. */
+export const nobody = { 4: '240.0.0.1', 6: '4000::1' } as const;
+
 /** Six groups of four digits and an IPv4 address. Longer texts come from people who mean no address, or no good. */
 const longestAddress = 45;
 

@@ -9,7 +9,7 @@ import { type Decision, decide } from '../policy/explain.ts';
 import type { Packet } from '../policy/match-for.ts';
 import { whyNoWay } from '../policy/resolve-exit.ts';
 import type { NodeRecord } from '../store/record.ts';
-import { type Obstacles, obstaclesOf, withObstacles } from './obstacles.ts';
+import { type Obstacles, obstaclesOf, withObstacles, withWayBack } from './obstacles.ts';
 import { faultIn, type Scene, wantedChain, wantedElements, whyNotSteered, whyUndecided } from './scene.ts';
 import {
   decidingSteps,
@@ -196,8 +196,9 @@ async function throughExit(host: Host, marked: Marked): Promise<Fate> {
   if (unsure !== undefined) return unknown(decided, unsure);
   const obstacle = await whyStopped(host, marked);
   if (obstacle !== undefined) return dropped(decided, obstacle);
-  const obstacles = await obstaclesOf(host, address, exit.device, true);
-  if (obstacles.stopped !== undefined) return dropped(decided, obstacles.stopped);
+  const met = await obstaclesOf(host, address, exit.device, true);
+  if (met.stopped !== undefined) return dropped(decided, met.stopped);
+  const obstacles = await withWayBack(host, scene, exit, packet.destination, met);
   const hop = await hopOf(host, route, packet);
   const ports = portsOf(scene, exit);
   const way: WayTaken = { ...hop, ...(exit.gateway && { gateway: exit.gateway }), sources, ...(ports && { ports }) };

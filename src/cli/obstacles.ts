@@ -1,9 +1,14 @@
 import { type Address, familyOf } from '../base/address.ts';
+import { wayBackOf, whyNoWayBack } from '../cni/way-back.ts';
+import { nameOf } from '../datapath/describe.ts';
+import { difference, keyOf } from '../datapath/difference.ts';
+import type { ResolvedExit } from '../datapath/exit.ts';
 import { type Filter, filterText, judge } from '../datapath/filter.ts';
 import type { Host } from '../datapath/host.ts';
 import { type Passage, whyFiltered, whyNotForwarded, whyUnanswered } from '../datapath/passage.ts';
 import { looseReversePath, reversePathName } from '../datapath/reverse-path.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
+import type { Scene } from './scene.ts';
 
 /** What of the node, and not of ours, stands in the way of a packet of a pod that goes out by an interface. */
 export interface Obstacles {
@@ -39,6 +44,23 @@ export async function obstaclesOf(host: Host, from: Address, output: string, mar
     ...(unanswered && { unanswered }),
     notes: notesOf(host, passage, mayPass),
   };
+}
+
+/** The same with what the reverse path filter does to answers when the node has no route to where they come from. */
+export async function withWayBack(
+  host: Host,
+  { node, found }: Scene,
+  exit: ResolvedExit,
+  from: Address,
+  obstacles: Obstacles,
+): Promise<Obstacles> {
+  if (node === undefined || familyOf(from) === 6 || obstacles.unanswered !== undefined) return obstacles;
+  const missing = (await wayBackOf(host, node, { exits: [exit] })).find(
+    (object) => object.kind === 'chain' && difference([object], [found.get(keyOf(object)) ?? []].flat()).length > 0,
+  );
+  const unanswered =
+    (await whyNoWayBack(host, exit, from)) ?? (missing && `${nameOf(missing)} is missing or not as expected`);
+  return { ...obstacles, ...(unanswered && { unanswered }) };
 }
 
 const loosened = (host: Host, marked: boolean, device: string) =>

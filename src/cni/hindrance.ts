@@ -5,10 +5,11 @@ import { type Passage, whyFiltered, whyNotForwarded } from '../datapath/passage.
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import { whyNoWay } from '../policy/resolve-exit.ts';
 import { whyNotHere } from './held.ts';
+import { whyNoWayBack } from './way-back.ts';
 
 /**
  * What keeps packets of pods from leaving by exits although all that is ours is there: forwarding that is off, a reverse
- * path filter, an address that the node has no more, a gateway without a way to it,
+ * path filter, also one that drops answers, an address that the node has no more, a gateway without a way to it,
  * an interface that is a part of another one. One sentence each, with the remedy.
  *
  * @param inputs the interfaces that the packets come in by
@@ -21,6 +22,7 @@ export async function hindrances(
   const found: (string | undefined)[] = [];
   for (const exit of exits) {
     found.push(...(await lostAddresses(host, exit)), await lostGateway(host, exit), await whyNotByDevice(host, exit));
+    found.push(await droppedAnswers(host, exit));
     for (const { family, input } of inputs) {
       if (exit.ways.some((way) => way.family === family)) found.push(...stops(host, exit, family, input));
     }
@@ -36,6 +38,11 @@ function stops(host: Host, { device, gateway }: ResolvedExit, family: Family, in
     whyFiltered({ family, input, output: device }, read),
     ...(gateway === undefined ? [whyNotForwarded(family, device, read)] : []),
   ];
+}
+
+async function droppedAnswers(host: Host, exit: ResolvedExit): Promise<string | undefined> {
+  const why = await whyNoWayBack(host, exit);
+  return why && `answers by exit "${exit.name}" do not arrive: ${why}`;
 }
 
 /** The interfaces that packets of a pod come in by: those that the node reaches its addresses by. */

@@ -10,7 +10,13 @@ import { type Change, difference, keyOf, sameType } from '../datapath/difference
 import { addressHex, setNames } from '../datapath/layout.ts';
 import { type Needs, needsOf } from '../datapath/needs.ts';
 import type { Behind, HostObject, Sysctl } from '../datapath/objects.ts';
-import { carrierNames, looseReversePath, parameterValue, reversePathName } from '../datapath/reverse-path.ts';
+import {
+  carrierNames,
+  looseReversePath,
+  parameterValue,
+  reversePathName,
+  validMarkName,
+} from '../datapath/reverse-path.ts';
 import { needsEgressHook, withoutEgressHook } from '../datapath/sent.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Element } from '../nftables/object.ts';
@@ -18,6 +24,7 @@ import { isUnavailable } from '../policy/resolve-exit.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
 import type { Machine } from './machine.ts';
+import { wayBackOf } from './way-back.ts';
 
 /** What an attachment's record says to the data path, with the outline of its program. */
 export const steeredOf = (record: AttachmentRecord): SteeredAttachment => ({
@@ -38,6 +45,7 @@ export async function differenceNow(
     ...parametersOf(host, needs),
     ...behind,
     ...(await possible(host, desiredNow(node, needs, observed), observed)),
+    ...(await wayBackOf(host, node, needs)), // behind the table that its chains are in
   ];
   const known = new Set(wanted.map(keyOf));
   const missing = await missingElements(host, observed);
@@ -204,7 +212,7 @@ function remember({ host, store }: Machine, given: NodeRecord, changes: readonly
   const objects = changes.filter(({ verb }) => verb !== 'remove').map(({ object }) => object);
   const names = objects
     .flatMap((object) => (object.kind === 'sysctl' ? [object.name] : []))
-    .filter((name) => name !== reversePathName(tunnelDevice));
+    .filter((name) => name !== reversePathName(tunnelDevice) && name !== validMarkName(tunnelDevice));
   const isKnown = (device: string, address: Address) =>
     node.addresses.some((known) => known.device === device && known.address === address);
   const addresses = objects

@@ -6,10 +6,11 @@ import { isReset } from './counting.ts';
 import { type Change, missingRules, sameType } from './difference.ts';
 import { deviceOfKey, exitIdOfKey, exitIdOfPart, isAnswersSet, podOfBlockKey, setNames } from './layout.ts';
 import type { HostObject, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
+import { isSpareWayBack } from './way-back.ts';
 
 /** What a change says about the node, in sentences for a person: what is missing, different, or too much. */
 export function describe(change: Change): string[] {
-  if (isReset(change)) return [];
+  if (isReset(change) || isSpareWayBack(change)) return [];
   const name = nameOf(change.object);
   if (change.verb === 'add') return [`${name} is missing`];
   if (change.verb === 'remove') return [`${name} should not be there`];

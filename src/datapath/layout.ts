@@ -48,6 +48,8 @@ export const chainNames = {
   /** Of answers of pods, and of the node itself, by an exit. */
   exitReturns: (id: number) => `exit-${id}-returns`,
   exitLocal: (id: number) => `exit-${id}-local`,
+  /** Of answers by an exit on a node without a default route. */
+  exitBack: (id: number) => `exit-${id}-back`,
   /** A chain's name holds no colons. */
   ports: (id: number, address: Address) => `${portsPrefix}${id}-${address.replaceAll(':', '_')}`,
   sent: (device: string) => `${sentPrefix}${device}`,
@@ -86,9 +88,12 @@ export function exitIdOfChain(chain: string): number | undefined {
 
 /** The id of the exit that a chain or set is a part of: not the one that steers; `undefined` for other chains and sets. */
 export function exitIdOfPart(name: string): number | undefined {
-  const id = /^exit-(\d+)-(?:snat|returns|local|slots[46]|flows[46])$/.exec(name)?.[1];
+  const id = /^exit-(\d+)-(?:snat|returns|local|back|slots[46]|flows[46])$/.exec(name)?.[1];
   return id === undefined ? undefined : Number(id);
 }
+
+/** Whether a chain is one of {@link chainNames.exitBack}. */
+export const isBackChain = (chain: string): boolean => exitIdOfPart(chain) !== undefined && chain.endsWith('-back');
 
 /** The sets and maps of the node; those of programs carry the program's name. */
 export const setNames = {

@@ -29,8 +29,18 @@ const carrierSuffix = '/ignore_routes_with_linkdown';
 export const carrierNames = ({ device, onUnavailable }: ResolvedExit): string[] =>
   onUnavailable === 'node' ? families.map((family) => `net/ipv${family}/conf/${device}${carrierSuffix}`) : [];
 
+const validMarkSuffix = '/src_valid_mark';
+
+/** The kernel parameter by which an interface's reverse path filter asks with the mark of the packet. */
+export const validMarkName = (device: string): string => `net/ipv4/conf/${device}${validMarkSuffix}`;
+
 /** All parameters that an exit may want to have another value. */
-export const parameterNames = (exit: ResolvedExit): string[] => [reversePathName(exit.device), ...carrierNames(exit)];
+export const parameterNames = (exit: ResolvedExit): string[] => [
+  reversePathName(exit.device),
+  validMarkName(exit.device),
+  ...carrierNames(exit),
+];
 
 /** The value that we give to one of {@link parameterNames}. */
-export const parameterValue = (name: string): string => (name.endsWith(carrierSuffix) ? '1' : loose);
+export const parameterValue = (name: string): string =>
+  name.endsWith(carrierSuffix) || name.endsWith(validMarkSuffix) ? '1' : loose;

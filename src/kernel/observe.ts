@@ -68,6 +68,7 @@ const chainsOfExit = (id: number): string[] => [
   layout.chainNames.exitSnat(id),
   layout.chainNames.exitReturns(id),
   layout.chainNames.exitLocal(id),
+  layout.chainNames.exitBack(id),
 ];
 
 /** Names of the chains and of the sets that are looked for, but for a program's sets. */

@@ -45,9 +45,12 @@ export type Expression =
       readonly dreg: number;
     }
   | {
-      /** A number of 32 bits: 1 when a packet to the source address may leave by the interface that this one came in by, else 0. */
+      /**
+       * A number of 32 bits, 1 or 0: whether a packet to the source address may leave by the interface that this one came in by,
+       * or one to the destination by any.
+       */
       readonly name: 'fib';
-      readonly field: 'saddr . iif';
+      readonly field: 'saddr . iif' | 'daddr exists';
       readonly result: 'oif';
       readonly dreg: number;
     }

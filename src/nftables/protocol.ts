@@ -141,6 +141,28 @@ export const isNew: Statement = {
   expressions: [...loadState(newConnection), { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) }],
 };
 
+/** IPS_SRC_NAT of linux/netfilter/nf_conntrack_common.h. */
+const srcNat = 0x10;
+
+/** The connection goes with another source than it began with. */
+export const isSourceTranslated: Statement = {
+  text: 'ct status snat',
+  expressions: [
+    { name: 'ct', key: 'status', dreg: 1 },
+    { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(srcNat), xor: hostHex(0) },
+    { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) },
+  ],
+};
+
+/** The node's routes, but for those that a mark leads to, have a way to the destination, which is not the node itself. */
+export const destinationHasRoute: Statement = {
+  text: 'fib daddr oif exists',
+  expressions: [
+    { name: 'fib', field: 'daddr exists', result: 'oif', dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(1) },
+  ],
+};
+
 /** The packet opens a TCP connection, from either side: of SYN and RST it has SYN alone. */
 export const isSyn: Statement = {
   text: 'tcp flags syn / syn,rst',

@@ -107,6 +107,7 @@ export const fibAttributes = {
       ['saddr . oif', 17],
       ['saddr . iif', 41], // with NFTA_FIB_F_PRESENT
       ['daddr', 2],
+      ['daddr exists', 34], // with NFTA_FIB_F_PRESENT
     ]),
   ],
   result: [

@@ -1,4 +1,4 @@
-import type { Address, Family } from '../../base/address.ts';
+import { type Address, type Family, nobody } from '../../base/address.ts';
 import { isKernelError, type NetlinkSocket } from '../netlink/socket.ts';
 import { addressFamily } from './family.ts';
 import { unlessRefused } from './refusal.ts';
@@ -61,9 +61,6 @@ function hopsOf({ header, attributes }: Entry): NextHop[] {
     return [{ isDead: (flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) !== 0, hop }];
   });
 }
-
-/** In blocks that are given to nobody (IANA: 240.0.0.0/4 is reserved, 4000::/3 unassigned): default routes alone lead there. */
-const nobody = { 4: '240.0.0.1', 6: '4000::1' } as const;
 
 /**
  * The default route by which the node reaches an address that nobody has, or none: one question, however many routes

@@ -134,7 +134,7 @@ export interface RouteLookup {
   readonly type: keyof typeof routeTypes;
   readonly deviceIndex?: number;
   readonly via?: Address;
-  /** Absent for `unreachable` and `prohibit`: the kernel answers them with an error that names no table. */
+  /** Absent for `unreachable`, `prohibit` and `blackhole`: the kernel answers them with an error that names no table. */
   readonly table?: number;
   /** The address that the node itself would send from. */
   readonly source?: Address;
@@ -153,6 +153,7 @@ export async function lookupRoute(
   } catch (error) {
     if (isKernelError(error, 'EHOSTUNREACH')) return { type: 'unreachable' };
     if (isKernelError(error, 'EACCES')) return { type: 'prohibit' };
+    if (isKernelError(error, 'EINVAL')) return { type: 'blackhole' };
     if (isKernelError(error, 'ENETUNREACH')) return undefined;
     throw error;
   }

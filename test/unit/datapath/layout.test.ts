@@ -25,7 +25,12 @@ describe('the names and keys of an exit', () => {
     fc.assert(
       fc.property(anyId, fc.stringMatching(/^[a-z0-9.]{1,15}$/), (id, device) => {
         assert.equal(exitIdOfChain(chainNames.exit(id)), id);
-        for (const name of [chainNames.exitSnat(id), ...addressMaps(id).map(({ name }) => name)]) {
+        for (const name of [
+          chainNames.exitSnat(id),
+          chainNames.exitBack(id),
+          chainNames.exitBack(id),
+          ...addressMaps(id).map(({ name }) => name),
+        ]) {
           assert.deepEqual([exitIdOfPart(name), exitIdOfChain(name)], [id, undefined], name);
         }
         assert.equal(exitIdOfKey(exitKey(id)), id);

@@ -86,6 +86,8 @@ const statements: readonly Statement[] = [
   say.markIs(0x103fff, 0x100000),
   say.arrivesNotIn('uplinks'),
   say.isNew,
+  say.isSourceTranslated,
+  say.destinationHasRoute,
   say.laterFragment(4),
   say.laterFragment(6),
   say.frameFamily(4),
@@ -137,7 +139,7 @@ function instruction(expression: Expression): string {
       return `byteorder reg ${dreg} = ${op}(reg ${sreg}, ${size}, ${length})`;
     }
     case 'fib':
-      return `fib ${expression.field} ${expression.result}${expression.result === 'oif' ? ' present' : ''} => reg ${expression.dreg}`;
+      return `fib ${expression.field.replace(' exists', '')} ${expression.result}${expression.result === 'oif' ? ' present' : ''} => reg ${expression.dreg}`;
     case 'bitwise': {
       const { sreg, dreg, mask, xor } = expression;
       return `bitwise reg ${dreg} = ( reg ${sreg} & ${number(mask)} ) ^ ${number(xor)}`;
