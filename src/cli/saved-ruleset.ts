@@ -15,6 +15,9 @@ const places: readonly string[] = [
   '/var/lib/nftables/rules-save',
 ];
 
+/** A table of ours by family and name, not one that is only called alike. */
+const ourTable = new RegExp(`\\b(inet|netdev)\\s+${tableName}(?![\\w.-])`);
+
 /** Includes of includes are followed so many times. */
 const deepest = 16;
 
@@ -42,7 +45,7 @@ export function savedWithUs(readFile: ReadFile, filesIn: (folder: string) => rea
     const texts = paths
       .filter((path) => !seen.has(path))
       .map((path) => [path, readIfPossible(readFile, path)] as const);
-    for (const [path, text] of texts) seen.set(path, text.includes(tableName));
+    for (const [path, text] of texts) seen.set(path, ourTable.test(text));
     paths = texts.flatMap(([, text]) => includesOf(text).flatMap((path) => matching(path, filesIn)));
   }
   return [...seen].filter(([, holdsUs]) => holdsUs).map(([path]) => path);
