@@ -1,7 +1,9 @@
 import { counted } from '../base/counted.ts';
+import { EgressError } from '../base/errors.ts';
+import { leave, servedExits } from '../gateway/gateway.ts';
 import { Bell, watch } from '../gateway/watch.ts';
 import { Drain, type Drained } from '../installer/drain.ts';
-import type { Places } from '../installer/installer.ts';
+import { type Places, placesOf } from '../installer/installer.ts';
 import { uninstall } from '../installer/uninstall.ts';
 import { watchFolder } from '../installer/watch-folder.ts';
 import type { CliSurroundings } from './command.ts';
@@ -24,7 +26,28 @@ export async function takeOut(flags: UninstallFlags, surroundings: CliSurroundin
     remark('egress: told to end before the last pod had ended: egress stays in the chain, and steers no new pod\n');
     return setExitCode(1);
   }
+  await leaveGateway(places, surroundings);
   for (const line of uninstall(places, hostTools, { binary: flags.binary === true })) write(`${line}\n`);
+}
+
+/**
+ * Takes the gateway's side down, which would hold its addresses for ever. Only on the node itself: a container has no right
+ * to change its network. Throws `partly-done` there, with egress still in the chain and the binary in its place.
+ */
+async function leaveGateway(places: Places, { openMachine, write }: CliSurroundings): Promise<void> {
+  using machine = await openMachine({ dataDir: placesOf(places).data() });
+  const names = servedExits(machine)
+    .map((name) => `"${name}"`)
+    .join(', ');
+  if (names === '') return;
+  if (places.hostRoot !== '/') {
+    const what = `This node serves ${names} to others: call "egress gateway --down" on it, or move the exit`;
+    throw new EgressError('partly-done', `${what}; then egress leaves it`);
+  }
+  await leave(machine);
+  write(
+    `${names} is not served here any more; an "egress gateway --watch" that still runs would serve it again: end it\n`,
+  );
 }
 
 /**

@@ -1,6 +1,7 @@
 import { EgressError } from '../base/errors.ts';
 import type { Machine } from '../cni/machine.ts';
 import { findOwnEnd } from '../cni/own-end.ts';
+import { releaseServed } from '../cni/tear-down.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { printChanges } from '../datapath/print.ts';
 import { type Outcome, planReconcile, reconcile } from './reconcile.ts';
@@ -27,6 +28,24 @@ export async function planGateway(machine: Machine, configuration: Configuration
 export async function bringDown(machine: Machine, configuration: Configuration): Promise<Outcome> {
   using _lock = machine.store.lock();
   return await reconcile(machine, configuration, { serves: () => false, moves: machine.store.loadMoves() });
+}
+
+/**
+ * Stops to serve exits, without a configuration: what the gateway's side has goes, its egress addresses too, and nothing is
+ * made anew. Returns the names of the exits that were served; nothing of what pods of this node need goes but those addresses.
+ */
+export async function leave(machine: Machine): Promise<readonly string[]> {
+  using _lock = machine.store.lock();
+  const served = servedExits(machine);
+  const changes = await releaseServed(machine, () => true);
+  for (const { object } of changes) if (object.kind === 'address') await machine.host.deleteFlowsTo(object.address);
+  return served;
+}
+
+/** Names of the exits that this node serves to others, by its record. */
+export function servedExits({ store }: Machine): readonly string[] {
+  const node = store.loadNode();
+  return (node?.exits ?? []).filter(({ id }) => node?.gateway?.served.includes(id)).map(({ name }) => name);
 }
 
 async function requireGateway({ host, store }: Machine, configuration: Configuration): Promise<void> {
