@@ -156,10 +156,12 @@ export class EgressError extends Error {
   }
 }
 
+/** Whether a system call failed: a disk that is full or read-only, a file that may not be opened. */
+export const isSystemError = (error: unknown): error is Error => error instanceof Error && 'syscall' in error;
+
 /** The error as an {@link EgressError}: itself, or wrapped as `internal` with its stack as details for a report. */
 export function asEgressError(error: unknown): EgressError {
   if (error instanceof EgressError) return error;
-  if (error instanceof Error && 'syscall' in error)
-    return new EgressError('io-failure', error.message, { cause: error });
+  if (isSystemError(error)) return new EgressError('io-failure', error.message, { cause: error });
   return new EgressError('internal', error instanceof Error ? error.message : String(error), { cause: error });
 }

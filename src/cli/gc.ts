@@ -7,7 +7,7 @@ import { printChanges } from '../datapath/print.ts';
 
 /** Takes down what belongs to attachments whose interface is gone from the host. Returns their marks. */
 export async function collect(machine: Machine): Promise<string[]> {
-  using _lock = machine.store.lock();
+  using _lock = machine.store.lockToTakeDown();
   const dead = await findDead(machine);
   for (const attachment of dead) await tearDown(machine, attachment);
   return dead.map(markOf);

@@ -6,13 +6,22 @@ import { tearDown } from './tear-down.ts';
 /**
  * DEL (CNI specification, "Remove container from network"): takes down what the attachment alone needs. Whatever is
  * gone already is no error. Needs neither the pod's namespace nor prevResult; `hints` are the addresses that prevResult
- * has, which save a search when the record is lost.
+ * has, which save a search when the record is lost; `hostInterfaces` those of its interfaces that are the pod's on the
+ * host's side.
  */
-export async function del(machine: Machine, attachment: Attachment, hints: readonly Address[]): Promise<void> {
+export async function del(
+  machine: Machine,
+  attachment: Attachment,
+  hints: readonly Address[],
+  hostInterfaces?: readonly string[],
+): Promise<void> {
   // Most pods have no policy: they shall not wait for those that have.
   if (await isUnknown(machine, attachment, hints)) return;
-  using _lock = machine.store.lock();
-  await tearDown(machine, attachment, hints.length > 0 ? { addresses: hints } : {});
+  using _lock = machine.store.lockToTakeDown();
+  await tearDown(machine, attachment, {
+    ...(hints.length > 0 && { addresses: hints }),
+    ...(hostInterfaces && { hostInterfaces }),
+  });
 }
 
 /** There is neither a record of the attachment, nor an element in the kernel that carries its mark. */

@@ -40,7 +40,7 @@ export function validMarks(
 export async function gc(machine: Machine, network: string, valid: ReadonlySet<string>): Promise<void> {
   const { host, store } = machine;
   if (store.list().length === 0 && !(await host.hasTable())) return;
-  using _lock = store.lock();
+  using _lock = store.lockToTakeDown();
   const dead = store.list().filter((record) => record.network === network && !valid.has(markOf(record)));
   const failures: string[] = [];
   const attempt = async (mark: string, action: () => Promise<unknown>) => {

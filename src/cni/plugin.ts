@@ -105,7 +105,10 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
   // From here on what policies say does not matter: a broken policy file must not keep pods from going.
   DEL: async (call) => {
     const attachment = attachmentOf(call.environment, call.configuration.name);
-    await onMachine(call, lenientOptions(call), (machine) => del(machine, attachment, hintsOf(call)));
+    await onMachine(call, lenientOptions(call), (machine) => {
+      const { addresses, hostInterfaces } = hintsOf(call);
+      return del(machine, attachment, addresses, hostInterfaces);
+    });
     return nothing;
   },
 
@@ -166,11 +169,14 @@ function requireVersion({ environment, configuration }: Call, minimum: '0.4.0' |
   );
 }
 
-/** Addresses of prevResult, where there is one that can be read. */
-function hintsOf({ configuration: { document }, environment }: Call): PrevResult['addresses'] {
+/** prevResult, where there is one that can be read. */
+function hintsOf({
+  configuration: { document },
+  environment,
+}: Call): { addresses: PrevResult['addresses'] } & Partial<PrevResult> {
   try {
-    return readPrevResult(document, environment.ifname).addresses;
+    return readPrevResult(document, environment.ifname);
   } catch {
-    return [];
+    return { addresses: [] };
   }
 }

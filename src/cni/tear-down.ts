@@ -1,6 +1,7 @@
 import type { Address } from '../base/address.ts';
 import { type Attachment, markOf } from '../base/attachment.ts';
 import { canonicalJson } from '../base/canonical.ts';
+import { isSystemError } from '../base/errors.ts';
 import { heirOf } from '../datapath/answers.ts';
 import type { Place } from '../datapath/behind.ts';
 import type { Change } from '../datapath/difference.ts';
@@ -24,16 +25,54 @@ import type { Machine } from './machine.ts';
 export async function tearDown(
   machine: Machine,
   attachment: Attachment,
-  options: { readonly addresses?: readonly Address[]; readonly keepLinks?: true } = {},
+  options: {
+    readonly addresses?: readonly Address[];
+    readonly hostInterfaces?: readonly string[];
+    readonly keepLinks?: true;
+  } = {},
 ): Promise<void> {
   const { host, store } = machine;
+  const mark = markOf(attachment);
   const record = store.load(attachment);
   // A pod that is still running must not go on by the node's way while its own is taken down.
-  if (!options.keepLinks) await host.setDown(record?.links ?? []);
+  if (!options.keepLinks && record) await host.setDown(await linksOf(host, record, options.hostInterfaces));
   const addresses = record?.addresses ?? options.addresses;
-  await release(machine, markOf(attachment), addresses, () => true);
-  await forgetFlows(machine, addresses ?? []);
-  store.forget(attachment);
+  const own = new Set((await host.findElements(mark, addresses)).map(({ key }) => key));
+  await release(machine, mark, addresses, () => true);
+  const isOwn = (address: Address) => own.has(addressHex(address)) || options.addresses?.includes(address);
+  await forgetFlows(machine, (addresses ?? []).filter(isOwn));
+  forgetting(machine, () => store.forget(attachment));
+}
+
+/**
+ * Those of a record's interfaces that are the pod's: named by the runtime, or else the pod's addresses are behind them, or
+ * behind the bridge that they are ports of. A record may be wrong, and the node's own interface must not go down for it.
+ */
+async function linksOf(
+  host: Machine['host'],
+  { links, addresses }: AttachmentRecord,
+  named: readonly string[] | undefined,
+): Promise<AttachmentRecord['links']> {
+  if (named !== undefined) return links.filter(({ name }) => named.includes(name));
+  const ways: (string | undefined)[] = [];
+  for (const address of addresses) ways.push((await host.routeTo(address))?.device);
+  const own: AttachmentRecord['links'][number][] = [];
+  for (const link of links) {
+    const { master, type } = (await host.readLink(link.name)) ?? {};
+    const bridge = master && (await host.readLink(master.index))?.name;
+    if (type === 'veth' && (ways.includes(link.name) || (bridge && ways.includes(bridge)))) own.push(link);
+  }
+  return own;
+}
+
+/** What is to be forgotten, or at least was tried: a disk that takes no change must not keep from going what is in the kernel. */
+function forgetting({ log }: Machine, forget: () => void): void {
+  try {
+    forget();
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    log.warn({ error: error.message }, 'the store cannot be changed: a record is left of what is gone');
+  }
 }
 
 /**
@@ -159,19 +198,21 @@ async function lostFromKernel(machine: Machine, { chains }: OurState, mark?: str
 
 /** Takes out of the node's record what is not set up any more, but for what those need who lost it. */
 function forgetUnused(
-  { store }: Machine,
+  machine: Machine,
   node: NodeRecord | undefined,
   seen: OurState,
   changes: readonly Change[],
   lost: readonly AttachmentRecord[],
 ): void {
+  const { store } = machine;
   const gone = new Set(changes.flatMap(({ object }) => (object.kind === 'chain' ? [object.name] : [])));
   const isEmpty =
     seen.chains.length === 0 || changes.some(({ object }) => object.kind === 'table' && object.family === undefined);
   const everything = isEmpty && lost.length === 0;
   const chains = isEmpty ? [] : seen.chains.map(({ name }) => name).filter((name) => !gone.has(name));
-  store.forgetPrograms(new Set([...chains, ...lost.map(({ program }) => program)]));
-  if (everything) store.forgetNode();
+  const programs = new Set([...chains, ...lost.map(({ program }) => program)]);
+  forgetting(machine, () => store.forgetPrograms(programs));
+  if (everything) forgetting(machine, () => store.forgetNode());
   if (everything || node === undefined) return;
   const left = new Set(chains.map(exitIdOfChain));
   const wanted = new Set(lost.flatMap(({ outline }) => outline.map(({ exit }) => exit)));
@@ -194,7 +235,7 @@ function forgetUnused(
     addresses: node.addresses.filter(({ device, address }) => !isRemoved(device, address)),
     ...(leftBehind.length > 0 && { behind: leftBehind }),
   };
-  if (canonicalJson(next) !== canonicalJson(node)) store.saveNode(next);
+  if (canonicalJson(next) !== canonicalJson(node)) forgetting(machine, () => store.saveNode(next));
 }
 
 /** The connections of the addresses, unless another attachment has the address by now. */

@@ -1,7 +1,10 @@
 import {
   closeSync,
+  constants,
   existsSync,
+  fstatSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -12,9 +15,16 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { isSystemError } from '../base/errors.ts';
 
 /** The name of a file that is being written. One for each folder is enough: only the holder of the lock writes. */
 const temporaryName = '.new';
+
+/** What stands at the place of a file, and is none that could be read to its end: a folder, a pipe, a link to itself. */
+export class NoFile extends Error {}
+
+/** Bytes; no file of ours comes near it. */
+const longestFile = 256 * 1024 * 1024;
 
 /**
  * Makes a folder, and those above it, with a mode: for their owner's eyes only if none is given. They are there after a
@@ -36,13 +46,28 @@ function makeOneFolder(folder: string, mode: number): void {
   }
 }
 
+/**
+ * Opens what may stand for a file that cannot be opened for writing, and locks it: itself, or the nearest folder above it
+ * that is there. All who find it so take the same. Its descriptor, whose closing releases the lock. Throws what `lock` throws.
+ */
+export function openLockedInstead(path: string, lock: LockDescriptor): number {
+  for (let place = path; ; place = dirname(place)) {
+    try {
+      return locked(openSync(place, constants.O_RDONLY | constants.O_NONBLOCK), place, lock);
+    } catch (error) {
+      if (!isSystemError(error) || place === dirname(place)) throw error;
+    }
+  }
+}
+
 /** Opens a file, made if there is none, and locks it. Its descriptor, whose closing releases the lock. Throws what `lock` throws. */
+// Not waiting for a reader, should it be a pipe.
 export const openLocked = (path: string, lock: LockDescriptor): number =>
-  locked(openSync(path, 'a', 0o600), path, lock);
+  locked(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK, 0o600), path, lock);
 
 /** The same for a file that is there: a folder that is read-only will do. `undefined` when there is none. */
 export function openLockedIfThere(path: string, lock: LockDescriptor): number | undefined {
-  const fd = unlessAbsent(() => openSync(path, 'r'));
+  const fd = unlessAbsent(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
   return fd === undefined ? undefined : locked(fd, path, lock);
 }
 
@@ -60,19 +85,30 @@ function locked(fd: number, path: string, lock: LockDescriptor): number {
 
 /**
  * Puts a text into a file: after a kill or a power loss at any point, the file holds the old text or the new one. Only
- * for the holder of the lock.
+ * for the holder of the lock. When it throws, nothing is left beside the file.
  */
 export function replaceFile(path: string, text: string): void {
   const temporary = join(dirname(path), temporaryName);
-  const fd = openSync(temporary, 'w', 0o600);
+  removeLeftover(dirname(path));
+  try {
+    writeDurably(temporary, text);
+    renameSync(temporary, path);
+  } catch (error) {
+    removeLeftover(dirname(path));
+    throw error;
+  }
+  syncFolder(dirname(path));
+}
+
+/** Writes a file that is not there. */
+function writeDurably(path: string, text: string): void {
+  const fd = openSync(path, 'wx', 0o600);
   try {
     writeFileSync(fd, text);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
-  renameSync(temporary, path);
-  syncFolder(dirname(path));
 }
 
 /** Removes a file, and what a writer that was killed left beside it. Only for the holder of the lock. */
@@ -84,11 +120,42 @@ export function removeFile(path: string): void {
 
 /** Removes what a writer that was killed left in a folder. Only for the holder of the lock. */
 export function removeLeftover(folder: string): void {
-  rmSync(join(folder, temporaryName), { force: true });
+  rmSync(join(folder, temporaryName), { force: true, recursive: true });
 }
 
-/** The text of a file; `undefined` when there is none. */
-export const readIfThere = (path: string): string | undefined => unlessAbsent(() => readFileSync(path, 'utf8'));
+/** The text of a file; `undefined` when there is none. Throws {@link NoFile} for what is no file, without waiting for it. */
+export const readIfThere = (path: string): string | undefined => unlessAbsent(() => readFile(path));
+
+function readFile(path: string): string {
+  const fd = openToRead(path);
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) throw new NoFile('it is no file');
+    if (stat.size > longestFile) throw new NoFile(`it has ${stat.size} bytes`);
+    return readFileSync(fd, 'utf8');
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openToRead(path: string): number {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    // A socket, a device without a driver; a link to itself.
+    if (error instanceof Error && 'code' in error && ['ENXIO', 'ENODEV', 'ELOOP'].includes(`${error.code}`)) {
+      throw new NoFile('it is no file', { cause: error });
+    }
+    throw error;
+  }
+}
+
+/** The names of all that is in a folder, temporary files left out; none when there is no folder. */
+export const entriesIn = (folder: string): string[] =>
+  (unlessAbsent(() => readdirSync(folder)) ?? []).filter((name) => name !== temporaryName);
+
+/** Whether anything is at a place, be it a link that leads nowhere. */
+export const isThere = (path: string): boolean => unlessAbsent(() => lstatSync(path)) !== undefined;
 
 /** The names of the files in a folder, temporary ones left out; none when there is no folder. */
 export function filesIn(folder: string): string[] {
@@ -101,7 +168,7 @@ export function moveAside(path: string, folder: string): string {
   makeFolder(folder);
   for (let number = 1; ; number++) {
     const target = join(folder, `${basename(path)}.${number}`);
-    if (existsSync(target)) continue;
+    if (isThere(target)) continue;
     renameSync(path, target);
     return target;
   }
@@ -109,7 +176,7 @@ export function moveAside(path: string, folder: string): string {
 
 /** Removes a folder unless something is in it. */
 export function removeIfEmpty(folder: string): void {
-  if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+  if (unlessAbsent(() => readdirSync(folder))?.length === 0) rmdirSync(folder);
 }
 
 /** Makes what was renamed or removed in a folder last through a power loss. */
@@ -126,7 +193,9 @@ function unlessAbsent<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (error instanceof Error && 'code' in error && ['ENOENT', 'ENOTDIR'].includes(`${error.code}`)) {
+      return undefined;
+    }
     throw error;
   }
 }

@@ -1,21 +1,24 @@
-import { closeSync, existsSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type * as z from 'zod/mini';
 import { type Attachment, markOf } from '../base/attachment.ts';
-import { EgressError } from '../base/errors.ts';
+import { EgressError, isSystemError } from '../base/errors.ts';
 import type { ProgramContent } from '../datapath/attachment.ts';
 import {
-  filesIn,
+  entriesIn,
+  isThere,
   makeFolder,
   moveAside,
   openLocked,
   openLockedIfThere,
+  openLockedInstead,
   readIfThere,
   removeFile,
   removeIfEmpty,
   removeLeftover,
   replaceFile,
 } from './file.ts';
+import { readingOf } from './reading.ts';
 import {
   type AttachmentRecord,
   attachmentRecord,
@@ -25,7 +28,6 @@ import {
   nodeRecord,
   type ProgramRecord,
   programRecord,
-  readRecord,
   recordVersion,
 } from './record.ts';
 
@@ -93,7 +95,24 @@ export class Store {
   lock(): Disposable {
     if (this.#locked) throw new Error(`${this.#lock} is already held by this process`);
     makeFolder(dirname(this.#lock));
-    const fd = openLocked(this.#lock, this.#surroundings.lockFile);
+    return this.#held(openLocked(this.#lock, this.#surroundings.lockFile));
+  }
+
+  /**
+   * The lock for who takes things down, which must not depend on the folder: where it cannot be written to, or its lock is no
+   * file, something else that is there is held. Throws as {@link lock} does.
+   */
+  lockToTakeDown(): Disposable {
+    try {
+      return this.lock();
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      this.#surroundings.warn(`${this.#lock} cannot be opened: ${error.message}`);
+      return this.#held(openLockedInstead(this.#lock, this.#surroundings.lockFile));
+    }
+  }
+
+  #held(fd: number): Disposable {
     this.#locked = true;
     return {
       [Symbol.dispose]: () => {
@@ -127,7 +146,7 @@ export class Store {
 
   /** Whether a file of an attachment is there, whatever is in it. */
   has(attachment: Attachment): boolean {
-    return existsSync(this.#pathOf(attachment));
+    return isThere(this.#pathOf(attachment));
   }
 
   /** Forgets an attachment, known or not. */
@@ -141,7 +160,7 @@ export class Store {
    * must not decide what nobody needs any more.
    */
   list(): AttachmentRecord[] {
-    const files = filesIn(this.#attachments).sort();
+    const files = entriesIn(this.#attachments).sort();
     return files.flatMap((file) => this.#read(join(this.#attachments, file), attachmentKind) ?? []);
   }
 
@@ -153,7 +172,7 @@ export class Store {
 
   /** Whether a file of a program is there, whatever is in it. */
   hasProgram(program: string): boolean {
-    return existsSync(this.#programPath(program));
+    return isThere(this.#programPath(program));
   }
 
   /** What is in a program; `undefined` also when its file is broken. Throws `record-newer`. */
@@ -169,7 +188,7 @@ export class Store {
   /** Forgets all programs but these, and what a writer that was killed left beside them. */
   forgetPrograms(kept: ReadonlySet<string>): void {
     this.#requireLock();
-    const unused = filesIn(this.#programs).filter((file) => !kept.has(basename(file, '.json')));
+    const unused = entriesIn(this.#programs).filter((file) => !kept.has(basename(file, '.json')));
     for (const file of unused) removeFile(join(this.#programs, file));
     removeLeftover(this.#programs);
     removeIfEmpty(this.#programs);
@@ -230,9 +249,8 @@ export class Store {
   }
 
   #read<T>(path: string, kind: Kind<T>): T | undefined {
-    const text = readIfThere(path);
-    if (text === undefined) return undefined;
-    const reading = readRecord(kind.schema, text);
+    const reading = readingOf(kind.schema, path);
+    if (reading === undefined) return undefined;
     if (reading.kind === 'newer') {
       throw new EgressError(
         'record-newer',
@@ -264,7 +282,16 @@ export class Store {
 
   /** Only for the holder of the lock: between reading and moving, a writer might put a good record in the place. */
   #putAside(path: string, reason: string): undefined {
-    const now = this.#locked ? `moved to ${moveAside(path, this.#broken)}` : 'left there, this call changes nothing';
+    const now = this.#locked ? this.#movedAside(path) : 'left there, this call changes nothing';
     this.#surroundings.warn(`${path} is no record of egress (${reason}); ${now}`);
+  }
+
+  #movedAside(path: string): string {
+    try {
+      return `moved to ${moveAside(path, this.#broken)}`;
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      return `it cannot be moved: ${error.message}`;
+    }
   }
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { egressEntry, partners, primaries } from '../support/chain.ts';
 import { assertLeavesNothing, del, situations } from '../support/deletion.ts';
@@ -105,6 +106,49 @@ describe('DEL', labTest, () => {
     assert.equal(await connections(node, first), 0);
     assert.equal(await connections(node, second), 2);
   });
+
+  test('takes all down while its data folder is read-only, and the record is gone with the next', async () => {
+    await using lab = await Lab.create();
+    const node = await settledNode(lab);
+    const before = await snapshot(node);
+    const [pod, other] = [await node.started(), await node.started()];
+    const folder = '/var/lib/cni/egress';
+    await node.machine.must(['mount', '--bind', folder, folder]);
+    await node.machine.must(['mount', '-o', 'remount,ro,bind', folder]);
+    for (const each of [pod, other]) await del(node, each);
+    assert.doesNotMatch(await node.machine.must(['nft', 'list', 'tables']), /cni-egress/);
+    await node.machine.must(['umount', folder]);
+    for (const each of [pod, other]) await del(node, each);
+    await node.withoutEgress(() => Promise.all([pod, other].map((each) => node.end(each))));
+    assertUnchanged(before, await snapshot(node));
+    assert.deepEqual(await node.records(), ['lock']);
+  });
+
+  for (const [what, config] of [
+    ['and the runtime knows the pod’s', {}],
+    ['and the runtime says nothing', { prevResult: undefined }],
+  ] as const) {
+    test(`leaves alone what is not the pod’s, when its record names the node’s interface and address, ${what}`, async () => {
+      await using lab = await Lab.create();
+      const node = await settledNode(lab);
+      const pod = await node.started();
+      const [file] = await readdir(node.state('egress/attachments'));
+      const path = node.state(`egress/attachments/${file}`);
+      const record = JSON.parse(await readFile(path, 'utf8'));
+      const [address = ''] = node.addresses('eth0');
+      const flow = `-p udp -s ${address} -d ${world.front.gateway[0]} --sport 1000 --dport 2000 --timeout 600`;
+      await node.machine.must(['conntrack', '-I', ...flow.split(' ')]);
+      const links = JSON.parse(await node.machine.must(['ip', '-j', 'link', 'show', 'dev', 'eth0']));
+      const wrong = { links: [{ name: 'eth0', index: links[0].ifindex }], addresses: [address] };
+      await writeFile(path, JSON.stringify({ ...record, ...wrong }));
+      const own = ['conntrack', '-L', '-p', 'udp', '--orig-src', address];
+      const known = async () => (await node.machine.must(own)).split('\n').filter(Boolean).length;
+      assert.equal(await known(), 1);
+      await del(node, pod, { config });
+      assert.equal(await known(), 1);
+      assert.match(await node.machine.must(['ip', 'link', 'show', 'dev', 'eth0']), /[<,]UP[,>]/);
+    });
+  }
 
   test('gives back the reverse path filter only when nobody changed it', async () => {
     await using lab = await Lab.create();

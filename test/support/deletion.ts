@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Namespace } from './namespace.ts';
 import type { LabNode } from './node.ts';
 import type { Call } from './plugin.ts';
@@ -40,12 +43,35 @@ export const situations: readonly Situation[] = [
     happened: async (node) => truncate(await recordFile(node)),
     aside: ['cluster+'],
   },
+  ...odd('the record', recordFile),
+  {
+    when: 'a writer was stopped in the middle, and what stands there is a folder',
+    happened: (node) => mkdir(node.state('egress/attachments/.new/deep'), { recursive: true }),
+  },
   {
     when: 'the record is not JSON',
     happened: async (node) => writeFile(await recordFile(node), 'no JSON'),
     aside: ['cluster+'],
   },
 ];
+
+/** Something else that stands in the place of a file: it is put aside, where only files are counted. */
+function odd(what: string, place: (node: LabNode) => Promise<string>): Situation[] {
+  const instead = (kind: string, make: (path: string) => Promise<unknown>): Situation => ({
+    when: `${what} is ${kind}`,
+    happened: async (node) => {
+      const path = await place(node);
+      await rm(path);
+      await make(path);
+    },
+  });
+  return [
+    instead('a folder', (path) => mkdir(join(path, 'deep'), { recursive: true })),
+    instead('a link to itself', (path) => symlink(path, path)),
+    instead('a pipe', (path) => promisify(execFile)('mkfifo', [path])),
+    instead('without end', (path) => symlink('/dev/zero', path)),
+  ];
+}
 
 /** DEL of egress alone, which has to succeed without a word. */
 export async function del(node: LabNode, pod: Pod, call?: Call): Promise<void> {

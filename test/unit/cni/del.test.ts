@@ -48,6 +48,22 @@ describe('DEL', () => {
 
   test('sets the pod’s interface down before it takes its way', async (t) => {
     const machine = newMachine(t);
+    await del(machine, await added(machine, 'a', '10.0.0.5'), [], ['veth1']);
+    assert.deepEqual(machine.host.setDownLinks, ['veth1']);
+  });
+
+  test('sets no interface down that its record names, and that neither the runtime nor the node’s routes know as the pod’s', async (t) => {
+    for (const hostInterfaces of [undefined, ['veth2']]) {
+      const machine = newMachine(t);
+      await del(machine, await added(machine, 'a', '10.0.0.5'), [], hostInterfaces);
+      assert.deepEqual(machine.host.setDownLinks, []);
+    }
+  });
+
+  test('without a runtime’s word sets the interface down that the pod’s address is behind', async (t) => {
+    const machine = newMachine(t);
+    const gateway = { address: '10.0.0.1', family: 4, prefixLength: 24, scope: 0, usable: true } as const;
+    machine.host.linkAddresses.set('veth1', [gateway]);
     await del(machine, await added(machine, 'a', '10.0.0.5'), []);
     assert.deepEqual(machine.host.setDownLinks, ['veth1']);
   });

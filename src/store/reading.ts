@@ -1,0 +1,14 @@
+import type * as z from 'zod/mini';
+import { NoFile, readIfThere } from './file.ts';
+import { type Reading, readRecord } from './record.ts';
+
+/** What is in the file of a record; `undefined` when there is none. What is no file is a broken record. */
+export function readingOf<T>(schema: z.ZodMiniType<T>, path: string): Reading<T> | undefined {
+  try {
+    const text = readIfThere(path);
+    return text === undefined ? undefined : readRecord(schema, text);
+  } catch (error) {
+    if (error instanceof NoFile) return { kind: 'broken', reason: error.message };
+    throw error;
+  }
+}
