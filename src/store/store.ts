@@ -182,7 +182,7 @@ export class Store {
 
   /** Names of the programs whose files are there. */
   listPrograms(): string[] {
-    return filesIn(this.#programs).map((file) => basename(file, '.json'));
+    return entriesIn(this.#programs).map((file) => basename(file, '.json'));
   }
 
   /** Forgets all programs but these, and what a writer that was killed left beside them. */
