@@ -1,4 +1,5 @@
 import { startupSnapshot } from 'node:v8';
+import { end } from './end.ts';
 import { runAsOperator } from './operator.ts';
 import { runAsPlugin } from './plugin.ts';
 import { version } from './version.ts';
@@ -11,8 +12,7 @@ import { warmUp } from './warm-up.ts';
  * read the environment, the arguments or a file descriptor outside of it.
  */
 async function main(): Promise<never> {
-  // Said, not waited for: a socket that was left open would keep a runtime waiting for ever.
-  process.exit(await run(process.argv.slice(2)));
+  end(await run(process.argv.slice(2)));
 }
 
 async function run(words: readonly string[]): Promise<number> {

@@ -24,7 +24,7 @@ export async function openMachine(options: MachineOptions): Promise<Machine & Di
 /** The text of a file; `undefined` when there is none of that name. */
 export function readFile(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(path).toString();
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;

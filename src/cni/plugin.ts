@@ -51,9 +51,13 @@ export async function runPlugin(surroundings: Surroundings): Promise<Reply> {
     const configuration = parseStdin(stdin);
     return await verbs[environment.command]({ environment, configuration, stdin, surroundings });
   } catch (error) {
-    return (variables.CNI_COMMAND === 'DEL' ? failureOfDel : failure)(asEgressError(error), cniVersion);
+    return failureOf(variables, error, cniVersion);
   }
 }
+
+/** The answer to a call that failed, whatever it was. */
+export const failureOf = (variables: Surroundings['variables'], error: unknown, cniVersion?: string): Reply =>
+  (variables.CNI_COMMAND === 'DEL' ? failureOfDel : failure)(asEgressError(error), cniVersion);
 
 function readStdin({ readStdin }: Surroundings, command: Command): string {
   try {

@@ -50,7 +50,7 @@ export class Policy {
     const [file, other] = there;
     if (file === undefined) return { problem: `waiting for a policy: ${wanted(source, isFolder)} does not exist` };
     if (other !== undefined) return { problem: `refused: ${file} and ${other} are both there, expected one of them` };
-    return { file, text: readFileSync(file, 'utf8') };
+    return { file, text: readFileSync(file).toString() };
   }
 
   /** The note first: a file that it does not fit is left to whoever wrote it. */

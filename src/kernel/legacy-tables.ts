@@ -10,7 +10,7 @@ const files = { 4: '/proc/net/ip_tables_names', 6: '/proc/net/ip6_tables_names' 
 // cat /proc/net/ip_tables_names
 export function listLegacyTables(family: Family): readonly string[] {
   try {
-    return readFileSync(files[family], 'utf8').split('\n').filter(Boolean);
+    return readFileSync(files[family]).toString().split('\n').filter(Boolean);
   } catch (error) {
     if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'EACCES')) return [];
     throw error;

@@ -59,7 +59,7 @@ function describeProcess(pid: number | undefined): string {
 
 function readIfPossible(file: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    return readFileSync(file).toString();
   } catch {
     return '';
   }

@@ -12,7 +12,7 @@ const isMissing = (error: unknown) => error instanceof Error && 'code' in error 
 // sysctl -n net/ipv4/conf/eth1/rp_filter
 export function readSysctl(name: string): string | undefined {
   try {
-    return readFileSync(fileOf(name), 'utf8').trim();
+    return readFileSync(fileOf(name)).toString().trim();
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
@@ -23,7 +23,7 @@ export function readSysctl(name: string): string | undefined {
 // sysctl -w net/ipv4/conf/eth1/rp_filter=2
 export function writeSysctl(name: string, value: string): boolean {
   try {
-    writeFileSync(fileOf(name), value);
+    writeFileSync(fileOf(name), Buffer.from(value));
     return true;
   } catch (error) {
     if (isMissing(error)) return false;

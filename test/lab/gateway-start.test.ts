@@ -70,7 +70,7 @@ describe('while pods send all the time, nothing leaves with another address', la
       assert.equal((await command(gateway, [], ...other)).code, 0);
       const kills = await sweep(
         (through) => command(gateway, through, ...args),
-        'sendmsg',
+        'sendto',
         async () => assert.equal((await command(gateway, [], ...other)).code, 0),
         4,
       );

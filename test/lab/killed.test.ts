@@ -9,7 +9,7 @@ import { snapshot } from '../support/snapshot.ts';
 import { world } from '../support/world.ts';
 
 /** What each verb changes the kernel and files with: requests to the kernel, and the steps of writing or removing a file. */
-const syscalls = { ADD: ['sendmsg', 'fsync', 'rename'], DEL: ['sendmsg', 'unlink'] } as const;
+const syscalls = { ADD: ['sendto', 'fsync', 'rename'], DEL: ['sendto', 'unlink'] } as const;
 
 /** Calls the plugin, killed at each such system call. */
 const sweepPlugin = (node: LabNode, pod: Pod, command: CniCommand, syscall: string, afterEach: AfterEach) =>
@@ -50,7 +50,7 @@ describe('a plugin that is killed', () => {
     await using lab = await Lab.create();
     const { node, pod, link } = await primed(lab);
     const [destination] = world.service;
-    await sweepPlugin(node, pod, 'ADD', 'sendmsg', async (place) => {
+    await sweepPlugin(node, pod, 'ADD', 'sendto', async (place) => {
       assert.equal((await node.plugin('ADD', { pod })).code, 0, `ADD after ADD was killed at ${place}`);
       assert.equal((await node.plugin('CHECK', { pod })).stdout, '');
       assert.equal(await pod.ask('tcp', destination), world.exitAddress[0]);

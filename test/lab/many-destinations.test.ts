@@ -157,7 +157,7 @@ describe('a policy of 10,000 destinations', labTest, () => {
     const before = await snapshot(node);
     let failures = 0;
     for (let place = 1; place <= mostMessages; place++) {
-      const inject = ['-e', 'trace=sendmsg', '-e', `inject=sendmsg:error=EIO:when=${place}`];
+      const inject = ['-e', 'trace=sendto', '-e', `inject=sendto:error=EIO:when=${place}`];
       const { code } = await node.plugin('ADD', {
         pod,
         through: [tool('strace'), '-f', '-qq', '-o', '/dev/null', ...inject],
@@ -236,7 +236,7 @@ describe('what ADD has kept of the policy file', labTest, () => {
     assert.deepEqual(await node.records(), ['lock']);
   });
 
-  for (const syscall of ['fsync', 'rename', 'sendmsg']) {
+  for (const syscall of ['fsync', 'rename', 'sendto']) {
     test(`and all else is whole or gone when ADD was killed at any ${syscall}`, async () => {
       await using lab = await Lab.create();
       const node = await newNode(lab, 10);

@@ -9,7 +9,7 @@ import { assertUnchanged, snapshot } from '../support/snapshot.ts';
 import { egressBinary } from '../support/tools.ts';
 
 /** How far apart the calls are that end it: of requests there are many, one for each object. */
-const syscalls = { sendmsg: 9, fsync: 1, rename: 1 } as const;
+const syscalls = { sendto: 9, fsync: 1, rename: 1 } as const;
 
 const each = Object.entries(syscalls);
 
@@ -64,20 +64,20 @@ describe('what is killed in the middle', labTest, () => {
     });
   }
 
-  test('of egress gateway --down at a sendmsg is finished by the next', async () => {
+  test('of egress gateway --down at a sendto is finished by the next', async () => {
     await using lab = await Lab.create();
     const { gateway, before } = await settled(lab);
     assert.equal((await command(gateway, [])).code, 0);
     const kills = await sweep(
       (through) => command(gateway, through, '--down'),
-      'sendmsg',
+      'sendto',
       async (place) => {
         assert.equal((await command(gateway, [], '--down')).code, 0, `${place}`);
         assertUnchanged(before, await snapshot(gateway), `${place}`);
         assert.deepEqual(await recordsOf(gateway), [], `${place}`);
         assert.equal((await command(gateway, [])).code, 0, `${place}`);
       },
-      syscalls.sendmsg,
+      syscalls.sendto,
     );
     assert.notEqual(kills, 0);
   });

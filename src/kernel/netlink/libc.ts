@@ -1,13 +1,13 @@
-import { readdirSync } from 'node:fs';
+import { closeSync, readdirSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
 
 /**
- * The calls of the C library that neither Node nor the package `netlink` has. `setsockopt`: the package's sockets
- * cannot switch on extended acknowledgements and strict checking. `getsockopt`: nor tell what they lost. `flock`: a lock
- * that the kernel releases when its holder dies; `setitimer` and `siginterrupt`: for waiting no longer than one wants. `socket` and `sendto`: Node opens neither packet nor raw sockets.
- * `chroot` and `renameat2`: for the installer. Bound on first use: koffi's addon costs a millisecond that VERSION need
- * not pay.
+ * The calls of the C library that Node has not. `socket`, `bind`, `sendto`, `recvfrom` and what belongs to them: Node
+ * opens neither netlink nor packet nor raw sockets. `getsockopt`: the package `netlink` does not tell what was lost.
+ * `flock`: a lock that the kernel releases when its holder dies; `setitimer` and `siginterrupt`: for waiting no longer
+ * than one wants. `chroot` and `renameat2`: for the installer. `_exit`: for an end that nothing can fail in. Bound on
+ * first use: koffi's addon costs a millisecond that VERSION need not pay.
  */
 let bound: ReturnType<typeof bind> | undefined;
 
@@ -24,6 +24,9 @@ function bind() {
     sendto: libc.func(
       'long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int size)',
     ),
+    bind: libc.func('int bind(int fd, const void *address, unsigned int length)'),
+    recvfrom: libc.func('long recvfrom(int fd, void *bytes, size_t length, int flags, void *address, void *size)'),
+    _exit: libc.func('void _exit(int status)'),
     chroot: libc.func('int chroot(const char *path)'),
     renameat2: libc.func('int renameat2(int from, const char *path, int to, const char *other, unsigned int flags)'),
   };
@@ -55,7 +58,57 @@ export function droppedMessages(fd: number): number {
   return values.readUInt32LE(4 * memoryInfo.drops);
 }
 
+const SO_RCVTIMEO = 20;
+
+/** From now on receiving from a socket ends with EAGAIN when nothing came for some seconds. */
+export function limitWaiting(fd: number, seconds: number): boolean {
+  const time = Buffer.alloc(16); // struct timeval
+  time.writeBigInt64LE(BigInt(seconds));
+  return calls().setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, time, time.length) === 0;
+}
+
 const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+/** struct sockaddr_nl: family, pad, port (0 is the kernel's), groups. */
+const addressLength = 12;
+
+function kernelAddress(): Buffer {
+  const address = Buffer.alloc(addressLength);
+  address.writeUInt16LE(AF_NETLINK);
+  return address;
+}
+
+/** A netlink socket, to be closed with close(2), and its port, which the kernel chose. Throws {@link systemError}. */
+export function openNetlink(protocol: number): { readonly fd: number; readonly port: number } {
+  const fd = openSocket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+  const isBound = calls().bind(fd, kernelAddress(), addressLength) === 0;
+  const port = isBound ? portOf(fd) : undefined;
+  if (port !== undefined) return { fd, port };
+  const error = systemError(isBound ? 'getsockname' : 'bind');
+  closeSync(fd);
+  throw error;
+}
+
+/** Sends messages to the kernel by a netlink socket. Throws {@link systemError}. */
+export const sendToKernel = (fd: number, bytes: Buffer): void => sendTo(fd, bytes, kernelAddress());
+
+const MSG_TRUNC = 0x20;
+const EINTR = 4;
+
+/**
+ * Waits for what the kernel sends to a netlink socket, and puts it into the buffer. Returns how long it is, which may be
+ * longer than the buffer: then the rest is lost. What anybody else sends is passed over. Throws {@link systemError}.
+ */
+export function receiveFromKernel(fd: number, buffer: Buffer): number {
+  const [address, size] = [Buffer.alloc(addressLength), Buffer.alloc(4)];
+  for (;;) {
+    size.writeUInt32LE(addressLength);
+    const length = Number(calls().recvfrom(fd, buffer, buffer.length, MSG_TRUNC, address, size));
+    if (length >= 0 && address.readUInt32LE(4) === 0) return length;
+    if (length < 0 && koffi.errno() !== EINTR) throw systemError('recvfrom');
+  }
+}
 
 /** The descriptor of this process's netlink socket with a port number, which the package `netlink` does not tell. */
 export function descriptorOfPort(port: number): number {
@@ -70,7 +123,7 @@ export function descriptorOfPort(port: number): number {
 
 /** getsockname(2) of a netlink socket; undefined for any other descriptor. */
 function portOf(fd: number): number | undefined {
-  const address = Buffer.alloc(12); // struct sockaddr_nl: family, pad, pid, groups
+  const address = Buffer.alloc(addressLength);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(address.length);
   const known = calls().getsockname(fd, address, length) === 0;
@@ -127,7 +180,16 @@ export function openSocket(domain: number, type: number, protocol: number): numb
 
 /** sendto(2) of one message to a struct sockaddr of its family; waits for room. Throws {@link systemError}. */
 export function sendTo(fd: number, bytes: Buffer, address: Buffer): void {
-  if (calls().sendto(fd, bytes, bytes.length, 0, address, address.length) < 0) throw systemError('sendto');
+  while (calls().sendto(fd, bytes, bytes.length, 0, address, address.length) < 0)
+    if (koffi.errno() !== EINTR) throw systemError('sendto');
+}
+
+/**
+ * Ends the process at once: _exit(2). Nothing of Node's own that comes behind, closing its loops and flushing what was
+ * flushed, can fail or wait then. Does nothing where no call of this file was needed.
+ */
+export function exitAtOnce(code: number): void {
+  bound?._exit(code);
 }
 
 /** chroot(2): from now on `/` is this folder, for this process and its children. Throws {@link systemError}. */

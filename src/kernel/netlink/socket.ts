@@ -1,8 +1,9 @@
+import { closeSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
-import { RawNetlinkSocket } from 'netlink/dist/raw.js';
 import { formatMessage, parseMessages } from 'netlink/dist/structs.js';
+import { EgressError } from '../../base/errors.ts';
 import { cString, u32 } from './field.ts';
-import { descriptorOfPort, setSocketOption } from './libc.ts';
+import { limitWaiting, openNetlink, receiveFromKernel, sendToKernel, setSocketOption } from './libc.ts';
 import { decode } from './wire.ts';
 
 /** Netlink families that we speak (linux/netlink.h). */
@@ -68,7 +69,7 @@ const NLM_F_CAPPED = 0x100;
 const NLM_F_ACK_TLVS = 0x200;
 const SOL_SOCKET = 1;
 const SOL_NETLINK = 270;
-const options = { sendBufferForce: 32, receiveBufferForce: 33, extendedAck: 11, strictCheck: 12 } as const;
+const options = { sendBufferForce: 32, receiveBufferForce: 33, capAck: 10, extendedAck: 11, strictCheck: 12 } as const;
 /** Ten thousand set elements fit in one batch; the kernel's default of 208 KiB holds about a thousand. */
 const bufferBytes = 16 * 1024 * 1024;
 /** The kernel makes the messages of a dump as long as what is read into: 4 KiB for a short look first, up to 32 KiB else. */
@@ -76,45 +77,38 @@ const messageBytes = 64 * 1024;
 /** A dump that others keep changing is read again so often before we give up. */
 const dumpTries = 16;
 const netlinkHeaderLength = 16;
+/** Seconds without a word from the kernel, which answers before it returns from sendto(2), or never. */
+const patience = 30;
 
-interface Waiting {
+/** What was asked together: the numbers of its first and its last request, and what came for it so far. */
+interface Exchange {
   readonly first: number;
   readonly last: number;
   readonly replies: Reply[];
-  resolve(replies: Reply[]): void;
-  reject(error: Error): void;
 }
 
 /**
- * A netlink socket with the package's framing, extended acknowledgements and strict checking. One exchange at a time:
- * await each call before the next. Close it, or the process does not end.
+ * A netlink socket with extended acknowledgements and strict checking. It waits in the kernel, not in Node's event loop:
+ * the answer is there when a request has been sent, and what a loop needs (io_uring, epoll) cannot fail. Close it.
  */
 export class NetlinkSocket {
-  readonly #socket: RawNetlinkSocket;
+  readonly #descriptor: number;
   readonly #port: number;
   /** Answers by their questions, for who looks at many things at once. */
   readonly #remembered: Map<string, Promise<Reply[]>> | undefined;
+  readonly #buffer = Buffer.allocUnsafeSlow(messageBytes);
   #sequence = 1;
-  #waiting: Waiting | undefined;
 
-  /** @param remembers whether an answer stands for all times that the same is asked: what changes is not seen any more */
+  /**
+   * Throws `io-failure`.
+   *
+   * @param remembers whether an answer stands for all times that the same is asked: what changes is not seen any more
+   */
   constructor(protocol: (typeof protocols)[keyof typeof protocols], { remembers = false } = {}) {
     this.#remembered = remembers ? new Map() : undefined;
-    this.#socket = new RawNetlinkSocket(protocol, {
-      messagePeeking: false,
-      msgBufferSize: messageBytes,
-      recvBufferSize: bufferBytes,
-      sendBufferSize: bufferBytes,
-    });
-    this.#port = this.#socket.address().port;
-    try {
-      setOptions(descriptorOfPort(this.#port));
-    } catch (error) {
-      this.close();
-      throw error;
-    }
-    this.#socket.on('message', (bytes: Buffer) => this.#receive(bytes));
-    this.#socket.on('error', (error: Error) => this.#fail(error));
+    const { fd, port } = explained(() => openNetlink(protocol));
+    setOptions(fd);
+    [this.#descriptor, this.#port] = [fd, port];
   }
 
   /** Sends one request and waits for its acknowledgement. Throws {@link KernelError}. */
@@ -149,18 +143,17 @@ export class NetlinkSocket {
   }
 
   close(): void {
-    this.#socket.close();
+    closeSync(this.#descriptor);
   }
 
-  #exchange(requests: readonly Request[]): Promise<Reply[]> {
-    if (this.#waiting !== undefined) throw new Error('A netlink exchange is already under way on this socket');
+  async #exchange(requests: readonly Request[]): Promise<Reply[]> {
     const first = this.#sequence;
     this.#sequence += requests.length;
-    const bytes = requests.flatMap((request, i) => this.#frame(request, first + i));
-    return new Promise((resolve, reject) => {
-      this.#waiting = { first, last: first + requests.length - 1, replies: [], resolve, reject };
-      this.#socket.send(Buffer.concat(bytes), undefined, (error?: Error) => error && this.#fail(error));
-    });
+    const bytes = Buffer.concat(requests.flatMap((request, i) => this.#frame(request, first + i)));
+    const exchange: Exchange = { first, last: first + requests.length - 1, replies: [] };
+    explained(() => sendToKernel(this.#descriptor, bytes));
+    while (!this.#isOver(exchange));
+    return exchange.replies;
   }
 
   #frame(request: Request, seq: number): Uint8Array[] {
@@ -177,36 +170,55 @@ export class NetlinkSocket {
     ];
   }
 
-  #receive(bytes: Buffer): void {
-    for (const { type, flags, seq, data } of parseMessages(bytes)) {
-      const waiting = this.#waiting;
-      if (waiting === undefined || seq < waiting.first || seq > waiting.last) continue;
+  /** Takes the next that the kernel has sent. What is still there of an exchange that ended with an error is passed over. */
+  #isOver({ first, last, replies }: Exchange): boolean {
+    for (const { type, flags, seq, data } of parseMessages(this.#receive())) {
+      if (seq < first || seq > last) continue;
       const body = data as Buffer;
-      if (type === NLMSG_ERROR || type === NLMSG_DONE) this.#settle(waiting, type, flags, seq, body);
-      else waiting.replies.push({ type, flags, body });
+      if (type !== NLMSG_ERROR && type !== NLMSG_DONE) {
+        replies.push({ type, flags, body });
+        continue;
+      }
+      requireSuccess(type, flags, seq - first, body);
+      // The end of a listing is kept: it may say that the listing was disturbed. Of an acknowledgement nothing is left to say.
+      if (type === NLMSG_DONE) replies.push({ type, flags, body });
+      return true;
     }
+    return false;
   }
 
-  #settle(waiting: Waiting, type: number, flags: number, seq: number, body: Buffer): void {
-    const errno = body.length >= 4 ? -body.readInt32LE(0) : 0;
-    this.#waiting = undefined;
-    // The end of a listing is kept: it may say that the listing was disturbed. Of an acknowledgement nothing is left to say.
-    const end = type === NLMSG_DONE ? [{ type, flags, body }] : [];
-    if (errno === 0) waiting.resolve([...waiting.replies, ...end]);
-    else
-      waiting.reject(
-        new KernelError(errno, seq - waiting.first, flags & NLM_F_ACK_TLVS ? reasonOf(type, flags, body) : ''),
-      );
-  }
-
-  #fail(error: Error): void {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    if (waiting !== undefined) waiting.reject(error);
+  #receive(): Buffer {
+    const length = explained(() => receiveFromKernel(this.#descriptor, this.#buffer));
+    if (length <= messageBytes) return Buffer.from(this.#buffer.subarray(0, length));
+    throw new EgressError(
+      'io-failure',
+      `An answer of the kernel by netlink has ${length} bytes, expected ${messageBytes}`,
+    );
   }
 }
 
+/** What keeps us from speaking to the kernel at all, for a person. */
+function explained<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    const { message, code } = error as NodeJS.ErrnoException;
+    const silence = code === 'EAGAIN' ? ` (no answer within ${patience} seconds)` : '';
+    throw new EgressError('io-failure', `The kernel cannot be spoken to by netlink: ${message}${silence}`, {
+      cause: error,
+    });
+  }
+}
+
+function requireSuccess(type: number, flags: number, index: number, body: Buffer): void {
+  const errno = body.length >= 4 ? -body.readInt32LE(0) : 0;
+  if (errno === 0) return;
+  throw new KernelError(errno, index, flags & NLM_F_ACK_TLVS ? reasonOf(type, flags, body) : '');
+}
+
 function setOptions(fd: number): void {
+  limitWaiting(fd, patience);
+  setSocketOption(fd, SOL_NETLINK, options.capAck, 1);
   setSocketOption(fd, SOL_NETLINK, options.extendedAck, 1);
   setSocketOption(fd, SOL_NETLINK, options.strictCheck, 1);
   setSocketOption(fd, SOL_SOCKET, options.sendBufferForce, bufferBytes);
