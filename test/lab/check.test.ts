@@ -120,12 +120,12 @@ const rules: readonly Part[] = [
   {
     what: 'the rule that looks up pods',
     lose: (node) => deleteRule(node, 'classify', '@pods4'),
-    named: () => 'rule 4 of base chain classify is missing: ip saddr vmap @pods4',
+    named: () => 'rule 7 of base chain classify is missing: ip saddr vmap @pods4',
   },
   {
     what: 'the rule that keeps answers on their way',
     lose: (node) => deleteRule(node, 'classify', 'ct direction reply return'),
-    named: () => 'rule 3 of base chain classify is missing: ct direction reply return',
+    named: () => 'rule 6 of base chain classify is missing: ct direction reply return',
   },
   {
     what: 'the rule that gives the source address',
