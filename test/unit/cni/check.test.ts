@@ -66,7 +66,7 @@ describe('CHECK', () => {
     await added(machine, 'b', '10.0.0.5');
     assert.equal(
       await complaint(machine),
-      'element 10.0.0.5 of programs4 is not as expected; element 10.0.0.5 of pods4 is not as expected',
+      ['checked4', 'programs4', 'pods4'].map((set) => `element 10.0.0.5 of ${set} is not as expected`).join('; '),
     );
   });
 

@@ -50,7 +50,8 @@ describe('the kernel is asked for the egress hook', () => {
     const machine = newMachine(t);
     const attachment = await added(machine, 'a', '10.0.0.5');
     machine.host.kernel.transact([{ verb: 'delete', object: sentTable }]);
-    const missing = ['table netdev cni-egress', 'set sent', 'element 7 . eth1 of sent', 'base chain sent-eth1'];
+    const ofExit = ['set sent', 'element 7 . eth1 of sent', 'base chain sent-eth1'];
+    const missing = ['table netdev cni-egress', ...ofExit, 'chain unowned', 'base chain from-veth1'];
     await assert.rejects(
       check(machine, attachment, () => true),
       {

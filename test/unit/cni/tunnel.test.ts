@@ -40,14 +40,16 @@ describe('a pod whose exit has a gateway', () => {
     assert.equal(machine.host.readSysctl('net/ipv4/conf/eth1/rp_filter'), '1');
   });
 
-  test('is set up no more by a second pod, but for its elements', async (t) => {
+  test('is set up no more by a second pod, but for its elements and the filter at its interface', async (t) => {
     const machine = newNode(t, '172.18.0.5');
     await added(machine, 'a', '10.0.0.5', changes);
     machine.host.applied.length = 0;
     await added(machine, 'b', '10.0.0.6', changes);
     assert.deepEqual(
-      machine.host.applied.map(({ object }) => object.kind === 'element' && object.set),
-      ['answered4', 'programs4', 'pods4'],
+      machine.host.applied.map(({ object }) =>
+        object.kind === 'element' ? object.set : 'name' in object && object.name,
+      ),
+      ['from-veth-b', 'answered4', 'checked4', 'programs4', 'pods4'],
     );
   });
 

@@ -23,6 +23,8 @@ test('an empty document has every default written out', () => {
     fwmark,
     routeTable,
     rulePriority,
+    checkSources: true,
+    extraSources: [],
     exits: [],
     policies: [],
   });

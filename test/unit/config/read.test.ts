@@ -10,6 +10,8 @@ describe('without any option', () => {
       fwmark: 0x40000000,
       routeTable: 500000,
       rulePriority: 700,
+      checkSources: true,
+      extraSources: [],
       dataDir: '/var/lib/cni/egress',
       logFile: undefined,
       logLevel: 'info',

@@ -34,7 +34,7 @@ export const noCounters: Counters = {
 export const hostEnd = (containerId: string): string => (containerId === 'a' ? 'veth1' : `veth-${containerId}`);
 
 /** Pods that have one. */
-const containers = ['a', 'b', 'c', 'd', 'c0', 'c1', 'c2', 'c3', 'dead'];
+const containers = ['a', 'b', 'c', 'd', 'c0', 'c1', 'c2', 'c3', 'dead', 'a1b2c3d4', 'a1b2c3ff'];
 
 /** A node with two uplinks and the host's ends of some pods, all of which filter strictly. */
 export function newMachine(t: TestContext): FakeMachine {
