@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { lockFile } from '../../../cmd/lock.ts';
 import { takeOut } from '../../../src/cli/uninstall.ts';
+
 import { withEntry } from '../../../src/installer/conflist.ts';
 import { Drain } from '../../../src/installer/drain.ts';
 import { entryText } from '../../../src/installer/entry.ts';
 import type { HostTools } from '../../../src/installer/installer.ts';
 import { exchangeFiles } from '../../../src/kernel/netlink/libc.ts';
 import { listOf, until } from '../../support/installation.ts';
+import { type FakeMachine, newMachine } from '../support/fake-machine.ts';
 
 const [first, second] = ['10-first.conflist', '20-second.conflist'];
 
@@ -30,7 +32,10 @@ class Host {
   readonly entry = entryText({ dataDir: this.places.dataDir, logLevel: 'debug' });
   readonly draining = entryText({ dataDir: this.places.dataDir, draining: true });
 
+  readonly #servesNothing: FakeMachine;
+
   constructor(t: TestContext) {
+    this.#servesNothing = newMachine(t);
     for (const folder of ['bin', 'net.d', 'data/attachments']) mkdirSync(this.at(folder), { recursive: true });
     writeFileSync(this.at('bin/egress'), '');
     this.write(first, withEntry(listOf('first'), this.entry));
@@ -78,7 +83,7 @@ class Host {
       setExitCode: (code: number) => {
         exitCode = code;
       },
-      openMachine: () => assert.fail('no machine was expected to be opened'),
+      openMachine: async () => this.#servesNothing,
       openService: () => service,
     };
     const done = takeOut({ ...this.places, drain: true }, surroundings).then(() => exitCode);
