@@ -1,0 +1,89 @@
+import {
+  type Address,
+  addressBytes,
+  type Family,
+  familyOf,
+  type Prefix,
+  prefixAddress,
+  prefixLength,
+} from '../base/address.ts';
+import type { Expression, Hex } from './expression.ts';
+import { header, metaIs } from './load.ts';
+import type { Statement } from './object.ts';
+
+/** The statements of the family netdev, where a packet's family is known by the protocol of its frame. */
+
+/**
+ * The packet is a fragment, and not the first. For the family netdev, where the packet's family is known by its
+ * protocol (ETH_P_* in network order).
+ */
+export const laterFragment = (of: Family): Statement => fragments[of];
+
+/** The frame holds a packet of the family. For the family netdev. */
+export const frameFamily = (of: Family): Statement => ({
+  text: `meta protocol ${header[of].protocol}`,
+  expressions: metaIs('protocol', etherType[of]),
+});
+
+/** ETH_P_IP and ETH_P_IPV6 in network order. */
+const etherType = { 4: '0800', 6: '86dd' } as const;
+
+/** The frame holds a packet whose source is the address, or in the range. For the family netdev. */
+export function frameSourceIn(range: Address | Prefix): Statement {
+  const of = familyOf(range);
+  const { protocol, saddr } = header[of];
+  const [address, bits] = range.includes('/')
+    ? [prefixAddress(range), prefixLength(range)]
+    : [range, header[of].length * 8];
+  const data = Buffer.from(addressBytes(address)).toString('hex');
+  const isWhole = bits === header[of].length * 8;
+  return {
+    text: `${protocol} saddr ${isWhole ? address : `${address}/${bits}`}`,
+    expressions: [...metaIs('protocol', etherType[of]), ...sourceBits(of, saddr, bits, data)],
+  };
+}
+
+/** The first bits of a source address are these; whole bytes are loaded alone, as nft does it. */
+function sourceBits(of: Family, offset: number, bits: number, data: Hex): Expression[] {
+  const isAligned = bits % 8 === 0;
+  const length = isAligned ? bits / 8 : header[of].length;
+  const mask = maskOf(bits, length);
+  return [
+    { name: 'payload', base: 'network', offset, length, dreg: 1 },
+    ...(isAligned ? [] : [{ name: 'bitwise', sreg: 1, dreg: 1, length, mask, xor: '00'.repeat(length) } as const]),
+    { name: 'cmp', op: 'eq', sreg: 1, data: data.slice(0, 2 * length) },
+  ];
+}
+
+const maskOf = (bits: number, length: number): Hex =>
+  (((1n << BigInt(bits)) - 1n) << BigInt(8 * length - bits)).toString(16).padStart(2 * length, '0');
+
+/** NEXTHDR_FRAGMENT */
+const fragmentHeader = 44;
+
+const fragments: Readonly<Record<Family, Statement>> = {
+  4: {
+    text: 'ip frag-off & 8191 != 0',
+    expressions: [
+      ...metaIs('protocol', '0800'),
+      { name: 'payload', base: 'network', offset: 6, length: 2, dreg: 1 },
+      ...isNotZero('1fff'),
+    ],
+  },
+  6: {
+    text: 'frag frag-off != 0',
+    expressions: [
+      ...metaIs('protocol', '86dd'),
+      { name: 'exthdr', header: fragmentHeader, offset: 2, length: 2, dreg: 1 },
+      ...isNotZero('fff8'),
+    ],
+  },
+};
+
+/** Some of the two bytes' bits under the mask are set. */
+function isNotZero(mask: Hex): Expression[] {
+  return [
+    { name: 'bitwise', sreg: 1, dreg: 1, length: 2, mask, xor: '0000' },
+    { name: 'cmp', op: 'neq', sreg: 1, data: '0000' },
+  ];
+}
