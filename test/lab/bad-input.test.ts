@@ -235,8 +235,8 @@ const machines: readonly Refusal[] = [
   {
     what: 'a next hop that the interface does not reach',
     call: withExit({ nextHop: ['198.51.100.1', 'fd00:168::1'] }),
-    code: 108,
-    details: /route/,
+    code: 118,
+    details: /198\.51\.100\.1 is in no network of eth1/,
   },
   {
     what: 'a process without the right to change the network',
