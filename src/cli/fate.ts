@@ -1,6 +1,7 @@
 import { type Address, contains, familyOf } from '../base/address.ts';
 import { whyNotHere } from '../cni/held.ts';
 import { lostGateway } from '../cni/hindrance.ts';
+import { keyOf } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Host, RouteTaken } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
@@ -79,10 +80,11 @@ export async function fateOf(host: Host, scene: Scene, packet: Packet): Promise<
   const usual = await usualRoute(host, packet);
   const decision = isOwn(usual) ? 'own' : decide(record, record.inCluster, packet);
   const decided = { ...whoDecided(decision), kernel: decidingSteps(scene, address, decision, packet), notes: [] };
-  if (scene.found.has('table') && isForTunnel(node, address, packet, decision === 'own')) {
+  if (scene.found.has('table') && isForTunnel(node, packet)) {
     return { ...decided, outcome: 'dropped', words: 'is dropped: nobody but nodes may send to the tunnel’s port' };
   }
   const unsteered = whyNotSteered(scene, address);
+  if (unsteered !== undefined && isDecidedLate(scene, address, decision)) return decidedLate(decided, unsteered);
   if (unsteered !== undefined) return leftAlone(host, decided, usual, { packet, address, why: unsteered });
   const undecided = whyUndecided(scene, address);
   if (undecided !== undefined) return unknown(decided, undecided);
@@ -104,12 +106,25 @@ const usualRoute = async (host: Host, { destination }: Packet): Promise<RouteTak
 
 const isOwn = (route: RouteTaken | undefined): boolean => ownTypes.includes(route?.type ?? '');
 
-/** What the tunnel drops, whatever the pod's program says. */
-function isForTunnel({ tunnel }: NodeRecord, from: Address, packet: Packet, isHere: boolean): boolean {
-  if (tunnel === undefined || packet.protocol !== 'udp' || packet.port !== tunnel.port) return false;
-  const isSender = (address: Address) => tunnel.senders.some((range) => contains(range, address));
-  return isHere ? !isSender(from) : isSender(packet.destination);
-}
+/** What the tunnel drops, whatever the pod's program says, and wherever it is for. */
+const isForTunnel = ({ tunnel }: NodeRecord, { protocol, port }: Packet): boolean =>
+  tunnel !== undefined && protocol === 'udp' && port === tunnel.port;
+
+/** Whether the program decides behind routing, where somebody took away what makes it decide before. */
+const isDecidedLate = (scene: Scene, address: Address, decision: Decision | 'own'): boolean =>
+  decision !== 'own' &&
+  decision.by === 'match' &&
+  decision.match.exit !== 'node' &&
+  wantedElements(scene, layout.setNames.programs(familyOf(address)))
+    .filter(({ key }) => key === layout.addressHex(address))
+    .some((element) => scene.found.has(keyOf(element)));
+
+/** The packet took the node's way, on which it is let pass only where that is its exit's way as well. */
+const decidedLate = (decided: Decided, why: string): Fate => ({
+  ...decided,
+  outcome: 'dropped',
+  words: `is dropped, unless the node's own way is that of the exit: ${why}`,
+});
 
 function whoDecided(decision: Decision | 'own'): Pick<Fate, 'by' | 'policy' | 'exit'> {
   if (decision === 'own') return { by: 'own' };

@@ -152,7 +152,7 @@ const withoutRoute = async (node: LabNode) =>
 const harms: readonly Harm[] = [
   {
     what: 'the pod’s element is deleted',
-    answer: 'left alone partners partners',
+    answer: 'dropped partners partners',
     problem: 'element missing',
     happens: (node, pod) => nft(node, `delete element inet cni-egress pods4 { ${pod.addresses[0]} }`),
   },

@@ -132,14 +132,16 @@ describe('what an exit counts as left', labTest, () => {
   test('has a packet once that leaves by a bridge over the interface of another exit', async () => {
     await using lab = await Lab.create();
     const node = await lab.node();
+    const bridged = { name: 'bridged', interface: 'over', nextHop: '192.168.7.1', addresses: ['192.168.7.5'] };
+    const toBridged = { name: 'a', namespaces: ['other'], destinations: ['203.0.113.9/32'], exit: 'bridged' };
+    const policies = [toBridged, ...policy.policies];
+    await node.write({ egress: egressEntry({ exits: [partners, bridged], policies }) });
+    await node.started();
+    // Only now: an exit whose interface is a port of a bridge already is refused.
     await lab.back.host.ip('address add 192.168.7.1/24 dev eth0');
     await node.machine.ip('link add over type bridge', 'link set eth1 master over', 'link set over up');
     await node.machine.ip('address add 192.168.7.5/24 dev over');
-    const bridged = { name: 'bridged', interface: 'over', nextHop: '192.168.7.1', addresses: ['192.168.7.5'] };
-    const toBridged = { name: 'a', namespaces: ['default'], destinations: ['203.0.113.9/32'], exit: 'bridged' };
-    const policies = [toBridged, ...policy.policies];
-    await node.write({ egress: egressEntry({ exits: [partners, bridged], policies }) });
-    const pod = await node.started();
+    const pod = await node.started('other');
     assert.equal(await pod.ask('udp', '203.0.113.9'), '192.168.7.5');
     assert.deepEqual(await packetCounts(node, 'bridged'), { steered: 1, left: 1, dropped: 0 });
     assert.deepEqual(await packetCounts(node, 'partners'), { steered: 0, left: 0, dropped: 0 });

@@ -319,8 +319,8 @@ describe('when something is missing, it is said what, and what the packet does t
     [
       'element',
       (object) => object.kind === 'element' && object.set === 'pods4',
-      'left alone',
-      /\(eth0, next hop 172.18.0.1\): element 10.0.0.5 of pods4 is missing$/,
+      'dropped',
+      /^is dropped, unless the node's own way is that of the exit: element 10.0.0.5 of pods4 is missing$/,
     ],
     [
       'route',
@@ -358,6 +358,16 @@ describe('when something is missing, it is said what, and what the packet does t
       assert.match(printExplanations([explanation]), new RegExp(`^  ${what} +missing: `, 'm'));
     });
   }
+
+  test('all elements of the pod, and it goes as if we were not there', async (t) => {
+    const machine = await machineWithPod(t);
+    for (const set of ['pods4', 'programs4']) {
+      lose(machine, (object) => object.kind === 'element' && object.set === set);
+    }
+    const { outcome, words } = await told(machine, '203.0.113.9');
+    assert.equal(outcome, 'left alone');
+    assert.match(words, /\(eth0, next hop 172.18.0.1\): element 10.0.0.5 of pods4 is missing$/);
+  });
 
   test('the source or the guard of an exit that may leave with the node’s address: with which one, nobody knows', async (t) => {
     const exits = [
