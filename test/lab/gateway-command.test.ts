@@ -105,8 +105,11 @@ describe('the egress address', labTest, () => {
   ] as const) {
     test(`that the node has by hand on ${device}, with the length ${length}, is neither added nor removed`, async () => {
       await using lab = await Lab.create();
-      const { gateway } = await bare(lab);
+      const { cluster, gateway } = await bare(lab);
       const [first, second] = internet.addresses;
+      // On another interface than the exit's it is there for somebody else, unless the administrator says so.
+      const named = device === 'eth0' ? {} : { addressesOn: [device] };
+      await cluster.policy({ exits: [{ ...internet, gateways: [gateway.addresses('eth0')[0]], ...named }] });
       await gateway.machine.ip(`address add ${first}/${length} dev ${device}`);
       const before = await snapshot(gateway);
       await egress(gateway);
