@@ -5,7 +5,7 @@ import type { Outcome } from './run.ts';
 import { tool } from './tools.ts';
 
 /** Nothing of ours makes as many calls of one kind: a sweep that gets here would never have ended by itself. */
-const most = 300;
+const most = 1500;
 
 /** A system call; with `paths` only those of the main thread that have to do with these files and folders. */
 export type SystemCall = string | { readonly name: string; readonly paths: readonly string[] };
