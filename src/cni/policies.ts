@@ -76,10 +76,10 @@ export function readPolicies(entry: ChainEntry, { readFile, identify }: PolicyFi
 
 /**
  * A file at the default place need not be there, but one that was is missing: pods that start without would leave with the
- * node's address. It was there when something is kept of it, or pods are steered and the chain entry has no policies.
+ * node's address. It was there when something is kept of it, or pods are steered and the chain entry says nothing of policies.
  */
 function requireNeverThere(entry: ChainEntry, store: Store): undefined {
-  const isOwn = (entry.policies?.length ?? 0) > 0;
+  const isOwn = entry.policies !== undefined;
   if (store.loadSummary() === undefined && (isOwn || store.list().length === 0)) return undefined;
   const place = policyFileOf(entry);
   throw new EgressError(

@@ -88,7 +88,7 @@ const refusals: readonly (readonly [what: string, call: (pod: Pod) => Call, code
 /** What is odd, and means what stands there: a policy, and the exits of packets to the two services on port 8080. */
 const meanings: readonly (readonly [what: string, policy: Json, env: Json, exits: readonly [string, string]])[] = [
   ['a range with bits behind its length', { destinations: [`${service4}/20`] }, {}, ['partners', 'node']],
-  ['IPv4 addresses written as IPv6', { destinations: [`::ffff:${service4}/128`] }, {}, ['node', 'node']],
+  ['IPv4 addresses written as IPv6', { destinations: [`::ffff:${service4}/128`] }, {}, ['partners', 'node']],
   ['capitals and zeros in IPv6', { destinations: ['2001:0DB8:0::/32'] }, {}, ['node', 'partners']],
   ['a port with zeros in front', { ports: ['tcp:08080-08080'] }, {}, ['partners', 'partners']],
   ['the same ranges in except', { except: [`${service4}`, `${service4}/32`] }, {}, ['node', 'partners']],
