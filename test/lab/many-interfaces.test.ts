@@ -31,6 +31,8 @@ describe(
         const cluster = await Cluster.create(lab);
         const node = cluster.all.find((one) => one.number === number);
         assert.ok(node);
+        // A gateway that does not serve has not the exit's addresses, of which CHECK would tell.
+        if (cluster.gateways.includes(node)) await cluster.up(node);
         await assertSame(lab, node);
       });
     }
