@@ -189,7 +189,10 @@ async function targetsOutsideOfThePolicy({ cluster, pods }: Setup): Promise<read
   return [...world.excepted, ...pod.addresses, ...node.addresses('eth0')];
 }
 
-/** What conntrack of each node knows of connections to these addresses: all but what changes with each packet. */
+/**
+ * What conntrack of each node knows of connections to these addresses: all but what changes with each packet. `use` is
+ * two while a packet of the connection is on its way through the node.
+ */
 async function flows({ cluster }: Setup, targets: readonly string[]): Promise<readonly (readonly string[])[]> {
   const listed = cluster.all.map(async ({ machine }) => {
     const lists = ['ipv4', 'ipv6'].map((family) =>
@@ -198,7 +201,7 @@ async function flows({ cluster }: Setup, targets: readonly string[]): Promise<re
     const lines = (await Promise.all(lists)).join('').split('\n');
     return lines
       .filter((line) => targets.some((target) => line.includes(` dst=${target} sport`)))
-      .map((line) => line.replace(/^tcp +6 \d+ /, ''))
+      .map((line) => line.replace(/^tcp +6 \d+ /, '').replace(/ use=\d+/, ''))
       .toSorted();
   });
   return Promise.all(listed);
