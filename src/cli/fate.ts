@@ -115,9 +115,10 @@ const isDecidedLate = (scene: Scene, address: Address, decision: Decision | 'own
   decision !== 'own' &&
   decision.by === 'match' &&
   decision.match.exit !== 'node' &&
-  wantedElements(scene, layout.setNames.programs(familyOf(address)))
+  [layout.setNames.steered, layout.setNames.programs]
+    .flatMap((setOf) => wantedElements(scene, setOf(familyOf(address))))
     .filter(({ key }) => key === layout.addressHex(address))
-    .some((element) => scene.found.has(keyOf(element)));
+    .every((element) => scene.found.has(keyOf(element)));
 
 /** The packet took the node's way, on which it is let pass only where that is its exit's way as well. */
 const decidedLate = (decided: Decided, why: string): Fate => ({

@@ -113,7 +113,9 @@ function podsMended(changes: readonly Change[]): string {
   return size === 0 ? '' : `${counted(size, 'attachment')} of this node ${size === 1 ? 'was' : 'were'} set up again.\n`;
 }
 
-const podSetNames = new Set(families.flatMap((family) => [setNames.pods(family), setNames.programs(family)]));
+const podSetNames = new Set(
+  families.flatMap((family) => [setNames.pods(family), setNames.programs(family), setNames.steered(family)]),
+);
 
 const isOfPods = ({ set }: Element): boolean => podSetNames.has(set);
 

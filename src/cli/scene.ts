@@ -81,9 +81,11 @@ export function whyNotSteered(scene: Scene, address: Address): string | undefine
   const { found, wanted } = scene;
   const wayIn = [
     ...wanted.filter(({ kind }) => kind === 'table'),
-    ...[wantedChain(scene, layout.chainNames.classify), podElement(scene, address)].filter(
-      (object) => object !== undefined,
-    ),
+    ...[
+      wantedChain(scene, layout.chainNames.classify),
+      podElement(scene, address),
+      wantedChain(scene, layout.entryOf(scene.record.program)), // of checked pods
+    ].filter((object) => object !== undefined),
   ];
   const missing = wayIn.find((object) => !found.has(keyOf(object)));
   return missing && faultOf(missing, 'missing');
@@ -95,12 +97,12 @@ export function whyUndecided(scene: Scene, address: Address): string | undefined
   const element = podElement(scene, address);
   const observed = element && found.get(keyOf(element));
   if (observed?.kind === 'element' && observed.verdict && 'chain' in observed.verdict) {
-    const { chain } = observed.verdict;
+    const chain = layout.programBehind(observed.verdict.chain);
     if (chain !== record.program) return `the address has the program of another pod, ${chain}`;
   }
-  const { classify } = layout.chainNames;
+  const chains = [layout.chainNames.classify, layout.chainNames.prove, record.program, layout.entryOf(record.program)];
   const isAsked = (object: HostObject): boolean =>
-    (object.kind === 'chain' && (object.name === classify || object.name === record.program)) ||
+    (object.kind === 'chain' && chains.includes(object.name)) ||
     (object.kind === 'set' && (object.name.startsWith(`${record.program}-`) || isOfNode(object.name))) ||
     (object.kind === 'element' && object.set === layout.setNames.own);
   return faultIn(scene, scene.wanted.filter(isAsked));

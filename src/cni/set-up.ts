@@ -55,17 +55,22 @@ export async function differenceNow(
 }
 
 /**
- * Pods of a version that did not know the maps of {@link setNames.programs} get their elements there, before rules ask for
- * them: with those of the pods' maps, as the kernel has them.
+ * Pods of a version that did not know the guard's own maps and sets get their elements there, before rules ask for them:
+ * with those of the pods' maps, as the kernel has them.
  */
 async function missingElements(host: Machine['host'], observed: readonly HostObject[]): Promise<Element[]> {
   const hasSet = (name: string) => observed.some((object) => object.kind === 'set' && object.name === name);
-  const old = families.filter((family) => hasSet(setNames.pods(family)) && !hasSet(setNames.programs(family)));
+  const old = families.flatMap((family) => {
+    const [pods, programs, steered] = [setNames.pods(family), setNames.programs(family), setNames.steered(family)];
+    return hasSet(pods)
+      ? [programs, steered].filter((set) => !hasSet(set)).map((set) => ({ pods, programs, set }))
+      : [];
+  });
   const elements = old.length > 0 ? await host.findElements('') : [];
-  return old.flatMap((family) =>
+  return old.flatMap(({ pods, programs, set }) =>
     elements
-      .filter(({ set }) => set === setNames.pods(family))
-      .map((element) => ({ ...element, set: setNames.programs(family) })),
+      .filter((element) => element.set === pods)
+      .map(({ verdict, ...element }) => ({ ...element, set, ...(set === programs && verdict && { verdict }) })),
   );
 }
 

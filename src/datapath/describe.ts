@@ -109,7 +109,7 @@ const setsOfIds: readonly string[] = [setNames.tunnels, setNames.fallback, setNa
 
 /** The key of an element of our maps: a pod's address, or an exit's id and what it goes with. */
 function elementKey({ set, key }: Element): string {
-  if (/^(pods|programs|answered|checked)/.test(set) || isAnswersSet(set))
+  if (/^(pods|programs|steered|answered|checked)/.test(set) || isAnswersSet(set))
     return addressFromBytes(Buffer.from(key, 'hex'));
   if (set === setNames.uplinks) return Buffer.from(key, 'hex').toString().replace(/\0+$/, '');
   if (setsOfIds.includes(set)) return String(exitIdOfKey(key));

@@ -24,14 +24,19 @@ export const chainNames = {
   local: 'local',
   nat: 'nat',
   guard: 'guard',
+  judge: 'judge',
   /** Of packets whose mark somebody may have changed. */
+  lost: 'lost',
+  stray: 'stray',
   unmarked: 'unmarked',
   decide: 'decide',
   drop: 'exit-drop',
-  /** For packets of pods whose source is known to be theirs, for packets whose source is not, and for new connections to such pods. */
-  proven: 'proven',
+  /** Of each connection's first packet, and of answers. */
+  begin: 'begin',
+  answers: 'answers',
+  /** What says that it is from a pod whose sources are checked, and what is not. */
+  prove: 'prove',
   forged: 'forged',
-  inbound: 'inbound',
   /** Of the tunnel. */
   arrive: 'arrive',
   input: 'input',
@@ -63,6 +68,7 @@ const portsPrefix = 'ports-';
 const sentPrefix = 'sent-';
 const sourcePrefix = 'from-';
 const programPrefix = 'program-';
+const entrySuffix = '-entry';
 const exitPrefix = 'exit-';
 
 /** Whether a chain at a hook may be one of ours, in the table of a family: those have fixed names, or that of an interface. */
@@ -73,6 +79,16 @@ export const isBaseChain = (chain: string, family?: 'netdev'): boolean =>
 
 /** Whether a chain holds the program of a pod. */
 export const isProgramChain = (chain: string): boolean => chain.startsWith(programPrefix);
+
+/** The chain by which packets of checked pods come to a program. */
+export const entryOf = (program: string): string => `${program}${entrySuffix}`;
+
+/** Whether a chain is one of {@link entryOf}. */
+export const isEntryChain = (chain: string): boolean => isProgramChain(chain) && chain.endsWith(entrySuffix);
+
+/** The program that a chain leads to, if it is one of {@link entryOf}; else the chain. */
+export const programBehind = (chain: string): string =>
+  isEntryChain(chain) ? chain.slice(0, -entrySuffix.length) : chain;
 
 /** Whether a chain is at the node's end of a pod's interface. */
 export const isSourceChain = (chain: string): boolean => chain.startsWith(sourcePrefix);
@@ -100,6 +116,7 @@ export const setNames = {
   own: 'own',
   pods: (family: Family) => `pods${family}`,
   programs: (family: Family) => `programs${family}`,
+  steered: (family: Family) => `steered${family}`,
   checked: (family: Family) => `checked${family}`,
   uplinks: 'uplinks',
   inside: (family: Family) => `inside${family}`,
@@ -166,6 +183,13 @@ export const programsMap = (family: Family): NftSet => ({
   value: 'verdict',
 });
 
+/** The addresses of {@link programsMap}: to ask whether one is among them costs less, and most packets are not. */
+const steeredSet = (family: Family): NftSet => ({
+  kind: 'set',
+  name: setNames.steered(family),
+  key: [addressType[family]],
+});
+
 /**
  * Addresses of pods whose packets leave with an address of another node, or may. Answers come to them that only the
  * connection, as conntrack knows it, tells from packets of strangers.
@@ -187,6 +211,7 @@ export const checkedSet = (family: Family): NftSet => ({
 export const podSets = (family: Family): readonly NftSet[] => [
   podsMap(family),
   programsMap(family),
+  steeredSet(family),
   answeredSet(family),
   checkedSet(family),
 ];

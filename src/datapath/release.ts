@@ -181,8 +181,13 @@ function goneUplinks({ uplinks, exitElements }: OurState, used: ReadonlySet<numb
 function unusedChains(chains: readonly UsedChain[], elements: readonly Element[]): UsedChain[] {
   const leading = (name: string) =>
     elements.filter(({ verdict }) => verdict && 'chain' in verdict && verdict.chain === name).length;
+  const entries = chains.filter(({ name, references }) => layout.isEntryChain(name) && references <= leading(name));
+  const entered = entries.flatMap(chainsLedTo);
   const own = chains.filter(
-    ({ name, references }) => (layout.isProgramChain(name) || layout.isPortsChain(name)) && references <= leading(name),
+    ({ name, references }) =>
+      (layout.isProgramChain(name) || layout.isPortsChain(name)) &&
+      !layout.isEntryChain(name) &&
+      references <= leading(name) + entered.filter((target) => target === name).length,
   );
   // An exit is no user of itself: the answers to its addresses lead to it, too.
   const leaders = [...own, ...chains.filter(({ name }) => layout.exitIdOfPart(name) !== undefined)];
@@ -190,7 +195,7 @@ function unusedChains(chains: readonly UsedChain[], elements: readonly Element[]
   const exits = chains.filter(
     ({ name, references }) => layout.exitIdOfChain(name) !== undefined && references <= gotos(name) + leading(name),
   );
-  return [...own, ...exits];
+  return [...entries, ...own, ...exits];
 }
 
 /** Sets that only programs from before they had ranges of their own look into. */

@@ -1,6 +1,6 @@
 import { type Address, type Family, families } from '../base/address.ts';
 import { chain, rule } from '../nftables/chain.ts';
-import type { Chain, Element, Rule } from '../nftables/object.ts';
+import type { Chain, Element, Statement } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { SteeredAttachment } from './attachment.ts';
 import type { ResolvedExit } from './exit.ts';
@@ -19,49 +19,37 @@ export const proofOf = (fwmark: number) => ({ mask: (fwmark | layout.exitIdMask)
 const drop = [say.counter, say.verdict({ code: 'drop' })] as const;
 const accept = say.verdict({ code: 'accept' });
 
-/** What the base has for it: see {@link classifySources}. */
-export const desiredSourceBase = (fwmark: number): HostObject[] => [
-  layout.uplinksSet,
-  uplink(tunnelDevice),
-  chain(layout.chainNames.forged, [rule(...drop)]),
-  inbound,
-  proven(fwmark),
-];
+/** The packet has the proof. */
+export const isProven = (fwmark: number): Statement => say.markIs(proofOf(fwmark).mask, proofOf(fwmark).value);
+
+/** Where packets end that say that they are from a pod, and are not. */
+export const forged = chain(layout.chainNames.forged, [rule(...drop)]);
+
+/** Lets pass what has the proof, and takes it away, for it has done its work: nobody behind us may take it for an exit. */
+export const prove = (fwmark: number): Chain => {
+  const { mask, value } = proofOf(fwmark);
+  return chain(layout.chainNames.prove, [
+    rule(say.markIsNot(mask, value), say.verdict({ code: 'goto', chain: layout.chainNames.forged })),
+    rule(say.keepMark(~mask >>> 0)),
+  ]);
+};
+
+/** By this checked pods' packets come to their program; the guard, which has no proof any more, goes there without it. */
+export const entryChain = (program: string): Chain =>
+  chain(layout.entryOf(program), [
+    rule(say.verdict({ code: 'jump', chain: layout.chainNames.prove })),
+    rule(say.verdict({ code: 'goto', chain: program })),
+  ]);
 
 /** The interfaces of exits, which packets may come in by that the node's own routes would send elsewhere. */
 export const desiredUplinks = (exits: readonly ResolvedExit[]): Element[] =>
   [...new Set(exits.map(({ device }) => device))].filter((device) => device !== tunnelDevice).map(uplink);
 
-const uplink = (device: string): Element => ({
+export const uplink = (device: string): Element => ({
   kind: 'element',
   set: layout.setNames.uplinks,
   key: say.deviceHex(device),
 });
-
-/** What a pod's address says of its packets, behind all that doubts the address. */
-export const classifyPods: readonly Rule[] = [
-  rule(say.isReply, say.isDestinationTranslated, say.verdict({ code: 'goto', chain: layout.chainNames.returns })),
-  rule(say.isReply, say.verdict({ code: 'return' })),
-  ...families.map((family) => rule(say.sourceVerdict(family, layout.setNames.pods(family)))),
-];
-
-/** The rules of classify that part proven packets from forged ones; the rest goes on. */
-export const classifySources = (fwmark: number): Rule[] => [
-  rule(
-    say.markIs(proofOf(fwmark).mask, proofOf(fwmark).value),
-    say.verdict({ code: 'goto', chain: layout.chainNames.proven }),
-  ),
-  ...families.map((family) =>
-    rule(
-      say.sourceIn(family, layout.setNames.checked(family), { first: true }),
-      say.verdict({ code: 'goto', chain: layout.chainNames.forged }),
-    ),
-  ),
-];
-
-/** The proof has done its work: nobody behind us may take it for an exit. */
-const proven = (fwmark: number): Chain =>
-  chain(layout.chainNames.proven, [rule(say.keepMark(~proofOf(fwmark).mask >>> 0)), ...classifyPods]);
 
 /**
  * Where a connection begins that comes to a checked pod, its source must be behind the interface that it came in by. A
@@ -69,18 +57,12 @@ const proven = (fwmark: number): Chain =>
  * be replies, which no policy steers. Inside the cluster packets may come by other ways than they go, and no policy is
  * for packets to there; an exit's interface leads to more than the node's own routes say.
  */
-const inbound = chain(
-  layout.chainNames.inbound,
-  families.map((family) =>
-    rule(
-      say.destinationIn(family, layout.setNames.checked(family), { first: true }),
-      say.sourceIn(family, layout.setNames.inside(family), { first: false, not: true }),
-      say.arrivesNotIn(layout.setNames.uplinks),
-      say.sourceIsBehindInput(false),
-      say.verdict({ code: 'goto', chain: layout.chainNames.forged }),
-    ),
-  ),
-);
+export const isFromElsewhere: readonly (readonly Statement[])[] = families.map((family) => [
+  say.destinationIn(family, layout.setNames.checked(family), { first: true }),
+  say.sourceIn(family, layout.setNames.inside(family), { first: false, not: true }),
+  say.arrivesNotIn(layout.setNames.uplinks),
+  say.sourceIsBehindInput(false),
+]);
 
 /** Whether packets of the attachment are checked where they come in. */
 export const isChecked = ({ sources }: SteeredAttachment): boolean => sources !== undefined;

@@ -37,8 +37,8 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
   return {
     ...{ steered, left, served, pods },
     dropped: countedIn(layout.chainNames.drop),
-    guarded: countedIn(layout.chainNames.guard),
-    unmarked: countedIn(layout.chainNames.unmarked),
+    guarded: countedIn(layout.chainNames.judge),
+    unmarked: add(countedIn(layout.chainNames.unmarked), countedIn(layout.chainNames.stray)),
     forged: add(countedIn(layout.chainNames.forged), countedIn(layout.chainNames.unowned)),
     unserved: countedIn(layout.chainNames.arrive),
     strangers: add(countedIn(layout.chainNames.senders), countedIn(layout.chainNames.forward)),

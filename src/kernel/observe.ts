@@ -78,7 +78,7 @@ function namesOf({ exits, tunnel, gateway, attachment, ports }: Needs): [Readonl
     ...baseChains,
     ...exits.flatMap(({ id }) => chainsOfExit(id)),
     ...parts.flatMap(({ chains }): readonly string[] => chains),
-    ...(attachment ? [attachment.program] : []),
+    ...(attachment ? [attachment.program, layout.entryOf(attachment.program)] : []),
     ...ports.map(({ id, address }) => layout.chainNames.ports(id, address)),
   ];
   const sets = [
@@ -115,12 +115,16 @@ const baseChains: readonly string[] = [
   layout.chainNames.classify,
   layout.chainNames.nat,
   layout.chainNames.guard,
+  layout.chainNames.judge,
+  layout.chainNames.lost,
+  layout.chainNames.stray,
   layout.chainNames.unmarked,
   layout.chainNames.decide,
   layout.chainNames.drop,
-  layout.chainNames.proven,
+  layout.chainNames.begin,
+  layout.chainNames.answers,
+  layout.chainNames.prove,
   layout.chainNames.forged,
-  layout.chainNames.inbound,
 ];
 
 const baseSets: readonly string[] = [

@@ -80,11 +80,17 @@ export function icmpOfConnectionTo(protocol: PortProtocol, of: Family, set: stri
   };
 }
 
-/** Loads of the connection's state what the mask lets through. */
-const loadState = (mask: number): readonly Expression[] => [
-  { name: 'ct', key: 'state', dreg: 1 },
+/** Loads of what conntrack knows of the connection the bits that the mask lets through. */
+const loadBits = (key: 'state' | 'status', mask: number): readonly Expression[] => [
+  { name: 'ct', key, dreg: 1 },
   { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(mask), xor: hostHex(0) },
 ];
+
+/** Of what conntrack knows of the connection one of the bits is set; nft names each. */
+const hasBits = (key: 'state' | 'status', names: string, mask: number): Statement => ({
+  text: `ct ${key} ${names}`,
+  expressions: [...loadBits(key, mask), { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) }],
+});
 
 /** NF_CT_STATE_BIT of IP_CT_ESTABLISHED, IP_CT_RELATED and IP_CT_NEW of linux/netfilter/nf_conntrack_common.h. */
 const establishedPacket = 2;
@@ -99,7 +105,7 @@ export const icmpOfItsOwn = (of: Family): Statement => ({
   text: `meta l4proto ${nameOf('icmp', of)} ct state ! related`,
   expressions: [
     ...protocolIs('icmp', of),
-    ...loadState(relatedPacket),
+    ...loadBits('state', relatedPacket),
     { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(0) },
   ],
 });
@@ -108,51 +114,25 @@ export const icmpOfItsOwn = (of: Family): Statement => ({
  * Conntrack knows the packet's connection, or makes one of it: NAT has seen it. It sees none of those that conntrack
  * calls invalid or that somebody had it not track.
  */
-export const isTracked: Statement = {
-  text: 'ct state established,related,new',
-  expressions: [
-    ...loadState(establishedPacket | relatedPacket | newConnection),
-    { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) },
-  ],
-};
+export const isTracked = hasBits('state', 'established,related,new', establishedPacket | relatedPacket | newConnection);
 
 /** Somebody had conntrack not track the packet. */
-export const isUntracked: Statement = {
-  text: 'ct state untracked',
-  expressions: [...loadState(untrackedPacket), { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) }],
-};
+export const isUntracked = hasBits('state', 'untracked', untrackedPacket);
 
 /** IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h. */
 const dstNat = 0x20;
 
 /** The connection went to another destination than it asked for: a Service's, say. */
-export const isDestinationTranslated: Statement = {
-  text: 'ct status dnat',
-  expressions: [
-    { name: 'ct', key: 'status', dreg: 1 },
-    { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(dstNat), xor: hostHex(0) },
-    { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) },
-  ],
-};
+export const isDestinationTranslated = hasBits('status', 'dnat', dstNat);
 
 /** The packet begins a connection, as conntrack sees it. */
-export const isNew: Statement = {
-  text: 'ct state new',
-  expressions: [...loadState(newConnection), { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) }],
-};
+export const isNew = hasBits('state', 'new', newConnection);
 
 /** IPS_SRC_NAT of linux/netfilter/nf_conntrack_common.h. */
 const srcNat = 0x10;
 
 /** The connection goes with another source than it began with. */
-export const isSourceTranslated: Statement = {
-  text: 'ct status snat',
-  expressions: [
-    { name: 'ct', key: 'status', dreg: 1 },
-    { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(srcNat), xor: hostHex(0) },
-    { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) },
-  ],
-};
+export const isSourceTranslated = hasBits('status', 'snat', srcNat);
 
 /** The node's routes, but for those that a mark leads to, have a way to the destination, which is not the node itself. */
 export const destinationHasRoute: Statement = {
@@ -174,12 +154,10 @@ export const isSyn: Statement = {
   ],
 };
 
-/** A TCP packet of a connection that conntrack does not know, and that did not begin with it. */
-export const isMidStream: Statement = {
-  text: 'ct state new tcp flags ! syn',
+/** A TCP packet that asks for no connection: if conntrack takes it for the begin of one, it is in mid-stream. */
+export const asksForNoConnection: Statement = {
+  text: 'tcp flags ! syn',
   expressions: [
-    ...loadState(newConnection),
-    { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) },
     ...protocolIs('tcp'),
     { name: 'payload', base: 'transport', offset: 13, length: 1, dreg: 1 },
     { name: 'bitwise', sreg: 1, dreg: 1, length: 1, mask: '02', xor: '00' },

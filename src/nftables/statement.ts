@@ -180,6 +180,18 @@ export const originVerdict = (of: Family, map: string): Statement => ({
   ],
 });
 
+/**
+ * The address that the connection began at, before any translation, is not in a set. Packets of the other family, and
+ * those without a connection, do not match.
+ */
+export const originNotIn = (of: Family, set: string): Statement => ({
+  text: `ct original ${header[of].protocol} saddr != @${set}`,
+  expressions: [
+    { name: 'ct', key: header[of].src, direction: 'original', dreg: 1 },
+    { name: 'lookup', set, sreg: 1, invert: true },
+  ],
+});
+
 /** The verdict that a map has for masked mark and source address together; none: the next rule. */
 export const markSourceVerdict = (of: Family, mask: number, map: string): Statement => ({
   text: `meta mark & ${printMark(mask)} . ${header[of].protocol} saddr vmap @${map}`,
@@ -240,6 +252,12 @@ export const markDeviceVerdict = (mask: number, map: string): Statement => ({
 export const markIs = (mask: number, value: number): Statement => ({
   text: `meta mark & ${printMark(mask)} == ${printMark(value)}`,
   expressions: [...loadMark(mask), { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(value) }],
+});
+
+/** The masked mark has another value. */
+export const markIsNot = (mask: number, value: number): Statement => ({
+  text: `meta mark & ${printMark(mask)} != ${printMark(value)}`,
+  expressions: [...loadMark(mask), { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(value) }],
 });
 
 /** The masked mark is in a set. */

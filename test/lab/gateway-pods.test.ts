@@ -29,6 +29,8 @@ const damages: readonly Damage[] = [
     happens: async ({ machine }) => {
       for (const map of ['pods4', 'pods6', 'programs4', 'programs6'])
         await machine.must(['nft', 'flush', 'map', 'inet', 'cni-egress', map]);
+      for (const set of ['steered4', 'steered6'])
+        await machine.must(['nft', 'flush', 'set', 'inet', 'cni-egress', set]);
     },
     says: again,
   },

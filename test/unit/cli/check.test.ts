@@ -50,7 +50,11 @@ test('every attachment of the node is checked, and named by its pod or its conta
   await added(machine, 'c', '10.0.0.5');
   assert.deepEqual(
     (await checkAll(machine)).attachments.map(({ problems }) => problems),
-    [['checked4', 'programs4', 'pods4'].map((set) => `element 10.0.0.5 of ${set} is not as expected`), [], []],
+    [
+      ['checked4', 'steered4', 'programs4', 'pods4'].map((set) => `element 10.0.0.5 of ${set} is not as expected`),
+      [],
+      [],
+    ],
   );
 });
 

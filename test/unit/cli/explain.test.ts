@@ -59,7 +59,7 @@ test('an explanation, printed, begins with the answer, and shows the policies an
 Policies, in the order in which they decide:
   partners  partners  decides: 203.0.113.0/24 holds the destination
 In the kernel:
-  element      inet cni-egress pods4 { 10.0.0.5 comment "pods/a1b2c3d4/eth0" : goto program-… }
+  element      inet cni-egress pods4 { 10.0.0.5 comment "pods/a1b2c3d4/eth0" : goto program-…-entry }
   chain        inet cni-egress program-…
   rule         program-… rule 5: ip daddr @program-…-1 goto exit-7
   exit         exit-7: meta mark set meta mark & 0xffffc007 | 0x40000007 comment "partners"
@@ -71,7 +71,7 @@ In the kernel:
 
 default/pod-a 10.0.0.5 → 10.0.0.7 is left alone (eth0, next hop 172.18.0.1): 10.0.0.0/24 is a network of the pod.
 In the kernel:
-  element  inet cni-egress pods4 { 10.0.0.5 comment "pods/a1b2c3d4/eth0" : goto program-… }
+  element  inet cni-egress pods4 { 10.0.0.5 comment "pods/a1b2c3d4/eth0" : goto program-…-entry }
   chain    inet cni-egress program-…
   rule     program-… rule 4: ip daddr @program-…-subnets4 return
 `,
@@ -359,15 +359,16 @@ describe('when something is missing, it is said what, and what the packet does t
     });
   }
 
-  test('all elements of the pod, and it goes as if we were not there', async (t) => {
-    const machine = await machineWithPod(t);
-    for (const set of ['pods4', 'programs4']) {
-      lose(machine, (object) => object.kind === 'element' && object.set === set);
-    }
-    const { outcome, words } = await told(machine, '203.0.113.9');
-    assert.equal(outcome, 'left alone');
-    assert.match(words, /\(eth0, next hop 172.18.0.1\): element 10.0.0.5 of pods4 is missing$/);
-  });
+  for (const guards of ['programs4', 'steered4'])
+    test(`the elements of pods4 and ${guards}, and it goes as if we were not there`, async (t) => {
+      const machine = await machineWithPod(t);
+      for (const set of ['pods4', guards]) {
+        lose(machine, (object) => object.kind === 'element' && object.set === set);
+      }
+      const { outcome, words } = await told(machine, '203.0.113.9');
+      assert.equal(outcome, 'left alone');
+      assert.match(words, /\(eth0, next hop 172.18.0.1\): element 10.0.0.5 of pods4 is missing$/);
+    });
 
   test('the source or the guard of an exit that may leave with the node’s address: with which one, nobody knows', async (t) => {
     const exits = [

@@ -66,7 +66,9 @@ describe('CHECK', () => {
     await added(machine, 'b', '10.0.0.5');
     assert.equal(
       await complaint(machine),
-      ['checked4', 'programs4', 'pods4'].map((set) => `element 10.0.0.5 of ${set} is not as expected`).join('; '),
+      ['checked4', 'steered4', 'programs4', 'pods4']
+        .map((set) => `element 10.0.0.5 of ${set} is not as expected`)
+        .join('; '),
     );
   });
 
@@ -85,7 +87,7 @@ describe('CHECK', () => {
     machine.host.kernel.transact([{ verb: 'flush', object: { kind: 'chain', name: 'nat', rules: [] } }]);
     assert.match(
       (await complaint(machine)) ?? '',
-      /^rule 1 of base chain nat is missing: meta mark & 0x40000000 == 0x00000000 jump unmarked; rule 2 of /,
+      /^rule 1 of base chain nat is missing: meta mark & 0x40000000 == 0x00000000 iifname "egress0" goto stray; rule 2 of /,
     );
   });
 });

@@ -49,7 +49,7 @@ describe('a pod whose exit has a gateway', () => {
       machine.host.applied.map(({ object }) =>
         object.kind === 'element' ? object.set : 'name' in object && object.name,
       ),
-      ['from-veth-b', 'answered4', 'checked4', 'programs4', 'pods4'],
+      ['from-veth-b', 'answered4', 'checked4', 'steered4', 'programs4', 'pods4'],
     );
   });
 

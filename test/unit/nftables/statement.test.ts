@@ -54,7 +54,7 @@ const statements: readonly Statement[] = [
   say.udpDestinationPort(4788),
   say.udpDestinationPort(53),
   say.isSyn,
-  say.isMidStream,
+  say.asksForNoConnection,
   say.isTracked,
   say.isUntracked,
   say.isProtocol('tcp'),
@@ -104,6 +104,9 @@ const statements: readonly Statement[] = [
   say.verdict({ code: 'return' }),
   say.verdict({ code: 'goto', chain: 'exit-7' }),
   say.verdict({ code: 'jump', chain: 'exit-7' }),
+  say.originNotIn(4, 'steered4'),
+  say.originNotIn(6, 'steered6'),
+  say.markIsNot(0x103fff, 0x100000),
 ];
 
 /** Data as nft shows it: the numbers that a little-endian host reads there, 4 bytes each. */

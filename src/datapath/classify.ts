@@ -1,0 +1,69 @@
+import { families } from '../base/address.ts';
+import { chain, rule } from '../nftables/chain.ts';
+import type { Chain } from '../nftables/object.ts';
+import * as say from '../nftables/statement.ts';
+import * as layout from './layout.ts';
+import { forged, isFromElsewhere, isProven, prove } from './sources.ts';
+
+/**
+ * Where packets get their exit. A packet of a pod without a policy comes through here, too: what it pays for is one look at
+ * what conntrack says, and one into the map of pods.
+ */
+export const desiredClassify = (fwmark: number): readonly Chain[] => [
+  midStream,
+  forged,
+  prove(fwmark),
+  begin(fwmark),
+  answers,
+  classify,
+];
+
+/**
+ * Behind destination NAT (-100), so that a Service's real destination is seen. Replies take the node's routes, but for those
+ * of a Service that has an exit's address.
+ */
+const classify = chain(
+  layout.chainNames.classify,
+  [
+    rule(say.isNew, say.verdict({ code: 'jump', chain: layout.chainNames.begin })),
+    rule(say.isReply, say.verdict({ code: 'goto', chain: layout.chainNames.answers })),
+    ...families.map((family) => rule(say.sourceVerdict(family, layout.setNames.pods(family)))),
+  ],
+  { type: 'filter', hook: 'prerouting', priority: -90 },
+);
+
+/** What only a connection's first packet is asked. */
+const begin = (fwmark: number): Chain =>
+  chain(layout.chainNames.begin, [
+    rule(say.asksForNoConnection, say.verdict({ code: 'jump', chain: layout.chainNames.midStream })),
+    rule(isProven(fwmark), say.verdict({ code: 'return' })),
+    ...isFromElsewhere.map((statements) =>
+      rule(...statements, say.verdict({ code: 'goto', chain: layout.chainNames.forged })),
+    ),
+  ]);
+
+/**
+ * Conntrack must not take an answer of a connection that it has forgotten for the begin of one: it would call the pod's
+ * packets replies, and they would leave on an ordinary way. With the pod's next packet it knows the connection again.
+ */
+const midStream = chain(
+  layout.chainNames.midStream,
+  families.map((family) =>
+    rule(
+      say.destinationIn(family, layout.setNames.answered(family), { first: true }),
+      say.counter,
+      say.verdict({ code: 'drop' }),
+    ),
+  ),
+);
+
+/** Packets from the answering side of a connection. */
+const answers = chain(layout.chainNames.answers, [
+  ...families.map((family) =>
+    rule(
+      say.sourceIn(family, layout.setNames.checked(family), { first: true }),
+      say.verdict({ code: 'jump', chain: layout.chainNames.prove }),
+    ),
+  ),
+  rule(say.isDestinationTranslated, say.verdict({ code: 'goto', chain: layout.chainNames.returns })),
+]);
