@@ -1,11 +1,12 @@
-import { writeSync } from 'node:fs';
 import { machine } from 'node:os';
+import { asEgressError, EgressError } from '../src/base/errors.ts';
 import { exchangeFiles } from '../src/kernel/netlink/libc.ts';
 import { openCluster } from './cluster.ts';
 import { explain } from './explain.ts';
 import { inRootCommand, runInRoot, tryInRoot } from './in-root.ts';
 import { lockFile } from './lock.ts';
 import { openMachine, readFile } from './machine.ts';
+import { writeOut } from './output.ts';
 import { openService } from './service.ts';
 import { version } from './version.ts';
 
@@ -17,7 +18,7 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
   let exitCode = 0;
   const program = commandLine({
     version,
-    write: (text) => writeSync(1, text),
+    write: writeText,
     remark: (text) => process.stderr.write(text),
     setExitCode: (code) => {
       exitCode = code;
@@ -46,6 +47,13 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
     return 1;
   }
   return exitCode;
+}
+
+/** All of a text, however slow its reader is. Throws `io-failure`. */
+function writeText(text: string): void {
+  const { problem } = writeOut(Buffer.from(text));
+  if (problem === undefined) return;
+  throw new EgressError('io-failure', `Nobody can be told on stdout: ${asEgressError(problem).message}`);
 }
 
 /** What the parser of the command line throws: for help and versions, with the exit code 0, and for mistakes. */

@@ -106,7 +106,9 @@ describe('a set that has one of our names and another type', labTest, () => {
     const [first, second] = [await node.started(), await node.started()];
     await nft(
       node,
-      ...['classify', 'nat', 'guard', 'lost', 'judge', 'unmarked', 'decide'].map((chain) => `flush chain ${table} ${chain}`),
+      ...['classify', 'nat', 'guard', 'lost', 'judge', 'unmarked', 'decide'].map(
+        (chain) => `flush chain ${table} ${chain}`,
+      ),
       `delete map ${table} pods4`,
       taken,
       `add element ${table} pods4 { 80 : drop }`,

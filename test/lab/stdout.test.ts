@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { Lab, labTest } from '../support/lab.ts';
-import { must } from '../support/run.ts';
-import { tool } from '../support/tools.ts';
+import { must, run } from '../support/run.ts';
+import { egressBinary, tool } from '../support/tools.ts';
 
 const status = { config: { cniVersion: '1.1.0' } };
 const python = (script: string) => [tool('python3'), '-c', `import fcntl, os, subprocess, sys, time\n${script}`];
 
 /** Places for an answer that nobody can have. */
 const closed: Readonly<Record<string, readonly string[]>> = {
-  'a device that is full': [tool('sh'), '-c', 'exec "$0" > /dev/full'],
+  'a device that is full': [tool('sh'), '-c', 'exec "$0" "$@" > /dev/full'],
   'a pipe that nobody reads': python(
     'r, w = os.pipe(); os.close(r); os.dup2(w, 1); os.execv(sys.argv[1], sys.argv[1:])',
   ),
@@ -79,4 +80,34 @@ describe('an answer', labTest, () => {
       assert.deepEqual([outcome.code, outcome.stdout, outcome.stderr], [0, '', '']);
     });
   }
+});
+
+describe('what a command prints', labTest, () => {
+  const exits = [{ name: 'partners', interface: 'eth1', addresses: ['192.168.0.245'] }];
+  const destinations = Array.from({ length: 2000 }, (_, i) => `198.18.${i >> 8}.${i & 255}/32`);
+  const policies = Array.from({ length: 8 }, (_, i) => ({
+    name: `policy-${i}`,
+    namespaces: [`tenant-${i}`],
+    destinations,
+    exit: 'partners',
+  }));
+
+  test('comes whole through a pipe that takes a part at a time', async () => {
+    await using lab = await Lab.create();
+    const file = `${lab.folder}/policies.json`;
+    writeFileSync(file, JSON.stringify({ clusterCIDRs: ['10.0.0.0/16'], exits, policies }));
+    const command = [egressBinary, 'validate', '--print', file];
+    const whole = await must(command);
+    assert.ok(whole.length > 4 * 65_536, `${whole.length} bytes`);
+    const { code, stdout } = await run([...slowReader, ...command]);
+    assert.deepEqual([code, stdout.length, stdout === whole], [0, whole.length, true]);
+  });
+
+  test('and nobody can read is an error, and an exit code', async () => {
+    for (const through of Object.values(closed)) {
+      const { code, stderr } = await run([...through, egressBinary, 'import', '--help']);
+      assert.equal(code, 1);
+      assert.match(stderr, /^egress: .*: Nobody can be told on stdout: (ENOSPC|EPIPE)/);
+    }
+  });
 });
