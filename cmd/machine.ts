@@ -7,6 +7,9 @@ import { lockFile } from './lock.ts';
 import { openLog } from './log.ts';
 import { tell } from './stderr.ts';
 
+/** The network namespace that this process is in: its inode is one for all, and lasts while somebody has it open. */
+const nodePath = '/proc/self/ns/net';
+
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {} };
 
 /** The real kernel, the real files, and a log file if one is wanted. */
@@ -17,7 +20,7 @@ export async function openMachine(options: MachineOptions): Promise<Machine & Di
     log.warn({}, message);
     tell(`egress: ${message}`);
   };
-  const store = new Store(options.dataDir, { lockFile, warn });
+  const store = new Store(options.dataDir, { lockFile, nodePath, warn });
   return { host, store, log, [Symbol.dispose]: () => host[Symbol.dispose]() };
 }
 

@@ -5,6 +5,7 @@ import type { Gateway, Tunnel } from '../datapath/attachment.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import { tunnelDevice, tunnelMtu } from '../datapath/tunnel.ts';
 import { type NodeRecord, recordVersion } from '../store/record.ts';
+import { knownValues } from './kept.ts';
 import type { Machine } from './machine.ts';
 import { markConflict } from './mark-conflict.ts';
 import type { OwnEnd } from './own-end.ts';
@@ -43,7 +44,7 @@ export async function nextNode(
     exits: merged,
     ...(tunnel && { tunnel }),
     ...(gateway && { gateway }),
-    sysctls: previous?.sysctls ?? {},
+    sysctls: await knownValues(machine, previous, exits, hasTable),
     addresses: previous?.addresses ?? (hasTable ? await foundAddresses(machine) : []),
     ...(previous?.behind && { behind: previous.behind }),
   };

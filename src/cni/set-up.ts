@@ -7,22 +7,18 @@ import { countedTogether } from '../datapath/counting.ts';
 import { describeType } from '../datapath/describe.ts';
 import { desired } from '../datapath/desired.ts';
 import { type Change, difference, keyOf, sameType } from '../datapath/difference.ts';
+import { isKeeping } from '../datapath/kept.ts';
 import { addressHex, setNames } from '../datapath/layout.ts';
 import { type Needs, needsOf } from '../datapath/needs.ts';
 import type { Behind, HostObject, Sysctl } from '../datapath/objects.ts';
-import {
-  carrierNames,
-  looseReversePath,
-  parameterValue,
-  reversePathName,
-  validMarkName,
-} from '../datapath/reverse-path.ts';
+import { carrierNames, looseReversePath, parameterValue, reversePathName } from '../datapath/reverse-path.ts';
 import { needsEgressHook, withoutEgressHook } from '../datapath/sent.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Element } from '../nftables/object.ts';
 import { isUnavailable } from '../policy/resolve-exit.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
+import { keepingChanges, overwrittenBy } from './kept.ts';
 import type { Machine } from './machine.ts';
 import { wayBackOf } from './way-back.ts';
 
@@ -168,6 +164,7 @@ async function settleOnce(
   needs: Needs,
   contents: boolean,
 ): Promise<readonly Change[]> {
+  const overwritten: Record<string, string> = {}; // also by an attempt that somebody else's change cut short
   const { changes } = await change(
     machine,
     () => machine.host.observe(node, needs, { contents }),
@@ -175,12 +172,13 @@ async function settleOnce(
       const different = await differenceNow(machine, node, needs, observed);
       requireOurTypes(different);
       const changes = await attainable(machine.host, needs, different);
-      remember(machine, node, changes);
-      return changes;
+      const values = overwrittenBy(machine, changes);
+      remember(machine, node, changes, values);
+      return [...changes, ...(await keepingChanges(machine, Object.assign(overwritten, values), changes))];
     },
   );
   forgetAddresses(machine, changes);
-  return changes;
+  return changes.filter((change) => !isKeeping(change));
 }
 
 /** Throws `name-taken` for sets that cannot become ours: the kernel changes no type, and rules may look into them. */
@@ -212,12 +210,14 @@ async function attainable(host: Machine['host'], { exits }: Needs, changes: read
  * Values of the administrator's go into the node's record before we overwrite them, and addresses before we give them to
  * an interface. What is on the tunnel's device needs no remembering: it goes with it.
  */
-function remember({ host, store }: Machine, given: NodeRecord, changes: readonly Change[]): void {
+function remember(
+  { store }: Machine,
+  given: NodeRecord,
+  changes: readonly Change[],
+  values: NodeRecord['sysctls'],
+): void {
   const node = store.loadNode() ?? given;
   const objects = changes.filter(({ verb }) => verb !== 'remove').map(({ object }) => object);
-  const names = objects
-    .flatMap((object) => (object.kind === 'sysctl' ? [object.name] : []))
-    .filter((name) => name !== reversePathName(tunnelDevice) && name !== validMarkName(tunnelDevice));
   const isKnown = (device: string, address: Address) =>
     node.addresses.some((known) => known.device === device && known.address === address);
   const addresses = objects
@@ -226,8 +226,7 @@ function remember({ host, store }: Machine, given: NodeRecord, changes: readonly
   const behind = objects.flatMap((object) =>
     object.kind === 'behind' ? [{ device: object.device, address: object.address }] : [],
   );
-  if (names.length + addresses.length + behind.length === 0) return;
-  const values = Object.fromEntries(names.map((name) => [name, host.readSysctl(name) ?? '']));
+  if (Object.keys(values).length + addresses.length + behind.length === 0) return;
   store.saveNode({
     ...node,
     sysctls: { ...node.sysctls, ...values },

@@ -4,6 +4,7 @@ import type { Counter } from '../nftables/observed.ts';
 import type { NodeState } from './attachment.ts';
 import type { Change } from './difference.ts';
 import type { Filter } from './filter.ts';
+import type { Kept } from './kept.ts';
 import type { Needs } from './needs.ts';
 import type { HostObject, Link, Mac, PolicyRule } from './objects.ts';
 import type { OurState } from './release.ts';
@@ -139,6 +140,8 @@ export interface Host {
   listLegacyTables(family: Family): readonly string[];
   /** Kernel parameters: undefined when there is none of that name. */
   readSysctl(name: string): string | undefined;
+  /** Values of such parameters from before us that are kept in our table. */
+  listKept(): Promise<readonly Kept[]>;
 
   /**
    * The same machine as it is now, for who asks much about it and changes nothing: what is asked twice is asked of the kernel

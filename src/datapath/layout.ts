@@ -266,6 +266,9 @@ export const lanesSet = (family: Family): NftSet => ({
   counter: true,
 });
 
+/** Whether it is one of {@link lanesSet}. */
+export const isLanesSet = (name: string): boolean => families.some((family) => name === setNames.lanes(family));
+
 /** Address of an exit → where answers of pods go that somebody asked at the address. */
 export const returnsMap = (family: Family): NftSet => answersMap(setNames.returns(family), family);
 

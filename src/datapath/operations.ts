@@ -1,6 +1,7 @@
 import { canonicalJson } from '../base/canonical.ts';
 import type { NftSet, Operation } from '../nftables/object.ts';
 import type { Change } from './difference.ts';
+import { keptMaps } from './kept.ts';
 import { addressMaps, exitIdOfPart, nodeSets } from './layout.ts';
 import type { HostObject, Neighbour, OutsideObject, Route, TunnelLink } from './objects.ts';
 import { isSameTunnel } from './tunnel.ts';
@@ -71,7 +72,7 @@ export function planOf(changes: readonly Change[]): Plan {
       .map((object) => (isTunnel(object) ? (closed.find(({ name }) => name === object.name) ?? object) : object))
       .sort(order),
     transaction: [...kept, ...gone.sort(removeFirst)].flatMap(operationsOf),
-    sets: [...nodeSets, ...addressMapsOf(changes)],
+    sets: [...nodeSets, ...keptMaps, ...addressMapsOf(changes)],
     open: [...objects(kept).filter(isTunnel).filter(isClosed), ...objects(kept).filter(isOpenedLater).sort(order)],
     after: objects(gone)
       .filter((object) => !isOnGone(object))

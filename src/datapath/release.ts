@@ -4,9 +4,9 @@ import { deviceHex } from '../nftables/statement.ts';
 import { type Place, placesOf } from './behind.ts';
 import { keyOf } from './difference.ts';
 import type { ResolvedExit } from './exit.ts';
+import { type Kept, putBack } from './kept.ts';
 import * as layout from './layout.ts';
-import type { Behind, HostObject, InterfaceAddress, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
-import { parameterNames } from './reverse-path.ts';
+import type { Behind, HostObject, InterfaceAddress, PolicyRule, Route, TunnelLink } from './objects.ts';
 import { tunnelDevice, tunnelRules } from './tunnel.ts';
 
 /** A chain as the kernel has it, and how many rules and elements elsewhere lead to it. */
@@ -26,6 +26,8 @@ export interface OurState {
   readonly uplinks: readonly Element[];
   /** Elements of the maps and sets of exits. */
   readonly exitElements: readonly Element[];
+  /** Values of the administrator's that were overwritten. */
+  readonly kept: readonly Kept[];
   readonly rules: readonly PolicyRule[];
   readonly routes: readonly Route[];
   /** Our tunnel's device, if it is there. */
@@ -88,6 +90,7 @@ export function released(
     ...state.chains.filter(isOfGoneExit), // some of them lead to the chain of their exit
     ...goneChains,
     ...goneSets,
+    ...exitObjects.sets,
     ...parts,
   ];
   return [...exitObjects.host, ...addresses, ...nft, ...goneAtInterfaces(state, exitIds, sourceChains)];
@@ -219,6 +222,7 @@ function chainsLedTo(chain: Chain): string[] {
 
 /** What belongs to exits that are not in use, and the rules that a family without exits does not need. */
 function objectsOfOtherExits(state: OurState, used: ReadonlySet<number | undefined>, remembered: Remembered) {
+  const back = putBack(state, used, remembered);
   const ofTunnel = tunnelRules(state.rules);
   const rules = state.rules.filter((rule) => !ofTunnel.includes(rule));
   const routeTable = remembered.routeTable ?? tableBase(rules);
@@ -233,12 +237,16 @@ function objectsOfOtherExits(state: OurState, used: ReadonlySet<number | undefin
     host: [
       ...goneRules,
       ...state.routes.filter(({ table }) => !isUsedTable(table)),
-      ...putBack(used, remembered),
+      ...back.parameters,
       ...forward(used, remembered),
     ],
-    nft: state.exitElements.filter(
-      (element) => element.family === undefined && !used.has(layout.exitIdOfElement(element)),
-    ),
+    nft: [
+      ...state.exitElements.filter(
+        (element) => element.family === undefined && !used.has(layout.exitIdOfElement(element)),
+      ),
+      ...back.elements,
+    ],
+    sets: back.maps,
   };
 }
 
@@ -250,13 +258,6 @@ const lookup = ({ action }: PolicyRule): number | undefined =>
 function tableBase(rules: readonly PolicyRule[]): number {
   const rule = rules.find((rule) => lookup(rule) !== undefined);
   return ((rule && lookup(rule)) ?? 0) - ((rule?.fwmark?.value ?? 0) & layout.exitIdMask);
-}
-
-/** Kernel parameters of interfaces that no exit in use leaves by, with the values that they had before us. */
-function putBack(used: ReadonlySet<number | undefined>, { exits, sysctls }: Remembered): Sysctl[] {
-  const needed = new Set(exits.filter(({ id }) => used.has(id)).flatMap(parameterNames));
-  const unneeded = Object.entries(sysctls).filter(([name]) => !needed.has(name));
-  return unneeded.map(([name, value]) => ({ kind: 'sysctl', name, value }));
 }
 
 /** Addresses of others that no exit in use leaves with. */

@@ -26,7 +26,7 @@ const carrierSuffix = '/ignore_routes_with_linkdown';
  * when it has: without them packets that may leave with the node's address would wait for a dead link. None for an exit
  * whose packets shall do just that.
  */
-export const carrierNames = ({ device, onUnavailable }: ResolvedExit): string[] =>
+export const carrierNames = ({ device, onUnavailable }: Pick<ResolvedExit, 'device' | 'onUnavailable'>): string[] =>
   onUnavailable === 'node' ? families.map((family) => `net/ipv${family}/conf/${device}${carrierSuffix}`) : [];
 
 const validMarkSuffix = '/src_valid_mark';

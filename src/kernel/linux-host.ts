@@ -13,6 +13,7 @@ import type {
   Observed,
   RouteTaken,
 } from '../datapath/host.ts';
+import type { Kept } from '../datapath/kept.ts';
 import { addressHex, blocksMap, podOfBlockKey, podSets, servedMap } from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
 import type { HostObject, Link, PolicyRule } from '../datapath/objects.ts';
@@ -31,6 +32,7 @@ import { listFilters } from './nftables/foreign.ts';
 import { findElementsByComment, readTable } from './nftables/read.ts';
 import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
 import { observeDevices, observeOurs, observeRouting, observeSent, observeTable } from './observe.ts';
+import { listKept } from './observe-kept.ts';
 import { findBlocks, findPods, listSet } from './observe-pods.ts';
 import { announcement } from './packet/announcement.ts';
 import { primerFrames, primerPackets } from './packet/primer.ts';
@@ -138,6 +140,10 @@ export class LinuxHost implements Host, Disposable {
 
   readSysctl(name: string): string | undefined {
     return readSysctl(name);
+  }
+
+  listKept(): Promise<readonly Kept[]> {
+    return listKept(this.#netfilter, this.#route);
   }
 
   async observe(node: NodeState, needs: Needs, { contents }: { contents: boolean }): Promise<Observed<HostObject[]>> {

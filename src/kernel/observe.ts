@@ -13,6 +13,7 @@ import type { ObservedChain, ObservedRule } from '../nftables/observed.ts';
 import { deviceHex } from '../nftables/statement.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
 import { listChains, listElements, listRules, listSets, readIntervals, readTable } from './nftables/read.ts';
+import { listKept } from './observe-kept.ts';
 import { elementOf, findBlocks, findPods, listSet } from './observe-pods.ts';
 import { findOurAddresses, type Holder, listOurAddresses } from './rtnetlink/address.ts';
 import { listForwardings } from './rtnetlink/forwarding.ts';
@@ -290,12 +291,14 @@ export async function observeOurs(
   );
   const hasSent = (await readTable(netfilter, layout.sentTable)) !== undefined;
   const sent = hasSent ? await listElements(netfilter, layout.sentSet) : [];
+  const sets = await listSets(netfilter);
   const tunnel = await readTunnel(route, tunnelDevice);
   const held = addresses ? await listOurAddresses(route, addresses) : await findOurAddresses(route);
   return {
     table: (await readTable(netfilter)) !== undefined,
     chains: await readChains(netfilter),
-    sets: await listSets(netfilter),
+    sets,
+    kept: await listKept(netfilter, route, sets),
     ...(hasSent && { sent: (await readChains(netfilter, layout.sentTable)).map(chainOf) }),
     uplinks: await listSet(netfilter, layout.uplinksSet),
     exitElements: [

@@ -6,6 +6,7 @@ export const dataTypes = {
   ipv6_addr: { number: 8, length: 16, order: 'big' },
   inet_service: { number: 13, length: 2, order: 'big' },
   mark: { number: 19, length: 4, order: 'host' },
+  iface_index: { number: 20, length: 4, order: 'host' },
   fib_addrtype: { number: 38, length: 4, order: 'host' },
   ifname: { number: 41, length: 16, order: 'host' },
 } as const;

@@ -116,6 +116,7 @@ const printers: Readonly<Record<DataType, (bytes: Uint8Array) => string>> = {
   ipv6_addr: addressFromBytes,
   inet_service: ([high = 0, low = 0]) => String(high * 256 + low),
   mark: (bytes) => `0x${hostNumber(bytes).toString(16).padStart(8, '0')}`,
+  iface_index: (bytes) => String(hostNumber(bytes)),
   fib_addrtype: (bytes) => addressTypes[hostNumber(bytes)] ?? String(hostNumber(bytes)),
   ifname: (bytes) => `"${String.fromCharCode(...bytes.filter((byte) => byte !== 0))}"`,
 };

@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type * as z from 'zod/mini';
 import { type Attachment, markOf } from '../base/attachment.ts';
@@ -9,15 +8,13 @@ import {
   isThere,
   makeFolder,
   moveAside,
-  openLocked,
-  openLockedIfThere,
-  openLockedInstead,
   readIfThere,
   removeFile,
   removeIfEmpty,
   removeLeftover,
   replaceFile,
 } from './file.ts';
+import { Lock, type LockSurroundings } from './lock.ts';
 import { readingOf } from './reading.ts';
 import {
   type AttachmentRecord,
@@ -32,9 +29,7 @@ import {
 } from './record.ts';
 
 /** What the store needs from outside. */
-export interface StoreSurroundings {
-  /** Waits until nobody else holds the open file, then holds it until the descriptor is closed: flock(2). Throws `try-again`. */
-  lockFile(fd: number, path: string): void;
+export interface StoreSurroundings extends LockSurroundings {
   /** Takes a sentence for a person: something is wrong with a file, but the call goes on. */
   warn(message: string): void;
 }
@@ -73,9 +68,9 @@ export class Store {
   readonly #node: string;
   readonly #moves: string;
   readonly #summary: string;
-  readonly #lock: string;
+  readonly #folder: string;
+  readonly #lock: Lock;
   readonly #surroundings: StoreSurroundings;
-  #locked = false;
 
   constructor(dataDir: string, surroundings: StoreSurroundings) {
     this.#attachments = join(dataDir, 'attachments');
@@ -84,51 +79,24 @@ export class Store {
     this.#node = join(dataDir, 'node.json');
     this.#moves = join(dataDir, 'moves.json');
     this.#summary = join(dataDir, 'policies.summary');
-    this.#lock = join(dataDir, 'lock');
+    this.#folder = dataDir;
+    this.#lock = new Lock(join(dataDir, 'lock'), surroundings);
     this.#surroundings = surroundings;
   }
 
-  /**
-   * Waits for the lock and holds it until it is disposed of; the kernel takes it back from a process that dies. Whoever
-   * holds it already gets an error: waiting for oneself has no end. Throws `try-again` when somebody keeps it for too long.
-   */
+  /** See {@link Lock.hold}. */
   lock(): Disposable {
-    if (this.#locked) throw new Error(`${this.#lock} is already held by this process`);
-    makeFolder(dirname(this.#lock));
-    return this.#held(openLocked(this.#lock, this.#surroundings.lockFile));
+    return this.#lock.hold();
   }
 
-  /**
-   * The lock for who takes things down, which must not depend on the folder: where it cannot be written to, or its lock is no
-   * file, something else that is there is held. Throws as {@link lock} does.
-   */
+  /** See {@link Lock.holdToTakeDown}. */
   lockToTakeDown(): Disposable {
-    try {
-      return this.lock();
-    } catch (error) {
-      if (!isSystemError(error)) throw error;
-      this.#surroundings.warn(`${this.#lock} cannot be opened: ${error.message}`);
-      return this.#held(openLockedInstead(this.#lock, this.#surroundings.lockFile));
-    }
+    return this.#lock.holdToTakeDown();
   }
 
-  #held(fd: number): Disposable {
-    this.#locked = true;
-    return {
-      [Symbol.dispose]: () => {
-        this.#locked = false;
-        closeSync(fd);
-      },
-    };
-  }
-
-  /**
-   * Keeps others from changing anything while one looks, and gives no right to change anything oneself. `undefined` where
-   * there is nothing to wait for: nobody ever locked this store, or this process has the lock. Throws as {@link lock}.
-   */
+  /** See {@link Lock.holdToLook}. */
   lockToLook(): Disposable | undefined {
-    const fd = this.#locked ? undefined : openLockedIfThere(this.#lock, this.#surroundings.lockFile);
-    return fd === undefined ? undefined : { [Symbol.dispose]: () => closeSync(fd) };
+    return this.#lock.holdToLook();
   }
 
   /** Remembers an attachment, in place of what was known of it. Durable when it returns. */
@@ -147,6 +115,11 @@ export class Store {
   /** Whether a file of an attachment is there, whatever is in it. */
   has(attachment: Attachment): boolean {
     return isThere(this.#pathOf(attachment));
+  }
+
+  /** Whether any attachment is known. */
+  hasAttachments(): boolean {
+    return entriesIn(this.#attachments).length > 0;
   }
 
   /** Forgets an attachment, known or not. */
@@ -277,12 +250,12 @@ export class Store {
   }
 
   #requireLock(): void {
-    if (!this.#locked) throw new Error(`Changing ${dirname(this.#lock)} needs its lock`);
+    if (!this.#lock.isHeld) throw new Error(`Changing ${this.#folder} needs its lock`);
   }
 
   /** Only for the holder of the lock: between reading and moving, a writer might put a good record in the place. */
   #putAside(path: string, reason: string): undefined {
-    const now = this.#locked ? this.#movedAside(path) : 'left there, this call changes nothing';
+    const now = this.#lock.isHeld ? this.#movedAside(path) : 'left there, this call changes nothing';
     this.#surroundings.warn(`${path} is no record of egress (${reason}); ${now}`);
   }
 

@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
 import { Lab, labTest } from '../support/lab.ts';
-import type { LabNode } from '../support/node.ts';
 import type { Pod } from '../support/pod.ts';
 import type { Outcome } from '../support/run.ts';
-import { tool } from '../support/tools.ts';
+import { stopped, waiting } from '../support/stopped.ts';
 import { world } from '../support/world.ts';
 
 const dataDir = '/var/lib/cni/egress';
@@ -48,7 +45,7 @@ describe('beside a call that is under way', labTest, () => {
         const pod = await (where === 'the last DEL' ? node.started() : node.withoutEgress(() => node.started()));
         const call = await stopped(node, pod, where === 'the last DEL' ? 'DEL' : 'ADD', stop);
         const looking = node.egress(...words(pod));
-        await waiting(node, looking);
+        await waiting(node, `${dataDir}/lock`, looking);
         assert.equal((await call.goOn()).code, 0);
         assert.deepEqual(told(await looking), told(await node.egress(...words(pod))));
       });
@@ -70,39 +67,3 @@ describe('beside a call that is under way', labTest, () => {
     for (const { code, stdout, stderr } of outcomes) assert.deepEqual([code, stderr], [0, ''], stdout);
   });
 });
-
-/** A call that is stopped in the middle. */
-async function stopped(node: LabNode, pod: Pod, command: 'ADD' | 'DEL', stop: readonly string[]) {
-  const log = `${node.folder}/strace`;
-  const ended = node.plugin(command, { pod, through: [tool('strace'), '-f', '-qq', '-o', log, ...stop] });
-  for (;;) {
-    const [, pid] = /^(\d+) +--- stopped by SIGSTOP ---$/m.exec(await readFile(log, 'utf8').catch(() => '')) ?? [];
-    if (pid !== undefined) return { goOn: () => goOn(Number(pid), ended) };
-    const over = await Promise.race([ended, setTimeout(20)]);
-    if (over !== undefined) throw new Error(`${command} was never stopped: ${over.code} ${over.stdout}`);
-  }
-}
-
-/** Not all of its threads may have stopped when the first has: then one signal is not enough. */
-async function goOn(pid: number, ended: Promise<Outcome>): Promise<Outcome> {
-  for (;;) {
-    try {
-      process.kill(pid, 'SIGCONT');
-    } catch {
-      return await ended; // it is gone, and only its end has not come to us yet
-    }
-    const outcome = await Promise.race([ended, setTimeout(100)]);
-    if (outcome !== undefined) return outcome;
-  }
-}
-
-/** Comes when somebody waits for a lock behind whoever has it (`->` in /proc/locks), or has ended without. */
-async function waiting(node: LabNode, looking: Promise<unknown>): Promise<void> {
-  let isOver = false;
-  void looking.finally(() => {
-    isOver = true;
-  });
-  const { stdout } = await node.machine.run(['stat', '-c', '%i', `${dataDir}/lock`]);
-  const isWaiting = async () => new RegExp(`-> FLOCK.*:${stdout.trim()} `).test(await readFile('/proc/locks', 'utf8'));
-  while (!isOver && !(await isWaiting())) await setTimeout(20);
-}

@@ -37,7 +37,7 @@ const traced = (...more: readonly string[]) => [tool('strace'), '-qq', ...more];
 // Disks that fail, cgroups without memory, and filters of system calls: with cni-egress 0.1.0 what Node needs for waiting
 // (io_uring, epoll) ended the process with an abort and without an answer, and a stdout that cannot be flushed let it hang.
 describe('a system call that fails', labTest, () => {
-  for (const command of ['ADD', 'DEL', 'CHECK', 'STATUS', 'VERSION'] as const) {
+  for (const command of ['ADD', 'DEL', 'GC', 'CHECK', 'STATUS', 'VERSION'] as const) {
     test(`in ${command} makes it fail with one JSON document and a code, or not at all`, async (t) => {
       await using lab = await Lab.create();
       const node = await lab.node();
@@ -45,20 +45,21 @@ describe('a system call that fails', labTest, () => {
       const places = await placesOf(node, command, pod);
       assert.ok(places.length > 2, `${places.length} places`);
       const wrong: string[] = [];
-      let failed = 0;
       for (const [i, error] of errors.entries()) {
-        for (const place of places.filter((_, at) => (at + i) % step === 0)) {
+        const some = places.filter((_, at) => (at + i) % step === 0);
+        let failed = 0;
+        for (const place of some) {
           await before(node, command, pod);
           const how = `inject=${place.name}:error=${error}:when=${place.number}`;
           const outcome = await called(node, command, pod, traced('-o', '/dev/null', '-e', how));
           if (outcome.code !== 0) failed++;
-          const fault = faultOf(command, outcome);
-          if (fault !== undefined) wrong.push(`${how}: ${fault}`);
+          const fault = faultOf(command, outcome) ?? (outcome.code === 0 ? await undone(node, command, pod) : '');
+          if (fault) wrong.push(`${how}: ${fault}`);
 
           assert.deepEqual((await node.plugin('DEL', { pod })).code, 0, how);
         }
+        t.diagnostic(`${error}: ${some.length} of ${places.length} system calls, ${failed} answered with an error`);
       }
-      t.diagnostic(`${places.length} system calls, ${failed} faults were answered with an error`);
       assert.deepEqual(wrong, []);
     });
   }
@@ -72,6 +73,20 @@ function faultOf(command: CniCommand, { code, stdout, stderr }: PluginOutcome): 
   return (code === 0 ? answers && !isError : code === 1 && isError) ? undefined : `${code}, "${stdout}", ${stderr}`;
 }
 
+/** What a call that succeeded has not done, or left; empty when all is as its answer says. */
+async function undone(node: LabNode, command: CniCommand, pod: Pod): Promise<string> {
+  if (command === 'ADD') return (await node.plugin('CHECK', { pod })).stdout;
+  if (command !== 'DEL' && command !== 'GC') return '';
+  const shown = [['nft', 'list', 'tables'], ...['-4', '-6'].map((family) => ['ip', family, 'rule'])];
+  const left = await Promise.all(shown.map((one) => node.machine.must(one)));
+  return (
+    left
+      .join('')
+      .match(/.*(cni-egress|proto 230).*/g)
+      ?.join('; ') ?? ''
+  );
+}
+
 function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -81,7 +96,8 @@ function jsonOf(text: string): unknown {
 }
 
 async function before(node: LabNode, command: CniCommand, pod: Pod): Promise<void> {
-  if (command === 'DEL' || command === 'CHECK') assert.equal((await node.plugin('ADD', { pod })).code, 0);
+  if (command === 'DEL' || command === 'GC' || command === 'CHECK')
+    assert.equal((await node.plugin('ADD', { pod })).code, 0);
 }
 
 async function called(
@@ -90,7 +106,8 @@ async function called(
   pod: Pod,
   through: readonly string[],
 ): Promise<PluginOutcome> {
-  const call = command === 'STATUS' ? { config: { cniVersion: '1.1.0' } } : { pod };
+  const all = { cniVersion: '1.1.0', 'cni.dev/valid-attachments': [] };
+  const call = command === 'STATUS' || command === 'GC' ? { config: all } : { pod };
   return await node.plugin(command, { ...call, through });
 }
 

@@ -163,13 +163,22 @@ describe('DEL without a record', () => {
     assert.deepEqual(stateOf(machine), before);
   });
 
-  test('of the node takes all but the parameters back, for nobody knows what they were', async (t) => {
+  test('of the node takes all back, the parameters as well, for our table keeps what they were', async (t) => {
     const machine = newMachine(t);
     const attachment = await added(machine, 'a', '10.0.0.5');
     rmSync(join(machine.dataDir, 'node.json'));
     await del(machine, attachment, []);
     const { kernel, store } = stateOf(machine);
     assert.deepEqual([kernel, store], [{}, {}]);
+    assert.equal(machine.host.readSysctl('net/ipv4/conf/eth1/rp_filter'), '1');
+  });
+
+  test('of the node and of our table leaves parameters as they are, for nobody knows what they were', async (t) => {
+    const machine = newMachine(t);
+    const attachment = await added(machine, 'a', '10.0.0.5');
+    rmSync(join(machine.dataDir, 'node.json'));
+    machine.host.kernel.transact([{ verb: 'delete', object: { kind: 'table' } }]);
+    await del(machine, attachment, []);
     assert.equal(machine.host.readSysctl('net/ipv4/conf/eth1/rp_filter'), '2');
   });
 });

@@ -14,6 +14,7 @@ import type {
   Observed,
   RouteTaken,
 } from '../../../src/datapath/host.ts';
+import { indexOfKept, type Kept, keptMaps } from '../../../src/datapath/kept.ts';
 import { addressHex, podOfBlockKey } from '../../../src/datapath/layout.ts';
 import type { Needs } from '../../../src/datapath/needs.ts';
 import type { HostObject, Link, PolicyRule } from '../../../src/datapath/objects.ts';
@@ -161,12 +162,21 @@ export class FakeHost implements Host, Disposable {
     return this.kernel.sysctls.get(name);
   }
 
+  async listKept(): Promise<readonly Kept[]> {
+    const elements = this.kernel.elements().filter(({ set }) => keptMaps.some(({ name }) => name === set));
+    return elements.map((element) => {
+      const link = [...this.links.values()].find(({ index }) => index === indexOfKept(element));
+      return { element, ...(link && { device: link.name }) };
+    });
+  }
+
   async observe(node: NodeState, needs: Needs, { contents }: { contents: boolean }): Promise<Observed<HostObject[]>> {
     return { state: this.kernel.observe(node, needs, contents), generation: this.kernel.generation };
   }
 
   async observeOurs(tables: readonly number[], addresses: NodeState['addresses']): Promise<Observed<OurState>> {
-    return { state: this.kernel.ourState(tables, addresses), generation: this.kernel.generation };
+    const state = { ...this.kernel.ourState(tables, addresses), kept: await this.listKept() };
+    return { state, generation: this.kernel.generation };
   }
 
   watch(changed: () => void): Disposable {

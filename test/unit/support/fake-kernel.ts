@@ -2,6 +2,7 @@ import { families } from '../../../src/base/address.ts';
 import { concernsAnswers } from '../../../src/datapath/answers.ts';
 import type { NodeState } from '../../../src/datapath/attachment.ts';
 import { type Change, keyOf } from '../../../src/datapath/difference.ts';
+import { isKeeping } from '../../../src/datapath/kept.ts';
 import * as layout from '../../../src/datapath/layout.ts';
 import type { Needs } from '../../../src/datapath/needs.ts';
 import type { HostObject, OutsideObject, PolicyRule } from '../../../src/datapath/objects.ts';
@@ -131,6 +132,7 @@ export class FakeKernel {
       exitElements: all.filter(
         (object) => object.kind === 'element' && (isOfExit(object) || isServed(object)),
       ) as Element[],
+      kept: [], // by a kernel without interfaces: see FakeHost
       rules,
       routes: all.filter((object) => object.kind === 'route').filter(({ table }) => listed.has(table)),
       ...(tunnel && { tunnel }),
@@ -164,6 +166,7 @@ const tableOf = ({ action }: PolicyRule) =>
 function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
   const { exits, tunnel, gateway, checked = [] } = needs;
   if (needsEgressHook(object) && exits.length === 0) return false;
+  if (isKeeping({ verb: 'add', object })) return false; // asked for by itself: listKept
   if (object.kind === 'table' && object.family === 'netdev')
     return exits.length > 0 || checked.some(({ sources }) => sources !== undefined);
   switch (object.kind) {
