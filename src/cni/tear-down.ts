@@ -38,7 +38,8 @@ export async function tearDown(
   if (!options.keepLinks && record) await host.setDown(await linksOf(host, record, options.hostInterfaces));
   const addresses = record?.addresses ?? options.addresses;
   const own = new Set((await host.findElements(mark, addresses)).map(({ key }) => key));
-  await release(machine, mark, addresses, () => true);
+  const { isLost } = await release(machine, mark, addresses, () => true);
+  if (isLost && record && !options.keepLinks) tellOfParameters(machine, record);
   const isOwn = (address: Address) => own.has(addressHex(address)) || options.addresses?.includes(address);
   await forgetFlows(machine, (addresses ?? []).filter(isOwn));
   forgetting(machine, () => store.forget(attachment));
@@ -65,6 +66,14 @@ async function linksOf(
   return own;
 }
 
+/** The values are not guessed: the administrator may have chosen those that we set. */
+function tellOfParameters({ log }: Machine, { outline }: AttachmentRecord): void {
+  const exits = [...new Set(outline.map(({ exit }) => exit))];
+  const message =
+    'node.json and our table are both gone: rp_filter of the exits’ interfaces stays as it is, whatever it was before egress';
+  log.warn({ exits }, message);
+}
+
 /** What is to be forgotten, or at least was tried: a disk that takes no change must not keep from going what is in the kernel. */
 function forgetting({ log }: Machine, forget: () => void): void {
   try {
@@ -77,7 +86,7 @@ function forgetting({ log }: Machine, forget: () => void): void {
 
 /**
  * Removes elements that carry the mark and are `stale`, chains at interfaces of its pod but `keptDevices`, and all that
- * nobody needs without them. With `addresses` it looks for elements only there.
+ * nobody needs without them. With `addresses` it looks for elements only there. Whether nobody knows what parameters were.
  */
 export async function release(
   machine: Machine,
@@ -85,9 +94,9 @@ export async function release(
   addresses: readonly Address[] | undefined,
   stale: (element: Element) => boolean,
   keptDevices: readonly string[] = [],
-): Promise<void> {
+): Promise<Pick<Released, 'isLost'>> {
   const kept = new Set(keptDevices.map(chainNames.from));
-  await releaseElements(
+  return await releaseElements(
     machine,
     async () => {
       const marked = await machine.host.findElements(mark, addresses);
@@ -100,11 +109,17 @@ export async function release(
 
 /** Stops to serve exits of this node to others, and removes all that nobody needs then. Needs the store's lock. */
 export async function releaseServed(machine: Machine, stale: (id: number) => boolean): Promise<readonly Change[]> {
-  return releaseElements(machine, () => findServed(machine, stale));
+  return (await releaseElements(machine, () => findServed(machine, stale))).changes;
 }
 
 async function findServed({ host }: Machine, stale: (id: number) => boolean): Promise<readonly Element[]> {
   return (await host.listServed()).filter(({ key }) => stale(exitIdOfKey(key)));
+}
+
+interface Released {
+  readonly changes: readonly Change[];
+  /** There was neither a record of the node nor our table: nobody knows what kernel parameters were before us. */
+  readonly isLost: boolean;
 }
 
 async function releaseElements(
@@ -112,7 +127,7 @@ async function releaseElements(
   findElements: () => Promise<readonly Element[]>,
   isStale: (chain: Chain) => boolean = () => false,
   mark?: string,
-): Promise<readonly Change[]> {
+): Promise<Released> {
   const node = machine.store.loadNode();
   const { seen, changes } = await change(
     machine,
@@ -120,7 +135,7 @@ async function releaseElements(
     (state) => removals(machine, state, node, isStale),
   );
   forgetUnused(machine, node, seen, changes, await lostFromKernel(machine, seen, mark));
-  return changes;
+  return { changes, isLost: node === undefined && !seen.table };
 }
 
 /** The changes that taking down the attachments with the marks would make. Changes nothing. */
