@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { sweep } from '../support/killing.ts';
+import { sweep, sweepRequests } from '../support/killing.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import type { CniCommand } from '../support/plugin.ts';
@@ -12,8 +12,10 @@ import { world } from '../support/world.ts';
 const syscalls = { ADD: ['sendto', 'fsync', 'rename'], DEL: ['sendto', 'unlink'] } as const;
 
 /** Calls the plugin, killed at each such system call. */
-const sweepPlugin = (node: LabNode, pod: Pod, command: CniCommand, syscall: string, afterEach: AfterEach) =>
-  sweep((through) => node.plugin(command, { pod, through }), syscall, afterEach);
+function sweepPlugin(node: LabNode, pod: Pod, command: CniCommand, syscall: string, afterEach: AfterEach) {
+  const call = (through: readonly string[]) => node.plugin(command, { pod, through });
+  return syscall === 'sendto' ? sweepRequests(call, afterEach) : sweep(call, syscall, afterEach);
+}
 
 type AfterEach = (place: number) => Promise<void>;
 
