@@ -6,8 +6,8 @@ import { type NetlinkTraffic, netlinkTraffic } from '../support/netlink-traffic.
 import type { LabNode } from '../support/node.ts';
 import { egressBinary } from '../support/tools.ts';
 
-const many = 1000;
-/** Bytes by which two runs may differ: fewer than what a thousand things of any kind would take. */
+const many = 300;
+/** Bytes by which two runs may differ: fewer than what so many things of any kind would take. */
 const negligible = 2000;
 
 // A node of kube-proxy's IPVS mode holds all addresses of Services, one of ptp has an interface and a route for each pod,
