@@ -74,8 +74,17 @@ const inTableOf =
 /** What {@link keyOf} says of something in the same table. */
 const named = ({ family }: InTable, name: string) => (family === undefined ? name : `${family} ${name}`);
 
+/** What {@link namesIn} has found: an object does not change, and is asked again with each change of another. */
+const found = new WeakMap<Table | NftObject, readonly string[]>();
+
 /** The keys of the chain and the sets that a rule or element leads to, and of the set that an element is in. */
-function namesIn(object: Table | NftObject): string[] {
+function namesIn(object: Table | NftObject): readonly string[] {
+  const names = found.get(object) ?? findNames(object);
+  found.set(object, names);
+  return names;
+}
+
+function findNames(object: Table | NftObject): readonly string[] {
   if (object.kind === 'element') {
     const { set, verdict } = object;
     return [named(object, `set ${set}`), ...(verdict && 'chain' in verdict ? [`chain ${verdict.chain}`] : [])];
