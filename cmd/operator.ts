@@ -44,7 +44,7 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
   } catch (error) {
     if (isUsage(error)) return error.exitCode === 0 ? 0 : 2; // the parser has told the person already
     process.stderr.write(`${explain(error)}\n`);
-    return 1;
+    return error instanceof EgressError && error.code === 'invalid-argument' ? 2 : 1;
   }
   return exitCode;
 }

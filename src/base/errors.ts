@@ -70,7 +70,7 @@ export const errorTable = {
   },
   'kernel-refused': {
     number: 108,
-    title: 'The kernel refused a change',
+    title: 'The kernel refused a request',
     remedy: 'The details give the operation and the reason in the kernel’s own words',
   },
   'partly-done': {
@@ -130,6 +130,11 @@ export const errorTable = {
     remedy:
       'Remove or rename what the details name; if an earlier egress made it, drain the node, so that the last DEL removes it',
   },
+  'invalid-argument': {
+    number: 120,
+    title: 'A word of the command is not valid',
+    remedy: 'Give what the details ask for; --help shows the words of each command',
+  },
   'kubernetes-refused': {
     number: 130,
     title: 'The Kubernetes API refused a request',
@@ -156,12 +161,20 @@ export class EgressError extends Error {
   }
 }
 
+/** An error that says which row of {@link errorTable} it is. */
+interface Classified extends Error {
+  readonly row: ErrorCode;
+}
+
+const isClassified = (error: unknown): error is Classified => error instanceof Error && 'row' in error;
+
 /** Whether a system call failed: a disk that is full or read-only, a file that may not be opened. */
 export const isSystemError = (error: unknown): error is Error => error instanceof Error && 'syscall' in error;
 
-/** The error as an {@link EgressError}: itself, or wrapped as `internal` with its stack as details for a report. */
+/** The error as an {@link EgressError}: itself, or what it says that it is, or wrapped as `internal` with its stack as details for a report. */
 export function asEgressError(error: unknown): EgressError {
   if (error instanceof EgressError) return error;
+  if (isClassified(error)) return new EgressError(error.row, error.message, { cause: error });
   if (isSystemError(error)) return new EgressError('io-failure', error.message, { cause: error });
   return new EgressError('internal', error instanceof Error ? error.message : String(error), { cause: error });
 }

@@ -98,7 +98,7 @@ export async function move(
 function requireAddress(option: string, text: string): string {
   const address = parseAddress(text);
   if (address !== undefined) return address;
-  throw new EgressError('unknown-exit', `${option}: expected an IP address, got "${text}"`);
+  throw new EgressError('invalid-argument', `${option}: expected an IP address, got "${text}"`);
 }
 
 /** As many reasons stand in one line. */

@@ -143,11 +143,11 @@ export function ready(
 export function requireAbsolute(paths: Readonly<Record<string, string>>): void {
   for (const [name, path] of Object.entries(paths)) {
     if (!path.startsWith('/'))
-      throw new EgressError('invalid-configuration', `${name}: expected an absolute path, got "${path}"`);
+      throw new EgressError('invalid-argument', `${name}: expected an absolute path, got "${path}"`);
   }
 }
 
 function requireNode(node: string | undefined): void {
   if (node === undefined || parseAddress(node) !== undefined) return;
-  throw new EgressError('invalid-configuration', `--node: expected an IP address, got "${node}"`);
+  throw new EgressError('invalid-argument', `--node: expected an IP address, got "${node}"`);
 }

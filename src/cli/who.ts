@@ -31,14 +31,14 @@ interface PodWithPorts extends Pick<AttachmentRecord, 'network' | 'containerId' 
   readonly ports: PortBlock;
 }
 
-/** Reads `192.0.2.50:40000` or `[2001:db8::50]:40000`. Throws `unknown-pod` with what was expected. */
+/** Reads `192.0.2.50:40000` or `[2001:db8::50]:40000`. Throws `invalid-argument` with what was expected. */
 export function parseSeen(text: string): Seen {
   const [, inBrackets, plain, digits] = /^(?:\[([^\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
   const address = parseAddress(inBrackets ?? plain ?? '');
   const port = Number(digits);
   if (address !== undefined && port >= 1 && port <= 65535) return { address, port };
   throw new EgressError(
-    'unknown-pod',
+    'invalid-argument',
     `Expected an address and a port like 192.0.2.50:40000 or [2001:db8::50]:40000, got "${text}"`,
   );
 }

@@ -46,11 +46,12 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   const { known, node, ...own } = await nodeFor(machine, configuration, choice.outline);
   // Without ports to give they are only those whose ports go with an exit that is another now.
   const isAboutOthers = givesPorts(configuration, own.exits) || !isSame(known?.exits, node.exits);
-  const others = isAboutOthers ? othersThan(machine, request) : [];
+  const { others, gone } = isAboutOthers ? othersThan(machine, request) : noOthers;
   const ports = choosePorts({ configuration, ...own, ...draft, previous: previous?.ports ?? [], others });
   const record = { ...draft, ...(ports.length > 0 && { ports }) };
   machine.store.save(record); // first: what has a record, DEL takes down
   try {
+    for (const { ports: _, ...other } of gone) machine.store.save(other);
     if (previous !== undefined || !machine.store.hasProgram(record.program)) {
       machine.store.saveProgram(record.program, whole());
     }
@@ -62,7 +63,7 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
     await setUp(machine, node, record, { whole, others, thorough });
     if (previous !== undefined) await leavePrevious(machine, node, previous, record);
   } catch (error) {
-    await undo(machine, request.attachment, previous);
+    await undo(machine, request.attachment, previous, gone);
     throw error;
   }
 }
@@ -163,12 +164,22 @@ async function nodeFor(machine: Machine, configuration: Configuration, program: 
   return { known: previous, node, exits, ownEnd };
 }
 
-/** A pod whose address another pod gets is gone, though its DEL has not come: it keeps no ports. */
-function othersThan({ store }: Machine, { attachment, prevResult }: AddRequest): AttachmentRecord[] {
-  const others = store.list().filter((record) => markOf(record) !== markOf(attachment));
+/** The other attachments to the node. */
+interface Others {
+  readonly others: readonly AttachmentRecord[];
+  /** Of pods whose address another pod gets, and that had ports of their own: they are gone, though their DEL has not come. */
+  readonly gone: readonly AttachmentRecord[];
+}
+
+const noOthers: Others = { others: [], gone: [] };
+
+function othersThan({ store }: Machine, { attachment, prevResult }: AddRequest): Others {
+  const all = store.list().filter((record) => markOf(record) !== markOf(attachment));
   const isGone = ({ addresses }: AttachmentRecord) => addresses.some((own) => prevResult.addresses.includes(own));
-  for (const { ports, ...record } of others.filter(isGone)) if (ports !== undefined) store.save(record);
-  return others.filter((other) => !isGone(other));
+  return {
+    others: all.filter((other) => !isGone(other)),
+    gone: all.filter((other) => isGone(other) && other.ports !== undefined),
+  };
 }
 
 const isSame = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b);
@@ -193,9 +204,15 @@ async function leavePrevious(
  * A repeated ADD that failed leaves the attachment as the earlier one made it. What cannot be undone now is left to the
  * DEL that follows: the runtime shall hear why ADD failed, not why that failed.
  */
-async function undo(machine: Machine, attachment: Attachment, previous: AttachmentRecord | undefined): Promise<void> {
-  if (previous !== undefined) return machine.store.save(previous);
+async function undo(
+  machine: Machine,
+  attachment: Attachment,
+  previous: AttachmentRecord | undefined,
+  gone: Others['gone'],
+): Promise<void> {
   try {
+    for (const record of gone) machine.store.save(record); // the ports are theirs again, or two would get them
+    if (previous !== undefined) return machine.store.save(previous);
     await tearDown(machine, attachment, { keepLinks: true });
   } catch (error) {
     machine.log.warn({ attachment, error: String(error) }, 'ADD failed, and could not be undone');

@@ -38,15 +38,20 @@ describe('egress exit move', labTest, () => {
     const { cluster } = await started(lab);
     await cluster.startedOnEach();
     const wrong = [
-      ['nowhere', secondAddress, 'No exit with gateways is called "nowhere", there are: "internet"'],
-      ['internet', '172.18.0.5', `Exit "internet" has the gateways ${firstAddress}, ${secondAddress}, got 172.18.0.5`],
-      ['internet', 'node4', '--to: expected an IP address, got "node4"'],
+      ['nowhere', secondAddress, 1, 'No exit with gateways is called "nowhere", there are: "internet"'],
+      [
+        'internet',
+        '172.18.0.5',
+        1,
+        `Exit "internet" has the gateways ${firstAddress}, ${secondAddress}, got 172.18.0.5`,
+      ],
+      ['internet', 'node4', 2, '--to: expected an IP address, got "node4"'],
     ] as const;
     for (const node of cluster.all) {
       const [before, records] = [await snapshot(node), await node.records()];
-      for (const [exit, to, message] of wrong) {
+      for (const [exit, to, exitCode, message] of wrong) {
         const { code, stdout, stderr } = await move(node, exit, to);
-        assert.deepEqual([code, stdout, stderr.includes(message)], [1, '', true], stderr);
+        assert.deepEqual([code, stdout, stderr.includes(message)], [exitCode, '', true], stderr);
       }
       assertUnchanged(before, await snapshot(node));
       assert.deepEqual(await node.records(), records);

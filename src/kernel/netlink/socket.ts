@@ -44,6 +44,8 @@ export class KernelError extends Error {
   readonly index: number;
   /** The kernel's own words (extended acknowledgement), or an empty text. */
   readonly reason: string;
+  /** What it is where nobody makes something else of it: a look that others disturbed is good for another try. */
+  readonly row: 'try-again' | 'kernel-refused';
 
   constructor(errno: number, index: number, reason: string) {
     const code = errno === ERESTART ? 'ERESTART' : getSystemErrorName(-errno);
@@ -53,6 +55,7 @@ export class KernelError extends Error {
     this.code = code;
     this.index = index;
     this.reason = reason;
+    this.row = errno === EINTR ? 'try-again' : 'kernel-refused';
   }
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { asEgressError, EgressError, errorTable } from '../../../src/base/errors.ts';
+import { KernelError } from '../../../src/kernel/netlink/socket.ts';
 
 const rows = Object.entries(errorTable);
 
@@ -38,6 +39,17 @@ describe('asEgressError', () => {
     assert.equal(error.code, 'io-failure');
     assert.match(error.message, /ENOENT.*\/nonexistent\/file/);
     assert.equal(error.cause, cause);
+  });
+
+  test('takes an error at its word that says what it is: a refusal of the kernel wherever it came from', () => {
+    for (const [errno, code] of [
+      [1, 'kernel-refused'],
+      [4, 'try-again'],
+    ] as const) {
+      const cause = new KernelError(errno, 0, 'said so');
+      const error = asEgressError(cause);
+      assert.deepEqual([error.code, error.message, error.cause], [code, cause.message, cause]);
+    }
   });
 
   test('calls anything else internal', () => {

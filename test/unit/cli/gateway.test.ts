@@ -74,7 +74,7 @@ describe('the configuration of the commands for gateways', () => {
   test('is refused with the option when the node’s address is none', () => {
     assert.throws(
       () => commands.readConfigured({ policy, node: 'node-1' }, read),
-      isError('unknown-exit', /^--node: .*"node-1"/),
+      isError('invalid-argument', /^--node: .*"node-1"/),
     );
   });
 });
@@ -162,7 +162,7 @@ describe('egress exit move', () => {
     const machine = newNode(t, podsNode);
     await assert.rejects(
       move(machine, configured, { exit: 'shared', to: 'gateway-2' }, options),
-      isError('unknown-exit', /^--to: expected an IP address, got "gateway-2"/),
+      isError('invalid-argument', /^--to: expected an IP address, got "gateway-2"/),
     );
   });
 

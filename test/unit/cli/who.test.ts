@@ -26,7 +26,7 @@ describe('what is seen outside', () => {
       assert.throws(
         () => parseSeen(text),
         new EgressError(
-          'unknown-pod',
+          'invalid-argument',
           `Expected an address and a port like 192.0.2.50:40000 or [2001:db8::50]:40000, got "${text}"`,
         ),
       );

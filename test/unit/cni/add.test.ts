@@ -354,6 +354,17 @@ describe('ADD that fails', () => {
     assert.deepEqual(stateOf(machine), before);
   });
 
+  test('leaves a pod whose address it was to take over its block of ports', async (t) => {
+    const machine = newMachine(t);
+    const exits = [{ name: 'partners', interface: 'eth1', addresses: ['192.168.0.245'], portsPerPod: 1024 }];
+    const ported = { configuration: configuration({ exits }) };
+    await added(machine, 'b', '10.0.0.6', ported);
+    const before = stateOf(machine);
+    machine.host.refusal = refusal;
+    await assert.rejects(added(machine, 'a', '10.0.0.6', ported), refusal);
+    assert.deepEqual(stateOf(machine).store, before.store);
+  });
+
   test('beside other pods leaves what those need', async (t) => {
     const machine = newMachine(t);
     await added(machine, 'b', '10.0.0.6');
