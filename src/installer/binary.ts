@@ -130,8 +130,10 @@ const chunk = 1 << 20;
 
 function haveSameBytes(a: string, b: string): boolean {
   if (statSync(a).size !== statSync(b).size) return false;
-  const [x, y] = [openSync(a, 'r'), openSync(b, 'r')];
+  const opened: number[] = [];
+  const open = (path: string) => opened[opened.push(openSync(path, 'r')) - 1] ?? 0;
   try {
+    const [x, y] = [open(a), open(b)];
     const [p, q] = [Buffer.alloc(chunk), Buffer.alloc(chunk)];
     for (;;) {
       const [n, m] = [readSync(x, p), readSync(y, q)];
@@ -139,7 +141,7 @@ function haveSameBytes(a: string, b: string): boolean {
       if (n === 0) return true;
     }
   } finally {
-    for (const fd of [x, y]) closeSync(fd);
+    for (const fd of opened) closeSync(fd);
   }
 }
 

@@ -53,7 +53,7 @@ export class ConfigurationFolder implements Disposable {
     this.#path = path;
     this.#exchange = exchange;
     rmSync(join(path, temporaryName), { force: true }); // left by an installer that was killed
-    this.#seen = namesIn(path).flatMap((name) => this.#read(name) ?? []);
+    this.#seen = readAll(path);
   }
 
   /** What runtimes may read, and what was put aside. None when there is no folder. */
@@ -82,15 +82,6 @@ export class ConfigurationFolder implements Disposable {
 
   [Symbol.dispose](): void {
     for (const seen of this.#seen) if (!this.#displaced.includes(seen)) closeSync(seen.fd);
-  }
-
-  #read(name: string): Seen | undefined {
-    const path = join(this.#path, name);
-    const kind = kindOf(path);
-    if (kind === undefined) return undefined;
-    const fd = unlessGone(() => openSync(path, 'r'));
-    if (fd === undefined) return undefined;
-    return { name, kind, text: textOf(fd), fd, stat: fstatSync(fd) };
   }
 
   #write({ name, text, like }: Step & { readonly do: 'write' }): void {
@@ -138,6 +129,31 @@ export class ConfigurationFolder implements Disposable {
     const found = this.#seen.find((seen) => seen.name === name);
     if (found === undefined) throw new Error(`${name} was not seen in ${this.#path}`);
     return found;
+  }
+}
+
+/** All files of a folder, open. Where one cannot be read, none stays open. */
+function readAll(folder: string): readonly Seen[] {
+  const seen: Seen[] = [];
+  try {
+    for (const name of namesIn(folder)) seen.push(...readOne(folder, name));
+  } catch (error) {
+    for (const { fd } of seen) closeSync(fd);
+    throw error;
+  }
+  return seen;
+}
+
+function readOne(folder: string, name: string): readonly Seen[] {
+  const path = join(folder, name);
+  const kind = kindOf(path);
+  const fd = kind && unlessGone(() => openSync(path, 'r'));
+  if (kind === undefined || fd === undefined) return [];
+  try {
+    return [{ name, kind, text: textOf(fd), fd, stat: fstatSync(fd) }];
+  } catch (error) {
+    closeSync(fd);
+    throw error;
   }
 }
 

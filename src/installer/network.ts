@@ -61,14 +61,12 @@ export class Network {
     const plan = (this.#wish.isDrained ? planDrain : planInstall)(folder.files, this.#wish);
     const now = this.#displaced.map((each) => ({ ...each, heard: textOf(each.file.fd) }));
     const steps = plan.steps.length > 0 ? plan.steps : this.#late(now, folder);
-    if (steps.length === 0) {
-      this.#forgetOld();
-      return this.#found(plan);
-    }
+    const waitedFor = this.#forgetOld(now); // whoever goes on rewriting must not use up our descriptors
+    if (steps.length === 0) return this.#found(plan);
     const pause = this.#backOff.pause(this.#tools.now());
     if (pause > 0) return this.#fought(plan, pause);
     const done = `${this.#wasThere ? 'put egress back into' : 'put egress into'} ${plan.network}`;
-    this.#displaced = now; // what was written late is taken over now, or older than what somebody put in its place
+    this.#displaced = waitedFor; // what was written late is taken over now, or older than what somebody put in its place
     this.#carryOut(steps, folder);
     return { ...this.#found(plan), done };
   }
@@ -96,11 +94,13 @@ export class Network {
     return [...texts].map(([name, text]) => ({ do: 'write', name, text, like: name }));
   }
 
-  /** Nobody is waited for any longer who had so much time. */
-  #forgetOld(): void {
-    const isOver = ({ since }: Displaced) => this.#tools.now() - since >= lateWrites.watched;
-    for (const { file } of this.#displaced.filter(isOver)) closeSync(file.fd);
+  /** Nobody is waited for any longer who had so much time: their files are closed. Returns the others, as they are `now`. */
+  #forgetOld(now: readonly Displaced[]): readonly Displaced[] {
+    const time = this.#tools.now();
+    const isOver = ({ since }: Displaced) => time - since >= lateWrites.watched;
+    for (const { file } of now.filter(isOver)) closeSync(file.fd);
     this.#displaced = this.#displaced.filter((each) => !isOver(each));
+    return now.filter((each) => !isOver(each));
   }
 
   #found({ network, problem, remarks }: Plan): Finding {

@@ -10,6 +10,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -98,6 +99,16 @@ describe('a file of the folder', () => {
     });
     assert.throws(() => folder.change(write), Overtaken);
     assert.deepEqual([readdirSync(path), readFileSync(file, 'utf8'), exchanges], [['a.conflist'], 'newer!', 2]);
+  });
+
+  test('that cannot be read is an error, and no file stays open', (t) => {
+    const path = folderOf(t);
+    for (const name of ['a.conflist', 'b.conflist', 'c.conflist']) writeFileSync(join(path, name), 'theirs');
+    truncateSync(join(path, 'b.conflist'), 3 * 1024 ** 3); // more than Node reads into one text
+    const openFiles = () => readdirSync('/proc/self/fd').length;
+    const before = openFiles();
+    assert.throws(() => new ConfigurationFolder(path, exchangeFiles), /ERR_FS_FILE_TOO_LARGE|too large|greater than/i);
+    assert.equal(openFiles(), before);
   });
 
   test('that was removed since the look is not made again', (t) => {

@@ -66,6 +66,21 @@ class Host {
   }
 }
 
+const openFiles = () => readdirSync('/proc/self/fd').length;
+
+test('somebody who never stops to replace the file costs no more files that are open than ten seconds of it', (t) => {
+  const host = new Host(t);
+  const replaced = () => {
+    host.replace(listOf('second'));
+    host.now += 1000;
+    host.network.look();
+  };
+  for (let second = 0; second < 20; second++) replaced();
+  const before = openFiles();
+  for (let second = 0; second < 200; second++) replaced();
+  assert.ok(openFiles() <= before, `${openFiles() - before} more files are open`);
+});
+
 describe('a primary that has its file open while egress takes its place', () => {
   test('is heard when it writes after that, and again when it writes once more', (t) => {
     const host = new Host(t);
