@@ -25,9 +25,9 @@ type Call = (through: readonly string[]) => Promise<Outcome>;
 const isEachSwept = process.env.EGRESS_KILLS === 'all';
 
 /**
- * Makes a call through a command that kills it at the first request to the kernel, then again at a later one, and at last
- * lets it come through. A kill comes before the request: after one that only asks it would leave what the kill before it
- * left, so there is none, unless files were changed meanwhile. Of the other places every `step`th is taken; with
+ * Makes a call that comes through, then the same through a command that kills it at its first request to the kernel, then
+ * at a later one, … A kill comes before the request: after one that only asks it would leave what the kill before it left,
+ * so there is none, unless files were changed meanwhile. Of the other places every `step`th is taken; with
  * `EGRESS_KILLS=all` there is a kill at each request. `afterEach` gets the request, and how many kills there were.
  * Returns how often the call was killed.
  */
