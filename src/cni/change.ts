@@ -1,5 +1,5 @@
 import { EgressError } from '../base/errors.ts';
-import type { Change } from '../datapath/difference.ts';
+import { type Change, isOfFlags } from '../datapath/difference.ts';
 import type { Observed } from '../datapath/host.ts';
 import { printChanges } from '../datapath/print.ts';
 import type { Machine } from './machine.ts';
@@ -27,7 +27,7 @@ export async function change<T>(
     const { state: seen, generation } = await look();
     const decided = await decide(seen);
     // The kernel takes no new base chain beside a change of its table's flags: that goes alone, and first.
-    const asleep = decided.filter(({ verb, object }) => verb === 'replace' && object.kind === 'table');
+    const asleep = decided.filter(isOfFlags);
     const changes = asleep.length > 0 ? asleep : [...decided];
     log.debug(() => ({ tried, commands: printChanges(changes) }), 'changing');
     if (!(await host.apply(changes, generation))) continue;

@@ -1,6 +1,8 @@
 import { describe } from '../datapath/describe.ts';
+import { describeOther } from '../datapath/describe-others.ts';
 import { type Filter, filterText, judge } from '../datapath/filter.ts';
 import { needsOfNode } from '../datapath/needs.ts';
+import type { Other } from '../datapath/objects.ts';
 import type { Passage } from '../datapath/passage.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { hindrances, inputsOf, inputsOfGateway } from './hindrance.ts';
@@ -20,14 +22,24 @@ export interface NodeCheck {
 /** Checks what no attachment is asked for: the gateway's side, and filters of others between pods and exits. */
 export async function checkNode(machine: Machine): Promise<NodeCheck> {
   const node = machine.store.loadNode();
-  if (node === undefined) return { problems: [], warnings: [] };
+  const others = (await machine.host.listOthers(node)).map(otherText);
+  if (node === undefined) return { problems: [], warnings: others };
   const { problems, warnings } = await judged(machine, node);
   return {
     ...(node.gateway && { gateway: await gatewayProblems(machine, node) }),
     problems,
-    warnings: [...warnings, ...(await lostMarks(machine))],
+    warnings: [...warnings, ...(await lostMarks(machine)), ...others],
   };
 }
+
+/** Nobody but a person can tell whose it is. */
+const otherText = (other: Other): string => {
+  const sign =
+    other.kind === 'table'
+      ? 'has our name, and holds nothing of ours'
+      : 'has our protocol number 230, and is none of ours';
+  return `${describeOther(other)} ${sign}: it is left alone`;
+};
 
 /** What the counters alone can tell: that somebody else changes the mark of packets on their way. */
 async function lostMarks({ host }: Machine): Promise<string[]> {

@@ -4,6 +4,7 @@ import type { Configuration } from '../config/configuration.ts';
 import type { Gateway, Tunnel } from '../datapath/attachment.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import { tunnelDevice, tunnelMtu } from '../datapath/tunnel.ts';
+import { familyOfTable } from '../nftables/object.ts';
 import { type NodeRecord, recordVersion } from '../store/record.ts';
 import { knownValues } from './kept.ts';
 import type { Machine } from './machine.ts';
@@ -31,11 +32,12 @@ export async function nextNode(
 ): Promise<NodeRecord> {
   const { fwmark, routeTable, rulePriority } = configuration;
   const hasTable = await machine.host.hasTable(); // first: it tells whether we can work here at all
-  const conflict = markConflict(fwmark, await machine.host.listForeignRules());
+  const conflict = markConflict(fwmark, await machine.host.listRules());
   if (conflict !== undefined) throw new EgressError('mark-conflict', conflict);
   const merged = mergedExits(previous?.exits ?? [], exits);
   const needsTunnel = gateway !== undefined || merged.some((exit) => exit.gateway !== undefined);
   const tunnel = needsTunnel ? (ownEnd ? tunnelOf(configuration, ownEnd, gateway) : previous?.tunnel) : undefined;
+  const othersTables = previous ? previous.othersTables : await findOthersTables(machine);
   const next: NodeRecord = {
     version: recordVersion,
     ...{ fwmark, routeTable, rulePriority },
@@ -47,10 +49,17 @@ export async function nextNode(
     sysctls: await knownValues(machine, previous, exits, hasTable),
     addresses: previous?.addresses ?? (hasTable ? await foundAddresses(machine) : []),
     ...(previous?.behind && { behind: previous.behind }),
+    ...(othersTables && { othersTables }),
   };
   if (previous !== undefined && hasTable) requireSameIds(previous, exits);
   if (previous !== undefined && hasTable) requireSameNumbers(previous, next);
   return next;
+}
+
+/** Somebody made a table with our name, and put nothing into it. We will; and when we go, it shall be as it was. */
+async function findOthersTables({ host }: Machine): Promise<NodeRecord['othersTables']> {
+  const found = (await host.listOthersTables()).map(familyOfTable);
+  return found.length > 0 ? found : undefined;
 }
 
 /** When the record was lost while something was set up: the addresses that we had given to interfaces, as the kernel knows them. */

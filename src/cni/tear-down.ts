@@ -4,6 +4,7 @@ import { canonicalJson } from '../base/canonical.ts';
 import { isSystemError } from '../base/errors.ts';
 import { heirOf } from '../datapath/answers.ts';
 import type { Place } from '../datapath/behind.ts';
+import { describeOther } from '../datapath/describe-others.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { Observed } from '../datapath/host.ts';
 import { addressHex, chainNames, exitIdOfChain, exitIdOfKey, setNames } from '../datapath/layout.ts';
@@ -11,7 +12,7 @@ import type { HostObject } from '../datapath/objects.ts';
 import { type OurState, released } from '../datapath/release.ts';
 import { parameterNames, parameterValue } from '../datapath/reverse-path.ts';
 import { ownerOfSourceChain } from '../datapath/sources.ts';
-import type { Chain, Element } from '../nftables/object.ts';
+import { type Chain, type Element, familyOfTable, type Table } from '../nftables/object.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
 import { listLiving } from './living.ts';
@@ -134,6 +135,7 @@ async function releaseElements(
     () => observeForRelease(machine, node, findElements),
     (state) => removals(machine, state, node, isStale),
   );
+  for (const other of seen.others) machine.log.warn({ left: describeOther(other) }, 'none of ours, and left alone');
   forgetUnused(machine, node, seen, changes, await lostFromKernel(machine, seen, mark));
   return { changes, isLost: node === undefined && !seen.table };
 }
@@ -170,14 +172,10 @@ async function observeForRelease(
   node: NodeRecord | undefined,
   findElements: () => Promise<readonly Element[]>,
 ): Promise<Observed<ReleaseState>> {
-  const { state, generation } = await host.observeOurs(tablesOf(node), node?.addresses);
+  const { state, generation } = await host.observeOurs(node);
   const elements = state.chains.length === 0 ? [] : await findElements();
   return { state: { ...state, elements }, generation };
 }
-
-/** Where routes of exits may be that have no rule: an ADD that was killed between the two. */
-const tablesOf = (node: NodeRecord | undefined): number[] =>
-  (node?.exits ?? []).map(({ id }) => (node?.routeTable ?? 0) + id);
 
 /** The changes that take down what nobody needs without the elements. */
 function removals(
@@ -194,7 +192,9 @@ function removals(
   );
   const goneChains = new Set(gone.flatMap((object) => (object.kind === 'chain' ? [object.name] : [])));
   const left = (node?.exits ?? []).filter(({ id }) => !goneChains.has(chainNames.exit(id)));
+  const isOthers = (table: Table) => node?.othersTables?.includes(familyOfTable(table)) === true;
   return ours.map((object): Change => {
+    if (object.kind === 'table' && isOthers(object)) return { verb: 'replace', object, observed: object };
     const heir = object.kind === 'element' ? heirOf(object, left) : undefined;
     return heir === undefined ? { verb: 'remove', object } : { verb: 'replace', object: heir, observed: object };
   });

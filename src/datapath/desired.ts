@@ -94,14 +94,16 @@ const exitElement = (set: string, { id }: ResolvedExit): Element => ({
   key: layout.exitKey(id),
 });
 
-/** The kernel's own default for IPv6; the same for both families keeps one number in what people see. */
-const exitMetric = 1024;
-/** The worst there is: chosen only when nothing else is left. */
-const lastMetric = 0xffffffff;
-
 function wayRoutes(node: NodeState, exit: ResolvedExit, { family, via, onlink, networks = [] }: Way): Route[] {
   const table = node.routeTable + exit.id;
-  const route = { kind: 'route', family, table, type: 'unicast', device: exit.device, metric: exitMetric } as const;
+  const route = {
+    kind: 'route',
+    family,
+    table,
+    type: 'unicast',
+    device: exit.device,
+    metric: layout.exitMetric,
+  } as const;
   const towards = exit.gateway
     ? { via: nextHopOf(exit.gateway, family), onlink: true as const }
     : via && { via, ...(onlink && { onlink }) };
@@ -110,7 +112,7 @@ function wayRoutes(node: NodeState, exit: ResolvedExit, { family, via, onlink, n
     ...networks.map((destination) => ({ ...route, destination })),
     ...(exit.onUnavailable === 'node'
       ? [] // the packet goes on to the rules behind ours
-      : [{ kind: 'route', family, table, type: 'unreachable', metric: lastMetric } as const]),
+      : [{ kind: 'route', family, table, type: 'unreachable', metric: layout.lastMetric } as const]),
   ];
 }
 

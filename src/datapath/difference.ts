@@ -28,6 +28,10 @@ function changeOf(object: HostObject, observed: HostObject | undefined): Change[
   return same(object, observed) ? [] : [{ verb: 'replace', object, observed }];
 }
 
+/** Whether a change of a table is one of its flags alone. A table that is replaced by one like it loses what is in it. */
+export const isOfFlags = (change: Change): boolean =>
+  change.verb === 'replace' && change.object.kind === 'table' && !isEqual(change.object, change.observed);
+
 /** What makes an object the same one on two lists, whatever else may differ: the words name it for people, too. */
 export function keyOf(object: HostObject): string {
   switch (object.kind) {

@@ -114,5 +114,5 @@ export const replyRoutes = (node: NodeState, { replies }: Gateway): Route[] =>
     device: tunnelDevice,
     via: nextHopOf(end, familyOf(destination)),
     onlink: true,
-    metric: 1024,
+    metric: layout.exitMetric,
   }));

@@ -1,12 +1,12 @@
 import type { Address, Family } from '../base/address.ts';
-import type { Element } from '../nftables/object.ts';
+import type { Element, Table } from '../nftables/object.ts';
 import type { Counter } from '../nftables/observed.ts';
 import type { NodeState } from './attachment.ts';
 import type { Change } from './difference.ts';
 import type { Filter } from './filter.ts';
 import type { Kept } from './kept.ts';
 import type { Needs } from './needs.ts';
-import type { HostObject, Link, Mac, PolicyRule } from './objects.ts';
+import type { HostObject, Link, Mac, NodeRoute, NodeRule, Other } from './objects.ts';
 import type { OurState } from './release.ts';
 
 /** An address on an interface. */
@@ -132,8 +132,12 @@ export interface Host {
   isOnLink(address: Address): Promise<boolean>;
   /** The way of a packet to an address, with a mark or without: `ip route get`. Undefined when there is none. */
   routeTo(address: Address, mark?: number): Promise<RouteTaken | undefined>;
-  /** Policy rules that are not ours, both families. */
-  listForeignRules(): Promise<readonly PolicyRule[]>;
+  /** All policy rules, of IPv4 first, and in the order in which the kernel asks them. */
+  listRules(): Promise<readonly NodeRule[]>;
+  /** All routes of a table, whoever made them. */
+  listRoutes(family: Family, table: number): Promise<readonly NodeRoute[]>;
+  /** What carries our number or our name, wherever it is, and is none of ours by its shape. */
+  listOthers(node: NodeState | undefined): Promise<readonly Other[]>;
   /** Base chains of others that filter, without their rules. */
   listFilters(): Promise<readonly Filter[]>;
   /** Tables of the older iptables that are in use, whose rules cannot be read. */
@@ -152,11 +156,12 @@ export interface Host {
   /** What is there of what is needed; the contents of a program's sets only when `contents` is set. */
   observe(node: NodeState, needs: Needs, options: { contents: boolean }): Promise<Observed<HostObject[]>>;
   /**
-   * What is there of ours, whoever it is for; routes in the tables that our rules lead to, and in `tables`; of addresses
-   * those that are named, and what the kernel knows as ours on their interfaces. With `undefined`, when nobody knows
-   * which they are, what it knows as ours on any interface: for that all addresses of the node are read.
+   * What is there of ours, whoever it is for: what has our numbers and the shape of what we make with those of `node`.
+   * Routes are looked for in the tables that our rules lead to, and in those of its exits; of addresses those that it
+   * names, and what the kernel knows as ours on their interfaces. With `undefined`, when nobody knows what was set up, any
+   * numbers will do, and all addresses of the node are read.
    */
-  observeOurs(tables: readonly number[], addresses: NodeState['addresses']): Promise<Observed<OurState>>;
+  observeOurs(node: NodeState | undefined): Promise<Observed<OurState>>;
   /**
    * Calls back, until disposed of, after every change of the kernel's that may make a difference to {@link observe} or
    * to what a decision asks; also after such as turn out to make none.
@@ -170,6 +175,8 @@ export interface Host {
   findElements(mark: string, addresses?: readonly Address[]): Promise<readonly Element[]>;
   /** Elements by which exits are served to other nodes. */
   listServed(): Promise<readonly Element[]>;
+  /** Tables with our name that hold nothing of ours: somebody else made them. */
+  listOthersTables(): Promise<readonly Table[]>;
   /** Whether our table of the family inet is there. */
   hasTable(): Promise<boolean>;
   /** Whether the kernel has the egress hook of netdev. Asked by trying: changes nothing, but is not cheap. */

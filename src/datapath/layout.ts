@@ -77,6 +77,11 @@ export const isBaseChain = (chain: string, family?: 'netdev'): boolean =>
     ? Object.values(chainNames).some((name) => name === chain)
     : chain.startsWith(sentPrefix) || chain.startsWith(sourcePrefix);
 
+/** Whether a chain has one of our names, in the table of whichever family. */
+export const isOurChain = (chain: string): boolean =>
+  Object.values(chainNames).some((name) => name === chain) ||
+  [programPrefix, exitPrefix, portsPrefix, sentPrefix, sourcePrefix].some((prefix) => chain.startsWith(prefix));
+
 /** Whether a chain holds the program of a pod. */
 export const isProgramChain = (chain: string): boolean => chain.startsWith(programPrefix);
 
@@ -396,6 +401,11 @@ export function exitIdOfElement({ set, key, verdict }: Element): number | undefi
   if (!isAnswersSet(set)) return exitIdOfKey(key);
   return verdict && 'chain' in verdict ? exitIdOfPart(verdict.chain) : undefined;
 }
+
+/** Of routes of exits. IPv6 would make it of none: the same for both families keeps one number in what people see. */
+export const exitMetric = 1024;
+/** The worst metric there is: chosen only when nothing else is left. */
+export const lastMetric = 0xffffffff;
 
 /** Priorities of our policy rules: jump over the exits, the exits, and where the jump lands. */
 export const rulePriorities = (first: number) => ({ skip: first, exits: first + 1, end: first + 2 });

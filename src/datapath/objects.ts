@@ -33,6 +33,34 @@ export interface Route {
   readonly metric: number;
 }
 
+/** A policy rule of the node, whoever made it. */
+export interface NodeRule extends Omit<PolicyRule, 'action'> {
+  /** `other`: an action that we never use, by its number FR_ACT_* in linux/fib_rules.h (`prohibit`, …). */
+  readonly action: PolicyRule['action'] | { readonly other: number };
+  /** Who made it (RTPROT_* of linux/rtnetlink.h). Absent: it has our number. */
+  readonly protocol?: number;
+  /** Only packets with such a source, or destination. */
+  readonly from?: Prefix;
+  readonly to?: Prefix;
+  /** It acts on fewer packets than is told here: those of a user, of a port, that routes of some kind are for … */
+  readonly narrower?: true;
+}
+
+/** A route of the node, whoever made it. */
+export interface NodeRoute extends Omit<Route, 'type'> {
+  /** Name of RTN_* of linux/rtnetlink.h, in lower case: `unicast`, `blackhole`, … */
+  readonly type: string;
+  /** Who made it (RTPROT_* of linux/rtnetlink.h). Absent: it has our number. */
+  readonly protocol?: number;
+  /** Several next hops, which are not told here. */
+  readonly several?: true;
+  /** It is for fewer packets than is told here: those of a type of service, or of IPv6 from some sources. */
+  readonly narrower?: true;
+}
+
+/** Something that is not ours, and carries our number or our name. */
+export type Other = Table | NodeRule | NodeRoute;
+
 /** A kernel parameter below /proc/sys, by its path there: `net/ipv4/conf/eth1/rp_filter` (an interface may hold dots). */
 export interface Sysctl {
   readonly kind: 'sysctl';

@@ -1,6 +1,6 @@
 import { canonicalJson } from '../base/canonical.ts';
 import type { NftSet, Operation } from '../nftables/object.ts';
-import type { Change } from './difference.ts';
+import { type Change, isOfFlags } from './difference.ts';
 import { keptMaps } from './kept.ts';
 import { addressMaps, exitIdOfPart, nodeSets } from './layout.ts';
 import type { HostObject, Neighbour, OutsideObject, Route, TunnelLink } from './objects.ts';
@@ -122,6 +122,7 @@ function operationsOf(change: Change): Operation[] {
   if (isOutside(object)) return [];
   if (change.verb === 'add') return [{ verb: 'add', object }];
   if (change.verb === 'remove') return [{ verb: 'delete', object }];
+  if (object.kind === 'table' && isOfFlags(change)) return [{ verb: 'add', object }]; // what is in it stays
   return replacing(object, change.observed);
 }
 
@@ -131,8 +132,7 @@ function replacing(object: Exclude<HostObject, OutsideObject>, observed: HostObj
     { verb: 'delete', object },
     { verb: 'add', object },
   ] as const;
-  if (object.kind === 'table') return [{ verb: 'add', object }]; // what is in it stays, only its flags go
-  if (object.kind === 'element') return [...asNew];
+  if (object.kind === 'table' || object.kind === 'element') return [...asNew];
   const sameShape = canonicalJson(shapeOf(object)) === canonicalJson(shapeOf(observed));
   return sameShape
     ? [

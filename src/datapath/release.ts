@@ -6,7 +6,7 @@ import { keyOf } from './difference.ts';
 import type { ResolvedExit } from './exit.ts';
 import { type Kept, putBack } from './kept.ts';
 import * as layout from './layout.ts';
-import type { Behind, HostObject, InterfaceAddress, PolicyRule, Route, TunnelLink } from './objects.ts';
+import type { Behind, HostObject, InterfaceAddress, Other, PolicyRule, Route, TunnelLink } from './objects.ts';
 import { tunnelDevice, tunnelRules } from './tunnel.ts';
 
 /** A chain as the kernel has it, and how many rules and elements elsewhere lead to it. */
@@ -16,7 +16,7 @@ export interface UsedChain extends Chain {
 
 /** What of ours is on the node, as the kernel tells it. */
 export interface OurState {
-  /** Whether our table of the family inet is there; without it there is nothing in `chains` and `sets`. */
+  /** Whether our table of the family inet is there, and is not somebody else's; without it there is nothing in `chains` and `sets`. */
   readonly table: boolean;
   readonly chains: readonly UsedChain[];
   readonly sets: readonly NftSet[];
@@ -34,6 +34,8 @@ export interface OurState {
   readonly tunnel?: TunnelLink;
   /** Addresses that we put on interfaces, but for the tunnel's. */
   readonly addresses: readonly InterfaceAddress[];
+  /** What others made with our number, or with a name of ours: none of it is in the lists above. */
+  readonly others: readonly Other[];
 }
 
 /** What only the node's record knows. */

@@ -65,7 +65,7 @@ export function tunnelWayBack(node: layout.NodeNumbers, gateway: Gateway): (Rout
   const table = node.routeTable + layout.replyId;
   return [
     { kind: 'sysctl', name: validMarkName(tunnelDevice), value: '1' },
-    { kind: 'route', family: 4, table, type: 'unicast', device: tunnelDevice, metric: 1024 },
+    { kind: 'route', family: 4, table, type: 'unicast', device: tunnelDevice, metric: layout.exitMetric },
   ];
 }
 

@@ -16,7 +16,7 @@ import type {
 import type { Kept } from '../datapath/kept.ts';
 import { addressHex, blocksMap, podOfBlockKey, podSets, servedMap } from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
-import type { HostObject, Link, PolicyRule } from '../datapath/objects.ts';
+import type { HostObject, Link, NodeRoute, NodeRule, Other } from '../datapath/objects.ts';
 import { planOf } from '../datapath/operations.ts';
 import type { OurState } from '../datapath/release.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
@@ -31,9 +31,10 @@ import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { listFilters } from './nftables/foreign.ts';
 import { findElementsByComment, readTable } from './nftables/read.ts';
 import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
-import { observeDevices, observeOurs, observeRouting, observeSent, observeTable } from './observe.ts';
+import { listOthers, listOthersTables, observeDevices, observeOurs, observeSent, observeTable } from './observe.ts';
 import { listKept } from './observe-kept.ts';
 import { findBlocks, findPods, listSet } from './observe-pods.ts';
+import { observeRouting } from './observe-routing.ts';
 import { announcement } from './packet/announcement.ts';
 import { primerFrames, primerPackets } from './packet/primer.ts';
 import { sendFrames, sendPackets } from './packet/socket.ts';
@@ -42,8 +43,7 @@ import { defaultRoute } from './rtnetlink/default-route.ts';
 import { readLink, setLinkDown } from './rtnetlink/link.ts';
 import { firstHolder } from './rtnetlink/local-route.ts';
 import { readNeighbour } from './rtnetlink/neighbour.ts';
-import { routeProtocol } from './rtnetlink/protocol.ts';
-import { lookupRoute } from './rtnetlink/route.ts';
+import { listNodeRoutes, lookupRoute } from './rtnetlink/route.ts';
 import { listRules } from './rtnetlink/rule.ts';
 import { readSysctl } from './sysctl.ts';
 
@@ -121,13 +121,18 @@ export class LinuxHost implements Host, Disposable {
     return { type, ...(device && { device }), ...(via && { via }), ...(source && { source }) };
   }
 
-  async listForeignRules(): Promise<readonly PolicyRule[]> {
-    const rules: PolicyRule[] = [];
-    for (const family of families) {
-      const foreign = (await listRules(this.#route, family)).filter(({ protocol }) => protocol !== routeProtocol);
-      rules.push(...(foreign as readonly PolicyRule[] & typeof foreign));
-    }
+  async listRules(): Promise<readonly NodeRule[]> {
+    const rules: NodeRule[] = [];
+    for (const family of families) rules.push(...(await listRules(this.#route, family)));
     return rules;
+  }
+
+  listRoutes(family: Family, table: number): Promise<readonly NodeRoute[]> {
+    return listNodeRoutes(this.#route, family, { table });
+  }
+
+  listOthers(node: NodeState | undefined): Promise<readonly Other[]> {
+    return listOthers(this.#netfilter, this.#route, node);
   }
 
   listFilters(): Promise<readonly Filter[]> {
@@ -155,9 +160,9 @@ export class LinuxHost implements Host, Disposable {
     return { state: [...table, ...sent, ...devices, ...(await observeRouting(this.#route, node, needs))], generation };
   }
 
-  async observeOurs(tables: readonly number[], addresses: NodeState['addresses']): Promise<Observed<OurState>> {
+  async observeOurs(node: NodeState | undefined): Promise<Observed<OurState>> {
     const generation = await readGeneration(this.#netfilter);
-    return { state: await observeOurs(this.#netfilter, this.#route, tables, addresses), generation };
+    return { state: await observeOurs(this.#netfilter, this.#route, node), generation };
   }
 
   watch(changed: () => void): Disposable {
@@ -179,6 +184,10 @@ export class LinuxHost implements Host, Disposable {
 
   listServed(): Promise<readonly Element[]> {
     return listSet(this.#netfilter, servedMap);
+  }
+
+  listOthersTables(): Promise<readonly Table[]> {
+    return listOthersTables(this.#netfilter);
   }
 
   /** Also the question whether we can work here at all: no other is cheaper. Throws `unavailable` that names the feature. */

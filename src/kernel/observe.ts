@@ -4,24 +4,23 @@ import { concernsAnswers } from '../datapath/answers.ts';
 import type { NodeState } from '../datapath/attachment.ts';
 import * as layout from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
-import type { HostObject, InterfaceAddress, PolicyRule, Route } from '../datapath/objects.ts';
+import type { HostObject, InterfaceAddress, Other } from '../datapath/objects.ts';
+import { isOurTable } from '../datapath/ours.ts';
 import type { OurState, UsedChain } from '../datapath/release.ts';
-import { tunnelDevice, tunnelRules } from '../datapath/tunnel.ts';
+import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Expression } from '../nftables/expression.ts';
-import type { Chain, Element, Hook, InTable, NftSet } from '../nftables/object.ts';
+import type { Chain, Element, Hook, InTable, NftSet, Table } from '../nftables/object.ts';
 import type { ObservedChain, ObservedRule } from '../nftables/observed.ts';
 import { deviceHex } from '../nftables/statement.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
 import { listChains, listElements, listRules, listSets, readIntervals, readTable } from './nftables/read.ts';
 import { listKept } from './observe-kept.ts';
 import { elementOf, findBlocks, findPods, listSet } from './observe-pods.ts';
-import { findOurAddresses, type Holder, listOurAddresses } from './rtnetlink/address.ts';
+import { listNumbered, listOurRoutes, listOurRules, lookupsOf, tablesOf } from './observe-routing.ts';
+import { findOurAddresses, listOurAddresses } from './rtnetlink/address.ts';
 import { listForwardings } from './rtnetlink/forwarding.ts';
 import { readLink } from './rtnetlink/link.ts';
 import { listNeighbours } from './rtnetlink/neighbour.ts';
-import { routeProtocol } from './rtnetlink/protocol.ts';
-import { listRoutes } from './rtnetlink/route.ts';
-import { listRules as listPolicyRules } from './rtnetlink/rule.ts';
 import { readTunnel } from './rtnetlink/tunnel.ts';
 
 /** What is there of what is needed in the table of the family inet. */
@@ -217,23 +216,6 @@ async function listSlots(socket: NetlinkSocket, sets: readonly NftSet[]): Promis
   return elements;
 }
 
-/** Rules and routes of the exits, and the rules around them, in the families that the exits have. */
-export async function observeRouting(
-  socket: NetlinkSocket,
-  node: NodeState,
-  { exits, tunnel, gateway }: Needs,
-): Promise<(PolicyRule | Route)[]> {
-  const tables = [...exits.map(({ id }) => id), ...(gateway ? [layout.replyId] : [])].map((id) => node.routeTable + id);
-  // Who looks for a gateway looks for the whole node: a family that nothing uses any more shows, too.
-  const inUse = new Set(gateway ? families : exits.flatMap(({ ways }) => ways.map(({ family }) => family)));
-  const isOfExits = ({ family, action }: PolicyRule) =>
-    inUse.has(family) && (typeof action !== 'object' || !('lookup' in action) || tables.includes(action.lookup));
-  const rules = await listOurRules(socket);
-  const ofTunnel = tunnelRules(rules);
-  const theirs = rules.filter((rule) => (ofTunnel.includes(rule) ? tunnel !== undefined : isOfExits(rule)));
-  return [...theirs, ...(await listOurRoutes(socket, tables))];
-}
-
 /** The tunnel's device with what is on it, and the addresses that a gateway holds for its exits. */
 export async function observeDevices(
   socket: NetlinkSocket,
@@ -259,56 +241,66 @@ export async function observeDevices(
 
 const isOfTunnel = ({ device }: InterfaceAddress): boolean => device === tunnelDevice;
 
-/** Policy rules with our protocol number. */
-async function listOurRules(socket: NetlinkSocket): Promise<PolicyRule[]> {
-  const rules: PolicyRule[] = [];
-  for (const family of families) {
-    for (const { protocol, ...rule } of await listPolicyRules(socket, family)) {
-      if (protocol === routeProtocol) rules.push(rule as PolicyRule);
-    }
-  }
-  return rules;
-}
-
-async function listOurRoutes(socket: NetlinkSocket, tables: readonly number[]): Promise<Route[]> {
-  const routes: Route[] = [];
-  for (const table of new Set(tables)) {
-    for (const family of families) routes.push(...(await listRoutes(socket, family, table)));
-  }
-  return routes;
-}
-
-/** Everything of ours in nftables and routing. */
+/** Everything of ours in nftables and routing, by the node's record or without one. */
 export async function observeOurs(
   netfilter: NetlinkSocket,
   route: NetlinkSocket,
-  tables: readonly number[],
-  addresses: readonly Holder[] | undefined,
+  node: NodeState | undefined,
 ): Promise<OurState> {
-  const rules = await listOurRules(route);
-  const lookups = rules.flatMap(({ action }) =>
-    typeof action === 'object' && 'lookup' in action ? [action.lookup] : [],
-  );
-  const hasSent = (await readTable(netfilter, layout.sentTable)) !== undefined;
-  const sent = hasSent ? await listElements(netfilter, layout.sentSet) : [];
-  const sets = await listSets(netfilter);
+  const { rules, others } = await listOurRules(route, node);
+  const routes = await listOurRoutes(route, [...lookupsOf(rules), ...tablesOf(node)]);
+  const tables = await observeTables(netfilter);
   const tunnel = await readTunnel(route, tunnelDevice);
-  const held = addresses ? await listOurAddresses(route, addresses) : await findOurAddresses(route);
+  const held = node?.addresses ? await listOurAddresses(route, node.addresses) : await findOurAddresses(route);
   return {
-    table: (await readTable(netfilter)) !== undefined,
-    chains: await readChains(netfilter),
-    sets,
-    kept: await listKept(netfilter, route, sets),
-    ...(hasSent && { sent: (await readChains(netfilter, layout.sentTable)).map(chainOf) }),
-    uplinks: await listSet(netfilter, layout.uplinksSet),
-    exitElements: [
-      ...(await listExitElements(netfilter)),
-      ...(await listSet(netfilter, layout.servedMap)),
-      ...sent.map(elementOf),
-    ],
+    ...tables,
+    kept: await listKept(netfilter, route, tables.sets),
     rules,
     ...(tunnel && { tunnel }),
     addresses: held.filter((address) => !isOfTunnel(address)),
-    routes: await listOurRoutes(route, [...lookups, ...tables]),
+    routes: routes.routes,
+    others: [...tables.others, ...others, ...routes.others],
   };
 }
+
+/** What of ours is in both tables. One with our name that holds nothing of ours is somebody else's. */
+async function observeTables(socket: NetlinkSocket) {
+  const inet = await readOurTable(socket, {});
+  const sent = await readOurTable(socket, layout.sentTable);
+  const elements = sent.isOurs ? await listElements(socket, layout.sentSet) : [];
+  return {
+    table: inet.isOurs,
+    chains: inet.chains,
+    sets: inet.sets,
+    ...(sent.isOurs && { sent: sent.chains.map(chainOf) }),
+    uplinks: await listSet(socket, layout.uplinksSet),
+    exitElements: [
+      ...(await listExitElements(socket)),
+      ...(await listSet(socket, layout.servedMap)),
+      ...elements.map(elementOf),
+    ],
+    others: [inet, sent].flatMap(({ found, isOurs }) => (found && !isOurs ? [found] : [])),
+  };
+}
+
+/** A table with our name of a family; its chains and sets only when it is ours. */
+async function readOurTable(socket: NetlinkSocket, family: InTable) {
+  const found = await readTable(socket, family);
+  const chains = found ? await readChains(socket, found) : [];
+  const sets = found ? await listSets(socket, found) : [];
+  const isOurs = isOurTable(chains, sets);
+  return { found, isOurs, chains: isOurs ? chains : [], sets: isOurs ? sets : [] };
+}
+
+/** Tables with our name that hold nothing of ours. */
+export async function listOthersTables(socket: NetlinkSocket): Promise<readonly Table[]> {
+  const tables = [await readOurTable(socket, {}), await readOurTable(socket, layout.sentTable)];
+  return tables.flatMap(({ found, isOurs }) => (found && !isOurs ? [found] : []));
+}
+
+/** The same, and what else carries our number and others made. */
+export const listOthers = async (
+  netfilter: NetlinkSocket,
+  route: NetlinkSocket,
+  node: NodeState | undefined,
+): Promise<readonly Other[]> => [...(await listOthersTables(netfilter)), ...(await listNumbered(route, node))];

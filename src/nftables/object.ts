@@ -93,6 +93,9 @@ export interface Table extends InTable {
   readonly flags?: number;
 }
 
+/** The family of a table as nft calls it. */
+export const familyOfTable = ({ family }: Table): 'inet' | 'netdev' => family ?? 'inet';
+
 /** NFT_TABLE_F_DORMANT: no chain of the table is hooked in. */
 export const dormant = 1;
 

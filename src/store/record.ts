@@ -35,6 +35,8 @@ export interface NodeRecord extends NodeState {
   readonly sysctls: Readonly<Record<string, string>>;
   /** Addresses that we put on interfaces for a gateway: the kernel tells them from others from Linux 5.18 on only. */
   readonly addresses: readonly Place[];
+  /** Families of tables with our name that somebody else had made before us: they stay, empty as they were. */
+  readonly othersTables?: readonly ('inet' | 'netdev')[];
   /** Addresses on interfaces of others whose routes we put behind those of exits' interfaces. */
   readonly behind?: readonly Place[];
 }
@@ -145,6 +147,7 @@ export const nodeRecord: z.ZodMiniType<NodeRecord> = z.object({
   sysctls: z.record(z.string(), z.string()),
   addresses: z.array(z.object({ device: name, address })),
   behind: z.exactOptional(z.array(z.object({ device: name, address }))),
+  othersTables: z.exactOptional(z.array(z.literal(['inet', 'netdev']))),
 });
 
 /** The record of moved exits as it is read back. */

@@ -490,7 +490,7 @@ describe('what is not in nftables', () => {
     withSocket(async (socket) => {
       for (let times = 0; times < 2; times++) await applyOutside(socket, all);
       const { ifindex } = shown(device);
-      const observed: readonly OutsideObject[] = [
+      const observed: readonly unknown[] = [
         ...[(await readTunnel(socket, device)) ?? unreachable],
         ...(await findOurAddresses(socket)),
         { kind: 'sysctl', name: parameter, value: readSysctl(parameter) ?? '' },

@@ -82,8 +82,14 @@ async function listHeld(socket: NetlinkSocket, deviceIndex: number): Promise<Hel
 const heldAddressOf = (family: Family, entry: Entry): HeldAddress => ({
   ...addressOf(family, entry),
   deviceIndex: entry.header.index,
-  ours: entry.attributes.protocol === routeProtocol,
+  ours: isOurs(family, entry),
 });
+
+/** Others may use our number, too: ours have the length of one address, and of IPv6 the node never chooses them. */
+function isOurs(family: Family, { header, attributes }: Entry): boolean {
+  if (attributes.protocol !== routeProtocol || header.prefixLength !== (family === 4 ? 32 : 128)) return false;
+  return family === 4 || ((attributes.flags ?? header.flags) & unusable.deprecated) !== 0;
+}
 
 /** An interface, and an address on it; without an address, all of them. */
 export interface Holder {

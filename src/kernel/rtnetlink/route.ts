@@ -8,7 +8,7 @@ import {
   prefixAddress,
   prefixLength,
 } from '../../base/address.ts';
-import type { Route } from '../../datapath/objects.ts';
+import type { NodeRoute, Route } from '../../datapath/objects.ts';
 import { address, type Field, u8, u16, u32 } from '../netlink/field.ts';
 import { flags, isKernelError, type NetlinkSocket } from '../netlink/socket.ts';
 import { addressFamily } from './family.ts';
@@ -79,6 +79,8 @@ const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 export const RTM_GETROUTE = 26;
 const RTM_F_LOOKUP_TABLE = 0x1000;
+/** What older kernels made of routes for single destinations (linux/rtnetlink.h). */
+const RTM_F_CLONED = 0x200;
 export const RTNH_F_ONLINK = 4;
 /** linux/rtnetlink.h, RTN_*: what the kernel does with packets for a destination. */
 export const routeTypes = {
@@ -90,24 +92,46 @@ export const routeTypes = {
   blackhole: 6,
   unreachable: 7,
   prohibit: 8,
+  throw: 9,
 } as const;
 
 /** linux/rtnetlink.h, RT_SCOPE_*. `nowhere` in a deletion: of whatever scope. */
 const scopes = { universe: 0, link: 253, nowhere: 255 } as const;
 
-/** Our routes in a table; none when there is no such table. Throws KernelError. */
+/** Which routes of a family are listed: those of a table, those of a protocol. */
+export interface RouteChoice {
+  readonly table?: number;
+  readonly protocol?: number;
+}
+
+/** Routes with our protocol in a table; none when there is no such table. Throws KernelError. */
 // ip route show table 500007 protocol 230
-export async function listRoutes(socket: NetlinkSocket, family: Family, table: number): Promise<readonly Route[]> {
-  const body = encodeRouteListing(family, table);
+export const listRoutes = (socket: NetlinkSocket, family: Family, table: number): Promise<readonly NodeRoute[]> =>
+  listNodeRoutes(socket, family, { table, protocol: routeProtocol });
+
+/** Routes of whomever; none when there is no such table. Throws KernelError. */
+// ip route show table 500007; ip route show table all protocol 230
+export async function listNodeRoutes(
+  socket: NetlinkSocket,
+  family: Family,
+  choice: RouteChoice,
+): Promise<readonly NodeRoute[]> {
+  const body = encodeRouteListing(family, choice);
   const replies = await unlessRefused(socket.dump({ type: RTM_GETROUTE, flags: 0, body }), 'ENOENT');
   const entries = (replies ?? []).map((reply) => routeMessage.decode(reply.body));
   // Kernels before 4.20 know no strict checking and list every table of everybody.
-  const ours = entries.filter((entry) => entry.header.protocol === routeProtocol && entry.attributes.table === table);
+  const { table, protocol } = choice;
+  const chosen = entries.filter(
+    ({ header, attributes }) =>
+      (header.flags & RTM_F_CLONED) === 0 &&
+      (table === undefined || attributes.table === table) &&
+      (protocol === undefined || header.protocol === protocol),
+  );
   const names = await readLinkNames(
     socket,
-    ours.map(({ attributes }) => attributes.outputIndex),
+    chosen.map(({ attributes }) => attributes.outputIndex),
   );
-  return ours.map((entry) => routeOf(family, entry, names));
+  return chosen.map((entry) => routeOf(family, entry, names));
 }
 
 /**
@@ -159,10 +183,9 @@ export async function lookupRoute(
   }
 }
 
-/** The body of a question for our routes in one table. */
-export function encodeRouteListing(family: Family, table: number): Buffer {
-  return routeMessage.encode({ family: addressFamily(family), protocol: routeProtocol }, { table });
-}
+/** The body of a question for routes. */
+export const encodeRouteListing = (family: Family, { table, protocol = 0 }: RouteChoice): Buffer =>
+  routeMessage.encode({ family: addressFamily(family), protocol }, { table });
 
 /** The body of a message that makes a route, or deletes it if `scope` says so. */
 export function encodeRoute(route: Route, deviceIndex?: number, scope = scopeOf(route)): Buffer {
@@ -206,9 +229,8 @@ export type Entry = ReturnType<typeof routeMessage.decode>;
 export function decodeLookup(body: Buffer): RouteLookup {
   const { header, attributes } = routeMessage.decode(body);
   const via = hopOf(attributes);
-  const types = Object.keys(routeTypes) as RouteLookup['type'][];
   return {
-    type: types.find((name) => routeTypes[name] === header.type) ?? 'unicast',
+    type: typeName(header.type),
     ...(attributes.outputIndex !== undefined && { deviceIndex: attributes.outputIndex }),
     ...(via !== undefined && { via }),
     ...(attributes.table !== undefined && { table: attributes.table }),
@@ -216,12 +238,19 @@ export function decodeLookup(body: Buffer): RouteLookup {
   };
 }
 
-function routeOf(family: Family, { header, attributes }: Entry, names: ReadonlyMap<number, string>): Route {
-  const { table = 0, priority: metric = 0, outputIndex } = attributes;
+function routeOf(family: Family, { header, attributes }: Entry, names: ReadonlyMap<number, string>): NodeRoute {
+  const { table = 0, priority: metric = 0, outputIndex, hops } = attributes;
   const destination = destinationOf(attributes.destination, header.destinationLength);
-  const what = { kind: 'route', family, table, ...(destination !== undefined && { destination }) } as const;
+  const what = {
+    kind: 'route',
+    ...{ family, table },
+    ...(header.protocol !== routeProtocol && { protocol: header.protocol }),
+    ...(destination !== undefined && { destination }),
+    ...(hops !== undefined && { several: true as const }),
+    ...((header.tos | header.sourceLength) !== 0 && { narrower: true as const }),
+  } as const;
   // IPv6 says that unreachable routes go to `lo`.
-  if (header.type !== routeTypes.unicast) return { ...what, type: 'unreachable', metric };
+  if (header.type !== routeTypes.unicast) return { ...what, type: typeName(header.type), metric };
   const device = outputIndex === undefined ? undefined : names.get(outputIndex);
   const via = hopOf(attributes);
   return {
@@ -233,6 +262,9 @@ function routeOf(family: Family, { header, attributes }: Entry, names: ReadonlyM
     metric,
   };
 }
+
+const typeName = (type: number): RouteLookup['type'] =>
+  (Object.keys(routeTypes) as RouteLookup['type'][]).find((name) => routeTypes[name] === type) ?? 'unicast';
 
 function destinationOf(address: Address | undefined, length: number): Prefix | undefined {
   return address === undefined || length === 0 ? undefined : `${address}/${length}`;

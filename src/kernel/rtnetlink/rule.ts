@@ -1,20 +1,27 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Family } from '../../base/address.ts';
-import type { PolicyRule } from '../../datapath/objects.ts';
-import { cString, u8, u32 } from '../netlink/field.ts';
+import type { Address, Family, Prefix } from '../../base/address.ts';
+import type { NodeRule, PolicyRule } from '../../datapath/objects.ts';
+import { address, cString, hex, u8, u32 } from '../netlink/field.ts';
 import { flags, isKernelError, type NetlinkSocket } from '../netlink/socket.ts';
 import { addressFamily } from './family.ts';
 import { message } from './message.ts';
 import { routeProtocol } from './protocol.ts';
 import { unlessRefused } from './refusal.ts';
 
-/** A rule as the kernel lists it, of whoever made it. A foreign one may select by more than is told here. */
-export interface ObservedPolicyRule extends Omit<PolicyRule, 'action'> {
-  /** `other`: an action that we never use, by its number FR_ACT_* in linux/fib_rules.h (`unreachable`, …). */
-  readonly action: PolicyRule['action'] | { readonly other: number };
-  /** Who made it; ours have {@link routeProtocol}. */
-  readonly protocol: number;
-}
+/** FRA_* that are in a listing only when a rule looks at them, each for what we never look at. */
+const narrowing = {
+  realm: [11, hex],
+  tunnel: [12, hex],
+  suppressedGroup: [13, hex],
+  output: [17, hex],
+  l3mdev: [19, hex],
+  users: [20, hex],
+  protocolNumber: [22, hex],
+  sourcePorts: [23, hex],
+  destinationPorts: [24, hex],
+  dscp: [25, hex],
+  flowLabel: [26, hex],
+} as const;
 
 /** linux/fib_rules.h: struct fib_rule_hdr and FRA_*. */
 const ruleMessage = message(
@@ -37,6 +44,11 @@ const ruleMessage = message(
     table: [15, u32],
     goto: [4, u32],
     protocol: [21, u8],
+    from: [2, address],
+    to: [1, address],
+    /** Of the prefix length, -1 says none. */
+    suppressedLength: [14, u32],
+    ...narrowing,
   },
 );
 
@@ -48,7 +60,7 @@ const actions = { lookup: 1, goto: 2, nop: 3, unreachable: 7 } as const;
 
 /** All rules of a family, in the kernel's order, foreign ones too. */
 // ip rule show
-export async function listRules(socket: NetlinkSocket, family: Family): Promise<readonly ObservedPolicyRule[]> {
+export async function listRules(socket: NetlinkSocket, family: Family): Promise<readonly NodeRule[]> {
   const body = ruleMessage.encode({ family: addressFamily(family) });
   const replies = await socket.dump({ type: RTM_GETRULE, flags: 0, body });
   return replies.map((reply) => decodeRule(family, reply.body));
@@ -75,8 +87,7 @@ export async function deleteRule(socket: NetlinkSocket, rule: PolicyRule): Promi
 }
 
 async function isListed(socket: NetlinkSocket, rule: PolicyRule): Promise<boolean> {
-  const ours: ObservedPolicyRule = { ...rule, protocol: routeProtocol };
-  return (await listRules(socket, rule.family)).some((listed) => isDeepStrictEqual(listed, ours));
+  return (await listRules(socket, rule.family)).some((listed) => isDeepStrictEqual(listed, rule));
 }
 
 /** The body of a message that adds or deletes a rule of ours. */
@@ -106,9 +117,13 @@ function encodeAction(action: PolicyRule['action']): { code: number; table?: num
 }
 
 /** The rule that a message of a listing holds. The kernel leaves out what is 0, but for the mask of a mark. */
-export function decodeRule(family: Family, body: Buffer): ObservedPolicyRule {
+export function decodeRule(family: Family, body: Buffer): NodeRule {
   const { header, attributes } = ruleMessage.decode(body);
   const { priority = 0, fwmark = 0, fwmask = 0, table = 0, goto = 0, protocol = 0, input } = attributes;
+  const [from, to] = [
+    prefixOf(attributes.from, header.sourceLength),
+    prefixOf(attributes.to, header.destinationLength),
+  ];
   return {
     kind: 'rule',
     family,
@@ -117,11 +132,25 @@ export function decodeRule(family: Family, body: Buffer): ObservedPolicyRule {
     ...(input !== undefined && { input }),
     ...(fwmask !== 0 && { fwmark: { value: fwmark, mask: fwmask } }),
     ...(header.flags & FIB_RULE_INVERT && { invert: true }),
-    protocol,
+    ...(from !== undefined && { from }),
+    ...(to !== undefined && { to }),
+    ...(isNarrower({ header, attributes }) && { narrower: true }),
+    ...(protocol !== routeProtocol && { protocol }),
   };
 }
 
-function decodeAction(code: number, table: number, target: number): ObservedPolicyRule['action'] {
+const prefixOf = (address: Address | undefined, length: number): Prefix | undefined =>
+  address === undefined || length === 0 ? undefined : `${address}/${length}`;
+
+const noLength = 0xffffffff;
+
+function isNarrower({ header, attributes }: ReturnType<typeof ruleMessage.decode>): boolean {
+  const { suppressedLength = noLength } = attributes;
+  const names = Object.keys(narrowing) as (keyof typeof narrowing)[];
+  return header.tos !== 0 || suppressedLength !== noLength || names.some((name) => attributes[name] !== undefined);
+}
+
+function decodeAction(code: number, table: number, target: number): NodeRule['action'] {
   if (code === actions.lookup) return { lookup: table };
   if (code === actions.goto) return { goto: target };
   if (code === actions.nop) return 'nop';

@@ -335,6 +335,7 @@ describe('ADD that fails', () => {
       machine.host.remote.add('10.9.9.9');
       machine.host.foreignRules.push({
         kind: 'rule',
+        protocol: 0,
         family: 4,
         priority: 30,
         action: { lookup: 7 },

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { markConflict } from '../../../src/cni/mark-conflict.ts';
-import type { PolicyRule } from '../../../src/datapath/objects.ts';
+import type { NodeRule } from '../../../src/datapath/objects.ts';
 
 const flag = 0x100000;
 
-const rule = (value: number, mask: number): PolicyRule => ({
+const rule = (value: number, mask: number): NodeRule => ({
   kind: 'rule',
+  protocol: 0,
   family: 4,
   priority: 30,
   action: { lookup: 7 },
@@ -40,7 +41,10 @@ describe('a policy rule of somebody else', () => {
   });
 
   test('without a mark is no matter', () => {
-    assert.equal(markConflict(flag, [{ kind: 'rule', family: 6, priority: 0, action: { lookup: 255 } }]), undefined);
+    assert.equal(
+      markConflict(flag, [{ kind: 'rule', protocol: 2, family: 6, priority: 0, action: { lookup: 255 } }]),
+      undefined,
+    );
     assert.equal(markConflict(flag, []), undefined);
   });
 });

@@ -17,10 +17,10 @@ import type {
 import { indexOfKept, type Kept, keptMaps } from '../../../src/datapath/kept.ts';
 import { addressHex, podOfBlockKey } from '../../../src/datapath/layout.ts';
 import type { Needs } from '../../../src/datapath/needs.ts';
-import type { HostObject, Link, PolicyRule } from '../../../src/datapath/objects.ts';
+import type { HostObject, Link, NodeRoute, NodeRule, Other } from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
 import type { OurState } from '../../../src/datapath/release.ts';
-import type { Element } from '../../../src/nftables/object.ts';
+import type { Element, Table } from '../../../src/nftables/object.ts';
 import { FakeKernel } from './fake-kernel.ts';
 
 /** A node in memory. What a test may change is a field; what a test wants to know was written down in another. */
@@ -30,7 +30,11 @@ export class FakeHost implements Host, Disposable {
   /** By the name of the interface. */
   readonly linkAddresses = new Map<string, readonly LinkAddress[]>();
   readonly defaultRoutes = new Map<Family, DefaultRoute>();
-  readonly foreignRules: PolicyRule[] = [];
+  readonly foreignRules: NodeRule[] = [];
+  /** Routes of others in tables of exits. */
+  readonly foreignRoutes: NodeRoute[] = [];
+  /** What of others carries our number or our name. */
+  readonly others: Other[] = [];
   /** The connections that conntrack knows. */
   readonly flows: Flow[] = [];
   /** Addresses that the node reaches through another host. */
@@ -146,8 +150,21 @@ export class FakeHost implements Host, Disposable {
     return device && { type: 'unicast', device: device.name, ...(via && { via }) };
   }
 
-  async listForeignRules(): Promise<readonly PolicyRule[]> {
-    return this.foreignRules;
+  async listRules(): Promise<readonly NodeRule[]> {
+    return [...this.foreignRules, ...this.kernel.outside.list().filter((object) => object.kind === 'rule')];
+  }
+
+  async listRoutes(family: Family, table: number): Promise<readonly NodeRoute[]> {
+    const own = this.kernel.outside.list().filter((object) => object.kind === 'route');
+    return [...this.foreignRoutes, ...own].filter((route) => route.family === family && route.table === table);
+  }
+
+  async listOthersTables(): Promise<readonly Table[]> {
+    return this.others.filter((object) => object.kind === 'table');
+  }
+
+  async listOthers(): Promise<readonly Other[]> {
+    return this.others;
   }
 
   async listFilters(): Promise<readonly Filter[]> {
@@ -174,8 +191,9 @@ export class FakeHost implements Host, Disposable {
     return { state: this.kernel.observe(node, needs, contents), generation: this.kernel.generation };
   }
 
-  async observeOurs(tables: readonly number[], addresses: NodeState['addresses']): Promise<Observed<OurState>> {
-    const state = { ...this.kernel.ourState(tables, addresses), kept: await this.listKept() };
+  async observeOurs(node: NodeState | undefined): Promise<Observed<OurState>> {
+    const tables = (node?.exits ?? []).map(({ id }) => (node?.routeTable ?? 0) + id);
+    const state = { ...this.kernel.ourState(tables, node?.addresses), kept: await this.listKept() };
     return { state, generation: this.kernel.generation };
   }
 

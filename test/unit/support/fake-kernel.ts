@@ -136,6 +136,7 @@ export class FakeKernel {
       rules,
       routes: all.filter((object) => object.kind === 'route').filter(({ table }) => listed.has(table)),
       ...(tunnel && { tunnel }),
+      others: [],
       addresses: this.outside.ourAddresses(addresses).filter(({ device }) => device !== tunnelDevice),
     };
   }
