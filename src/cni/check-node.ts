@@ -5,8 +5,9 @@ import { needsOfNode } from '../datapath/needs.ts';
 import type { Other } from '../datapath/objects.ts';
 import type { Passage } from '../datapath/passage.ts';
 import type { NodeRecord } from '../store/record.ts';
-import { hindrances, inputsOf, inputsOfGateway } from './hindrance.ts';
+import { hindrances, inputOf, inputsOfGateway, sendersOf } from './hindrance.ts';
 import type { Machine } from './machine.ts';
+import { gatewayUsers, otherWays } from './other-ways.ts';
 import { differenceNow, steeredOf } from './set-up.ts';
 
 /** What is wrong with a node as a whole, or may be, one sentence each. */
@@ -58,6 +59,7 @@ async function gatewayProblems(machine: Machine, node: NodeRecord): Promise<stri
   return [
     ...(await differenceNow(machine, node, needs, state)).flatMap(describe),
     ...(await hindrances(machine.host, served, inputsOfGateway(served))),
+    ...(await otherWays(machine.host, node, served, gatewayUsers(node))),
   ];
 }
 
@@ -83,7 +85,7 @@ async function judged(machine: Machine, node: NodeRecord): Promise<Pick<NodeChec
 async function passagesOf({ host, store }: Machine, { exits, gateway }: NodeRecord): Promise<Passage[]> {
   const addresses = new Set(store.list().flatMap(({ addresses }) => addresses));
   const served = exits.filter(({ id }) => gateway?.served.includes(id));
-  const inputs = [...(await inputsOf(host, [...addresses])), ...inputsOfGateway(served)];
+  const inputs = [...(await sendersOf(host, [...addresses])).map(inputOf), ...inputsOfGateway(served)];
   const passages = exits.flatMap(({ device: output, ways }) =>
     inputs
       .filter(({ family, input }) => input !== output && ways.some((way) => way.family === family))

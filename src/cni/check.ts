@@ -3,8 +3,9 @@ import { EgressError } from '../base/errors.ts';
 import { describe } from '../datapath/describe.ts';
 import { needsOf } from '../datapath/needs.ts';
 import type { AttachmentRecord } from '../store/record.ts';
-import { hindrances, inputsOf } from './hindrance.ts';
+import { hindrances, inputOf, sendersOf } from './hindrance.ts';
 import type { Machine } from './machine.ts';
+import { otherWays, podUsers } from './other-ways.ts';
 import { differenceNow, steeredOf } from './set-up.ts';
 import { settled } from './settled.ts';
 
@@ -45,11 +46,14 @@ async function problemsNow(machine: Machine, record: AttachmentRecord): Promise<
   const node = machine.store.loadNode();
   if (node === undefined) return ['The node’s record is missing'];
   const content = machine.store.loadProgram(record.program);
-  const needs = needsOf(node, { ...steeredOf(record), ...content });
+  const steered = { ...steeredOf(record), ...content };
+  const needs = needsOf(node, steered);
   const { state } = await machine.host.observe(node, needs, { contents: content !== undefined });
+  const senders = await sendersOf(machine.host, record.addresses);
   const problems = [
     ...(await differenceNow(machine, node, needs, state)).flatMap(describe),
-    ...(await hindrances(machine.host, needs.exits, await inputsOf(machine.host, record.addresses))),
+    ...(await hindrances(machine.host, needs.exits, senders.map(inputOf))),
+    ...(await otherWays(machine.host, node, needs.exits, podUsers(steered, node, senders))),
   ];
   return content === undefined ? [`The record of ${record.program} is missing`, ...problems] : problems;
 }

@@ -1,6 +1,6 @@
 import { type Address, type Family, familyOf } from '../base/address.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
-import type { Host } from '../datapath/host.ts';
+import type { Host, Sender } from '../datapath/host.ts';
 import { type Passage, whyFiltered, whyNotForwarded } from '../datapath/passage.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import { whyNoWay } from '../policy/resolve-exit.ts';
@@ -45,18 +45,21 @@ async function droppedAnswers(host: Host, exit: ResolvedExit): Promise<string | 
   return why && `answers by exit "${exit.name}" do not arrive: ${why}`;
 }
 
-/** The interfaces that packets of a pod come in by: those that the node reaches its addresses by. */
-export async function inputsOf(
-  host: Host,
-  addresses: readonly Address[],
-): Promise<Pick<Passage, 'family' | 'input'>[]> {
-  const inputs: Pick<Passage, 'family' | 'input'>[] = [];
+/** Addresses of a pod with the interfaces that their packets come in by: those that the node reaches them by. */
+export async function sendersOf(host: Host, addresses: readonly Address[]): Promise<Sender[]> {
+  const senders: Sender[] = [];
   for (const address of addresses) {
     const { device } = (await host.routeTo(address)) ?? {};
-    if (device !== undefined) inputs.push({ family: familyOf(address), input: device });
+    if (device !== undefined) senders.push({ address, input: device });
   }
-  return inputs;
+  return senders;
 }
+
+/** Where packets of a sender come in. */
+export const inputOf = ({ address, input }: Sender): Pick<Passage, 'family' | 'input'> => ({
+  family: familyOf(address),
+  input,
+});
 
 /** The interface that packets of other nodes' pods come in by on their gateway. */
 export const inputsOfGateway = (exits: readonly ResolvedExit[]): Pick<Passage, 'family' | 'input'>[] =>

@@ -35,6 +35,20 @@ export interface DefaultRoute {
   readonly onlink?: true;
 }
 
+/** An address that packets come from, and the interface that they come in by. */
+export interface Sender {
+  readonly address: Address;
+  readonly input: string;
+}
+
+/** A packet that the node has to send on. */
+export interface PassingPacket {
+  readonly destination: Address;
+  readonly mark: number;
+  /** Absent: it is the node's own. */
+  readonly sender?: Sender;
+}
+
 /** Where the node sends a packet of its own, by the rules and routes that are there now. */
 export interface RouteTaken {
   /** `local`, `broadcast`, `anycast`, `multicast`: it stays here or on the segment; `unicast`: it goes on. */
@@ -43,6 +57,8 @@ export interface RouteTaken {
   readonly via?: Address;
   /** The address that the node itself would send from. */
   readonly source?: Address;
+  /** The table that says so; absent where the kernel does not tell, for `unreachable` and its like. */
+  readonly table?: number;
 }
 
 /** From which end of the tunnel to which. */
@@ -132,6 +148,11 @@ export interface Host {
   isOnLink(address: Address): Promise<boolean>;
   /** The way of a packet to an address, with a mark or without: `ip route get`. Undefined when there is none. */
   routeTo(address: Address, mark?: number): Promise<RouteTaken | undefined>;
+  /**
+   * The same for a packet of whomever. Undefined also when the kernel would not take it from its sender, as a reverse path
+   * filter wants.
+   */
+  wayOf(packet: PassingPacket): Promise<RouteTaken | undefined>;
   /** All policy rules, of IPv4 first, and in the order in which the kernel asks them. */
   listRules(): Promise<readonly NodeRule[]>;
   /** All routes of a table, whoever made them. */

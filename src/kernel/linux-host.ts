@@ -11,6 +11,7 @@ import type {
   Host,
   Introduction,
   Observed,
+  PassingPacket,
   RouteTaken,
 } from '../datapath/host.ts';
 import type { Kept } from '../datapath/kept.ts';
@@ -43,7 +44,7 @@ import { defaultRoute } from './rtnetlink/default-route.ts';
 import { readLink, setLinkDown } from './rtnetlink/link.ts';
 import { firstHolder } from './rtnetlink/local-route.ts';
 import { readNeighbour } from './rtnetlink/neighbour.ts';
-import { listNodeRoutes, lookupRoute } from './rtnetlink/route.ts';
+import { listNodeRoutes, lookupRoute, type RouteLookup } from './rtnetlink/route.ts';
 import { listRules } from './rtnetlink/rule.ts';
 import { readSysctl } from './sysctl.ts';
 
@@ -114,11 +115,21 @@ export class LinuxHost implements Host, Disposable {
   }
 
   async routeTo(address: Address, mark?: number): Promise<RouteTaken | undefined> {
-    const route = await lookupRoute(this.#route, address, mark);
+    return this.#taken(await lookupRoute(this.#route, address, mark));
+  }
+
+  async wayOf({ destination, mark, sender }: PassingPacket): Promise<RouteTaken | undefined> {
+    const input = sender && (await this.readLink(sender.input));
+    if (sender !== undefined && input === undefined) return undefined;
+    const from = sender && input && { source: sender.address, inputIndex: input.index };
+    return this.#taken(await lookupRoute(this.#route, destination, mark, from));
+  }
+
+  async #taken(route: RouteLookup | undefined): Promise<RouteTaken | undefined> {
     if (route === undefined) return undefined;
-    const { type, deviceIndex, via, source } = route;
+    const { deviceIndex, ...taken } = route;
     const device = deviceIndex === undefined ? undefined : (await this.readLink(deviceIndex))?.name;
-    return { type, ...(device && { device }), ...(via && { via }), ...(source && { source }) };
+    return { ...taken, ...(device && { device }) };
   }
 
   async listRules(): Promise<readonly NodeRule[]> {

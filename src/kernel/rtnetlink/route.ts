@@ -62,6 +62,9 @@ export const routeMessage = message(
   },
   {
     destination: [1, address],
+    /** Of a question: where the packet came from, and in by. */
+    from: [2, address],
+    inputIndex: [3, u32],
     mark: [16, u32],
     gateway: [5, address],
     /** RTA_VIA: the next hop when it is of the other family. */
@@ -164,21 +167,33 @@ export interface RouteLookup {
   readonly source?: Address;
 }
 
-/** The way of a packet of this node to an address; `undefined` when there is none. Throws KernelError. */
+/** Where a packet comes from that is not the node's own. */
+export interface Sender {
+  readonly source: Address;
+  readonly inputIndex: number;
+}
+
+/**
+ * The way of a packet to an address, of this node or of a sender; `undefined` when there is none, or the node would not
+ * take the packet from the sender. Throws KernelError.
+ */
 // ip route get 203.0.113.5 mark 0x100007
+// ip route get 203.0.113.5 from 10.0.0.7 iif cni0 mark 0x100007
 export async function lookupRoute(
   socket: NetlinkSocket,
   destination: Address,
   fwmark?: number,
+  sender?: Sender,
 ): Promise<RouteLookup | undefined> {
   try {
-    const [reply] = await socket.request({ type: RTM_GETROUTE, flags: 0, body: encodeLookup(destination, fwmark) });
+    const body = encodeLookup(destination, fwmark, sender);
+    const [reply] = await socket.request({ type: RTM_GETROUTE, flags: 0, body });
     return reply && decodeLookup(reply.body);
   } catch (error) {
     if (isKernelError(error, 'EHOSTUNREACH')) return { type: 'unreachable' };
     if (isKernelError(error, 'EACCES')) return { type: 'prohibit' };
     if (isKernelError(error, 'EINVAL')) return { type: 'blackhole' };
-    if (isKernelError(error, 'ENETUNREACH')) return undefined;
+    if (isKernelError(error, 'ENETUNREACH', 'EXDEV')) return undefined;
     throw error;
   }
 }
@@ -215,11 +230,14 @@ function scopeOf({ family, type, via }: Route): number {
 }
 
 /** The body of a question for the way to an address. */
-export function encodeLookup(destination: Address, fwmark?: number): Buffer {
+export function encodeLookup(destination: Address, fwmark?: number, sender?: Sender): Buffer {
   const family = familyOf(destination);
   // Without the flag IPv4 says 254, main, for every table; IPv6 always says the right one, and refuses the flag.
   const header = family === 4 ? { destinationLength: 32, flags: RTM_F_LOOKUP_TABLE } : { destinationLength: 128 };
-  return routeMessage.encode({ family: addressFamily(family), ...header }, { destination, mark: fwmark });
+  return routeMessage.encode(
+    { family: addressFamily(family), ...header, ...(sender && { sourceLength: header.destinationLength }) },
+    { destination, from: sender?.source, inputIndex: sender?.inputIndex, mark: fwmark },
+  );
 }
 
 /** A route as a message holds it. */

@@ -12,6 +12,7 @@ import type {
   Introduction,
   LinkAddress,
   Observed,
+  PassingPacket,
   RouteTaken,
 } from '../../../src/datapath/host.ts';
 import { indexOfKept, type Kept, keptMaps } from '../../../src/datapath/kept.ts';
@@ -148,6 +149,10 @@ export class FakeHost implements Host, Disposable {
     if (near !== undefined) return { type: 'unicast', device: near };
     const { device, via } = this.defaultRoutes.get(familyOf(address)) ?? {};
     return device && { type: 'unicast', device: device.name, ...(via && { via }) };
+  }
+
+  async wayOf({ destination, mark }: PassingPacket): Promise<RouteTaken | undefined> {
+    return this.routeTo(destination, mark);
   }
 
   async listRules(): Promise<readonly NodeRule[]> {

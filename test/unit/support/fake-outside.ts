@@ -72,7 +72,12 @@ export class FakeOutside {
       .filter(({ destination }) => destination === undefined || contains(destination, to))
       .sort((a, b) => lengthOf(b) - lengthOf(a) || a.metric - b.metric);
     return (
-      route && { type: route.type, ...(route.device && { device: route.device }), ...(route.via && { via: route.via }) }
+      route && {
+        type: route.type,
+        table: route.table,
+        ...(route.device && { device: route.device }),
+        ...(route.via && { via: route.via }),
+      }
     );
   }
 
