@@ -32,8 +32,9 @@ import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { listFilters } from './nftables/foreign.ts';
 import { findElementsByComment, readTable } from './nftables/read.ts';
 import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
-import { listOthers, listOthersTables, observeDevices, observeOurs, observeSent, observeTable } from './observe.ts';
+import { observeDevices, observeSent, observeTable } from './observe.ts';
 import { listKept } from './observe-kept.ts';
+import { listOthers, listOthersTables, observeOurs } from './observe-ours.ts';
 import { findBlocks, findPods, listSet } from './observe-pods.ts';
 import { observeRouting } from './observe-routing.ts';
 import { announcement } from './packet/announcement.ts';
@@ -133,9 +134,7 @@ export class LinuxHost implements Host, Disposable {
   }
 
   async listRules(): Promise<readonly NodeRule[]> {
-    const rules: NodeRule[] = [];
-    for (const family of families) rules.push(...(await listRules(this.#route, family)));
-    return rules;
+    return [...(await listRules(this.#route, 4)), ...(await listRules(this.#route, 6))];
   }
 
   listRoutes(family: Family, table: number): Promise<readonly NodeRoute[]> {

@@ -4,20 +4,17 @@ import { concernsAnswers } from '../datapath/answers.ts';
 import type { NodeState } from '../datapath/attachment.ts';
 import * as layout from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
-import type { HostObject, InterfaceAddress, Other } from '../datapath/objects.ts';
-import { isOurTable } from '../datapath/ours.ts';
-import type { OurState, UsedChain } from '../datapath/release.ts';
+import type { HostObject } from '../datapath/objects.ts';
+import type { UsedChain } from '../datapath/release.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Expression } from '../nftables/expression.ts';
-import type { Chain, Element, Hook, InTable, NftSet, Table } from '../nftables/object.ts';
+import type { Chain, Element, Hook, InTable, NftSet } from '../nftables/object.ts';
 import type { ObservedChain, ObservedRule } from '../nftables/observed.ts';
 import { deviceHex } from '../nftables/statement.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
 import { listChains, listElements, listRules, listSets, readIntervals, readTable } from './nftables/read.ts';
-import { listKept } from './observe-kept.ts';
 import { elementOf, findBlocks, findPods, listSet } from './observe-pods.ts';
-import { listNumbered, listOurRoutes, listOurRules, lookupsOf, tablesOf } from './observe-routing.ts';
-import { findOurAddresses, listOurAddresses } from './rtnetlink/address.ts';
+import { listOurAddresses } from './rtnetlink/address.ts';
 import { listForwardings } from './rtnetlink/forwarding.ts';
 import { readLink } from './rtnetlink/link.ts';
 import { listNeighbours } from './rtnetlink/neighbour.ts';
@@ -160,7 +157,7 @@ async function readSets(socket: NetlinkSocket, sets: readonly NftSet[], contents
 }
 
 /** Our chains of a family with their rules, and how often they are led to from elsewhere. */
-async function readChains(socket: NetlinkSocket, table: InTable = {}): Promise<readonly UsedChain[]> {
+export async function readChains(socket: NetlinkSocket, table: InTable = {}): Promise<readonly UsedChain[]> {
   const rules = await listRules(socket, undefined, table);
   return usedChains(await listChains(socket, table), rules, table);
 }
@@ -191,10 +188,10 @@ const ruleOf = ({ expressions, comment }: ObservedRule): Chain['rules'][number] 
 /** A base chain that is none of ours: nobody else has a say in our tables. Those that nothing leads to do nothing. */
 const isForeign = ({ name, hook, family }: Chain): boolean => hook !== undefined && !layout.isBaseChain(name, family);
 
-const chainOf = ({ references: _, ...chain }: UsedChain): Chain => chain;
+export const chainOf = ({ references: _, ...chain }: UsedChain): Chain => chain;
 
 /** Elements of the maps and sets of all exits in the table of the family inet, but for those that are served. */
-async function listExitElements(socket: NetlinkSocket): Promise<Element[]> {
+export async function listExitElements(socket: NetlinkSocket): Promise<Element[]> {
   const sets = families.flatMap((family) => [
     layout.snatMap(family),
     layout.lanesSet(family),
@@ -238,69 +235,3 @@ export async function observeDevices(
       : []),
   ];
 }
-
-const isOfTunnel = ({ device }: InterfaceAddress): boolean => device === tunnelDevice;
-
-/** Everything of ours in nftables and routing, by the node's record or without one. */
-export async function observeOurs(
-  netfilter: NetlinkSocket,
-  route: NetlinkSocket,
-  node: NodeState | undefined,
-): Promise<OurState> {
-  const { rules, others } = await listOurRules(route, node);
-  const routes = await listOurRoutes(route, [...lookupsOf(rules), ...tablesOf(node)]);
-  const tables = await observeTables(netfilter);
-  const tunnel = await readTunnel(route, tunnelDevice);
-  const held = node?.addresses ? await listOurAddresses(route, node.addresses) : await findOurAddresses(route);
-  return {
-    ...tables,
-    kept: await listKept(netfilter, route, tables.sets),
-    rules,
-    ...(tunnel && { tunnel }),
-    addresses: held.filter((address) => !isOfTunnel(address)),
-    routes: routes.routes,
-    others: [...tables.others, ...others, ...routes.others],
-  };
-}
-
-/** What of ours is in both tables. One with our name that holds nothing of ours is somebody else's. */
-async function observeTables(socket: NetlinkSocket) {
-  const inet = await readOurTable(socket, {});
-  const sent = await readOurTable(socket, layout.sentTable);
-  const elements = sent.isOurs ? await listElements(socket, layout.sentSet) : [];
-  return {
-    table: inet.isOurs,
-    chains: inet.chains,
-    sets: inet.sets,
-    ...(sent.isOurs && { sent: sent.chains.map(chainOf) }),
-    uplinks: await listSet(socket, layout.uplinksSet),
-    exitElements: [
-      ...(await listExitElements(socket)),
-      ...(await listSet(socket, layout.servedMap)),
-      ...elements.map(elementOf),
-    ],
-    others: [inet, sent].flatMap(({ found, isOurs }) => (found && !isOurs ? [found] : [])),
-  };
-}
-
-/** A table with our name of a family; its chains and sets only when it is ours. */
-async function readOurTable(socket: NetlinkSocket, family: InTable) {
-  const found = await readTable(socket, family);
-  const chains = found ? await readChains(socket, found) : [];
-  const sets = found ? await listSets(socket, found) : [];
-  const isOurs = isOurTable(chains, sets);
-  return { found, isOurs, chains: isOurs ? chains : [], sets: isOurs ? sets : [] };
-}
-
-/** Tables with our name that hold nothing of ours. */
-export async function listOthersTables(socket: NetlinkSocket): Promise<readonly Table[]> {
-  const tables = [await readOurTable(socket, {}), await readOurTable(socket, layout.sentTable)];
-  return tables.flatMap(({ found, isOurs }) => (found && !isOurs ? [found] : []));
-}
-
-/** The same, and what else carries our number and others made. */
-export const listOthers = async (
-  netfilter: NetlinkSocket,
-  route: NetlinkSocket,
-  node: NodeState | undefined,
-): Promise<readonly Other[]> => [...(await listOthersTables(netfilter)), ...(await listNumbered(route, node))];
