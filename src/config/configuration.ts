@@ -1,5 +1,6 @@
 import { type Address, familyOf, type Prefix, parsePrefix } from '../base/address.ts';
 import { mergePortRanges } from '../base/port-range.ts';
+import { nothingElse, whole } from '../base/whole.ts';
 import type { AddressByFamily, Exit } from '../policy/exit.ts';
 import { exitIdOf } from '../policy/exit-id.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -118,33 +119,42 @@ const toExtraSource = ({ namespaces, pods, addresses }: Listed<'extraSources'>):
 
 const toNode = ({ address, podCIDRs = [] }: Listed<'nodes'>): KnownNode => ({ address, podCIDRs });
 
-const toExit = (exit: Listed<'exits'>): Exit => ({
-  name: exit.name,
-  id: exit.id ?? exitIdOf(exit.name),
-  gateways: exit.gateways ?? [],
-  ...(exit.interface !== undefined && { interface: exit.interface }),
-  nextHops: byFamily([exit.nextHop ?? []].flat()),
-  ...(exit.onlink && { onlink: true }),
-  addresses: exit.addresses ?? [],
-  ...(exit.addressesOn && exit.addressesOn.length > 0 && { addressesOn: exit.addressesOn }),
-  ...(exit.addressPerFlow && { addressPerFlow: true }),
-  ...(exit.portsPerPod !== undefined && { portsPerPod: exit.portsPerPod }),
-  ...(exit.portBlocksPerNamespace !== undefined && { portBlocksPerNamespace: exit.portBlocksPerNamespace }),
-  annotationNamespaces: exit.annotationNamespaces ?? defaults.annotationNamespaces,
-  onUnavailable: exit.onUnavailable ?? defaults.onUnavailable,
-});
+function toExit({ id, nextHop, onlink, addressesOn, addressPerFlow, ...exit }: Listed<'exits'>): Exit {
+  const { name, gateways, addresses, portsPerPod, portBlocksPerNamespace, annotationNamespaces, ...rest } = exit;
+  const { interface: device, onUnavailable, ...others } = rest;
+  nothingElse(others);
+  return whole<Exit>({
+    name,
+    id: id ?? exitIdOf(name),
+    gateways: gateways ?? [],
+    interface: device,
+    nextHops: byFamily([nextHop ?? []].flat()),
+    onlink: onlink ? true : undefined,
+    addresses: addresses ?? [],
+    addressesOn: addressesOn?.length ? addressesOn : undefined,
+    addressPerFlow: addressPerFlow ? true : undefined,
+    portsPerPod,
+    portBlocksPerNamespace,
+    annotationNamespaces: annotationNamespaces ?? defaults.annotationNamespaces,
+    onUnavailable: onUnavailable ?? defaults.onUnavailable,
+  });
+}
 
 const byFamily = (addresses: readonly Address[]): AddressByFamily =>
   Object.fromEntries(addresses.map((address) => [familyOf(address), address]));
 
-const toPolicy = (policy: Listed<'policies'>): Policy => ({
-  name: policy.name,
-  namespaces: policy.namespaces,
-  pods: policy.pods ?? defaults.pods,
-  destinations: policy.destinations ?? defaults.destinations,
-  except: policy.except ?? [],
-  ...(policy.ports && { ports: mergePortRanges(policy.ports) }),
-  exit: policy.exit,
-  priority: policy.priority ?? defaults.priority,
-  ...(policy.optIn && { optIn: true }),
-});
+const toPolicy = ({ ports, pods, destinations, except, priority, optIn, ...policy }: Listed<'policies'>): Policy => {
+  const { name, namespaces, exit, ...others } = policy;
+  nothingElse(others);
+  return whole<Policy>({
+    name,
+    namespaces,
+    pods: pods ?? defaults.pods,
+    destinations: destinations ?? defaults.destinations,
+    except: except ?? [],
+    ports: ports && mergePortRanges(ports),
+    exit,
+    priority: priority ?? defaults.priority,
+    optIn: optIn ? true : undefined,
+  });
+};

@@ -1,5 +1,6 @@
 import { contains, type Prefix, prefixLength } from '../base/address.ts';
 import { holdPorts, splitPortRange } from '../base/port-range.ts';
+import { nothingElse } from '../base/whole.ts';
 import { includesGlob } from '../policy/glob.ts';
 import type { Policy } from '../policy/policy.ts';
 import { cover, coverAll } from '../policy/prefixes.ts';
@@ -79,11 +80,24 @@ function hidden(policy: Policy, policies: readonly Policy[], cluster: readonly P
 }
 
 /** Whether the other policy is for all pods of this one, whatever they ask for, and leaves nothing alone that this one takes. */
-const isWider = (other: Policy, policy: Policy): boolean =>
-  !other.optIn &&
-  areIncluded(policy.namespaces, other.namespaces) &&
-  areIncluded(policy.pods, other.pods) &&
-  other.except.every((range) => cover(policy.except, range));
+function isWider({ optIn, namespaces, pods, except, ...other }: Policy, policy: Policy): boolean {
+  // What is left has no say in it, or is looked at by `hide`.
+  const {
+    name: _name,
+    destinations: _destinations,
+    ports: _ports,
+    exit: _exit,
+    priority: _priority,
+    ...others
+  } = other;
+  nothingElse(others);
+  return (
+    !optIn &&
+    areIncluded(policy.namespaces, namespaces) &&
+    areIncluded(policy.pods, pods) &&
+    except.every((range) => cover(policy.except, range))
+  );
+}
 
 const areIncluded = (globs: readonly string[], wider: readonly string[]): boolean =>
   globs.every((inner) => wider.some((outer) => includesGlob(outer, inner)));

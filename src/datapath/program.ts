@@ -1,5 +1,6 @@
 import { families, familyOf, type Prefix } from '../base/address.ts';
 import { type Protocol, protocols } from '../base/port-range.ts';
+import { nothingElse } from '../base/whole.ts';
 import { rule } from '../nftables/chain.ts';
 import type { NftSet, Rule, Statement } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
@@ -19,6 +20,9 @@ export function desiredProgram(node: NodeState, attachment: SteeredAttachment): 
   const rules = [
     ...inClusterRules(attachment, withSet),
     ...attachment.matches.flatMap((match, i) => {
+      const { policy: _policy, family: _family, destinations: _destinations, except: _except, ...more } = match;
+      const { ports: _ports, exit: _exit, ...others } = more;
+      nothingElse(others); // each of these has its statements below
       const ofMatch: WithSet = (suffix, make) => withSet(`${i + 1}${suffix}`, make);
       const towards = destinationStatements(match, ofMatch);
       const verdict = verdictOf(node, attachment, match);

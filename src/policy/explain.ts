@@ -1,8 +1,9 @@
 import { contains, type Family, familyOf, type Prefix, prefixLength } from '../base/address.ts';
+import { nothingElse } from '../base/whole.ts';
 import { type Match, type Pod, type Program, wishName } from './match.ts';
 import { fits, type Packet } from './match-for.ts';
 import type { Policy } from './policy.ts';
-import { byRank, type Candidate, inOrder, isFor, selects, type Wishes } from './program.ts';
+import { byRank, type Candidate, inOrder, isFor, selects, termsOf, type Wishes } from './program.ts';
 
 /** Why a policy decides about a packet of a pod, or why it does not; the first of these that holds. */
 export type Reason =
@@ -103,12 +104,10 @@ function oneOfEach(ordered: readonly Candidate[], packet: Packet): Candidate[] {
 const takes = (candidate: Candidate, packet: Packet): boolean =>
   fits(matchOf(candidate.policy, [candidate.destination]), packet);
 
-const matchOf = ({ name, exit, except, ports }: Policy, destinations: readonly Prefix[]): Match => ({
-  policy: name,
-  family: familyOf(destinations[0] ?? ''),
-  ...{ destinations, except, exit },
-  ...(ports && { ports }),
-});
+function matchOf(policy: Policy, destinations: readonly Prefix[]): Match {
+  const family = familyOf(destinations[0] ?? '');
+  return { policy: policy.name, family, destinations, ...termsOf(policy, family) };
+}
 
 function reasonOf(candidate: Candidate, winner: Candidate | undefined, packet: Packet): Found {
   const { policy } = candidate;
@@ -146,14 +145,16 @@ function rankWords(first: Candidate, second: Candidate): string {
 
 /** Why a match of the packet's family does not take it; `undefined` when it does. */
 function notAbout(match: Match, packet: Packet): Found | undefined {
+  const { policy: _policy, family: _family, exit: _exit, destinations, except, ports, ...others } = match;
+  nothingElse(others);
   const holding = (ranges: readonly Prefix[]) => ranges.find((range) => contains(range, packet.destination));
-  if (holding(match.destinations) === undefined) {
+  if (holding(destinations) === undefined) {
     return { reason: 'destination', words: 'none of its destinations holds this one' };
   }
-  const excepted = holding(match.except);
+  const excepted = holding(except);
   if (excepted !== undefined) return { reason: 'except', words: `it leaves ${excepted} alone` };
   if (fits(match, packet)) return undefined;
-  return { reason: 'ports', words: `it is for ${match.ports?.join(', ')} only` };
+  return { reason: 'ports', words: `it is for ${ports?.join(', ')} only` };
 }
 
 const lacksFamily = (family: Family): Found => ({

@@ -1,5 +1,6 @@
 import { type Address, contains, familyOf } from '../base/address.ts';
 import { holdPorts, type Protocol } from '../base/port-range.ts';
+import { nothingElse } from '../base/whole.ts';
 import type { Match, Program } from './match.ts';
 
 /** What a program goes by. An error message of ICMP counts as a packet of the connection that it is about. */
@@ -17,7 +18,9 @@ export const matchFor = (program: Program, packet: Packet): Match | undefined =>
   program.find((match) => fits(match, packet));
 
 /** Whether a match takes a packet that no match before it has taken. */
-export function fits({ family, destinations, except, ports }: Match, packet: Packet): boolean {
+export function fits({ policy: _policy, family, destinations, ...terms }: Match, packet: Packet): boolean {
+  const { except, ports, exit: _exit, ...others } = terms;
+  nothingElse(others);
   const { destination } = packet;
   const holds = (prefixes: Match['destinations']) => prefixes.some((prefix) => contains(prefix, destination));
   return (

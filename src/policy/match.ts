@@ -10,19 +10,27 @@ export interface Pod {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** One line of a program: packets of one family towards `destinations`, but not `except`, and `ports` use the exit. */
-export interface Match {
-  /** Name of the policy that it comes from, or {@link wishName}. */
-  readonly policy: string;
-  readonly family: Family;
-  /** Canonical, sorted, none inside another; never empty. */
-  readonly destinations: readonly Prefix[];
-  /** Canonical, sorted; may be empty. */
+/**
+ * What a policy says of packets beside their destinations, and each match of a program with it. A member that is added
+ * here does not compile until it is read from the policy file, put into matches, compared with packets, explained, kept
+ * in records and made a rule; it is in the digest of programs by itself.
+ */
+export interface Terms {
+  /** Left alone, as if the policy did not exist. Canonical; may be empty. */
   readonly except: readonly Prefix[];
   /** Canonical, merged; never empty. Absent: packets of any protocol. */
   readonly ports?: readonly PortRange[];
   /** Name of an exit: a configured one, or the built-in `node` or `drop`. */
   readonly exit: string;
+}
+
+/** One line of a program: packets of one family towards `destinations`, but not `except`, and `ports` use the exit. */
+export interface Match extends Terms {
+  /** Name of the policy that it comes from, or {@link wishName}. */
+  readonly policy: string;
+  readonly family: Family;
+  /** Canonical, sorted, none inside another; never empty. */
+  readonly destinations: readonly Prefix[];
 }
 
 /** The ordered matches of one pod: the first that fits a packet decides; a packet that none fits leaves as before. */

@@ -1,23 +1,17 @@
 import type { Prefix } from '../base/address.ts';
-import type { PortRange } from '../base/port-range.ts';
+import type { Terms } from './match.ts';
 
 /** All destinations: those of a policy that names none. */
 export const everywhere = ['0.0.0.0/0', '::/0'] as const satisfies readonly Prefix[];
 
 /** Which pods, towards which destinations, use which exit: a policy of the configuration with all defaults filled in. */
-export interface Policy {
+export interface Policy extends Terms {
   readonly name: string;
   /** Globs, of which one must fit the pod's namespace. */
   readonly namespaces: readonly string[];
   /** Globs, of which one must fit the pod's name. */
   readonly pods: readonly string[];
   readonly destinations: readonly Prefix[];
-  /** Left alone, as if the policy did not exist. */
-  readonly except: readonly Prefix[];
-  /** Canonical, merged; never empty. Absent: packets of any protocol. */
-  readonly ports?: readonly PortRange[];
-  /** Name of a configured exit, or of a built-in one. */
-  readonly exit: string;
   /** The higher one decides. */
   readonly priority: number;
   /** Only for pods that ask for it by name. */

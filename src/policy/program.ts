@@ -1,7 +1,9 @@
 import { type Family, families, familyOf, type Prefix, prefixLength } from '../base/address.ts';
+import { canonicalJson } from '../base/canonical.ts';
 import { sha256Hex } from '../base/sha256.ts';
+import { whole } from '../base/whole.ts';
 import { fitsGlob } from './glob.ts';
-import type { Match, Pod, Program } from './match.ts';
+import type { Match, Pod, Program, Terms } from './match.ts';
 import type { Policy } from './policy.ts';
 import { withoutNested } from './prefixes.ts';
 
@@ -36,10 +38,15 @@ export const outlineOf = (program: Program): Program =>
     except: match.except.slice(0, 1),
   }));
 
-/** A text that programs share which do the same to every packet; the names of their policies do not count. */
+/**
+ * A text that programs share which do the same to every packet; the names of their policies do not count. Members that
+ * matches got later are in it as they come; the first ones are written as they always were, since running pods use chains
+ * that are named by it.
+ */
 export function programDigest(program: Program): string {
-  const matches = program.map(({ family, destinations, except, exit, ports }) => {
-    return [family, destinations, except, exit, ...(ports ? [ports] : [])];
+  const matches = program.map(({ policy: _, family, destinations, except, exit, ports, ...others }) => {
+    const later = Object.keys(others).length > 0 ? [canonicalJson(others)] : [];
+    return [family, destinations, except, exit, ...(ports ? [ports] : []), ...later];
   });
   return sha256Hex(JSON.stringify(matches));
 }
@@ -84,11 +91,13 @@ function matchesOf(policies: readonly Policy[], own: Policy | undefined, family:
     policy: policy.name,
     family,
     destinations: withoutNested(destinations),
-    except: withoutNested(policy.except.filter((range) => familyOf(range) === family)),
-    ...(policy.ports && { ports: policy.ports }),
-    exit: policy.exit,
+    ...termsOf(policy, family),
   }));
 }
+
+/** What a policy says of packets of the family. */
+export const termsOf = ({ except, ports, exit }: Terms, family: Family): Terms =>
+  whole<Terms>({ except: withoutNested(except.filter((range) => familyOf(range) === family)), ports, exit });
 
 /** All destinations of the family of policies that select a pod, and of its own one, what decides first to the front. */
 export function inOrder(policies: readonly Policy[], own: Policy | undefined, family: Family): Candidate[] {

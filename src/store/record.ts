@@ -1,9 +1,11 @@
 import * as z from 'zod/mini';
 import type { Address } from '../base/address.ts';
 import type { Attachment } from '../base/attachment.ts';
-import type { NodeState, ProgramContent, SteeredAttachment } from '../datapath/attachment.ts';
+import type { Gateway, NodeState, ProgramContent, Sources, SteeredAttachment, Tunnel } from '../datapath/attachment.ts';
 import type { Place } from '../datapath/behind.ts';
-import type { Pod, Program } from '../policy/match.ts';
+import type { ResolvedExit, Way } from '../datapath/exit.ts';
+import type { Match, Pod, Program } from '../policy/match.ts';
+import type { PortBlock } from '../policy/port-blocks.ts';
 
 /** The version that this program writes, and the newest that it reads. Any change of a record's shape or meaning raises it. */
 export const recordVersion = 2;
@@ -48,6 +50,9 @@ export interface MovesRecord {
   readonly gateways: Readonly<Record<string, Address>>;
 }
 
+/** The schemas of all members of a type: one that the type gets later has to be named here, too. */
+type Members<T> = { readonly [K in keyof T]-?: z.ZodMiniType };
+
 // The shape only: we wrote canonical text, and parsing it again would take three quarters of the time of reading.
 const address = z.string().check(z.regex(/^(\d+\.\d+\.\d+\.\d+|[\da-f]*:[\da-f:.]+)$/));
 const prefix = z.string().check(z.regex(/^(\d+\.\d+\.\d+\.\d+|[\da-f]*:[\da-f:.]+)\/\d+$/));
@@ -65,7 +70,7 @@ const match = z.object({
   except: z.array(prefix),
   ports: z.exactOptional(z.array(name).check(z.minLength(1))),
   exit: name,
-});
+} satisfies Members<Match>);
 
 const exit = z.object({
   name,
@@ -78,14 +83,14 @@ const exit = z.object({
       via: z.exactOptional(address),
       onlink: z.exactOptional(z.literal(true)),
       networks: z.exactOptional(z.array(prefix)),
-    }),
+    } satisfies Members<Way>),
   ),
   gateway: z.exactOptional(address),
   shared: z.exactOptional(z.literal(true)),
   addressesOn: z.exactOptional(z.array(z.string())),
   addressPerFlow: z.exactOptional(z.literal(true)),
   onUnavailable: z.exactOptional(z.literal('node')),
-});
+} satisfies Members<ResolvedExit>);
 
 const tunnel = z.object({
   vni: z.uint32(),
@@ -95,13 +100,13 @@ const tunnel = z.object({
   families: z.array(family),
   senders: z.array(prefix),
   peers: z.array(address),
-});
+} satisfies Members<Tunnel>);
 
 const gateway = z.object({
   served: z.array(z.uint32()),
   owned: z.array(z.object({ device: name, address, shared: z.exactOptional(z.literal(true)) })),
   replies: z.array(z.object({ destination: prefix, node: address })),
-});
+} satisfies Members<Gateway>);
 
 /** An attachment's record as it is read back. */
 export const attachmentRecord: z.ZodMiniType<AttachmentRecord> = z.object({
@@ -114,16 +119,20 @@ export const attachmentRecord: z.ZodMiniType<AttachmentRecord> = z.object({
     name: z.exactOptional(z.string()),
     uid: z.exactOptional(z.string()),
     annotations: z.exactOptional(z.record(z.string(), z.string())),
-  }),
+  } satisfies Members<Pod>),
   addresses: z.array(address),
   subnets: z.array(prefix),
   links: z.array(z.object({ name, index: z.int() })),
   cluster: z.exactOptional(z.array(prefix)),
   program,
   outline: z.array(match),
-  sources: z.exactOptional(z.object({ devices: z.array(name).check(z.minLength(1)), others: z.array(prefix) })),
-  ports: z.exactOptional(z.array(z.object({ exit: name, first: port, last: port })).check(z.minLength(1))),
-});
+  sources: z.exactOptional(
+    z.object({ devices: z.array(name).check(z.minLength(1)), others: z.array(prefix) } satisfies Members<Sources>),
+  ),
+  ports: z.exactOptional(
+    z.array(z.object({ exit: name, first: port, last: port } satisfies Members<PortBlock>)).check(z.minLength(1)),
+  ),
+} satisfies Members<AttachmentRecord>);
 
 /** A program's record as it is read back. */
 export const programRecord: z.ZodMiniType<ProgramRecord> = z.object({
@@ -131,7 +140,7 @@ export const programRecord: z.ZodMiniType<ProgramRecord> = z.object({
   program,
   matches: z.array(match),
   cluster: z.exactOptional(z.array(prefix)),
-});
+} satisfies Members<ProgramRecord>);
 
 /** The node's record as it is read back. */
 export const nodeRecord: z.ZodMiniType<NodeRecord> = z.object({
@@ -148,10 +157,13 @@ export const nodeRecord: z.ZodMiniType<NodeRecord> = z.object({
   addresses: z.array(z.object({ device: name, address })),
   behind: z.exactOptional(z.array(z.object({ device: name, address }))),
   othersTables: z.exactOptional(z.array(z.literal(['inet', 'netdev']))),
-});
+} satisfies Members<NodeRecord>);
 
 /** The record of moved exits as it is read back. */
-export const movesRecord: z.ZodMiniType<MovesRecord> = z.object({ version, gateways: z.record(z.string(), address) });
+export const movesRecord: z.ZodMiniType<MovesRecord> = z.object({
+  version,
+  gateways: z.record(z.string(), address),
+} satisfies Members<MovesRecord>);
 
 /** What a text turned out to be. */
 export type Reading<T> =

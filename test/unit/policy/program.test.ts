@@ -244,7 +244,9 @@ describe('the name of a program', () => {
       policy('a', { destinations: ['10.0.0.0/8'], exit: 'drop' }),
       policy('a', { destinations: ['10.0.0.0/8', 'fd00::/8'] }),
     ].map((other) => programName(programFor([other], pod), []));
-    const names = [programName(program, []), programName(program, ['10.0.0.0/24']), ...others];
+    // A member that matches do not have yet.
+    const later = [46, 8].map((dscp) => programName(program.map((match) => ({ ...match, dscp })) as Program, []));
+    const names = [programName(program, []), programName(program, ['10.0.0.0/24']), ...others, ...later];
     assert.equal(new Set(names).size, names.length);
   });
 });
