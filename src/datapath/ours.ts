@@ -15,8 +15,7 @@ export function ourRules(
   numbers?: layout.NodeNumbers,
 ): { readonly rules: readonly PolicyRule[]; readonly others: readonly NodeRule[] } {
   const shaped = numbered.filter((rule) => isPlain(rule) && isShaped(rule, numbers));
-  const isLanding = (rule: NodeRule) =>
-    isPlain(rule) && rule.action === 'nop' && !rule.fwmark && landings(shaped, rule.family, numbers).has(rule.priority);
+  const isLanding = (rule: NodeRule) => isBareEnd(rule) && landings(shaped, rule.family, numbers).has(rule.priority);
   const isOurs = (rule: NodeRule) => shaped.includes(rule) || isLanding(rule);
   return {
     rules: numbered.filter(isOurs) as readonly PolicyRule[],
@@ -26,6 +25,10 @@ export function ourRules(
 
 const isPlain = ({ from, to, narrower }: NodeRule): boolean =>
   from === undefined && to === undefined && narrower === undefined;
+
+/** A landing looks at nothing. */
+const isBareEnd = (rule: NodeRule): boolean =>
+  isPlain(rule) && rule.action === 'nop' && rule.fwmark === undefined && rule.input === undefined && !rule.invert;
 
 /** All but the rules that jumps land on, which say nothing by themselves. */
 const isShaped = (rule: NodeRule, numbers?: layout.NodeNumbers): boolean =>
