@@ -32,6 +32,7 @@ import {
   type WayTaken,
   wayWords,
 } from './way.ts';
+import { wayOfPod } from './way-of-pod.ts';
 
 /** What becomes of a packet. */
 export type Outcome =
@@ -205,7 +206,8 @@ async function throughExit(host: Host, marked: Marked): Promise<Fate> {
   const { scene, packet, exit, address, sources, decided } = marked;
   const fault = whyUnknown(scene, exit, address);
   if (fault !== undefined) return unknown(decided, fault);
-  const route = await host.routeTo(packet.destination, ((scene.node?.fwmark ?? 0) | exit.id) >>> 0);
+  const mark = ((scene.node?.fwmark ?? 0) | exit.id) >>> 0;
+  const route = await wayOfPod(host, address, { destination: packet.destination, mark });
   if (!leadsOn(route)) return dropped(decided, `exit "${exit.name}" has no route for it`);
   if (route.device !== exit.device) return byOtherDevice(host, marked, route);
   const unsure = whyUnsure(marked);

@@ -156,6 +156,8 @@ const harmless: readonly (readonly [string, readonly string[]])[] = [
   ],
 ];
 
+const byFrontRule = interferences.find(({ happens }) => happens.includes('-4 rule priority 9 iif cni0 lookup main'));
+
 describe('what others do to the routing of packets that have an exit', labTest, () => {
   let lab: Lab;
   let node: LabNode;
@@ -191,6 +193,17 @@ describe('what others do to the routing of packets that have an exit', labTest, 
       assert.deepEqual(await node.plugin('CHECK', { pod }), { code: 0, stdout: '', stderr: '', json: undefined });
     });
   }
+
+  test('is told by egress explain, which asks for the way of the pod’s packet and not of the node’s', async () => {
+    const happens = byFrontRule?.happens ?? [];
+    await put('add', happens);
+    for (const destination of world.service) {
+      const { stdout } = await node.egress('explain', `default/${pod.name}`, destination);
+      assert.doesNotMatch(stdout, /leaves by exit/);
+      assert.match(stdout, /eth0/);
+    }
+    await put('del', happens);
+  });
 
   for (const [what, happens] of harmless) {
     test(`is no fault, when there are ${what}`, async () => {
