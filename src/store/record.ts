@@ -6,11 +6,9 @@ import type { Place } from '../datapath/behind.ts';
 import type { ResolvedExit, Way } from '../datapath/exit.ts';
 import type { Match, Pod, Program } from '../policy/match.ts';
 import type { PortBlock } from '../policy/port-blocks.ts';
+import { migrated, recordVersion } from './migration.ts';
 
-/** The version that this program writes, and the newest that it reads. Any change of a record's shape or meaning raises it. */
-export const recordVersion = 2;
-
-/** Of records: from 1 to {@link recordVersion}; an older one lacks what came later, and means the same. */
+/** Of records: always {@link recordVersion}, since older ones are migrated when they are read. */
 type Version = number;
 
 /** What was decided and set up for one attachment: enough to undo it after a reboot, with a new binary or a changed policy. */
@@ -59,7 +57,7 @@ const prefix = z.string().check(z.regex(/^(\d+\.\d+\.\d+\.\d+|[\da-f]*:[\da-f:.]
 const family = z.literal([4, 6]);
 const name = z.string().check(z.minLength(1));
 const port = z.int().check(z.minimum(1), z.maximum(65535));
-const version = z.int().check(z.minimum(1), z.maximum(recordVersion));
+const version = z.literal(recordVersion);
 /** It becomes the name of a file. */
 const program = z.string().check(z.regex(/^program-[\da-f]+$/));
 
@@ -171,13 +169,13 @@ export type Reading<T> =
   | { readonly kind: 'newer'; readonly version: number }
   | { readonly kind: 'broken'; readonly reason: string };
 
-/** Reads a record from its text: JSON, of our version, and with everything in it. */
+/** Reads a record from its text: JSON, of our version or an older one, and with everything in it. */
 export function readRecord<T>(schema: z.ZodMiniType<T>, text: string): Reading<T> {
   const value = parseJson(text);
   if (value === undefined) return { kind: 'broken', reason: 'it is not JSON' };
   const written = z.safeParse(z.object({ version: z.number().check(z.gt(recordVersion)) }), value);
   if (written.success) return { kind: 'newer', version: written.data.version };
-  const { data, error } = z.safeParse(schema, value);
+  const { data, error } = z.safeParse(schema, migrated(value));
   if (error !== undefined)
     return { kind: 'broken', reason: `wrong value at /${error.issues[0]?.path.join('/') ?? ''}` };
   return { kind: 'record', record: data };

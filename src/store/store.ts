@@ -15,6 +15,7 @@ import {
   replaceFile,
 } from './file.ts';
 import { Lock, type LockSurroundings } from './lock.ts';
+import { recordVersion } from './migration.ts';
 import { readingOf } from './reading.ts';
 import {
   type AttachmentRecord,
@@ -25,7 +26,6 @@ import {
   nodeRecord,
   type ProgramRecord,
   programRecord,
-  recordVersion,
 } from './record.ts';
 
 /** What the store needs from outside. */

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { parseAddress, parsePrefix } from '../../../src/base/address.ts';
+import { recordVersion } from '../../../src/store/migration.ts';
 import type { AttachmentRecord, NodeRecord } from '../../../src/store/record.ts';
 
 /** A record as a bridge network on Kubernetes gives it. */
 export const sample = (changes: Partial<AttachmentRecord> = {}): AttachmentRecord => ({
-  version: 1,
+  version: recordVersion,
   network: 'pods',
   containerId: '5f1c0d',
   ifname: 'eth0',
@@ -20,7 +21,7 @@ export const sample = (changes: Partial<AttachmentRecord> = {}): AttachmentRecor
 });
 
 export const sampleNode: NodeRecord = {
-  version: 1,
+  version: recordVersion,
   fwmark: 0x100000,
   routeTable: 14000,
   rulePriority: 1000,
@@ -45,7 +46,7 @@ const name = fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}$/);
 const address = fc.oneof(fc.ipV4(), fc.ipV6()).map((text) => parseAddress(text) ?? '');
 const prefix = fc.tuple(address, fc.nat(32)).map(([text, length]) => parsePrefix(`${text}/${length}`) ?? '');
 const family = fc.constantFrom(4 as const, 6 as const);
-const version = fc.constantFrom(1, 2);
+const version = fc.constant(recordVersion);
 
 const match = fc.record(
   {
