@@ -3,6 +3,7 @@ import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Gateway, Tunnel } from '../datapath/attachment.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
+import type { NodeNumbers } from '../datapath/layout.ts';
 import { tunnelDevice, tunnelMtu } from '../datapath/tunnel.ts';
 import { familyOfTable } from '../nftables/object.ts';
 import { recordVersion } from '../store/migration.ts';
@@ -11,6 +12,7 @@ import { knownValues } from './kept.ts';
 import type { Machine } from './machine.ts';
 import { markConflict } from './mark-conflict.ts';
 import type { OwnEnd } from './own-end.ts';
+import { type SetUpAlready, setUpAlready } from './set-up-already.ts';
 
 /** What changes in the node's record. */
 export interface NodeChanges {
@@ -54,6 +56,7 @@ export async function nextNode(
   };
   if (previous !== undefined && hasTable) requireSameIds(previous, exits);
   if (previous !== undefined && hasTable) requireSameNumbers(previous, next);
+  if (hasTable && !exits.every((exit) => isIn(previous, exit))) await requireAsSetUp(machine, previous, next, exits);
   return next;
 }
 
@@ -100,7 +103,7 @@ function tunnelOf({ tunnel, exits }: Configuration, own: OwnEnd, gateway: Gatewa
  * An exit's number stands in the programs of its pods: one that is in use stays the exit's, and the exit keeps it. Else pods
  * would leave by another exit than their own.
  */
-function requireSameIds(previous: NodeRecord, exits: readonly ResolvedExit[]): void {
+function requireSameIds(previous: Pick<SetUpAlready, 'exits'>, exits: readonly ResolvedExit[]): void {
   for (const { name, id } of exits) {
     const before = previous.exits.find((exit) => (exit.name === name) !== (exit.id === id));
     if (before === undefined) continue;
@@ -115,6 +118,26 @@ function requireSameIds(previous: NodeRecord, exits: readonly ResolvedExit[]): v
   }
 }
 
+const isIn = (record: NodeRecord | undefined, { id, name }: ResolvedExit): boolean =>
+  record?.exits.some((exit) => exit.id === id && exit.name === name) === true;
+
+/** What the record does not know may be set up all the same, by another installation or before the record was lost. */
+async function requireAsSetUp(
+  machine: Machine,
+  previous: NodeRecord | undefined,
+  next: NodeRecord,
+  exits: readonly ResolvedExit[],
+): Promise<void> {
+  const already = await setUpAlready(machine);
+  requireSameIds(already, exits);
+  // A node whose record has another mark is changed over: see remark.
+  for (const key of ['routeTable', 'rulePriority', ...(previous ? [] : (['fwmark'] as const))] as const) {
+    const before = already[key];
+    if (before !== undefined && before !== next[key])
+      throw otherNumber(`/${key}`, shownAs(key, before), shownAs(key, next[key]));
+  }
+}
+
 /** What is set up with other numbers would be steered wrong, or not at all. */
 function requireSameNumbers(previous: NodeRecord, next: NodeRecord): void {
   const both = { ...(previous.tunnel && next.tunnel && { tunnel: [previous.tunnel, next.tunnel] as const }) };
@@ -125,10 +148,14 @@ function requireSameNumbers(previous: NodeRecord, next: NodeRecord): void {
     }),
   ];
   for (const [pointer, before, now] of pairs) {
-    if (before === now) continue;
-    throw new EgressError(
-      'invalid-configuration',
-      `#${pointer}: what is set up on this node has ${before}, got ${now}; change it when no pod and no gateway uses it`,
-    );
+    if (before !== now) throw otherNumber(pointer, before, now);
   }
 }
+
+const shownAs = (key: keyof NodeNumbers, number: number) => (key === 'fwmark' ? `0x${number.toString(16)}` : number);
+
+const otherNumber = (pointer: string, before: unknown, now: unknown) =>
+  new EgressError(
+    'invalid-configuration',
+    `#${pointer}: what is set up on this node has ${before}, got ${now}; change it when no pod and no gateway uses it`,
+  );

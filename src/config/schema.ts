@@ -194,7 +194,11 @@ export const chainEntrySchema = z
         address,
         'Underlay address of this node. By default the one of its addresses that `nodes` or `gateways` names, else the address of the interface that has the default route.',
       ),
-      dataDir: optional(absolutePath, 'Where egress keeps its state.', defaults.dataDir),
+      dataDir: optional(
+        absolutePath,
+        'Where egress keeps its state. Two installations on a node may have one each: they agree on `fwmark`, `routeTable`, `rulePriority` and ids of exits.',
+        defaults.dataDir,
+      ),
       draining: optional(
         truth,
         'New pods are passed through, those that are steered stay so until they end: what `egress uninstall --drain` sets.',

@@ -38,10 +38,10 @@ async function isolatedNode(lab: Lab): Promise<LabNode> {
 const loseRecord = (node: LabNode) => rm(node.state('egress/node.json'));
 
 /** A second installation with a data folder of its own, for pods of another network, that leaves by the same interface. */
-async function writeOther(node: LabNode): Promise<void> {
+async function writeOther(node: LabNode, changes = {}): Promise<void> {
   await node.write({
     ...{ name: 'other', bridge: 'cni1', ranges: [{ subnet: '10.0.1.0/24' }, { subnet: 'fd00:10:0:1::/64' }] },
-    egress: entry({ dataDir: '/var/lib/cni/other' }),
+    egress: entry({ dataDir: '/var/lib/cni/other', ...changes }),
   });
   await node.settle('other');
 }
@@ -193,4 +193,32 @@ describe('the last DEL gives the administrator’s values back', labTest, () => 
     const listed = await node.machine.must(['nft', 'list', 'map', 'inet', 'cni-egress', 'kept4-rp_filter']);
     assert.match(listed, /type iface_index : mark\s+elements = { "eth1" comment "eth1" : 0x00000001 }/);
   });
+});
+
+// Two installations on one node, of which the second has an exit with the same id, or other numbers.
+describe('a second data folder takes nothing of what the first has set up', labTest, () => {
+  for (const [what, changes, details] of [
+    [
+      'whose exit has the same id',
+      { exits: [{ ...exit, name: 'mine', interface: 'eth0', addresses: undefined, nextHop: undefined }] },
+      /exit "mine" has the id \d+, which is that of exit "partners" on this node/,
+    ],
+    ['whose mark is another', { fwmark: '0x20000000' }, /on this node has 0x40000000, got 0x20000000/],
+    ['whose routing tables are others', { routeTable: 600_000 }, /on this node has 500000, got 600000/],
+  ] as const) {
+    test(`${what}: ADD fails, and pods of the first leave as before`, async () => {
+      await using lab = await Lab.create();
+      const node = await strictNode(lab);
+      const withId = (exits: readonly object[]) => exits.map((one) => ({ ...one, id: 7 }));
+      const policies = [{ name: 'all', namespaces: ['*'], exit: 'mine' }];
+      await node.write({ egress: entry({ exits: withId([exit]) }) });
+      const own =
+        'exits' in changes ? { exits: withId(changes.exits), policies } : { exits: withId([exit]), ...changes };
+      await writeOther(node, own);
+      const pod = await node.started();
+      await assert.rejects(node.started('default', 'other'), details);
+      assert.deepEqual(await pod.askEach(), world.exitAddress);
+      assert.equal((await node.plugin('CHECK', { pod })).stdout, '');
+    });
+  }
 });
