@@ -2,6 +2,7 @@ import { type Address, familyOf } from '../base/address.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import { asEgressError, type EgressError } from '../base/errors.ts';
 import { gatewayOf, resolveOnNode } from '../cni/exits.ts';
+import { keepingChanges, overwrittenBy } from '../cni/kept.ts';
 import { listLiving } from '../cni/living.ts';
 import type { Machine } from '../cni/machine.ts';
 import { nextNode } from '../cni/node.ts';
@@ -109,7 +110,8 @@ async function planNow(machine: Machine, configuration: Configuration, wanted: W
   const changes = await differenceNow(machine, next, needs, state);
   const known = new Set(changes.map(({ object }) => keyOf(object)));
   const pods = (await planRepairPods(machine, next)).changes.filter(({ object }) => !known.has(keyOf(object)));
-  return [...changes, ...pods, ...released];
+  const keeping = await keepingChanges(machine, overwrittenBy(machine, changes), changes);
+  return [...changes, ...keeping, ...pods, ...released];
 }
 
 async function wantedNode(
