@@ -15,7 +15,7 @@ export interface SetUpAlready extends Partial<NodeNumbers> {
  * has them.
  */
 export async function setUpAlready({ host }: Machine): Promise<SetUpAlready> {
-  const { state } = await host.observeOurs([], []);
+  const { state } = await host.observeOurs(undefined);
   const marks = state.chains.flatMap((chain) => markOf(chain) ?? []);
   const [mark] = marks;
   const numbers = marks.flatMap(({ value }) => numbersOf(state, value))[0];
