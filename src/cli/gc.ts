@@ -2,14 +2,14 @@ import { markOf } from '../base/attachment.ts';
 import { findDead } from '../cni/living.ts';
 import type { Machine } from '../cni/machine.ts';
 import { settled } from '../cni/settled.ts';
-import { planRelease, tearDown } from '../cni/tear-down.ts';
+import { planRelease, tearDownAll } from '../cni/tear-down.ts';
 import { printChanges } from '../datapath/print.ts';
 
 /** Takes down what belongs to attachments whose interface is gone from the host. Returns their marks. */
 export async function collect(machine: Machine): Promise<string[]> {
   using _lock = machine.store.lockToTakeDown();
   const dead = await findDead(machine);
-  for (const attachment of dead) await tearDown(machine, attachment);
+  if (dead.length > 0) await tearDownAll(machine, dead);
   return dead.map(markOf);
 }
 

@@ -1,7 +1,8 @@
 import { markOf, networkMark } from '../base/attachment.ts';
 import { asEgressError, EgressError } from '../base/errors.ts';
+import type { AttachmentRecord } from '../store/record.ts';
 import type { Machine } from './machine.ts';
-import { release, tearDown } from './tear-down.ts';
+import { releaseMarks, tearDown, tearDownAll } from './tear-down.ts';
 
 /** A member of `cni.dev/valid-attachments`. */
 interface Valid {
@@ -35,21 +36,36 @@ export function validMarks(
 
 /**
  * GC (CNI specification, "Garbage collection"): takes down what belongs to attachments of the network that are not
- * valid, from the records and from the marks in the kernel. Goes on after an error, and throws `partly-done` at the end.
+ * valid, from the records and from the marks in the kernel, in as few transactions as there are of these two. Goes on after
+ * an error, and throws `partly-done` at the end.
  */
 export async function gc(machine: Machine, network: string, valid: ReadonlySet<string>): Promise<void> {
   const { host, store } = machine;
   if (store.list().length === 0 && !(await host.hasTable())) return;
   using _lock = store.lockToTakeDown();
   const dead = store.list().filter((record) => record.network === network && !valid.has(markOf(record)));
+  const strays = () => strayMarks(machine, network, valid);
+  try {
+    if (dead.length > 0) await tearDownAll(machine, dead);
+    const marks = await strays();
+    if (marks.size > 0) await releaseMarks(machine, marks);
+  } catch {
+    await oneByOne(machine, dead, strays);
+  }
+}
+
+/** What could not be taken down at once: all but those that cannot be, each of which is named. */
+async function oneByOne(
+  machine: Machine,
+  dead: readonly AttachmentRecord[],
+  strays: () => Promise<ReadonlySet<string>>,
+): Promise<void> {
   const failures: string[] = [];
   const attempt = async (mark: string, action: () => Promise<unknown>) => {
     await action().catch((error) => failures.push(`${mark}: ${asEgressError(error).message}`));
   };
   for (const record of dead) await attempt(markOf(record), () => tearDown(machine, record));
-  for (const mark of await strayMarks(machine, network, valid)) {
-    await attempt(mark, () => release(machine, mark, undefined, () => true));
-  }
+  for (const mark of await strays()) await attempt(mark, () => releaseMarks(machine, new Set([mark])));
   if (failures.length > 0) throw new EgressError('partly-done', failures.join('; '));
 }
 

@@ -5,7 +5,8 @@ import { isSystemError } from '../base/errors.ts';
 import { heirOf } from '../datapath/answers.ts';
 import type { Place } from '../datapath/behind.ts';
 import { describeOther } from '../datapath/describe-others.ts';
-import type { Change } from '../datapath/difference.ts';
+import { type Change, difference } from '../datapath/difference.ts';
+import { desiredLook } from '../datapath/guard.ts';
 import type { Observed } from '../datapath/host.ts';
 import { addressHex, chainNames, exitIdOfChain, exitIdOfKey, setNames } from '../datapath/layout.ts';
 import type { HostObject } from '../datapath/objects.ts';
@@ -18,20 +19,18 @@ import { change } from './change.ts';
 import { listLiving } from './living.ts';
 import type { Machine } from './machine.ts';
 
+interface TearDown {
+  readonly addresses?: readonly Address[];
+  readonly hostInterfaces?: readonly string[];
+  readonly keepLinks?: true;
+}
+
 /**
  * Takes down what the attachment alone needs: by its record, and without one by its marks in the kernel, looked for at
  * `addresses` if some are given. Forgets the record last, so that a call that was killed is finished by the next. Needs
  * the store's lock.
  */
-export async function tearDown(
-  machine: Machine,
-  attachment: Attachment,
-  options: {
-    readonly addresses?: readonly Address[];
-    readonly hostInterfaces?: readonly string[];
-    readonly keepLinks?: true;
-  } = {},
-): Promise<void> {
+export async function tearDown(machine: Machine, attachment: Attachment, options: TearDown = {}): Promise<void> {
   const { host, store } = machine;
   const mark = markOf(attachment);
   const record = store.load(attachment);
@@ -45,6 +44,35 @@ export async function tearDown(
   await forgetFlows(machine, (addresses ?? []).filter(isOwn));
   forgetting(machine, () => store.forget(attachment));
 }
+
+/**
+ * The same for attachments of which nobody is there any more: the changes of {@link planRelease}, in one transaction
+ * however many they are. Needs the store's lock.
+ */
+export async function tearDownAll(machine: Machine, attachments: readonly Attachment[]): Promise<void> {
+  const { host, store } = machine;
+  const records = attachments.flatMap((attachment) => store.load(attachment) ?? []);
+  for (const record of records) await host.setDown(await linksOf(host, record, undefined));
+  const marks = new Set(attachments.map(markOf));
+  const own = new Set((await findMarked(machine, marks)).map(({ key }) => key));
+  const { isLost } = await releaseMarks(machine, marks);
+  for (const record of isLost ? records : []) tellOfParameters(machine, record);
+  const addresses = records.flatMap((record) => record.addresses);
+  await forgetFlows(
+    machine,
+    addresses.filter((address) => own.has(addressHex(address))),
+  );
+  for (const attachment of attachments) forgetting(machine, () => store.forget(attachment));
+}
+
+/** Removes all that carries one of the marks, and all that nobody needs without it, in one transaction. */
+export const releaseMarks = (machine: Machine, marks: ReadonlySet<string>): Promise<Pick<Released, 'isLost'>> =>
+  releaseElements(machine, () => findMarked(machine, marks), isMarked(marks), marks);
+
+const findMarked = async ({ host }: Machine, marks: ReadonlySet<string>): Promise<readonly Element[]> =>
+  (await host.findElements('')).filter(({ comment }) => comment !== undefined && marks.has(comment));
+
+const isMarked = (marks: ReadonlySet<string>) => (chain: Chain) => marks.has(ownerOfSourceChain(chain) ?? '');
 
 /**
  * Those of a record's interfaces that are the pod's: named by the runtime, or else the pod's addresses are behind them, or
@@ -104,7 +132,7 @@ export async function release(
       return marked.filter((element) => element.comment === mark && stale(element));
     },
     (chain) => ownerOfSourceChain(chain) === mark && !kept.has(chain.name),
-    mark,
+    new Set([mark]),
   );
 }
 
@@ -127,7 +155,7 @@ async function releaseElements(
   machine: Machine,
   findElements: () => Promise<readonly Element[]>,
   isStale: (chain: Chain) => boolean = () => false,
-  mark?: string,
+  marks: ReadonlySet<string> = new Set(),
 ): Promise<Released> {
   const node = machine.store.loadNode();
   const { seen, changes } = await change(
@@ -136,19 +164,13 @@ async function releaseElements(
     (state) => removals(machine, state, node, isStale),
   );
   for (const other of seen.others) machine.log.warn({ left: describeOther(other) }, 'none of ours, and left alone');
-  forgetUnused(machine, node, seen, changes, await lostFromKernel(machine, seen, mark));
+  forgetUnused(machine, node, seen, changes, await lostFromKernel(machine, seen, marks));
   return { changes, isLost: node === undefined && !seen.table };
 }
 
 /** The changes that taking down the attachments with the marks would make. Changes nothing. */
-export async function planRelease(machine: Machine, marks: ReadonlySet<string>): Promise<Change[]> {
-  const isOf = (mark: string | undefined) => mark !== undefined && marks.has(mark);
-  return planElements(
-    machine,
-    async () => (await machine.host.findElements('')).filter(({ comment }) => isOf(comment)),
-    (chain) => isOf(ownerOfSourceChain(chain)),
-  );
-}
+export const planRelease = (machine: Machine, marks: ReadonlySet<string>): Promise<Change[]> =>
+  planElements(machine, () => findMarked(machine, marks), isMarked(marks));
 
 /** The changes that {@link releaseServed} would make. Changes nothing. */
 export async function planReleaseServed(machine: Machine, stale: (id: number) => boolean): Promise<Change[]> {
@@ -193,22 +215,37 @@ function removals(
   const goneChains = new Set(gone.flatMap((object) => (object.kind === 'chain' ? [object.name] : [])));
   const left = (node?.exits ?? []).filter(({ id }) => !goneChains.has(chainNames.exit(id)));
   const isOthers = (table: Table) => node?.othersTables?.includes(familyOfTable(table)) === true;
-  return ours.map((object): Change => {
+  const changes = ours.map((object): Change => {
     if (object.kind === 'table' && isOthers(object)) return { verb: 'replace', object, observed: object };
     const heir = object.kind === 'element' ? heirOf(object, left) : undefined;
     return heir === undefined ? { verb: 'remove', object } : { verb: 'replace', object: heir, observed: object };
   });
+  return node && goneChains.has(chainNames.arrive) ? [...changes, ...withoutTunnel(state, node)] : changes;
+}
+
+/** The chains that ask for the tunnel, as they are when it goes and others stay. */
+function withoutTunnel({ chains }: OurState, { fwmark }: NodeRecord): Change[] {
+  const wanted = desiredLook({ fwmark });
+  const names = new Set(wanted.map(({ name }) => name));
+  return difference(
+    wanted,
+    chains.filter(({ name }) => names.has(name)),
+  );
 }
 
 /**
  * Pods that run, and whose programs the kernel has not any more: somebody flushed them. The kernel's counts say nothing of
  * them; what they are given back from has to stay. Records are read only when programs are missing.
  */
-async function lostFromKernel(machine: Machine, { chains }: OurState, mark?: string): Promise<AttachmentRecord[]> {
+async function lostFromKernel(
+  machine: Machine,
+  { chains }: OurState,
+  gone: ReadonlySet<string>,
+): Promise<AttachmentRecord[]> {
   const known = new Set(chains.map(({ name }) => name));
   if (machine.store.listPrograms().every((program) => known.has(program))) return [];
   const living = await listLiving(machine);
-  return living.filter((record) => markOf(record) !== mark && !known.has(record.program));
+  return living.filter((record) => !gone.has(markOf(record)) && !known.has(record.program));
 }
 
 /** Takes out of the node's record what is not set up any more, but for what those need who lost it. */

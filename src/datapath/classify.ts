@@ -25,14 +25,14 @@ export const desiredClassify = (fwmark: number): readonly Chain[] => [
 const classify = chain(
   layout.chainNames.classify,
   [
-    rule(say.isNew, say.verdict({ code: 'jump', chain: layout.chainNames.begin })),
+    rule(say.isFirst, say.verdict({ code: 'jump', chain: layout.chainNames.begin })),
     rule(say.isReply, say.verdict({ code: 'goto', chain: layout.chainNames.answers })),
     ...families.map((family) => rule(say.sourceVerdict(family, layout.setNames.pods(family)))),
   ],
   { type: 'filter', hook: 'prerouting', priority: -90 },
 );
 
-/** What only a connection's first packet is asked. */
+/** What only a connection's first packet is asked: of one that nobody answers, each packet is new to conntrack. */
 const begin = (fwmark: number): Chain =>
   chain(layout.chainNames.begin, [
     rule(say.asksForNoConnection, say.verdict({ code: 'jump', chain: layout.chainNames.midStream })),

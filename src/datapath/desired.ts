@@ -61,7 +61,7 @@ function desiredBase(node: NodeState): HostObject[] {
     chain(layout.chainNames.drop, [rule(say.counter, say.verdict({ code: 'drop' }))]),
     ...answersBase(node),
     ...desiredClassify(node.fwmark),
-    ...desiredGuard(node.fwmark),
+    ...desiredGuard(node),
   ];
 }
 

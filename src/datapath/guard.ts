@@ -2,19 +2,25 @@ import { families } from '../base/address.ts';
 import { chain, rule } from '../nftables/chain.ts';
 import type { Chain } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
+import type { NodeState } from './attachment.ts';
 import * as layout from './layout.ts';
 import { tunnelDevice } from './tunnel.ts';
 
 /** What packets meet behind routing: the exit's address, and whoever lets them leave with it, or not at all. */
-export const desiredGuard = (fwmark: number): readonly Chain[] => [
+export const desiredGuard = (node: Pick<NodeState, 'fwmark' | 'tunnel'>): readonly Chain[] => [
   decide,
   stray,
-  unmarked(fwmark),
-  nat(fwmark),
+  unmarked(node.fwmark),
+  nat(node.fwmark),
   judge,
-  lost(fwmark),
-  guard(fwmark),
+  ...desiredLook(node),
 ];
+
+/** Those of them that ask where a packet came from only while the node has a tunnel: most nodes have none, and each packet pays. */
+export function desiredLook({ fwmark, tunnel }: Pick<NodeState, 'fwmark' | 'tunnel'>): readonly Chain[] {
+  const hasTunnel = tunnel !== undefined;
+  return [lost(fwmark, hasTunnel), guard(fwmark, hasTunnel)];
+}
 
 /**
  * Decides again by the pod that the connection began at, or that sent a packet without a connection: destination and
@@ -46,9 +52,11 @@ const unmarked = (fwmark: number): Chain =>
   ]);
 
 /** Packets without our mark at the {@link guard}: most are of pods without a policy, and are let go at once. */
-const lost = (fwmark: number): Chain =>
+const lost = (fwmark: number, hasTunnel: boolean): Chain =>
   chain(layout.chainNames.lost, [
-    rule(say.arrivesBy(tunnelDevice), say.verdict({ code: 'goto', chain: layout.chainNames.stray })),
+    ...(hasTunnel
+      ? [rule(say.arrivesBy(tunnelDevice), say.verdict({ code: 'goto', chain: layout.chainNames.stray }))]
+      : []),
     ...families.map((family) =>
       rule(say.originNotIn(family, layout.setNames.steered(family)), say.verdict({ code: 'return' })),
     ),
@@ -95,11 +103,20 @@ const nat = (fwmark: number): Chain =>
 /** Behind all others, but for conntrack's own last look (NF_IP_PRI_LAST, the largest number): what we see here is what leaves. */
 const behindAll = 0x7ffffffe;
 
-/** Packets with our mark are judged, the others looked at. */
-const guard = (fwmark: number): Chain =>
+/** Packets with our mark are judged, the others looked at; without a tunnel most of these end at the first rule. */
+const guard = (fwmark: number, hasTunnel: boolean): Chain =>
   chain(
     layout.chainNames.guard,
     [
+      ...(hasTunnel
+        ? []
+        : [
+            rule(
+              say.markWithout(fwmark),
+              say.originNotIn(4, layout.setNames.steered(4)),
+              say.verdict({ code: 'return' }),
+            ),
+          ]),
       rule(say.markWithout(fwmark), say.verdict({ code: 'goto', chain: layout.chainNames.lost })),
       rule(say.verdict({ code: 'goto', chain: layout.chainNames.judge })),
     ],

@@ -125,8 +125,14 @@ const dstNat = 0x20;
 /** The connection went to another destination than it asked for: a Service's, say. */
 export const isDestinationTranslated = hasBits('status', 'dnat', dstNat);
 
-/** The packet begins a connection, as conntrack sees it. */
-export const isNew = hasBits('state', 'new', newConnection);
+/** IPS_CONFIRMED of linux/netfilter/nf_conntrack_common.h. */
+const confirmed = 8;
+
+/** The packet is the one that conntrack makes the connection of: no packet of it has left, or was taken in, before. */
+export const isFirst: Statement = {
+  text: 'ct status ! confirmed',
+  expressions: [...loadBits('status', confirmed), { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(0) }],
+};
 
 /** IPS_SRC_NAT of linux/netfilter/nf_conntrack_common.h. */
 const srcNat = 0x10;

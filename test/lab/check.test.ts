@@ -28,6 +28,11 @@ const elements: readonly Part[] = [
     named: ({ addresses }) => `element ${addresses[0]} of programs4 is missing`,
   },
   {
+    what: 'the IPv4 address of the pod in the set of those that the guard looks at',
+    lose: (node, { addresses }) => nft(node, `delete element ${table} steered4 { ${addresses[0]} }`),
+    named: ({ addresses }) => `element ${addresses[0]} of steered4 is missing`,
+  },
+  {
     what: 'the IPv4 address of the pod in its map',
     lose: (node, { addresses }) => nft(node, `delete element ${table} pods4 { ${addresses[0]} }`),
     named: ({ addresses }) => `element ${addresses[0]} of pods4 is missing`,
@@ -62,6 +67,7 @@ const chains: readonly Part[] = [
         node,
         ...['pods', 'programs'].map((map) => `delete element ${table} ${map}4 { ${four} }`),
         ...['pods', 'programs'].map((map) => `delete element ${table} ${map}6 { ${six} }`),
+        `delete chain ${table} ${program}-entry`,
         `delete chain ${table} ${program}`,
       ),
     named: ({ program }) => `chain ${program} is missing`,
@@ -120,22 +126,37 @@ const rules: readonly Part[] = [
   {
     what: 'the rule that looks up pods',
     lose: (node) => deleteRule(node, 'classify', '@pods4'),
-    named: () => 'rule 7 of base chain classify is missing: ip saddr vmap @pods4',
+    named: () => 'rule 3 of base chain classify is missing: ip saddr vmap @pods4',
   },
   {
     what: 'the rule that keeps answers on their way',
-    lose: (node) => deleteRule(node, 'classify', 'ct direction reply return'),
-    named: () => 'rule 6 of base chain classify is missing: ct direction reply return',
+    lose: (node) => deleteRule(node, 'classify', 'ct direction reply goto answers'),
+    named: () => 'rule 2 of base chain classify is missing: ct direction reply goto answers',
   },
   {
     what: 'the rule that gives the source address',
     lose: (node) => deleteRule(node, 'nat', '@snat6'),
-    named: () => 'rule 10 of base chain nat is missing: snat ip6 to',
+    named: () => 'rule 11 of base chain nat is missing: snat ip6 to',
   },
   {
     what: 'the rule that drops what would leave wrongly',
-    lose: (node) => deleteRule(node, 'guard', 'drop'),
-    named: () => 'rule 9 of base chain guard is missing: counter drop',
+    lose: (node) => deleteRule(node, 'judge', 'drop'),
+    named: () => 'rule 7 of chain judge is missing: counter drop',
+  },
+  {
+    what: 'the rule that asks for the proof of a pod’s source',
+    lose: (node) => deleteRule(node, 'prove', 'goto forged'),
+    named: () => 'rule 1 of chain prove is missing: meta mark & 0x40003fff != 0x40000000 goto forged',
+  },
+  {
+    what: 'the rule that knows steered pods whose packets lost their mark',
+    lose: (node) => deleteRule(node, 'lost', '@steered4'),
+    named: () => 'rule 2 of chain lost is missing: ct original ip saddr != @steered4 return',
+  },
+  {
+    what: 'a rule of the entry to the pod’s program',
+    lose: (node, { program }) => deleteRule(node, `${program}-entry`, 'jump prove'),
+    named: ({ program }) => `rule 1 of chain ${program}-entry is missing: jump prove`,
   },
   {
     what: 'a rule of the pod’s program',

@@ -192,8 +192,8 @@ const tunnelRules: readonly Part[] = (
     ['forward', 'maxseg', 2, 'base chain'],
     ['untracked-in', '@senders4', 1, 'base chain'],
     ['untracked-out', '@senders4', 1, 'base chain'],
-    ['nat', 'snat ip6 to ip6 saddr', 7, 'base chain'],
-    ['guard', '@tunnels', 3, 'base chain'],
+    ['nat', 'snat ip6 to ip6 saddr', 8, 'base chain'],
+    ['judge', '@tunnels', 1, 'chain'],
   ] as const
 ).map(([chain, words, place, kind]) => ({
   what: `the rule of ${chain} with ${words}`,

@@ -49,7 +49,7 @@ describe('GC', () => {
     const { apply } = machine.host;
     let calls = 0;
     machine.host.apply = async (...given) => {
-      if (calls++ === 0) throw new EgressError('kernel-refused', 'delete: EBUSY');
+      if (calls++ < 2) throw new EgressError('kernel-refused', 'delete: EBUSY'); // all at once, and the first alone
       return apply.call(machine.host, ...given);
     };
     await assert.rejects(gc(machine, 'pods', new Set()), (error) => {
@@ -61,6 +61,19 @@ describe('GC', () => {
     assert.deepEqual(Object.keys(stateOf(machine).store), ['attachments/pods+a+eth0.json']);
     await gc(machine, 'pods', new Set());
     assert.deepEqual(stateOf(machine).store, {});
+  });
+
+  test('takes down however many in one transaction', async (t) => {
+    const machine = newMachine(t);
+    for (let i = 0; i < 4; i++) await added(machine, `c${i}`, `10.0.0.${i + 5}`);
+    await added(machine, 'b', '10.0.0.9');
+    const before = machine.host.calls.filter((call) => call === 'apply').length;
+    await gc(machine, 'pods', new Set(['pods/b/eth0']));
+    assert.equal(machine.host.calls.filter((call) => call === 'apply').length - before, 1);
+    assert.deepEqual(
+      machine.store.list().map(({ containerId }) => containerId),
+      ['b'],
+    );
   });
 
   test('refuses when a newer egress wrote a record', async (t) => {

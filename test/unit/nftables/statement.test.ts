@@ -85,7 +85,7 @@ const statements: readonly Statement[] = [
   say.sourceIsBehindInput(false),
   say.markIs(0x103fff, 0x100000),
   say.arrivesNotIn('uplinks'),
-  say.isNew,
+  say.isFirst,
   say.isSourceTranslated,
   say.destinationHasRoute,
   say.laterFragment(4),
