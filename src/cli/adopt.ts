@@ -8,13 +8,14 @@ import { runPlugin } from '../cni/plugin.ts';
 import { readPrevResult } from '../cni/prev-result.ts';
 import { readChainEntry, readConfiguration, readMachineOptions } from '../config/read.ts';
 import { defaults } from '../config/schema.ts';
+import { filesIn } from '../files/file.ts';
 import type { Pod } from '../policy/match.ts';
 import { programOf } from '../policy/wishes.ts';
-import { filesIn } from '../store/file.ts';
-import { podName } from './asked-pod.ts';
-import { type CliSurroundings, toJson } from './command.ts';
-import { type Entry, ownEntries } from './conflists.ts';
-import { outdatedBy } from './outdated.ts';
+import { podName } from '../report/asked-pod.ts';
+import { type Entry, ownEntries } from '../report/conflists.ts';
+import { outdatedBy } from '../report/outdated.ts';
+import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
+import { withConfDir, withJson } from './options.ts';
 
 /** What the command is told on the command line. */
 export interface AdoptOptions {
@@ -152,3 +153,16 @@ function printAdoptions(adoptions: readonly Adoption[], dryRun: boolean): string
   ).length;
   return [...lines, `${alone} running pods have no policy.`, ''].join('\n');
 }
+
+export const adoptCommand: CliCommand = {
+  name: 'adopt',
+  summary: 'give pods that were started before egress their exits; exit code 1 when one could not have its own',
+  options: (command) =>
+    withJson(
+      withConfDir(command)
+        .option('--results-dir <dir>', 'where the runtime keeps the results of ADD', '/var/lib/cni/results')
+        .option('--outdated', 'also give pods that have something else what a new pod like them would get')
+        .option('--dry-run', 'tell what would be done, and change nothing'),
+    ),
+  run: (surroundings, options: AdoptOptions) => adopt(options, surroundings),
+};

@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import type { Machine } from '../cni/machine.ts';
 import type { MachineOptions } from '../cni/plugin.ts';
 import type { ReadFile } from '../config/read.ts';
@@ -38,3 +39,15 @@ export interface Service {
 /** JSON for programs; counters are kernel numbers of 64 bits, and fit a double for a few years of traffic. */
 export const toJson = (value: unknown): string =>
   `${JSON.stringify(value, (_key, part: unknown) => (typeof part === 'bigint' ? Number(part) : part), 2)}\n`;
+
+/** A command for people. */
+export interface CliCommand {
+  /** `status`; or with that of the group before it, `exit move`. */
+  readonly name: string;
+  /** What it does, in a line. */
+  readonly summary: string;
+  /** Adds its arguments and options. */
+  options(command: Command): Command;
+  /** Does it, with its arguments in their order, and then its options. */
+  run(surroundings: CliSurroundings, ...words: unknown[]): void | Promise<void>;
+}

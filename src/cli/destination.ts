@@ -18,16 +18,6 @@ export function parseDestination(text: string): Packet {
   return packetOf(text, protocol, requireEnd(second));
 }
 
-/** The packet as {@link parseDestination} takes it. */
-export function printPacket({ destination, protocol, port }: Packet): string {
-  const end = port === undefined ? destination : printEnd(destination, port);
-  return protocol === undefined ? end : `${protocol} ${end}`;
-}
-
-/** An address with a port, as people write the two. */
-export const printEnd = (address: Address, port: number): string =>
-  `${address.includes(':') ? `[${address}]` : address}:${port}`;
-
 const noRange = 'A range is no destination: name one address.';
 
 interface End {

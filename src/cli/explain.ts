@@ -1,149 +1,61 @@
-import { type Address, contains, familyOf } from '../base/address.ts';
-import { canonicalJson } from '../base/canonical.ts';
-import { EgressError } from '../base/errors.ts';
-import type { Machine } from '../cni/machine.ts';
-import { settled } from '../cni/settled.ts';
-import type { Configuration } from '../config/configuration.ts';
-import { type Considered, consider, considerMatches } from '../policy/explain.ts';
-import type { Pod } from '../policy/match.ts';
 import type { Packet } from '../policy/match-for.ts';
-import { programOf, wishesOf } from '../policy/wishes.ts';
-import type { AttachmentRecord } from '../store/record.ts';
-import { type AskedPod, findPod, podName } from './asked-pod.ts';
-import type { Configured } from './configured.ts';
-import { printEnd, printPacket } from './destination.ts';
-import { type Fate, fateOf } from './fate.ts';
-import { lookAt, type Scene, type WholeRecord } from './scene.ts';
+import { readIfThere } from '../report/configured.ts';
+import { type Explanation, explain } from '../report/explain.ts';
+import { type CliCommand, toJson } from './command.ts';
+import { parseDestination } from './destination.ts';
+import { type NodeOptions, onNode, type PolicyOptions, withPolicyIfThere } from './options.ts';
 
-/** What `egress explain` tells of one packet, for people and with `--json` for programs. */
-export interface Explanation extends Fate {
-  /** The pod, and which of its attachments; without one when nothing is set up here for the pod. */
-  readonly pod: Partial<Pick<AttachmentRecord, 'network' | 'containerId' | 'ifname'>> & Pod;
-  /** The pod's address of the packet's family. */
-  readonly from?: Address;
-  readonly packet: Packet;
-  /** The answer for a person, in one sentence. */
-  readonly sentence: string;
-  /**
-   * Each policy, or when they are not known each match that is in force, with why it decides or not; none when the
-   * packet comes to no policy.
-   */
-  readonly considered: readonly Considered[];
-  /** What else a person should know, one sentence each. */
-  readonly notes: readonly string[];
+/** Explanations for a person: the answer, what was considered, what does it, and what else there is to say. */
+export const printExplanations = (explanations: readonly Explanation[]): string =>
+  explanations.map(printExplanation).join('\n');
+
+function printExplanation({ sentence, considered, kernel, way, notes }: Explanation): string {
+  const policies = considered.map(({ policy, exit, words }) => [`  ${policy}`, exit, words]);
+  const steps = kernel.map(({ what, text, problem }) => [`  ${what}`, problem ? `${problem}: ${text}` : text]);
+  const hop = way?.neighbour ? [['  neighbour', `${way.nextHop ?? 'the destination'} is ${way.neighbour}`]] : [];
+  return [
+    `${sentence}\n`,
+    ...notes.map((note) => `${note}\n`),
+    ...section('Policies, in the order in which they decide:', policies),
+    ...section('In the kernel:', [...steps, ...hop]),
+  ].join('');
 }
 
-/**
- * What becomes of packets of a pod, of new connections, and why: one for each packet and each attachment of the pod.
- * What another call is about to change is waited for. Throws `unknown-pod`.
- */
-export const explain = (
-  machine: Machine,
-  configured: Configured,
-  asked: string,
-  packets: readonly Packet[],
-): Promise<Explanation[]> => settled(machine, () => explainNow(machine, configured, asked, packets), areCertain);
+const section = (title: string, rows: readonly (readonly string[])[]): string[] =>
+  rows.length === 0 ? [] : [`${title}\n`, aligned(rows)];
 
-/** Whether all that packets meet is as it should be. */
-const areCertain = (explanations: readonly Explanation[]): boolean =>
-  explanations.every(
-    ({ outcome, kernel }) => outcome !== 'unknown' && outcome !== 'dropped' && kernel.every(({ problem }) => !problem),
-  );
-
-async function explainNow(
-  machine: Machine,
-  configured: Configured,
-  asked: string,
-  packets: readonly Packet[],
-): Promise<Explanation[]> {
-  const found = findPod(machine.store.list(), asked);
-  if ('pod' in found) return packets.map((packet) => explainUnset(found, configured, packet));
-  const scenes: Scene[] = [];
-  for (const record of found.records) scenes.push(await lookAt(machine, record));
-  const explanations: Explanation[] = [];
-  for (const packet of packets) {
-    for (const scene of scenes) explanations.push(await explainOne(machine, configured, scene, packet));
-  }
-  return explanations;
+/** Columns, but for the last one, as wide as their longest cell. */
+function aligned(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd();
+  return rows.map((row) => `${line(row)}\n`).join('');
 }
 
-async function explainOne(
-  { host }: Machine,
-  configured: Configured,
-  scene: Scene,
-  packet: Packet,
-): Promise<Explanation> {
-  const { record } = scene;
-  const fate = await fateOf(host, scene, packet);
-  const { network, containerId, ifname, pod, addresses } = record;
-  const from = addresses.find((address) => familyOf(address) === familyOf(packet.destination));
-  const known = policiesOf(configured, record);
-  const considered = isBeforePolicies(fate)
-    ? []
-    : 'unknown' in known
-      ? considerMatches(record.matches, packet)
-      : considerPolicies(known, pod, packet);
-  return {
-    pod: { ...pod, network, containerId, ifname },
-    ...(from && { from }),
-    packet,
-    sentence: sentence(podName(record), from, packet, fate.words),
-    ...fate,
-    considered,
-    notes: [...('unknown' in known ? [known.unknown] : []), ...hints(packet, considered), ...fate.notes],
-  };
-}
-
-/** Whether the packet comes to no policy. */
-const isBeforePolicies = ({ by }: Fate): boolean => by === 'own' || by === 'cluster' || by === 'subnet';
-
-const considerPolicies = (configuration: Configuration, pod: Pod, packet: Packet): Considered[] =>
-  consider(configuration.policies, pod, wishesOf(configuration, pod), packet);
-
-/** The policies that the record's program was made from, or why they are not known. */
-function policiesOf(configured: Configured, { pod, matches }: WholeRecord): Configured {
-  if ('unknown' in configured) {
-    return { unknown: `The policies are not known, only what is in force: ${configured.unknown}.` };
-  }
-  const changed = 'Policies are not what they were when the pod was set up; this is what is in force';
-  try {
-    if (canonicalJson(programOf(configured, pod)) === canonicalJson(matches)) return configured;
-    return { unknown: `${changed} until the pod is created anew.` };
-  } catch (error) {
-    if (!(error instanceof EgressError)) throw error;
-    return { unknown: `${changed}. A new pod like it would be refused: ${error.message}.` };
-  }
-}
-
-/** Of a pod that nothing is set up for here, what the policies say. */
-function explainUnset({ pod }: AskedPod, configured: Configured, packet: Packet): Explanation {
-  const name = `${pod.namespace}/${pod.name}`;
-  if ('unknown' in configured) {
-    throw new EgressError('unknown-pod', `Nothing is set up for pod ${name} here, and ${configured.unknown}`);
-  }
-  const cluster = configured.clusterCIDRs.find((range) => contains(range, packet.destination));
-  const considered = cluster === undefined ? considerPolicies(configured, pod, packet) : [];
-  const decisive = considered.find(({ reason }) => reason === 'decides');
-  const steered = decisive !== undefined && decisive.exit !== 'node' ? decisive : undefined;
-  const words = steered
-    ? `would be for exit "${steered.exit}" by policy "${steered.policy}", but nothing is set up here for the pod: it started before egress or the policy, or it is not on this node`
-    : `is not steered: ${cluster ? `${cluster} is a range of the cluster` : 'no policy is for it, unless the pod has annotations'}`;
-  return {
-    ...{ pod, packet, words, considered, kernel: [] },
-    sentence: sentence(name, undefined, packet, words),
-    outcome: steered ? 'unknown' : 'left alone',
-    ...(decisive && { policy: decisive.policy, exit: decisive.exit }),
-    notes: hints(packet, considered),
-  };
-}
-
-const sentence = (name: string, from: Address | undefined, packet: Packet, words: string): string =>
-  `${[name, ...(from ? [from] : [])].join(' ')} → ${printPacket(packet)} ${words}.`;
-
-/** How to ask for a packet that policies with ports may be about. */
-function hints({ destination, protocol, port }: Packet, considered: readonly Considered[]): string[] {
-  if (port !== undefined || protocol === 'icmp' || !considered.some(({ reason }) => reason === 'ports')) return [];
-  const about = protocol === undefined ? 'no protocol' : 'no port';
-  const example = `${protocol ?? 'udp'}/${printEnd(destination, 5060)}`;
-  return [`The packet has ${about}, so policies with ports are not for it; ask like ${example} for one that has.`];
-}
+export const explainCommand: CliCommand = {
+  name: 'explain',
+  summary: 'tell what becomes of packets of a pod, and why: policies, exit, and what in the kernel does it',
+  options: (command) =>
+    withPolicyIfThere(
+      onNode(command)
+        .argument('<pod>', 'namespace/name, address, or container ID (its first 6 characters are enough)')
+        .argument(
+          '<destination...>',
+          'address, address:port (TCP) or protocol/address:port, like udp/203.0.113.9:5060',
+          (text: string, before: readonly Packet[] = []) => [...before, parseDestination(text)],
+        ),
+    ),
+  run: async (
+    { openMachine, readFile, write },
+    pod: string,
+    packets: Packet[],
+    options: NodeOptions & PolicyOptions,
+  ) => {
+    using machine = await openMachine(options);
+    const explanations = await explain(machine, readIfThere(options.policy, readFile), pod, packets);
+    write(options.json ? toJson(explanations) : printExplanations(explanations));
+  },
+};

@@ -1,9 +1,11 @@
+import { type Command, Option } from 'commander';
 import { families, parseAddress } from '../base/address.ts';
 import { counted } from '../base/counted.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Machine } from '../cni/machine.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { type ReadFile, readPolicy } from '../config/read.ts';
+import { defaults } from '../config/schema.ts';
 import { isReset } from '../datapath/counting.ts';
 import { describe } from '../datapath/describe.ts';
 import type { Change } from '../datapath/difference.ts';
@@ -11,9 +13,10 @@ import { setNames } from '../datapath/layout.ts';
 import { bringDown, bringUp, planGateway } from '../gateway/gateway.ts';
 import { type Move, moveExit, planMove } from '../gateway/move.ts';
 import type { Outcome } from '../gateway/reconcile.ts';
-import { Bell, lastGood, watch } from '../gateway/watch.ts';
+import { Bell, lastGood, watch } from '../loop/watch.ts';
 import type { Element } from '../nftables/object.ts';
-import type { CliSurroundings } from './command.ts';
+import type { CliCommand, CliSurroundings } from './command.ts';
+import { withDataDir, withDryRun } from './options.ts';
 
 /** What the commands of gateways are told on the command line. */
 export interface GatewayOptions {
@@ -141,3 +144,47 @@ function summary({ node, changes }: Outcome): string {
   const things = counted(changes.filter((change) => !isReset(change)).length, 'thing');
   return [...lines, ...nothing, `${podsMended(changes)}${things} changed.`, ''].join('\n');
 }
+
+const onGateway = (command: Command): Command =>
+  withDryRun(
+    withDataDir(
+      command
+        .option('--policy <file>', 'the policy file', defaults.policyFile)
+        .option('--node <address>', 'this node’s underlay address, if it cannot be known from the policy file'),
+    ),
+  );
+
+type OnGateway = GatewayOptions & { readonly dataDir: string };
+
+export const gatewayCommand: CliCommand = {
+  name: 'gateway',
+  summary: 'serve the exits that this node is the gateway of, and show them',
+  options: (command) =>
+    onGateway(command)
+      .option('--down', 'stop to serve them')
+      .addOption(
+        new Option('--watch', 'keep it so until told to stop, with every change of the policy file').conflicts([
+          'down',
+          'dryRun',
+        ]),
+      ),
+  run: async (surroundings, options: OnGateway) => {
+    if (options.watch) return await watchGateway(surroundings, options);
+    const { openMachine, readFile, write } = surroundings;
+    using machine = await openMachine(options);
+    await gateway(machine, readConfigured(options, readFile), options, write);
+  },
+};
+
+export const exitMoveCommand: CliCommand = {
+  name: 'exit move',
+  summary: 'make this node use another gateway for an exit; on the new gateway first',
+  options: (command) =>
+    onGateway(command)
+      .argument('<name>', 'the exit')
+      .requiredOption('--to <address>', 'the gateway, one of the exit’s gateways'),
+  run: async ({ openMachine, readFile, write }, name: string, options: OnGateway & { readonly to: string }) => {
+    using machine = await openMachine(options);
+    await move(machine, readConfigured(options, readFile), { exit: name, to: options.to }, options, write);
+  },
+};

@@ -4,6 +4,8 @@ import type { Machine } from '../cni/machine.ts';
 import { settled } from '../cni/settled.ts';
 import { planRelease, tearDownAll } from '../cni/tear-down.ts';
 import { printChanges } from '../datapath/print.ts';
+import { type CliCommand, toJson } from './command.ts';
+import { type NodeOptions, onNode, withDryRun } from './options.ts';
 
 /** Takes down what belongs to attachments whose interface is gone from the host. Returns their marks. */
 export async function collect(machine: Machine): Promise<string[]> {
@@ -31,3 +33,21 @@ async function planNow(machine: Machine): Promise<Collection> {
   const marks = (await findDead(machine)).map(markOf);
   return { marks, commands: printChanges(await planRelease(machine, new Set(marks))) };
 }
+
+export const gcCommand: CliCommand = {
+  name: 'gc',
+  summary: 'take down what belongs to pods whose interface is gone',
+  options: (command) => withDryRun(onNode(command)),
+  run: async ({ openMachine, write }, { json, dryRun, ...options }: NodeOptions) => {
+    using machine = await openMachine(options);
+    const { marks, commands } = dryRun
+      ? await planCollection(machine)
+      : { marks: await collect(machine), commands: '' };
+    const done = dryRun ? 'would be taken down' : 'taken down';
+    write(
+      json
+        ? toJson({ attachments: marks, commands })
+        : `${commands}${marks.map((mark) => `${mark} ${done}\n`).join('')}`,
+    );
+  },
+};

@@ -1,7 +1,7 @@
 import { lineOf, type Problem } from '../config/problem.ts';
 import { importDocuments } from '../import/import.ts';
 import { type ImportFlags, judgeOptions } from '../import/options.ts';
-import { type CliSurroundings, toJson } from './command.ts';
+import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { contentOf, type Parsed, parseDocuments } from './documents.ts';
 
 type Surroundings = Pick<CliSurroundings, 'readFile' | 'setExitCode' | 'write' | 'remark'>;
@@ -43,3 +43,21 @@ function refuse(errors: readonly Problem[], warnings: readonly Problem[], around
 function say(problems: readonly Problem[], prefix: string, { remark }: Surroundings): void {
   for (const problem of problems) remark(`${prefix}${lineOf(problem)}\n`);
 }
+
+/** For an option that may be there several times. */
+const oneMore = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+
+export const importCommand: CliCommand = {
+  name: 'import',
+  summary: 'make a policy file of egress policies of Cilium and of Services of kube-vip; print it as JSON',
+  options: (command) =>
+    command
+      .argument('<file...>', 'files of Kubernetes objects, in YAML or JSON')
+      .option('--gateway <address>', 'underlay address of a gateway, the preferred one first; repeatable', oneMore)
+      .option('--node <address>', 'underlay address of a node, or a range of them; repeatable', oneMore)
+      .option('--address <address>', 'address that pods leave with, where a file names none; repeatable', oneMore)
+      .option('--interface <name>', 'interface that pods leave by, where a file names none')
+      .option('--next-hop <address>', 'router behind the interface, one of each family; repeatable', oneMore)
+      .option('--cluster-cidr <range>', 'range of pods or services, which is never steered; repeatable', oneMore),
+  run: (surroundings, files: string[], flags: ImportFlags) => importFiles(files, flags, surroundings),
+};

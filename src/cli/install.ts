@@ -2,7 +2,7 @@ import { parseAddress } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import { lineOf } from '../config/problem.ts';
 import { judgePolicy } from '../config/read.ts';
-import { Bell, watch } from '../gateway/watch.ts';
+import { watchFolder } from '../files/watch-folder.ts';
 import { Installer, type InstallWish, placesOf } from '../installer/installer.ts';
 import type { TaintTools } from '../installer/node-taint.ts';
 import type { PolicyVerdict } from '../installer/policy.ts';
@@ -17,10 +17,10 @@ import {
   statusOf,
   writeStatus,
 } from '../installer/status.ts';
-import { watchFolder } from '../installer/watch-folder.ts';
-import { type CliSurroundings, toJson } from './command.ts';
+import { Bell, watch } from '../loop/watch.ts';
+import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { isYaml, parseDocument } from './documents.ts';
-import { type InstallFlags, placesIn, wishIn } from './installer-options.ts';
+import { type InstallFlags, placesIn, readyFileOption, wishIn, withPlaces, withWishes } from './installer-options.ts';
 import { keepUntainted } from './untaint.ts';
 
 /** `egress install`: puts binary, policy and chain entry in place, once or for good. Exit code 1 when it could not. */
@@ -151,3 +151,17 @@ function requireNode(node: string | undefined): void {
   if (node === undefined || parseAddress(node) !== undefined) return;
   throw new EgressError('invalid-argument', `--node: expected an IP address, got "${node}"`);
 }
+
+export const installCommand: CliCommand = {
+  name: 'install',
+  summary: 'put egress into the chain of this node; exit code 1 when it cannot',
+  options: (command) => withWishes(withPlaces(command)),
+  run: (surroundings, flags: InstallFlags) => install(flags, surroundings),
+};
+
+export const readyCommand: CliCommand = {
+  name: 'ready',
+  summary: 'show what egress install --watch found last; exit code 1 unless all is ready',
+  options: (command) => command.addOption(readyFileOption()),
+  run: (surroundings, { readyFile }: { readonly readyFile: string }) => ready(readyFile, surroundings),
+};

@@ -2,7 +2,8 @@ import { planRepair, type Repair, repair } from '../cni/repair.ts';
 import { describe } from '../datapath/describe.ts';
 import { printChanges } from '../datapath/print.ts';
 import { announceNew } from '../gateway/reconcile.ts';
-import { type CliSurroundings, toJson } from './command.ts';
+import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
+import { onNode, withDryRun } from './options.ts';
 
 /** What the command is told on the command line. */
 export interface RepairOptions {
@@ -49,3 +50,10 @@ export function printRepair({ mended, failures, commands }: RepairReport, dryRun
   const done = dryRun ? (commands === '' ? [] : [commands.trimEnd()]) : mended.map((what) => `Mended: ${what}`);
   return [...done, ...failed, last, ''].join('\n');
 }
+
+export const repairCommand: CliCommand = {
+  name: 'repair',
+  summary: 'set up again what is missing or different; exit code 1 when not all could be',
+  options: (command) => withDryRun(onNode(command)),
+  run: (surroundings, options: RepairOptions) => repairNode(options, surroundings),
+};

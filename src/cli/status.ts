@@ -1,186 +1,11 @@
-import type { Address } from '../base/address.ts';
-import { markOf } from '../base/attachment.ts';
 import { counted } from '../base/counted.ts';
-import { whyNotHere } from '../cni/held.ts';
-import type { Machine } from '../cni/machine.ts';
-import { exitProblems } from '../cni/repair.ts';
-import { settled } from '../cni/settled.ts';
-import type { Tunnel } from '../datapath/attachment.ts';
-import { describe } from '../datapath/describe.ts';
-import type { ResolvedExit, Way } from '../datapath/exit.ts';
-import type { Counters, Host } from '../datapath/host.ts';
 import type { Counter } from '../nftables/observed.ts';
-import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
-import { podName } from './asked-pod.ts';
-import { nothingSaid, outdatedLines, type WhyOutdated } from './outdated.ts';
+import { podName } from '../report/asked-pod.ts';
+import { outdatedBy, outdatedLines } from '../report/outdated.ts';
+import { type ExitStatus, type PodStatus, readStatus, type Status, type TunnelStatus } from '../report/status.ts';
+import { type CliCommand, toJson } from './command.ts';
+import { type ConfOptions, type NodeOptions, onNode, withConfDir } from './options.ts';
 import { printTable } from './table.ts';
-
-/** What `egress status` tells, for people and with `--json` for programs. */
-export interface Status {
-  readonly exits: readonly ExitStatus[];
-  readonly pods: readonly PodStatus[];
-  /** Packets for the exit `drop`, or of a family that their exit lacks; absent, as all counters, when nothing counts. */
-  readonly dropped?: Counter;
-  /** Packets that the guard kept from leaving by a wrong interface or with a wrong address. */
-  readonly guarded?: Counter;
-  /** Packets that somebody took our mark from: put right, or dropped when they came out of the tunnel. */
-  readonly unmarked?: Counter;
-  /** Packets with a source that is not of the pod that sent them, or in the name of a pod that did not. */
-  readonly forged?: Counter;
-  /** Present while this node is an end of the tunnel. */
-  readonly tunnel?: TunnelStatus;
-}
-
-interface TunnelStatus extends Pick<Tunnel, 'vni' | 'port' | 'local' | 'mtu'> {
-  /** Packets that came out of the tunnel for an exit that is not served here. */
-  readonly unserved?: Counter;
-  /** Packets for the tunnel's port that no node had sent. */
-  readonly strangers?: Counter;
-}
-
-interface ExitStatus {
-  readonly name: string;
-  readonly id: number;
-  readonly device: string;
-  /** Where packets leave, when not from here. */
-  readonly gateway?: Address;
-  /** Packets of others, when this node is their gateway. They are among those that were steered. */
-  readonly served?: Counter;
-  readonly ways: readonly (ResolvedExit['ways'][number] & {
-    readonly neighbour?: string;
-    /** Addresses with which nothing leaves now, because they are not on an interface where they may be. */
-    readonly notHere?: readonly Address[];
-  })[];
-  /** Packets that were sent to the exit since it is set up as it is now. Absent when nothing counts them. */
-  readonly steered?: Counter;
-  /** How many of them left by it, where it leaves from this node. */
-  readonly left?: Counter;
-  /** How many of them went into the tunnel, where it leaves from a gateway: what becomes of them is counted there. */
-  readonly tunnelled?: Counter;
-  /**
-   * The others, which were dropped on this node. Absent when that is not known: when what left is not counted, or when
-   * packets may leave with the node's address.
-   */
-  readonly dropped?: { readonly packets: bigint };
-  /** What of it is missing or different, so that its pods may be cut off; absent when nothing is. */
-  readonly problems?: readonly string[];
-}
-
-interface PodStatus
-  extends Pick<AttachmentRecord, 'network' | 'containerId' | 'ifname' | 'pod' | 'addresses' | 'ports'> {
-  readonly exits: readonly string[];
-  readonly packets?: bigint;
-  /** Why a new pod like it would be given something else than it has. */
-  readonly outdated?: string;
-}
-
-const none: Counter = { packets: 0n, bytes: 0n };
-
-/** What is set up on this node, and what went through it. */
-export async function readStatus(machine: Machine, whyOutdated: WhyOutdated = nothingSaid): Promise<Status> {
-  const { node, counters, exits } = await settled(machine, () => readExits(machine), isFine);
-  const pods: PodStatus[] = [];
-  for (const record of machine.store.list()) {
-    const outdated = await whyOutdated(record);
-    pods.push({ ...podStatus(record, counters), ...(outdated && { outdated }) });
-  }
-  return {
-    exits,
-    pods: pods.sort(byName),
-    ...(counters && {
-      dropped: counters.dropped,
-      guarded: counters.guarded,
-      unmarked: counters.unmarked,
-      forged: counters.forged,
-    }),
-    ...(node?.tunnel && { tunnel: tunnelStatus(node.tunnel, counters) }),
-  };
-}
-
-/** What the node has as a whole. */
-interface NodeStatus {
-  readonly node: NodeRecord | undefined;
-  /** Absent when nothing counts. */
-  readonly counters: Counters | undefined;
-  readonly exits: readonly ExitStatus[];
-}
-
-async function readExits(machine: Machine): Promise<NodeStatus> {
-  const { host, store } = machine;
-  const counters = (await host.hasTable()) ? await host.readCounters() : undefined;
-  const node = store.loadNode();
-  const served = new Set(node?.gateway?.served);
-  const exits: ExitStatus[] = [];
-  const problems = node && (await exitProblems(machine, node));
-  for (const exit of node?.exits ?? []) {
-    const wrong = problems?.get(exit.name)?.flatMap(describe);
-    exits.push({ ...(await exitStatus(host, exit, served.has(exit.id), counters)), ...(wrong && { problems: wrong }) });
-  }
-  return { node, counters, exits };
-}
-
-const isFine = ({ counters, exits }: NodeStatus): boolean =>
-  exits.every(({ problems, ways }) => problems === undefined && ways.every(({ notHere }) => notHere === undefined)) &&
-  (counters !== undefined || exits.length === 0);
-
-const tunnelStatus = ({ vni, port, local, mtu }: Tunnel, counters?: Counters): TunnelStatus => ({
-  ...{ vni, port, local, mtu },
-  ...(counters && { unserved: counters.unserved, strangers: counters.strangers }),
-});
-
-async function exitStatus(host: Host, exit: ResolvedExit, isServed: boolean, counters?: Counters): Promise<ExitStatus> {
-  const { name, id, device, ways, gateway } = exit;
-  const known: ExitStatus['ways'][number][] = [];
-  for (const way of ways) {
-    const neighbour = way.via && (await host.readNeighbour(device, way.via));
-    const notHere = await addressesNotHere(host, exit, way);
-    known.push({ ...way, ...(neighbour && { neighbour }), ...(notHere.length > 0 && { notHere }) });
-  }
-  return {
-    ...{ name, id, device },
-    ...(gateway && { gateway }),
-    ...(isServed && counters && { served: counters.served.get(id) ?? none }),
-    ways: known,
-    ...(counters && countsOf(exit, counters)),
-  };
-}
-
-function countsOf(
-  { id, gateway, onUnavailable }: ResolvedExit,
-  counters: Counters,
-): Pick<ExitStatus, 'steered' | 'left' | 'tunnelled' | 'dropped'> {
-  const [steered, left] = [counters.steered.get(id), counters.left.get(id)];
-  const isKnown = steered !== undefined && left !== undefined && onUnavailable !== 'node';
-  // Packets that are on their way are counted in one place only.
-  const dropped = isKnown
-    ? { packets: steered.packets > left.packets ? steered.packets - left.packets : 0n }
-    : undefined;
-  return {
-    ...(steered && { steered }),
-    ...(left && (gateway === undefined ? { left } : { tunnelled: left })),
-    ...(dropped && { dropped }),
-  };
-}
-
-async function addressesNotHere(host: Host, exit: ResolvedExit, { addresses }: Way): Promise<Address[]> {
-  const notHere: Address[] = [];
-  if (exit.gateway !== undefined) return notHere;
-  for (const address of addresses) if (await whyNotHere(host, exit, address)) notHere.push(address);
-  return notHere;
-}
-
-function podStatus(record: AttachmentRecord, counters?: Counters): PodStatus {
-  const { network, containerId, ifname, pod, addresses, outline, ports } = record;
-  const packets = counters?.pods.get(markOf(record))?.packets;
-  return {
-    ...{ network, containerId, ifname, pod, addresses },
-    exits: [...new Set(outline.map(({ exit }) => exit))],
-    ...(ports && { ports }),
-    ...(packets !== undefined && { packets }),
-  };
-}
-
-const byName = (a: PodStatus, b: PodStatus): number => (podName(a) < podName(b) ? -1 : 1);
 
 /** The status as tables; `-` is what is not known, or not counted here. */
 export function printStatus({ exits, pods, tunnel, ...counters }: Status, colors: boolean): string {
@@ -266,3 +91,14 @@ const printTunnel = ({ vni, port, local, mtu, unserved, strangers }: TunnelStatu
     `Came for an exit that is not served here: ${packetsOrDash(unserved)}. From strangers: ${packetsOrDash(strangers)}.`,
     '',
   ].join('\n');
+
+export const statusCommand: CliCommand = {
+  name: 'status',
+  summary: 'show exits, pods and what they counted',
+  options: (command) => withConfDir(onNode(command)),
+  run: async ({ openMachine, readFile, write, colors }, options: NodeOptions & ConfOptions) => {
+    using machine = await openMachine(options);
+    const status = await readStatus(machine, outdatedBy(machine, options.confDir, readFile));
+    write(options.json ? toJson(status) : printStatus(status, colors));
+  },
+};

@@ -1,14 +1,14 @@
 import { counted } from '../base/counted.ts';
 import { EgressError } from '../base/errors.ts';
+import { watchFolder } from '../files/watch-folder.ts';
 import { leave, servedExits } from '../gateway/gateway.ts';
-import { Bell, watch } from '../gateway/watch.ts';
 import { Drain, type Drained } from '../installer/drain.ts';
 import { type Places, placesOf } from '../installer/installer.ts';
 import { uninstall } from '../installer/uninstall.ts';
-import { watchFolder } from '../installer/watch-folder.ts';
-import type { CliSurroundings } from './command.ts';
+import { Bell, watch } from '../loop/watch.ts';
+import type { CliCommand, CliSurroundings } from './command.ts';
 import { requireAbsolute, ringLater } from './install.ts';
-import { type PlaceFlags, placesIn } from './installer-options.ts';
+import { confNameOption, type PlaceFlags, placesIn, withPlaces } from './installer-options.ts';
 
 /** What the command is told on the command line. */
 export interface UninstallFlags extends PlaceFlags {
@@ -90,3 +90,14 @@ function teller({ write, remark }: CliSurroundings): (found: Drained) => void {
     told = found;
   };
 }
+
+export const uninstallCommand: CliCommand = {
+  name: 'uninstall',
+  summary: 'take egress out of the chain of this node',
+  options: (command) =>
+    withPlaces(command)
+      .addOption(confNameOption())
+      .option('--drain', 'steer no new pod, and wait until the last that is steered has ended')
+      .option('--binary', 'remove the binary, too, unless a pod that runs needs it'),
+  run: (surroundings, flags: UninstallFlags) => takeOut(flags, surroundings),
+};

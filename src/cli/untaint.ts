@@ -1,5 +1,5 @@
-import { type Bell, watch } from '../gateway/watch.ts';
 import { NodeTaint, type TaintTools } from '../installer/node-taint.ts';
+import { type Bell, watch } from '../loop/watch.ts';
 import type { CliSurroundings } from './command.ts';
 
 /** What {@link keepUntainted} has around it. */

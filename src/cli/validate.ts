@@ -1,10 +1,12 @@
+import { Option } from 'commander';
 import { normalForm } from '../config/normal.ts';
 import { lineOf, type Problem } from '../config/problem.ts';
 import { judgePolicy } from '../config/read.ts';
 import type { PolicyDocument } from '../config/schema.ts';
 import { warningsOf } from '../config/warnings.ts';
-import { type CliSurroundings, toJson } from './command.ts';
+import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { contentOf, isYaml, parseDocument } from './documents.ts';
+import { withJson } from './options.ts';
 
 /** What the command is told on the command line. */
 export interface ValidateOptions {
@@ -52,3 +54,17 @@ function words(file: string, { errors, warnings, document }: Verdict, yaml: bool
   }
   return lines.map((line) => `${line}\n`).join('');
 }
+
+export const validateCommand: CliCommand = {
+  name: 'validate',
+  summary: 'look for mistakes in a policy file; exit code 1 when there are any, 0 when there are only warnings',
+  options: (command) =>
+    withJson(
+      command.argument('<file>', 'the policy file, in JSON, or in YAML (which only this command reads)'),
+    ).addOption(
+      new Option('--print', 'print the file as JSON, with all defaults; mistakes and warnings go to stderr').conflicts(
+        'json',
+      ),
+    ),
+  run: (surroundings, file: string, options: ValidateOptions) => validate(file, options, surroundings),
+};

@@ -1,35 +1,11 @@
-import { type Address, familyOf, parseAddress } from '../base/address.ts';
+import { parseAddress } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
-import type { Machine } from '../cni/machine.ts';
-import { egressOf } from '../cni/ports.ts';
-import type { Configuration } from '../config/configuration.ts';
-import type { Flow } from '../datapath/host.ts';
-import { type PortBlock, placeOfPort } from '../policy/port-blocks.ts';
-import type { AttachmentRecord } from '../store/record.ts';
-import { podName } from './asked-pod.ts';
-import type { Configured } from './configured.ts';
-import { printEnd } from './destination.ts';
-
-/** What is seen outside: whom a packet came from, as the other end tells it. */
-export interface Seen {
-  readonly address: Address;
-  /** 1…65535. */
-  readonly port: number;
-}
-
-/** Whose an address and a port are, for people and with `--json` for programs. */
-export interface Owner extends Seen {
-  /** Pods on this node that have the port for themselves; more than one only where an exit changed its addresses. */
-  readonly pods: readonly PodWithPorts[];
-  /** Connections that leave with it just now; their sources are pods, also those of other nodes. */
-  readonly connections: readonly Pick<Flow, 'protocol' | 'source' | 'sourcePort' | 'destination' | 'destinationPort'>[];
-  /** The node whose pods have the port, when this one is not it, and the exit. */
-  readonly node?: { readonly address: Address; readonly exit: string };
-}
-
-interface PodWithPorts extends Pick<AttachmentRecord, 'network' | 'containerId' | 'ifname' | 'pod' | 'addresses'> {
-  readonly ports: PortBlock;
-}
+import { podName } from '../report/asked-pod.ts';
+import { readIfThere } from '../report/configured.ts';
+import { printEnd } from '../report/packet-words.ts';
+import { isKnown, type Owner, type Seen, whoHas } from '../report/who.ts';
+import { type CliCommand, toJson } from './command.ts';
+import { type NodeOptions, onNode, type PolicyOptions, withPolicyIfThere } from './options.ts';
 
 /** Reads `192.0.2.50:40000` or `[2001:db8::50]:40000`. Throws `invalid-argument` with what was expected. */
 export function parseSeen(text: string): Seen {
@@ -41,51 +17,6 @@ export function parseSeen(text: string): Seen {
     'invalid-argument',
     `Expected an address and a port like 192.0.2.50:40000 or [2001:db8::50]:40000, got "${text}"`,
   );
-}
-
-/** Finds out which pod is behind an address and a port that are seen outside. */
-export async function whoHas(machine: Machine, configured: Configured, seen: Seen): Promise<Owner> {
-  const flows = await machine.host.listFlowsTo(seen.address);
-  const pods = podsWith(machine, seen);
-  const node = pods.length > 0 || 'unknown' in configured ? undefined : nodeWith(configured, seen);
-  const isHere = node !== undefined && (await machine.host.routeTo(node.address))?.type === 'local';
-  return {
-    ...seen,
-    pods,
-    connections: flows.filter((flow) => isSeenAs(flow, seen)).map(connectionOf),
-    ...(node && !isHere && { node }),
-  };
-}
-
-/** The port before translation, where it was not changed: protocols without ports never fit. */
-const isSeenAs = ({ replyDestinationPort }: Flow, { port }: Seen): boolean => replyDestinationPort === port;
-
-const connectionOf = ({ protocol, source, sourcePort, destination, destinationPort }: Flow) => ({
-  ...{ protocol, source, destination },
-  ...(sourcePort !== undefined && destinationPort !== undefined && { sourcePort, destinationPort }),
-});
-
-function podsWith({ store }: Machine, { address, port }: Seen): PodWithPorts[] {
-  const exits = store.loadNode()?.exits ?? [];
-  return store.list().flatMap(({ network, containerId, ifname, pod, addresses, ports = [] }) =>
-    ports
-      .filter((block) => {
-        const exit = exits.find(({ name }) => name === block.exit);
-        const isOwn = exit !== undefined && egressOf(exit, addresses).includes(address);
-        return isOwn && block.first <= port && port <= block.last;
-      })
-      .map((block) => ({ network, containerId, ifname, pod, addresses, ports: block })),
-  );
-}
-
-/** Among nodes that share the ports of a gateway's address, the one that this port belongs to. */
-function nodeWith({ exits, nodes }: Configuration, { address, port }: Seen): Owner['node'] {
-  const exit = exits.find(({ gateways, addresses }) => gateways.length > 0 && addresses.includes(address));
-  const [gateway] = exit?.gateways ?? [];
-  if (exit?.portsPerPod === undefined || gateway === undefined) return undefined;
-  const sharing = nodes.filter((node) => familyOf(node.address) === familyOf(gateway));
-  const node = sharing[placeOfPort(port, exit.portsPerPod, sharing.length) ?? -1];
-  return node && { address: node.address, exit: exit.name };
 }
 
 /** The answer in sentences. */
@@ -105,6 +36,16 @@ export function printOwner({ address, port, pods, connections, node }: Owner): s
   return `${(lines.length > 0 ? lines : [`Nobody on this node has ${seen}.`]).join('\n')}\n`;
 }
 
-/** Whether anything is known. */
-export const isKnown = ({ pods, connections, node }: Owner): boolean =>
-  pods.length + connections.length > 0 || node !== undefined;
+export const whoCommand: CliCommand = {
+  name: 'who',
+  summary: 'tell which pod is behind an address and a port that are seen outside; exit code 1 when it is not known',
+  options: (command) =>
+    withPolicyIfThere(onNode(command).argument('<address:port>', 'as 192.0.2.50:40000, or [2001:db8::50]:40000')),
+  run: async ({ openMachine, readFile, write, setExitCode }, text: string, options: NodeOptions & PolicyOptions) => {
+    const seen = parseSeen(text);
+    using machine = await openMachine(options);
+    const owner = await whoHas(machine, readIfThere(options.policy, readFile), seen);
+    write(options.json ? toJson(owner) : printOwner(owner));
+    if (!isKnown(owner)) setExitCode(1);
+  },
+};

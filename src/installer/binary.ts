@@ -12,7 +12,7 @@ import {
   statSync,
 } from 'node:fs';
 import { join, relative } from 'node:path';
-import { makeFolder, syncFolder } from '../store/file.ts';
+import { makeFolder, syncFolder } from '../files/file.ts';
 import { diagnosis, machineOf, type Trial } from './diagnosis.ts';
 import { pluginType } from './entry.ts';
 import type { Finding } from './status.ts';

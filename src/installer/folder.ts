@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { syncFolder } from '../store/file.ts';
+import { syncFolder } from '../files/file.ts';
 import { isNetworkName, type NetworkFile } from './judge.ts';
 import type { Step } from './plan.ts';
 import { nameBefore } from './wrap.ts';

@@ -1,6 +1,6 @@
 import { closeSync, existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { openLocked } from '../store/file.ts';
+import { openLocked } from '../files/file.ts';
 import { Binary, makeStaging, stagingIn } from './binary.ts';
 import type { Trial } from './diagnosis.ts';
 import { type EntryOptions, entryText } from './entry.ts';

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync } from 'node:fs';
-import { BackOff } from './back-off.ts';
+import { BackOff } from '../loop/back-off.ts';
 import { hasEntry, withEntry } from './conflist.ts';
 import { ConfigurationFolder, type Exchange, Overtaken, type Seen, textOf } from './folder.ts';
 import { judge } from './judge.ts';

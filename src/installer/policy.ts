@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { filesIn, makeFolder, readIfThere, removeFile, replaceFile } from '../store/file.ts';
+import { filesIn, makeFolder, readIfThere, removeFile, replaceFile } from '../files/file.ts';
 import type { Finding } from './status.ts';
 
 /** What the policy file is kept with. */

@@ -1,6 +1,6 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { makeFolder } from '../store/file.ts';
+import { makeFolder } from '../files/file.ts';
 
 /** What a look found of one thing, or made of it. */
 export interface Finding {

@@ -1,7 +1,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { counted } from '../base/counted.ts';
-import { filesIn, syncFolder } from '../store/file.ts';
+import { filesIn, syncFolder } from '../files/file.ts';
 import { stagedName, stagingIn } from './binary.ts';
 import { pluginType } from './entry.ts';
 import { type HostTools, lockBinaries, type Places, placesOf } from './installer.ts';

@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isSystemError } from '../base/errors.ts';
-import { makeFolder, openLocked, openLockedIfThere, openLockedInstead } from './file.ts';
+import { makeFolder, openLocked, openLockedIfThere, openLockedInstead } from '../files/file.ts';
 
 /** What the lock needs from outside. */
 export interface LockSurroundings {

@@ -1,5 +1,5 @@
 import type * as z from 'zod/mini';
-import { NoFile, readIfThere } from './file.ts';
+import { NoFile, readIfThere } from '../files/file.ts';
 import { type Reading, readRecord } from './record.ts';
 
 /** What is in the file of a record; `undefined` when there is none. What is no file is a broken record. */

@@ -13,7 +13,7 @@ import {
   removeIfEmpty,
   removeLeftover,
   replaceFile,
-} from './file.ts';
+} from '../files/file.ts';
 import { Lock, type LockSurroundings } from './lock.ts';
 import { recordVersion } from './migration.ts';
 import { readingOf } from './reading.ts';

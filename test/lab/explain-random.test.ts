@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { contains, parsePrefix } from '../../src/base/address.ts';
-import type { Explanation } from '../../src/cli/explain.ts';
+import type { Explanation } from '../../src/report/explain.ts';
 import { partners } from '../support/chain.ts';
 import { policyFile } from '../support/cluster.ts';
 import { Lab, labTest } from '../support/lab.ts';

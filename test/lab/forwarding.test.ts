@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Explanation } from '../../src/cli/explain.ts';
+import type { Explanation } from '../../src/report/explain.ts';
 import { egressEntry, partners } from '../support/chain.ts';
 import { Cluster } from '../support/cluster.ts';
 import { Lab, labTest } from '../support/lab.ts';

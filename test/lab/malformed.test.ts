@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
-import type { Explanation } from '../../src/cli/explain.ts';
+import type { Explanation } from '../../src/report/explain.ts';
 import { type Json, partners, policy } from '../support/chain.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';

@@ -17,22 +17,25 @@ const pure = ['base', 'nftables', 'policy', 'config', 'datapath'];
 /** Who may import from whom, from the ground up. cmd/ may import everything, and nobody may import cmd/. */
 const table: Readonly<Record<string, Row>> = {
   base: { imports: [], packages: ['@noble/hashes', 'ip-address'] },
+  files: { imports: ['base'], packages: ['node:fs', 'node:path'] },
+  loop: { imports: ['base'] },
   nftables: { imports: ['base'] },
   // The two speak of each other's results, but neither calls the other.
   policy: { imports: ['base'], types: ['datapath'], packages: ['@noble/hashes'] },
   config: { imports: ['base', 'policy'], packages: ['zod'] },
   datapath: { imports: ['base', 'nftables'], types: ['policy'] },
   kernel: { imports: ['base', 'nftables', 'datapath'], packages: ['koffi', 'netlink', 'node:fs', 'node:util'] },
-  store: { imports: ['base'], types: ['policy', 'datapath'], packages: ['zod', 'node:fs', 'node:path'] },
+  store: { imports: ['base', 'files'], types: ['policy', 'datapath'], packages: ['zod', 'node:fs', 'node:path'] },
   cni: { imports: [...pure, 'store'] },
   gateway: { imports: [...pure, 'store', 'cni'] },
+  report: { imports: [...pure, 'files', 'store', 'cni'], packages: ['node:path'] },
   import: { imports: ['base', 'policy', 'config'], packages: ['zod'] },
   installer: {
-    imports: ['base', 'config', 'store', 'cni'],
+    imports: ['base', 'files', 'loop', 'config', 'store', 'cni'],
     packages: ['node:crypto', 'node:fs', 'node:https', 'node:path'],
   },
   cli: {
-    imports: [...pure, 'store', 'cni', 'gateway', 'import', 'installer'],
+    imports: [...pure, 'files', 'loop', 'store', 'cni', 'gateway', 'report', 'import', 'installer'],
     packages: ['commander', 'cli-table3', 'pino', 'yaml'],
   },
 };

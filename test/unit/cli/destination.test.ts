@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { InvalidArgumentError } from 'commander';
-import { parseDestination, printPacket } from '../../../src/cli/destination.ts';
+import { parseDestination } from '../../../src/cli/destination.ts';
 import type { Packet } from '../../../src/policy/match-for.ts';
+import { printPacket } from '../../../src/report/packet-words.ts';
 
 describe('a destination', () => {
   const rows: readonly (readonly [string, Packet, string])[] = [

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { keepUntainted } from '../../../src/cli/untaint.ts';
-import { Bell } from '../../../src/gateway/watch.ts';
 import type { KubernetesApi } from '../../../src/installer/kubernetes.ts';
+import { Bell } from '../../../src/loop/watch.ts';
 
 /** What promises and immediate callbacks do before it. */
 const settled = () => new Promise((resolve) => setImmediate(resolve));

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type CheckResult, checkAll, isFine, printCheck } from '../../../src/cli/check.ts';
+import { printCheck } from '../../../src/cli/check.ts';
 import type { NodeCheck } from '../../../src/cni/check-node.ts';
 import { bringUp } from '../../../src/gateway/gateway.ts';
+import { type CheckResult, checkAll, isFine } from '../../../src/report/check.ts';
 import { added, gatewayConfiguration, newMachine, newNode, noCounters } from '../support/fake-machine.ts';
 
 const report = (attachments: readonly CheckResult[], node: Partial<NodeCheck> = {}) => ({

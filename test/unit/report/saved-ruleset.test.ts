@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { savedWarning, savedWithUs } from '../../../src/cli/saved-ruleset.ts';
+import { savedWarning, savedWithUs } from '../../../src/report/saved-ruleset.ts';
 
 const ours = 'table inet cni-egress {\n}\n';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import { Bell, lastGood, pauses, watch } from '../../../src/gateway/watch.ts';
+import { Bell, lastGood, pauses, watch } from '../../../src/loop/watch.ts';
 
 /** A watch whose clock is the test's, with the looks that it began and the errors that it reported. */
 class Watched {

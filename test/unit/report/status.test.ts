@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { toJson } from '../../../src/cli/command.ts';
-import { printStatus, readStatus, type Status } from '../../../src/cli/status.ts';
+import { printStatus } from '../../../src/cli/status.ts';
 import type { Counters } from '../../../src/datapath/host.ts';
 import { bringUp } from '../../../src/gateway/gateway.ts';
+import { readStatus, type Status } from '../../../src/report/status.ts';
 import {
   added,
   configuration,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { BackOff } from '../../../src/installer/back-off.ts';
+import { BackOff } from '../../../src/loop/back-off.ts';
 
 /** Repairs whenever it may, against somebody who destroys at once; the times of the repairs until `end`. */
 function fight(end: number, destroyEvery = 0): number[] {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
-import { isKnown, type Owner, parseSeen, printOwner, whoHas } from '../../../src/cli/who.ts';
+import { parseSeen, printOwner } from '../../../src/cli/who.ts';
 import type { Flow } from '../../../src/datapath/host.ts';
+import { isKnown, type Owner, whoHas } from '../../../src/report/who.ts';
 import { added, gatewayConfiguration, held, newNode } from '../support/fake-machine.ts';
 
 describe('what is seen outside', () => {

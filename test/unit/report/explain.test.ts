@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
-import { type Configured, readIfThere } from '../../../src/cli/configured.ts';
 import { parseDestination } from '../../../src/cli/destination.ts';
-import { type Explanation, explain } from '../../../src/cli/explain.ts';
-import { printExplanations } from '../../../src/cli/explain-print.ts';
+import { printExplanations } from '../../../src/cli/explain.ts';
 import type { Filter } from '../../../src/datapath/filter.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
+import { type Configured, readIfThere } from '../../../src/report/configured.ts';
+import { type Explanation, explain } from '../../../src/report/explain.ts';
 import {
   added,
   configuration,

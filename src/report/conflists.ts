@@ -1,5 +1,5 @@
 import type { ReadFile } from '../config/read.ts';
-import { filesIn } from '../store/file.ts';
+import { filesIn } from '../files/file.ts';
 
 /** A chain entry with what a runtime puts into it, before anybody has judged it. */
 export type Entry = Readonly<Record<string, unknown>>;

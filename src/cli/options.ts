@@ -1,0 +1,38 @@
+import type { Command } from 'commander';
+import { defaults } from '../config/schema.ts';
+
+/** What commands about what is set up on a node are told. */
+export interface NodeOptions {
+  readonly dataDir: string;
+  readonly json?: true;
+  readonly dryRun?: true;
+}
+
+/** What those are told that look for network configurations. */
+export interface ConfOptions {
+  readonly confDir: string;
+}
+
+/** What those are told that may need the policy file. */
+export interface PolicyOptions {
+  readonly policy?: string;
+}
+
+const confFolder = '/etc/cni/net.d';
+
+export const withDataDir = (command: Command): Command =>
+  command.option('--data-dir <dir>', 'where the plugin keeps its state', defaults.dataDir);
+
+export const withJson = (command: Command): Command => command.option('--json', 'print JSON');
+
+export const withConfDir = (command: Command): Command =>
+  command.option('--conf-dir <dir>', 'where the runtime looks for network configurations', confFolder);
+
+export const withDryRun = (command: Command): Command =>
+  command.option('--dry-run', 'print the commands that this stands for, and change nothing');
+
+export const withPolicyIfThere = (command: Command): Command =>
+  command.option('--policy <file>', `the policy file, ${defaults.policyFile} if it is there`);
+
+/** Options of all commands about what is set up on a node. */
+export const onNode = (command: Command): Command => withJson(withDataDir(command));
