@@ -1,7 +1,7 @@
 import { constants, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Log } from '../src/cni/machine.ts';
 import { makeFolder } from '../src/files/file.ts';
+import type { Log } from '../src/node/machine.ts';
 import { tell } from './stderr.ts';
 
 /** Loaded only when a log is wanted: pino costs more start-up time than everything else together. */

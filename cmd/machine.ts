@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
-import type { Log, Machine } from '../src/cni/machine.ts';
 import type { MachineOptions } from '../src/cni/plugin.ts';
 import { LinuxHost } from '../src/kernel/linux-host.ts';
+import type { Log, Machine } from '../src/node/machine.ts';
 import { Store } from '../src/store/store.ts';
 import { lockFile } from './lock.ts';
 import { openLog } from './log.ts';

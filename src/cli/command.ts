@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import type { Machine } from '../cni/machine.ts';
 import type { MachineOptions } from '../cni/plugin.ts';
 import type { ReadFile } from '../config/read.ts';
 import type { HostTools } from '../installer/installer.ts';
 import type { Cluster } from '../installer/node-taint.ts';
+import type { Machine } from '../node/machine.ts';
 
 /** What the commands have around them. */
 export interface CliSurroundings {

@@ -2,7 +2,6 @@ import { type Command, Option } from 'commander';
 import { families, parseAddress } from '../base/address.ts';
 import { counted } from '../base/counted.ts';
 import { EgressError } from '../base/errors.ts';
-import type { Machine } from '../cni/machine.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { type ReadFile, readPolicy } from '../config/read.ts';
 import { defaults } from '../config/schema.ts';
@@ -15,6 +14,7 @@ import { type Move, moveExit, planMove } from '../gateway/move.ts';
 import type { Outcome } from '../gateway/reconcile.ts';
 import { Bell, lastGood, watch } from '../loop/watch.ts';
 import type { Element } from '../nftables/object.ts';
+import type { Machine } from '../node/machine.ts';
 import type { CliCommand, CliSurroundings } from './command.ts';
 import { withDataDir, withDryRun } from './options.ts';
 

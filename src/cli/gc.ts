@@ -1,9 +1,9 @@
 import { markOf } from '../base/attachment.ts';
-import { findDead } from '../cni/living.ts';
-import type { Machine } from '../cni/machine.ts';
-import { settled } from '../cni/settled.ts';
-import { planRelease, tearDownAll } from '../cni/tear-down.ts';
 import { printChanges } from '../datapath/print.ts';
+import { findDead } from '../node/living.ts';
+import type { Machine } from '../node/machine.ts';
+import { settled } from '../node/settled.ts';
+import { planRelease, tearDownAll } from '../node/tear-down.ts';
 import { type CliCommand, toJson } from './command.ts';
 import { type NodeOptions, onNode, withDryRun } from './options.ts';
 

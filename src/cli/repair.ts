@@ -1,7 +1,7 @@
-import { planRepair, type Repair, repair } from '../cni/repair.ts';
 import { describe } from '../datapath/describe.ts';
 import { printChanges } from '../datapath/print.ts';
 import { announceNew } from '../gateway/reconcile.ts';
+import { planRepair, type Repair, repair } from '../node/repair.ts';
 import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { onNode, withDryRun } from './options.ts';
 

@@ -42,7 +42,8 @@ export function readEnvironment(variables: Readonly<Record<string, string | unde
   return { command, containerId, ifname, pod: podOf(args) };
 }
 
-function checkNames(containerId: string, ifname: string): void {
+/** Throws `invalid-environment` for what libcni would not take as a container ID and the name of an interface. */
+export function checkNames(containerId: string, ifname: string): void {
   if (!isValidName(containerId)) {
     throw invalid(`CNI_CONTAINERID is ${shown(containerId)}, expected letters, digits, "_", "." and "-"`);
   }
@@ -57,7 +58,7 @@ export const isValidName = (name: string): boolean => /^[a-zA-Z0-9][a-zA-Z0-9_.-
 const invalid = (details: string) => new EgressError('invalid-environment', details);
 
 /** The pod in CNI_ARGS: `KEY=value;KEY=value` in any order; other keys are somebody else's. */
-function podOf(args: string): Pod {
+export function podOf(args: string): Pod {
   const values = new Map(
     args
       .split(';')

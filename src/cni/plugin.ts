@@ -1,19 +1,20 @@
 import { asEgressError, EgressError } from '../base/errors.ts';
 import { readChainEntry, readConfiguration, readMachineOptions } from '../config/read.ts';
 import { defaults } from '../config/schema.ts';
+import { add, type PodNetwork } from '../node/add.ts';
+import { check } from '../node/check.ts';
+import { del } from '../node/del.ts';
+import { gc } from '../node/gc.ts';
+import type { Machine } from '../node/machine.ts';
 import type { Pod } from '../policy/match.ts';
 import { programOf } from '../policy/wishes.ts';
-import { add } from './add.ts';
+import { noPolicies, type PolicyFiles, readPolicies } from '../sources/policies.ts';
 import { readAnnotations } from './annotations.ts';
-import { check } from './check.ts';
-import { del } from './del.ts';
 import { attachmentOf, type Command, type Environment, readEnvironment } from './environment.ts';
-import { gc, validMarks } from './gc.ts';
-import type { Machine } from './machine.ts';
-import { noPolicies, type PolicyFiles, readPolicies } from './policies.ts';
-import { type PrevResult, readPrevResult } from './prev-result.ts';
+import { readPrevResult } from './prev-result.ts';
 import { failure, failureOfDel, nothing, type Reply, success, versionReply } from './reply.ts';
 import { type NetworkConfiguration, parseStdin, rawMember } from './stdin.ts';
+import { validMarks } from './valid-attachments.ts';
 import { isAtLeast, supportedVersions } from './versions.ts';
 
 /** How a machine is opened: what the chain entry says about its files. */
@@ -82,14 +83,14 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
   ADD: async (call) => {
     const { environment, stdin, surroundings } = call;
     const entry = readChainEntry(call.configuration.document, stdin);
-    const prevResult = readPrevResult(call.configuration.document, environment.ifname);
+    const podNetwork = readPrevResult(call.configuration.document, environment.ifname);
     const attachment = attachmentOf(environment, call.configuration.name);
     // Who drains a node wants no pod to be kept from starting by what it asks for.
     const pod = entry.draining ? environment.pod : podOf(call);
     await onMachine(call, optionsOf(entry), async (machine) => {
       if (entry.draining && machine.store.has(attachment)) return;
       const policies = entry.draining ? noPolicies(entry) : readPolicies(entry, surroundings, machine.store);
-      await add(machine, { attachment, pod, policies, prevResult });
+      await add(machine, { attachment, pod, policies, podNetwork });
     });
     return success(rawMember(stdin, 'prevResult') ?? '');
   },
@@ -162,8 +163,10 @@ const optionsOf = ({ dataDir, logFile, logLevel }: ReturnType<typeof readMachine
 });
 
 /** Where the state is, of a chain entry that may be wrong in everything else: no ADD went by an option that is invalid. */
-const lenientOptions = ({ configuration: { document } }: Call): MachineOptions =>
-  optionsOf(readMachineOptions(document));
+export const machineOptionsOf = (entry: Readonly<Record<string, unknown>>): MachineOptions =>
+  optionsOf(readMachineOptions(entry));
+
+const lenientOptions = ({ configuration: { document } }: Call): MachineOptions => machineOptionsOf(document);
 
 function requireVersion({ environment, configuration }: Call, minimum: '0.4.0' | '1.1.0'): void {
   if (isAtLeast(configuration.cniVersion, minimum)) return;
@@ -177,7 +180,7 @@ function requireVersion({ environment, configuration }: Call, minimum: '0.4.0' |
 function hintsOf({
   configuration: { document },
   environment,
-}: Call): { addresses: PrevResult['addresses'] } & Partial<PrevResult> {
+}: Call): { addresses: PodNetwork['addresses'] } & Partial<PodNetwork> {
   try {
     return readPrevResult(document, environment.ifname);
   } catch {

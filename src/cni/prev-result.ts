@@ -1,15 +1,7 @@
-import { type Address, type Prefix, parseAddress, parsePrefix } from '../base/address.ts';
+import { parseAddress, parsePrefix } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import { shown } from '../base/shown.ts';
-
-/** What we need of the result of the plugins before us (CNI specification, "Success"). */
-export interface PrevResult {
-  /** Addresses of the pod's interface, each once, with the networks that they lie in. */
-  readonly addresses: readonly Address[];
-  readonly subnets: readonly Prefix[];
-  /** Names of the interfaces on the host's side. */
-  readonly hostInterfaces: readonly string[];
-}
+import type { PodNetwork } from '../node/add.ts';
 
 interface Interface {
   readonly name: string;
@@ -26,7 +18,7 @@ interface Ip {
  * Reads `prevResult`. Keys may be written as the specification has them or with capitals, as Go programs without tags
  * write them. Throws `no-prev-result` when it is missing, `decoding-failure` when it is no result.
  */
-export function readPrevResult(document: Readonly<Record<string, unknown>>, ifname: string): PrevResult {
+export function readPrevResult(document: Readonly<Record<string, unknown>>, ifname: string): PodNetwork {
   const { prevResult } = document;
   if (prevResult === undefined || prevResult === null) {
     throw new EgressError(

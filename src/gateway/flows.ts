@@ -1,11 +1,11 @@
 import { type Address, contains, familyOf } from '../base/address.ts';
-import { packetOf } from '../cni/flows.ts';
-import type { Machine } from '../cni/machine.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Flow, Introduction } from '../datapath/host.ts';
 import { addressOf } from '../datapath/spread.ts';
 import { tunnelMac } from '../datapath/tunnel.ts';
+import { packetOf } from '../node/flows.ts';
+import type { Machine } from '../node/machine.ts';
 import { matchFor } from '../policy/match-for.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 

@@ -1,9 +1,9 @@
 import { EgressError } from '../base/errors.ts';
-import type { Machine } from '../cni/machine.ts';
-import { findOwnEnd } from '../cni/own-end.ts';
-import { releaseServed } from '../cni/tear-down.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { printChanges } from '../datapath/print.ts';
+import type { Machine } from '../node/machine.ts';
+import { findOwnEnd } from '../node/own-end.ts';
+import { releaseServed } from '../node/tear-down.ts';
 import { type Outcome, planReconcile, reconcile } from './reconcile.ts';
 
 /**

@@ -1,8 +1,8 @@
 import type { Address } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
-import type { Machine } from '../cni/machine.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { printChanges } from '../datapath/print.ts';
+import type { Machine } from '../node/machine.ts';
 import type { Exit } from '../policy/exit.ts';
 import type { MovesRecord } from '../store/record.ts';
 import { type Outcome, planReconcile, reconcile, type Wanted } from './reconcile.ts';

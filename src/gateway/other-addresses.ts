@@ -1,9 +1,9 @@
 import { type Address, contains } from '../base/address.ts';
-import type { Machine } from '../cni/machine.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { Flow } from '../datapath/host.ts';
 import { setNames } from '../datapath/layout.ts';
+import type { Machine } from '../node/machine.ts';
 import type { NodeRecord } from '../store/record.ts';
 
 /** Whether packets come out of the tunnel for an exit from now on that did not before. */

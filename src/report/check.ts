@@ -1,8 +1,8 @@
 import { markOf } from '../base/attachment.ts';
-import { problemsSeen } from '../cni/check.ts';
-import { checkNode, type NodeCheck } from '../cni/check-node.ts';
-import type { Machine } from '../cni/machine.ts';
-import { settled } from '../cni/settled.ts';
+import { problemsSeen } from '../node/check.ts';
+import { checkNode, type NodeCheck } from '../node/check-node.ts';
+import type { Machine } from '../node/machine.ts';
+import { settled } from '../node/settled.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { podName } from './asked-pod.ts';
 import { nothingSaid, type WhyOutdated } from './outdated.ts';

@@ -1,9 +1,9 @@
 import { type Address, contains, familyOf } from '../base/address.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import { EgressError } from '../base/errors.ts';
-import type { Machine } from '../cni/machine.ts';
-import { settled } from '../cni/settled.ts';
 import type { Configuration } from '../config/configuration.ts';
+import type { Machine } from '../node/machine.ts';
+import { settled } from '../node/settled.ts';
 import { type Considered, consider, considerMatches } from '../policy/explain.ts';
 import type { Pod } from '../policy/match.ts';
 import type { Packet } from '../policy/match-for.ts';

@@ -1,14 +1,14 @@
 import { type Address, contains, familyOf } from '../base/address.ts';
-import { whyNotHere } from '../cni/held.ts';
-import { lostGateway } from '../cni/hindrance.ts';
 import { keyOf } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Host, RouteTaken } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
 import { addressOf } from '../datapath/spread.ts';
+import { whyNotHere } from '../node/held.ts';
+import { lostGateway } from '../node/hindrance.ts';
+import { whyNoWay } from '../node/resolve-exit.ts';
 import { type Decision, decide } from '../policy/explain.ts';
 import type { Packet } from '../policy/match-for.ts';
-import { whyNoWay } from '../policy/resolve-exit.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { type Obstacles, obstaclesOf, withObstacles, withWayBack } from './obstacles.ts';
 import { faultIn, type Scene, wantedChain, wantedElements, whyNotSteered, whyUndecided } from './scene.ts';

@@ -1,5 +1,4 @@
 import { type Address, familyOf } from '../base/address.ts';
-import { wayBackOf, whyNoWayBack } from '../cni/way-back.ts';
 import { nameOf } from '../datapath/describe.ts';
 import { difference, keyOf } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
@@ -8,6 +7,7 @@ import type { Host } from '../datapath/host.ts';
 import { type Passage, whyFiltered, whyNotForwarded, whyUnanswered } from '../datapath/passage.ts';
 import { looseReversePath, reversePathName } from '../datapath/reverse-path.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
+import { wayBackOf, whyNoWayBack } from '../node/way-back.ts';
 import type { Scene } from './scene.ts';
 
 /** What of the node, and not of ours, stands in the way of a packet of a pod that goes out by an interface. */

@@ -1,15 +1,15 @@
 import { canonicalJson } from '../base/canonical.ts';
 import { EgressError } from '../base/errors.ts';
-import { resolveForPod } from '../cni/exits.ts';
-import type { Machine } from '../cni/machine.ts';
-import { findOwnEnd } from '../cni/own-end.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { type ReadFile, readChainEntry, readConfiguration } from '../config/read.ts';
+import { resolveForPod } from '../node/exits.ts';
+import type { Machine } from '../node/machine.ts';
+import { findOwnEnd } from '../node/own-end.ts';
 import type { Program } from '../policy/match.ts';
 import { programDigest, programName } from '../policy/program.ts';
 import { programOf } from '../policy/wishes.ts';
+import { type Entry, ownEntries } from '../runtimes/conflists.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
-import { type Entry, ownEntries } from './conflists.ts';
 
 /** Tells why a new pod like that of a record would be given something else now; `undefined` when it would not. */
 export type WhyOutdated = (record: AttachmentRecord) => Promise<string | undefined>;

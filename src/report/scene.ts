@@ -1,6 +1,4 @@
 import { type Address, familyOf, type Prefix } from '../base/address.ts';
-import type { Machine } from '../cni/machine.ts';
-import { steeredOf } from '../cni/set-up.ts';
 import { nameOf } from '../datapath/describe.ts';
 import { desired } from '../datapath/desired.ts';
 import { difference, keyOf } from '../datapath/difference.ts';
@@ -9,6 +7,8 @@ import { needsOf } from '../datapath/needs.ts';
 import type { HostObject } from '../datapath/objects.ts';
 import { withoutEgressHook } from '../datapath/sent.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
+import type { Machine } from '../node/machine.ts';
+import { steeredOf } from '../node/set-up.ts';
 import type { Program } from '../policy/match.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 

@@ -1,14 +1,14 @@
 import type { Address } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
-import { whyNotHere } from '../cni/held.ts';
-import type { Machine } from '../cni/machine.ts';
-import { exitProblems } from '../cni/repair.ts';
-import { settled } from '../cni/settled.ts';
 import type { Tunnel } from '../datapath/attachment.ts';
 import { describe } from '../datapath/describe.ts';
 import type { ResolvedExit, Way } from '../datapath/exit.ts';
 import type { Counters, Host } from '../datapath/host.ts';
 import type { Counter } from '../nftables/observed.ts';
+import { whyNotHere } from '../node/held.ts';
+import type { Machine } from '../node/machine.ts';
+import { exitProblems } from '../node/repair.ts';
+import { settled } from '../node/settled.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { podName } from './asked-pod.ts';
 import { nothingSaid, type WhyOutdated } from './outdated.ts';

@@ -1,6 +1,5 @@
 import { type Address, contains, familyOf, prefixLength } from '../base/address.ts';
 import { canonicalJson } from '../base/canonical.ts';
-import { steeredOf } from '../cni/set-up.ts';
 import { routeText, ruleText } from '../datapath/describe.ts';
 import { comparableRule, keyOf, missingRules } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
@@ -12,6 +11,7 @@ import { nextHopOf, tunnelMac } from '../datapath/tunnel.ts';
 import type { Chain, Element, Rule } from '../nftables/object.ts';
 import { nameOfTable, printOperation, printRule } from '../nftables/script.ts';
 import * as say from '../nftables/statement.ts';
+import { steeredOf } from '../node/set-up.ts';
 import type { Decision } from '../policy/explain.ts';
 import type { Packet } from '../policy/match-for.ts';
 import { type Problem, podElement, problemOf, type Scene, wantedChain, wantedElements, wantedSets } from './scene.ts';

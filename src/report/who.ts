@@ -1,8 +1,8 @@
 import { type Address, familyOf } from '../base/address.ts';
-import type { Machine } from '../cni/machine.ts';
-import { egressOf } from '../cni/ports.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Flow } from '../datapath/host.ts';
+import type { Machine } from '../node/machine.ts';
+import { egressOf } from '../node/ports.ts';
 import { type PortBlock, placeOfPort } from '../policy/port-blocks.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import type { Configured } from './configured.ts';

@@ -20,22 +20,42 @@ const table: Readonly<Record<string, Row>> = {
   files: { imports: ['base'], packages: ['node:fs', 'node:path'] },
   loop: { imports: ['base'] },
   nftables: { imports: ['base'] },
-  // The two speak of each other's results, but neither calls the other.
-  policy: { imports: ['base'], types: ['datapath'], packages: ['@noble/hashes'] },
+  policy: { imports: ['base'], packages: ['@noble/hashes'] },
   config: { imports: ['base', 'policy'], packages: ['zod'] },
   datapath: { imports: ['base', 'nftables'], types: ['policy'] },
   kernel: { imports: ['base', 'nftables', 'datapath'], packages: ['koffi', 'netlink', 'node:fs', 'node:util'] },
   store: { imports: ['base', 'files'], types: ['policy', 'datapath'], packages: ['zod', 'node:fs', 'node:path'] },
-  cni: { imports: [...pure, 'store'] },
-  gateway: { imports: [...pure, 'store', 'cni'] },
-  report: { imports: [...pure, 'files', 'store', 'cni'], packages: ['node:path'] },
+  sources: { imports: ['base', 'policy', 'config', 'files', 'store'] },
+  // The engine: it changes a node, and knows no runtime. The sockets are handed in.
+  node: {
+    imports: ['base', 'nftables', 'policy', 'datapath', 'store'],
+    types: ['config', 'sources'],
+  },
+  cni: { imports: ['base', 'policy', 'config', 'sources', 'node'], types: ['datapath', 'store'] },
+  runtimes: { imports: ['base', 'policy', 'config', 'files', 'sources', 'node', 'cni'], types: ['store'] },
+  gateway: { imports: [...pure, 'store', 'node'] },
+  // What is outdated is told from what the configurations of runtimes say now.
+  report: { imports: [...pure, 'files', 'store', 'node', 'runtimes'], packages: ['node:path'] },
   import: { imports: ['base', 'policy', 'config'], packages: ['zod'] },
   installer: {
     imports: ['base', 'files', 'loop', 'config', 'store', 'cni'],
     packages: ['node:crypto', 'node:fs', 'node:https', 'node:path'],
   },
   cli: {
-    imports: [...pure, 'files', 'loop', 'store', 'cni', 'gateway', 'report', 'import', 'installer'],
+    imports: [
+      ...pure,
+      'files',
+      'loop',
+      'store',
+      'sources',
+      'node',
+      'cni',
+      'runtimes',
+      'gateway',
+      'report',
+      'import',
+      'installer',
+    ],
     packages: ['commander', 'cli-table3', 'pino', 'yaml'],
   },
 };

@@ -94,8 +94,8 @@ describe('when an exit moves from one gateway to another, a node with pods of it
     const everywhere = [{ name: 'all', namespaces: ['default'], destinations: ['0.0.0.0/0'], exit: 'shared' }];
     const all = gatewayConfiguration({ clusterCIDRs: ['10.96.0.0/12'], policies: everywhere });
     const machine = newNode(t, podsNode);
-    const prevResult = { addresses: [address], subnets: ['10.77.0.0/24'], hostInterfaces: ['veth1'] };
-    await added(machine, 'a', address, { configuration: all, prevResult });
+    const podNetwork = { addresses: [address], subnets: ['10.77.0.0/24'], hostInterfaces: ['veth1'] };
+    await added(machine, 'a', address, { configuration: all, podNetwork });
     machine.host.linkAddresses.set('eth1', [held('198.18.0.9')]);
     const outside = flow();
     machine.host.flows.push(...['10.96.0.9', '10.77.0.9', '198.18.0.9'].map(to), outside);

@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
-import { check } from '../../../src/cni/check.ts';
-import { del } from '../../../src/cni/del.ts';
 import { bringDown, bringUp } from '../../../src/gateway/gateway.ts';
 import { moveExit, planMove } from '../../../src/gateway/move.ts';
+import { check } from '../../../src/node/check.ts';
+import { del } from '../../../src/node/del.ts';
 import { added, type FakeMachine, gatewayConfiguration, newNode, stateOf } from '../support/fake-machine.ts';
 
 const [podsNode, first, second] = ['172.18.0.5', '172.18.0.6', '172.18.0.7'];

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { EgressError, type ErrorCode } from '../../../src/base/errors.ts';
-import { check } from '../../../src/cni/check.ts';
-import { del } from '../../../src/cni/del.ts';
 import type { Configuration } from '../../../src/config/configuration.ts';
 import { bringDown, bringUp, planGateway } from '../../../src/gateway/gateway.ts';
+import { check } from '../../../src/node/check.ts';
+import { del } from '../../../src/node/del.ts';
 import {
   added,
   configuration,

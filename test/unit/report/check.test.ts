@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { printCheck } from '../../../src/cli/check.ts';
-import type { NodeCheck } from '../../../src/cni/check-node.ts';
 import { bringUp } from '../../../src/gateway/gateway.ts';
+import type { NodeCheck } from '../../../src/node/check-node.ts';
 import { type CheckResult, checkAll, isFine } from '../../../src/report/check.ts';
 import { added, gatewayConfiguration, newMachine, newNode, noCounters } from '../support/fake-machine.ts';
 

@@ -96,7 +96,7 @@ describe('of a packet of a pod it is said', () => {
 
   test('that a policy drops it, or that its exit lacks the family', async (t) => {
     const machine = newMachine(t);
-    const both = { prevResult: { addresses: ['10.0.0.5', 'fd00::5'], subnets: [], hostInterfaces: ['veth1'] } };
+    const both = { podNetwork: { addresses: ['10.0.0.5', 'fd00::5'], subnets: [], hostInterfaces: ['veth1'] } };
     const pod = { pod: { namespace: 'default', name: 'pod-a' } };
     const policies = policyTo('drop', ['203.0.113.0/24']);
     await added(machine, 'a', '', { ...pod, ...both, configuration: policies });

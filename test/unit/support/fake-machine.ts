@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { familyOf } from '../../../src/base/address.ts';
-import { type AddRequest, add } from '../../../src/cni/add.ts';
-import type { Machine } from '../../../src/cni/machine.ts';
-import { policiesOf } from '../../../src/cni/policies.ts';
 import { type Configuration, configurationOf } from '../../../src/config/configuration.ts';
 import type { ChainEntry, PolicyDocument } from '../../../src/config/schema.ts';
 import { keyOf } from '../../../src/datapath/difference.ts';
 import type { Counters, LinkAddress } from '../../../src/datapath/host.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
+import { type AddRequest, add } from '../../../src/node/add.ts';
+import type { Machine } from '../../../src/node/machine.ts';
+import { policiesOf } from '../../../src/sources/policies.ts';
 import { Store } from '../../../src/store/store.ts';
 import { FakeHost } from './fake-host.ts';
 
@@ -140,7 +140,7 @@ export const request = (
   attachment: { network: 'pods', containerId, ifname: 'eth0' },
   pod: { namespace: 'default', name: `pod-${containerId}` },
   policies: policiesOf(own),
-  prevResult: { addresses: [address], subnets: ['10.0.0.0/24'], hostInterfaces: [hostEnd(containerId)] },
+  podNetwork: { addresses: [address], subnets: ['10.0.0.0/24'], hostInterfaces: [hostEnd(containerId)] },
   ...changes,
 });
 

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Attachment } from '../../../src/base/attachment.ts';
 import { EgressError, type ErrorCode } from '../../../src/base/errors.ts';
-import { add } from '../../../src/cni/add.ts';
-import { check } from '../../../src/cni/check.ts';
-import { del } from '../../../src/cni/del.ts';
-import { type Policies, policiesOf } from '../../../src/cni/policies.ts';
 import type { Flow } from '../../../src/datapath/host.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
+import { add } from '../../../src/node/add.ts';
+import { check } from '../../../src/node/check.ts';
+import { del } from '../../../src/node/del.ts';
+import { type Policies, policiesOf } from '../../../src/sources/policies.ts';
 import {
   added,
   configuration,
@@ -79,9 +79,9 @@ describe('ADD', () => {
   test('remembers only the host’s end of a pair: a bridge must never be set down', async (t) => {
     const machine = newMachine(t);
     machine.host.links.set('cni0', { index: 99, name: 'cni0', up: true, mtu: 1500, type: 'bridge' });
-    const { prevResult } = request('a', '10.0.0.5');
+    const { podNetwork } = request('a', '10.0.0.5');
     const attachment = await added(machine, 'a', '10.0.0.5', {
-      prevResult: { ...prevResult, hostInterfaces: ['cni0', 'veth1', 'gone'] },
+      podNetwork: { ...podNetwork, hostInterfaces: ['cni0', 'veth1', 'gone'] },
     });
     assert.deepEqual(machine.store.load(attachment)?.links, [{ name: 'veth1', index: 4 }]);
   });
@@ -149,7 +149,7 @@ describe('a pod without a policy', () => {
     const machine = newMachine(t);
     await added(machine, 'a', '', {
       pod: { namespace: 'other' },
-      prevResult: { addresses: [], subnets: [], hostInterfaces: [] },
+      podNetwork: { addresses: [], subnets: [], hostInterfaces: [] },
     });
   });
 
@@ -305,15 +305,15 @@ describe('ADD with ports of the pod’s own', () => {
 describe('ADD that fails', () => {
   /** Why, what is different → the code of the error. */
   const rows: readonly (readonly [string, RequestChanges, ErrorCode])[] = [
-    ['for want of an address', { prevResult: { addresses: [], subnets: [], hostInterfaces: ['veth1'] } }, 'no-address'],
+    ['for want of an address', { podNetwork: { addresses: [], subnets: [], hostInterfaces: ['veth1'] } }, 'no-address'],
     [
       'for want of an interface on the host',
-      { prevResult: { addresses: ['10.0.0.5'], subnets: [], hostInterfaces: ['gone'] } },
+      { podNetwork: { addresses: ['10.0.0.5'], subnets: [], hostInterfaces: ['gone'] } },
       'not-routed',
     ],
     [
       'because another host has the address',
-      { prevResult: { addresses: ['10.9.9.9'], subnets: [], hostInterfaces: ['veth1'] } },
+      { podNetwork: { addresses: ['10.9.9.9'], subnets: [], hostInterfaces: ['veth1'] } },
       'not-routed',
     ],
     [

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
-import { type NodeChanges, nextNode } from '../../../src/cni/node.ts';
 import type { Configuration } from '../../../src/config/configuration.ts';
 import type { Gateway } from '../../../src/datapath/attachment.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
+import { type NodeChanges, nextNode } from '../../../src/node/node.ts';
 import type { NodeRecord } from '../../../src/store/record.ts';
 import { type FakeMachine, gatewayConfiguration, newNode } from '../support/fake-machine.ts';
 

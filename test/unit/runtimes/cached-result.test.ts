@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { readCachedResult } from '../../../src/cni/cached-result.ts';
+import { readCachedResult } from '../../../src/runtimes/cached-result.ts';
 
 const capability = 'io.kubernetes.cri.pod-annotations';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
-import { check } from '../../../src/cni/check.ts';
-import { del } from '../../../src/cni/del.ts';
 import type { OutsideObject } from '../../../src/datapath/objects.ts';
+import { check } from '../../../src/node/check.ts';
+import { del } from '../../../src/node/del.ts';
 import {
   added,
   type FakeMachine,

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { check } from '../../../src/cni/check.ts';
-import { del } from '../../../src/cni/del.ts';
 import { describe as inWords } from '../../../src/datapath/describe.ts';
 import { sentTable } from '../../../src/datapath/layout.ts';
 import { needsEgressHook } from '../../../src/datapath/sent.ts';
+import { check } from '../../../src/node/check.ts';
+import { del } from '../../../src/node/del.ts';
 import { added, newMachine, policyTo, stateOf } from '../support/fake-machine.ts';
 
 describe('on a kernel without the egress hook of netdev', () => {

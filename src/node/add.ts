@@ -1,4 +1,4 @@
-import { contains, type Prefix } from '../base/address.ts';
+import { type Address, contains, type Prefix } from '../base/address.ts';
 import { type Attachment, markOf } from '../base/attachment.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import { EgressError } from '../base/errors.ts';
@@ -10,6 +10,7 @@ import { needsOf } from '../datapath/needs.ts';
 import type { Link } from '../datapath/objects.ts';
 import { type Pod, type Program, wishName } from '../policy/match.ts';
 import { isFor, outlineOfRanges, programName } from '../policy/program.ts';
+import type { Choice, Policies } from '../sources/policies.ts';
 import { recordVersion } from '../store/migration.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { resolveForPod } from './exits.ts';
@@ -17,19 +18,26 @@ import { forgetOutsidePorts } from './flows.ts';
 import type { Machine } from './machine.ts';
 import { nextNode } from './node.ts';
 import { findOwnEnd, type OwnEnd } from './own-end.ts';
-import type { Choice, Policies } from './policies.ts';
 import { choosePorts, givesPorts } from './ports.ts';
-import type { PrevResult } from './prev-result.ts';
 import { remark } from './remark.ts';
 import { setUp, steeredOf } from './set-up.ts';
 import { release, tearDown } from './tear-down.ts';
+
+/** What the plugins before us made of the pod's network: of their result (CNI specification, "Success") what we need. */
+export interface PodNetwork {
+  /** Addresses of the pod's interface, each once, with the networks that they lie in. */
+  readonly addresses: readonly Address[];
+  readonly subnets: readonly Prefix[];
+  /** Names of the interfaces on the host's side. */
+  readonly hostInterfaces: readonly string[];
+}
 
 /** What ADD is about. */
 export interface AddRequest {
   readonly attachment: Attachment;
   readonly pod: Pod;
   readonly policies: Policies;
-  readonly prevResult: PrevResult;
+  readonly podNetwork: PodNetwork;
 }
 
 /**
@@ -76,15 +84,15 @@ const wholeOf = (choice: Choice, cluster: readonly Prefix[]) => () => ({ matches
  * A pod without a policy leaves as if we were not there. What an earlier attachment left on its addresses, or an
  * earlier ADD of its own, would steer it all the same: that goes.
  */
-async function passThrough(machine: Machine, { attachment, prevResult }: AddRequest): Promise<void> {
+async function passThrough(machine: Machine, { attachment, podNetwork }: AddRequest): Promise<void> {
   const { host, store } = machine;
   if (store.load(attachment) === undefined && !(await host.hasTable())) return;
-  const stale = await host.findElements('', prevResult.addresses);
+  const stale = await host.findElements('', podNetwork.addresses);
   if (stale.length === 0 && store.load(attachment) === undefined) return;
   using _lock = store.lock();
-  await tearDown(machine, attachment, { addresses: prevResult.addresses, keepLinks: true });
-  for (const { comment = '' } of stale) await release(machine, comment, prevResult.addresses, () => true);
-  for (const address of prevResult.addresses) await host.deleteFlows(address);
+  await tearDown(machine, attachment, { addresses: podNetwork.addresses, keepLinks: true });
+  for (const { comment = '' } of stale) await release(machine, comment, podNetwork.addresses, () => true);
+  for (const address of podNetwork.addresses) await host.deleteFlows(address);
 }
 
 async function newRecord(
@@ -92,12 +100,12 @@ async function newRecord(
   request: AddRequest,
   { outline, digest }: Choice,
 ): Promise<AttachmentRecord> {
-  const { attachment, pod, prevResult } = request;
-  if (prevResult.addresses.length === 0) {
+  const { attachment, pod, podNetwork } = request;
+  if (podNetwork.addresses.length === 0) {
     throw new EgressError('no-address', `prevResult has no IP address for ${attachment.ifname}`);
   }
   const links = await hostLinks(request, host);
-  for (const address of prevResult.addresses) {
+  for (const address of podNetwork.addresses) {
     if (await host.isOnLink(address)) continue;
     throw new EgressError(
       'not-routed',
@@ -105,12 +113,12 @@ async function newRecord(
     );
   }
   const { clusterCIDRs } = request.policies.configuration;
-  const subnets = prevResult.subnets.filter((subnet) => !clusterCIDRs.some((cidr) => contains(cidr, subnet)));
+  const subnets = podNetwork.subnets.filter((subnet) => !clusterCIDRs.some((cidr) => contains(cidr, subnet)));
   return {
     version: recordVersion,
     ...attachment,
     pod,
-    addresses: prevResult.addresses,
+    addresses: podNetwork.addresses,
     subnets,
     links: links.filter(({ type }) => type === 'veth').map(({ name, index }) => ({ name, index })),
     cluster: outlineOfRanges(clusterCIDRs),
@@ -133,14 +141,14 @@ function sourcesOf(
 }
 
 /** Packets of a macvlan, ipvlan or moved device never pass the host's routing: there is nothing on the host's side. */
-async function hostLinks({ prevResult }: AddRequest, host: Machine['host']): Promise<Link[]> {
+async function hostLinks({ podNetwork }: AddRequest, host: Machine['host']): Promise<Link[]> {
   const links: Link[] = [];
-  for (const name of prevResult.hostInterfaces) {
+  for (const name of podNetwork.hostInterfaces) {
     const link = await host.readLink(name);
     if (link !== undefined) links.push(link);
   }
   if (links.length > 0) return links;
-  const named = prevResult.hostInterfaces.map((name) => `"${name}"`).join(', ') || 'none';
+  const named = podNetwork.hostInterfaces.map((name) => `"${name}"`).join(', ') || 'none';
   throw new EgressError('not-routed', `prevResult names no interface on the host's side that exists here (${named})`);
 }
 
@@ -174,9 +182,9 @@ interface Others {
 
 const noOthers: Others = { others: [], gone: [] };
 
-function othersThan({ store }: Machine, { attachment, prevResult }: AddRequest): Others {
+function othersThan({ store }: Machine, { attachment, podNetwork }: AddRequest): Others {
   const all = store.list().filter((record) => markOf(record) !== markOf(attachment));
-  const isGone = ({ addresses }: AttachmentRecord) => addresses.some((own) => prevResult.addresses.includes(own));
+  const isGone = ({ addresses }: AttachmentRecord) => addresses.some((own) => podNetwork.addresses.includes(own));
   return {
     others: all.filter((other) => !isGone(other)),
     gone: all.filter((other) => isGone(other) && other.ports !== undefined),

@@ -6,7 +6,7 @@ import {
   type LocalExit,
   resolveExit,
   resolveThroughTunnel,
-} from '../../../src/policy/resolve-exit.ts';
+} from '../../../src/node/resolve-exit.ts';
 
 const exit = (more: Partial<LocalExit> = {}): LocalExit => ({
   name: 'partners',

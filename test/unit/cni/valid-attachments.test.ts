@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
-import { validMarks } from '../../../src/cni/gc.ts';
+import { validMarks } from '../../../src/cni/valid-attachments.ts';
 
 const key = 'cni.dev/valid-attachments';
 const olderKey = 'cni.dev/attachments';

@@ -4,36 +4,6 @@ import type { AttachmentRecord } from '../store/record.ts';
 import type { Machine } from './machine.ts';
 import { releaseMarks, tearDown, tearDownAll } from './tear-down.ts';
 
-/** A member of `cni.dev/valid-attachments`. */
-interface Valid {
-  readonly containerID?: unknown;
-  readonly ifname?: unknown;
-}
-
-/** The key of the specification, and the one that libcni sends as well for plugins written before it. */
-const keys = ['cni.dev/valid-attachments', 'cni.dev/attachments'] as const;
-
-/**
- * Marks of the attachments that GC shall keep. Undefined when the runtime did not say: then nothing may go. `null` and
- * an empty list say that none is valid. Throws `invalid-configuration` when the list is none.
- */
-export function validMarks(
-  document: Readonly<Record<string, unknown>>,
-  network: string,
-): ReadonlySet<string> | undefined {
-  const key = keys.find((key) => document[key] !== undefined);
-  if (key === undefined) return undefined;
-  const list = document[key] ?? [];
-  const isValid = (entry: Valid | null) => typeof entry?.containerID === 'string' && typeof entry.ifname === 'string';
-  if (!Array.isArray(list) || !list.every(isValid)) {
-    throw new EgressError(
-      'invalid-configuration',
-      `network configuration#/${key.replace('/', '~1')}: expected a list of containerID and ifname`,
-    );
-  }
-  return new Set(list.map(({ containerID, ifname }) => markOf({ network, containerId: containerID, ifname })));
-}
-
 /**
  * GC (CNI specification, "Garbage collection"): takes down what belongs to attachments of the network that are not
  * valid, from the records and from the marks in the kernel, in as few transactions as there are of these two. Goes on after

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { setUpAlready } from '../../../src/cni/set-up-already.ts';
 import type { Configuration } from '../../../src/config/configuration.ts';
+import { setUpAlready } from '../../../src/node/set-up-already.ts';
 import { added, configuration, type FakeMachine, newMachine, policyTo, stateOf } from '../support/fake-machine.ts';
 
 /** A second installation on the node of a machine: its data folder is another. */

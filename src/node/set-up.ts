@@ -15,11 +15,11 @@ import { carrierNames, looseReversePath, parameterValue, reversePathName } from 
 import { needsEgressHook, withoutEgressHook } from '../datapath/sent.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Element } from '../nftables/object.ts';
-import { isUnavailable } from '../policy/resolve-exit.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
 import { keepingChanges, overwrittenBy } from './kept.ts';
 import type { Machine } from './machine.ts';
+import { isUnavailable } from './resolve-exit.ts';
 import { wayBackOf } from './way-back.ts';
 
 /** What an attachment's record says to the data path, with the outline of its program. */

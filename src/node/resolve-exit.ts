@@ -2,7 +2,7 @@ import { type Address, type Family, families, familyOf, type Prefix, parsePrefix
 import { EgressError } from '../base/errors.ts';
 import type { ResolvedExit, Way } from '../datapath/exit.ts';
 import type { Link } from '../datapath/objects.ts';
-import type { AddressByFamily, Exit } from './exit.ts';
+import type { AddressByFamily, Exit } from '../policy/exit.ts';
 
 /** An address of an interface, in the order in which the kernel lists them. */
 export interface InterfaceAddress {

@@ -3,8 +3,8 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
-import { gc } from '../../../src/cni/gc.ts';
-import { findDead } from '../../../src/cni/living.ts';
+import { gc } from '../../../src/node/gc.ts';
+import { findDead } from '../../../src/node/living.ts';
 import { added, newMachine, policyTo, request, stateOf } from '../support/fake-machine.ts';
 
 describe('GC', () => {
@@ -103,8 +103,8 @@ describe('a dead attachment', () => {
   test('is not one whose interface on the host is no veth: what became of that nobody knows', async (t) => {
     const machine = newMachine(t);
     machine.host.links.set('tap1', { index: 50, name: 'tap1', up: true, mtu: 1500, type: 'tun' });
-    const { prevResult } = request('a', '10.0.0.5');
-    await added(machine, 'a', '10.0.0.5', { prevResult: { ...prevResult, hostInterfaces: ['tap1'] } });
+    const { podNetwork } = request('a', '10.0.0.5');
+    await added(machine, 'a', '10.0.0.5', { podNetwork: { ...podNetwork, hostInterfaces: ['tap1'] } });
     assert.deepEqual(await findDead(machine), []);
   });
 });

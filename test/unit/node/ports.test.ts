@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
-import { choosePorts, egressOf, type PortsRequest } from '../../../src/cni/ports.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
 import { addressOf } from '../../../src/datapath/spread.ts';
+import { choosePorts, egressOf, type PortsRequest } from '../../../src/node/ports.ts';
 import type { PortBlock } from '../../../src/policy/port-blocks.ts';
 import type { AttachmentRecord } from '../../../src/store/record.ts';
 import { configuration, gatewayConfiguration } from '../support/fake-machine.ts';

@@ -3,9 +3,9 @@ import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
-import { check } from '../../../src/cni/check.ts';
 import { isKeeping } from '../../../src/datapath/kept.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
+import { check } from '../../../src/node/check.ts';
 import { added, type FakeMachine, newMachine, request, stateOf } from '../support/fake-machine.ts';
 
 /** What CHECK of pod `a` says; undefined when it is content. */

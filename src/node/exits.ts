@@ -4,15 +4,15 @@ import type { ResolvedExit } from '../datapath/exit.ts';
 import type { DefaultRoute, Host } from '../datapath/host.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Exit } from '../policy/exit.ts';
+import type { MovesRecord } from '../store/record.ts';
+import type { OwnEnd } from './own-end.ts';
 import {
   isUnavailable,
   type LocalExit,
   resolveExit,
   resolveThroughTunnel,
   resolveUnavailable,
-} from '../policy/resolve-exit.ts';
-import type { MovesRecord } from '../store/record.ts';
-import type { OwnEnd } from './own-end.ts';
+} from './resolve-exit.ts';
 
 /** The gateway that an exit uses: the one that it was moved to while that is one of its gateways, else the first. */
 export function gatewayOf({ name, gateways }: Exit, moves: MovesRecord['gateways']): Address | undefined {

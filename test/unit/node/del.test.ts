@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { Attachment } from '../../../src/base/attachment.ts';
-import { check } from '../../../src/cni/check.ts';
-import { del } from '../../../src/cni/del.ts';
+import { check } from '../../../src/node/check.ts';
+import { del } from '../../../src/node/del.ts';
 import { added, type FakeMachine, newMachine, policyTo, request, stateOf } from '../support/fake-machine.ts';
 
 const recordFile = ({ dataDir }: FakeMachine, { network, containerId, ifname }: Attachment) =>

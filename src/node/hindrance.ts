@@ -3,8 +3,8 @@ import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Host, Sender } from '../datapath/host.ts';
 import { type Passage, whyFiltered, whyNotForwarded } from '../datapath/passage.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
-import { whyNoWay } from '../policy/resolve-exit.ts';
 import { whyNotHere } from './held.ts';
+import { whyNoWay } from './resolve-exit.ts';
 import { whyNoWayBack } from './way-back.ts';
 
 /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { markConflict } from '../../../src/cni/mark-conflict.ts';
 import type { NodeRule } from '../../../src/datapath/objects.ts';
+import { markConflict } from '../../../src/node/mark-conflict.ts';
 
 const flag = 0x100000;
 

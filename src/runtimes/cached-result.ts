@@ -1,4 +1,4 @@
-import { capability } from './annotations.ts';
+import { capability } from '../cni/annotations.ts';
 
 /**
  * What libcni remembers of an attachment that it made: a file in `results` of its cache folder (libcni/api.go,

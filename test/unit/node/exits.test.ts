@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { EgressError, type ErrorCode } from '../../../src/base/errors.ts';
-import { gatewayOf, resolveOnNode } from '../../../src/cni/exits.ts';
-import { findOwnEnd } from '../../../src/cni/own-end.ts';
+import { gatewayOf, resolveOnNode } from '../../../src/node/exits.ts';
+import { findOwnEnd } from '../../../src/node/own-end.ts';
 import type { Exit } from '../../../src/policy/exit.ts';
 import { configuration, gatewayConfiguration, held, newMachine, newNode } from '../support/fake-machine.ts';
 

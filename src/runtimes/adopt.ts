@@ -1,0 +1,131 @@
+import type { Attachment } from '../base/attachment.ts';
+import { asEgressError } from '../base/errors.ts';
+import { capability, readAnnotations } from '../cni/annotations.ts';
+import { checkNames, podOf } from '../cni/environment.ts';
+import { type MachineOptions, machineOptionsOf } from '../cni/plugin.ts';
+import { readPrevResult } from '../cni/prev-result.ts';
+import { type ReadFile, readChainEntry } from '../config/read.ts';
+import { filesIn } from '../files/file.ts';
+import { type AddRequest, add } from '../node/add.ts';
+import type { Machine } from '../node/machine.ts';
+import type { Pod } from '../policy/match.ts';
+import { readPolicies } from '../sources/policies.ts';
+import type { AttachmentRecord } from '../store/record.ts';
+import { type CachedResult, readCachedResult } from './cached-result.ts';
+import { type Entry, ownEntries } from './conflists.ts';
+
+/** How pods are adopted. */
+export interface AdoptOptions {
+  /** Where runtimes look for network configurations. */
+  readonly confDir: string;
+  /** Where libcni keeps what it did. */
+  readonly resultsDir: string;
+  /** Also give pods that have something else what a new pod like them would get. */
+  readonly outdated?: true;
+  readonly dryRun?: true;
+}
+
+/** What adoption has around it. */
+export interface AdoptSurroundings {
+  readonly readFile: ReadFile;
+  openMachine(options: MachineOptions): Promise<Machine & Disposable>;
+  /** Why a new pod like that of the record would be given something else. */
+  whyOutdated(machine: Machine, record: AttachmentRecord): Promise<string | undefined>;
+}
+
+/** A pod that ran before egress, and what became of it. */
+export interface Adoption extends Pick<Attachment, 'network' | 'containerId' | 'ifname'> {
+  readonly pod: Pod;
+  /** The exits that its policies name; none: no policy is for it, and nothing was done. */
+  readonly exits: readonly string[];
+  /** Why it is given something else than it had. */
+  readonly outdated?: string;
+  /** Why it is not steered, though it should be. */
+  readonly problem?: string;
+}
+
+/**
+ * Gives pods that were started before egress the exits that their policies name, as ADD does for new ones, from what the
+ * runtime's libcni remembers of them. Pods that have theirs are left alone, unless `outdated` asks for those that would be
+ * given something else now; so are those whose interface is gone.
+ */
+export async function adoptAll(options: AdoptOptions, surroundings: AdoptSurroundings): Promise<readonly Adoption[]> {
+  const adoptions: Adoption[] = [];
+  for (const { cached, entry } of candidates(options, surroundings)) {
+    const adoption = await adoptOne(cached, entry, options, surroundings);
+    if (adoption !== undefined) adoptions.push(adoption);
+  }
+  return adoptions;
+}
+
+/** Attachments to networks that have egress in their chain now, with what the runtime would give to egress on ADD. */
+function candidates({ confDir, resultsDir }: AdoptOptions, { readFile }: AdoptSurroundings) {
+  const entries = ownEntries(confDir, readFile);
+  return filesIn(resultsDir)
+    .sort()
+    .flatMap((file) => {
+      const cached = readCachedResult(readFile(`${resultsDir}/${file}`) ?? '');
+      const entry = cached && entries.get(cached.network);
+      return cached && entry ? [{ cached, entry: asGiven(entry, cached) }] : [];
+    });
+}
+
+const asGiven = (entry: Entry, { annotations, result }: CachedResult): Entry => ({
+  ...entry,
+  runtimeConfig: { [capability]: annotations },
+  prevResult: result,
+});
+
+/** `undefined` for a pod that has its exits already, or is gone. */
+async function adoptOne(
+  cached: CachedResult,
+  entry: Entry,
+  options: AdoptOptions,
+  surroundings: AdoptSurroundings,
+): Promise<Adoption | undefined> {
+  const { network, containerId, ifname } = cached;
+  const told: Writable<Adoption> = { network, containerId, ifname, pod: {}, exits: [] };
+  try {
+    checkNames(containerId, ifname);
+    const annotations = readAnnotations(entry);
+    told.pod = { ...podOf(cached.args), ...(annotations && { annotations }) };
+    using machine = await surroundings.openMachine(machineOptionsOf(entry));
+    const request = await requestOf(told, cached, entry, options, surroundings, machine);
+    if (request === undefined) return undefined;
+    if (options.dryRun || (told.exits.length === 0 && told.outdated === undefined)) return told;
+    await add(machine, request);
+    machine.log.info({ network, containerId, ifname, pod: told.pod }, 'adopted');
+    return told;
+  } catch (error) {
+    return { ...told, problem: asEgressError(error).message };
+  }
+}
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** What ADD would be asked for a pod that is to be adopted. Says in `told` what it would have. Changes nothing. */
+async function requestOf(
+  told: Writable<Adoption>,
+  cached: CachedResult,
+  entry: Entry,
+  { outdated: withOutdated }: AdoptOptions,
+  { readFile, whyOutdated }: AdoptSurroundings,
+  machine: Machine,
+): Promise<AddRequest | undefined> {
+  const podNetwork = readPrevResult(entry, cached.ifname);
+  if ((machine.store.has(cached) && !withOutdated) || !(await isAlive(machine, podNetwork))) return undefined;
+  const record = machine.store.load(cached);
+  const outdated = record && (await whyOutdated(machine, record));
+  if (record !== undefined && outdated === undefined) return undefined;
+  if (outdated !== undefined) told.outdated = outdated;
+  const policies = readPolicies(readChainEntry(entry), { readFile, identify: () => undefined }, machine.store);
+  told.exits = [...new Set(policies.choose(told.pod).outline.map(({ exit }) => exit))];
+  const { network, containerId, ifname } = cached;
+  return { attachment: { network, containerId, ifname }, pod: told.pod, policies, podNetwork };
+}
+
+/** Whether all is there on the host's side: an address of a pod that is gone may be another's by now. */
+async function isAlive({ host }: Machine, { addresses, hostInterfaces }: AddRequest['podNetwork']): Promise<boolean> {
+  for (const name of hostInterfaces) if ((await host.readLink(name)) === undefined) return false;
+  return addresses.length > 0 && hostInterfaces.length > 0;
+}
