@@ -1,10 +1,9 @@
-import { addressFromBytes, familyOf } from '../base/address.ts';
-import type { Hex } from '../nftables/expression.ts';
-import { type Chain, dormant, type Element, type NftSet, type Table } from '../nftables/object.ts';
+import { familyOf } from '../base/address.ts';
+import { type Chain, dormant, type NftSet, type Table } from '../nftables/object.ts';
 import { nameOfTable } from '../nftables/script.ts';
 import { isReset } from './counting.ts';
 import { type Change, missingRules, sameType } from './difference.ts';
-import { deviceOfKey, exitIdOfKey, exitIdOfPart, isAnswersSet, podOfBlockKey, setNames } from './layout.ts';
+import { keyText } from './layout.ts';
 import type { HostObject, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
 import { isSpareWayBack } from './way-back.ts';
 
@@ -85,7 +84,7 @@ export function nameOf(object: HostObject): string {
     case 'chain':
       return `${object.hook === undefined ? 'chain' : 'base chain'} ${object.name}`;
     case 'element':
-      return `element ${elementKey(object)} of ${object.set}`;
+      return `element ${keyText(object.set, object.key)} of ${object.set}`;
     case 'rule':
       return ruleText(object);
     case 'route':
@@ -104,28 +103,6 @@ export function nameOf(object: HostObject): string {
       return `forwarding entry ${object.mac} of ${object.device} to ${object.remote}`;
   }
 }
-
-const setsOfIds: readonly string[] = [setNames.tunnels, setNames.fallback, setNames.elsewhere, setNames.served];
-
-/** The key of an element of our maps: a pod's address, or an exit's id and what it goes with. */
-function elementKey({ set, key }: Element): string {
-  if (/^(pods|programs|steered|answered|checked)/.test(set) || isAnswersSet(set))
-    return addressFromBytes(Buffer.from(key, 'hex'));
-  if (set === setNames.uplinks) return Buffer.from(key, 'hex').toString().replace(/\0+$/, '');
-  if (setsOfIds.includes(set)) return String(exitIdOfKey(key));
-  if (exitIdOfPart(set) !== undefined) return slotText(key);
-  if (set.startsWith('blocks')) {
-    return `${exitIdOfKey(key)} . ${addressFromBytes(Buffer.from(podOfBlockKey(key), 'hex'))}`;
-  }
-  if (set === setNames.sent || set === setNames.spread || set.startsWith('snat'))
-    return `${exitIdOfKey(key)} . ${deviceOfKey(key)}`;
-  if (!set.startsWith('lanes')) return key;
-  return `${exitIdOfKey(key)} . ${deviceOfKey(key)} . ${addressFromBytes(Buffer.from(key.slice(40), 'hex'))}`;
-}
-
-/** The low bits of an address, or of a port. */
-const slotText = (key: Hex): string =>
-  key.length === 4 ? String(Number.parseInt(key, 16)) : addressFromBytes(Buffer.from(key, 'hex'));
 
 const hex = (value: number) => `0x${value.toString(16)}`;
 const ip = (family: 4 | 6) => (family === 4 ? 'ip' : 'ip -6');

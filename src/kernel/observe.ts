@@ -105,44 +105,9 @@ export async function observeSent(socket: NetlinkSocket, { exits, checked = [] }
   ];
 }
 
-const baseChains: readonly string[] = [
-  layout.chainNames.midStream,
-  layout.chainNames.returns,
-  layout.chainNames.local,
-  layout.chainNames.classify,
-  layout.chainNames.nat,
-  layout.chainNames.guard,
-  layout.chainNames.judge,
-  layout.chainNames.lost,
-  layout.chainNames.stray,
-  layout.chainNames.unmarked,
-  layout.chainNames.decide,
-  layout.chainNames.drop,
-  layout.chainNames.begin,
-  layout.chainNames.answers,
-  layout.chainNames.prove,
-  layout.chainNames.forged,
-];
+const baseChains = layout.chainsOf('base');
 
-const baseSets: readonly string[] = [
-  ...[
-    layout.ownSet,
-    layout.uplinksSet,
-    layout.tunnelsSet,
-    layout.fallbackSet,
-    layout.elsewhereSet,
-    layout.spreadMap,
-  ].map(({ name }) => name),
-  ...families.flatMap((family) => [
-    ...layout.podSets(family).map(({ name }) => name),
-    layout.setNames.inside(family),
-    layout.setNames.snat(family),
-    layout.setNames.blocks(family),
-    layout.setNames.lanes(family),
-    layout.setNames.returns(family),
-    layout.setNames.locals(family),
-  ]),
-];
+const baseSets: readonly string[] = [...layout.setsOf('base'), ...layout.setsOf('pod')];
 
 const isNodeSet = (name: string): boolean => !layout.isProgramChain(name);
 

@@ -1,4 +1,4 @@
-import { type Address, familyOf, type Prefix } from '../base/address.ts';
+import { type Address, families, familyOf, type Prefix } from '../base/address.ts';
 import { nameOf } from '../datapath/describe.ts';
 import { desired } from '../datapath/desired.ts';
 import { difference, keyOf } from '../datapath/difference.ts';
@@ -108,4 +108,6 @@ export function whyUndecided(scene: Scene, address: Address): string | undefined
   return faultIn(scene, scene.wanted.filter(isAsked));
 }
 
-const isOfNode = (set: string): boolean => /^(own|cluster[46]|pods[46])$/.test(set);
+const ofNode = [layout.setNames.own, ...layout.setsOf('earlier versions'), ...families.map(layout.setNames.pods)];
+
+const isOfNode = (set: string): boolean => ofNode.includes(set);

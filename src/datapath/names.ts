@@ -1,0 +1,209 @@
+import { type Address, type Family, families } from '../base/address.ts';
+
+/** The numbers that a node's configuration chooses, and that everything on the node must agree on. */
+export interface NodeNumbers {
+  /** The one bit of the mark that says: this packet is ours to steer. */
+  readonly fwmark: number;
+  /** The table of an exit is this plus its id. */
+  readonly routeTable: number;
+  /** The first of six consecutive priorities of policy rules. */
+  readonly rulePriority: number;
+}
+
+/** The low bits of the mark hold the id of the exit; kube-proxy's 0x4000 and 0x8000 stay free. */
+export const exitIdMask = 0x3fff;
+
+/** Names of our chains; a prefix and an exit's id or a program's hash make the others. */
+export const chainNames = {
+  classify: 'classify',
+  midStream: 'mid-stream',
+  returns: 'returns',
+  local: 'local',
+  nat: 'nat',
+  guard: 'guard',
+  judge: 'judge',
+  /** Of packets whose mark somebody may have changed. */
+  lost: 'lost',
+  stray: 'stray',
+  unmarked: 'unmarked',
+  decide: 'decide',
+  drop: 'exit-drop',
+  /** Of each connection's first packet, and of answers. */
+  begin: 'begin',
+  answers: 'answers',
+  /** What says that it is from a pod whose sources are checked, and what is not. */
+  prove: 'prove',
+  forged: 'forged',
+  /** Of the tunnel. */
+  arrive: 'arrive',
+  input: 'input',
+  senders: 'senders',
+  forward: 'forward',
+  untrackedIn: 'untracked-in',
+  untrackedOut: 'untracked-out',
+  /** Of a gateway. */
+  replies: 'replies',
+  owned: 'owned',
+  exit: (id: number) => `exit-${id}`,
+  /** Of an exit with several addresses. */
+  exitSnat: (id: number) => `exit-${id}-snat`,
+  /** Of answers of pods, and of the node itself, by an exit. */
+  exitReturns: (id: number) => `exit-${id}-returns`,
+  exitLocal: (id: number) => `exit-${id}-local`,
+  /** Of answers by an exit on a node without a default route. */
+  exitBack: (id: number) => `exit-${id}-back`,
+  /** A chain's name holds no colons. */
+  ports: (id: number, address: Address) => `${portsPrefix}${id}-${address.replaceAll(':', '_')}`,
+  sent: (device: string) => `${sentPrefix}${device}`,
+  /** At the node's end of a pod's interface. */
+  from: (device: string) => `${sourcePrefix}${device}`,
+  /** What is left of a pod's packets that have none of its addresses. */
+  unowned: 'unowned',
+} as const;
+
+const portsPrefix = 'ports-';
+const sentPrefix = 'sent-';
+const sourcePrefix = 'from-';
+const programPrefix = 'program-';
+const entrySuffix = '-entry';
+const exitPrefix = 'exit-';
+
+/** Whether a chain at a hook may be one of ours, in the table of a family: those have fixed names, or that of an interface. */
+export const isBaseChain = (chain: string, family?: 'netdev'): boolean =>
+  family === undefined
+    ? Object.values(chainNames).some((name) => name === chain)
+    : chain.startsWith(sentPrefix) || chain.startsWith(sourcePrefix);
+
+/** Whether a chain has one of our names, in the table of whichever family. */
+export const isOurChain = (chain: string): boolean =>
+  Object.values(chainNames).some((name) => name === chain) ||
+  [programPrefix, exitPrefix, portsPrefix, sentPrefix, sourcePrefix].some((prefix) => chain.startsWith(prefix));
+
+/** Whether a chain holds the program of a pod. */
+export const isProgramChain = (chain: string): boolean => chain.startsWith(programPrefix);
+
+/** The chain by which packets of checked pods come to a program. */
+export const entryOf = (program: string): string => `${program}${entrySuffix}`;
+
+/** Whether a chain is one of {@link entryOf}. */
+export const isEntryChain = (chain: string): boolean => isProgramChain(chain) && chain.endsWith(entrySuffix);
+
+/** The program that a chain leads to, if it is one of {@link entryOf}; else the chain. */
+export const programBehind = (chain: string): string =>
+  isEntryChain(chain) ? chain.slice(0, -entrySuffix.length) : chain;
+
+/** Whether a chain is at the node's end of a pod's interface. */
+export const isSourceChain = (chain: string): boolean => chain.startsWith(sourcePrefix);
+
+/** Whether a chain gives a pod source ports of its own. */
+export const isPortsChain = (chain: string): boolean => chain.startsWith(portsPrefix);
+
+/** The id of the exit that a chain stands for: the one that steers to it; `undefined` for other chains. */
+export function exitIdOfChain(chain: string): number | undefined {
+  const id = Number(chain.slice(exitPrefix.length));
+  return chain.startsWith(exitPrefix) && Number.isInteger(id) ? id : undefined;
+}
+
+/** The id of the exit that a chain or set is a part of: not the one that steers; `undefined` for other chains and sets. */
+export function exitIdOfPart(name: string): number | undefined {
+  const id = /^exit-(\d+)-(?:snat|returns|local|back|slots[46]|flows[46])$/.exec(name)?.[1];
+  return id === undefined ? undefined : Number(id);
+}
+
+/** Whether a chain is one of {@link chainNames.exitBack}. */
+export const isBackChain = (chain: string): boolean => exitIdOfPart(chain) !== undefined && chain.endsWith('-back');
+
+/** Who needs a chain or a set: whoever steers, each pod, the tunnel, a gateway, an exit, or the table at interfaces. */
+type Owner = 'base' | 'pod' | 'tunnel' | 'gateway' | 'exit' | 'interfaces' | 'earlier versions';
+
+type Fixed<Names> = { [K in keyof Names]: Names[K] extends string ? K : never }[keyof Names];
+
+/** Of each chain with a fixed name. Those of one owner stand in the order in which they can go: who refers to others first. */
+const chainOwners: Readonly<Record<Fixed<typeof chainNames>, Owner>> = {
+  ...{ classify: 'base', midStream: 'base', returns: 'base', local: 'base', nat: 'base', guard: 'base', judge: 'base' },
+  ...{ lost: 'base', stray: 'base', unmarked: 'base', decide: 'base', drop: 'base', begin: 'base', answers: 'base' },
+  ...{ prove: 'base', forged: 'base' },
+  ...{ arrive: 'tunnel', input: 'tunnel', senders: 'tunnel', forward: 'tunnel' },
+  ...{ untrackedIn: 'tunnel', untrackedOut: 'tunnel' },
+  ...{ replies: 'gateway', owned: 'gateway' },
+  unowned: 'interfaces',
+};
+
+/** Names of the chains that one owner needs. */
+export const chainsOf = (owner: Owner): readonly string[] =>
+  fixedChains.filter((name) => chainOwners[name] === owner).map((name) => chainNames[name]);
+
+const fixedChains = Object.keys(chainOwners) as readonly Fixed<typeof chainNames>[];
+
+/** The sets and maps of the node; those of programs carry the program's name. */
+export const setNames = {
+  own: 'own',
+  pods: (family: Family) => `pods${family}`,
+  programs: (family: Family) => `programs${family}`,
+  steered: (family: Family) => `steered${family}`,
+  checked: (family: Family) => `checked${family}`,
+  uplinks: 'uplinks',
+  inside: (family: Family) => `inside${family}`,
+  snat: (family: Family) => `snat${family}`,
+  blocks: (family: Family) => `blocks${family}`,
+  lanes: (family: Family) => `lanes${family}`,
+  spread: 'spread',
+  /** Of an exit with several addresses. */
+  slots: (id: number, family: Family) => `exit-${id}-slots${family}`,
+  flows: (id: number, family: Family) => `exit-${id}-flows${family}`,
+  /** Of programs from before they had ranges of their own. */
+  cluster: (family: Family) => `cluster${family}`,
+  returns: (family: Family) => `returns${family}`,
+  locals: (family: Family) => `locals${family}`,
+  sent: 'sent',
+  answered: (family: Family) => `answered${family}`,
+  tunnels: 'tunnels',
+  fallback: 'fallback',
+  elsewhere: 'elsewhere',
+  /** Of the tunnel. */
+  served: 'served',
+  senders: (family: Family) => `senders${family}`,
+  /** Of a gateway. */
+  egress: (family: Family) => `egress${family}`,
+  remote: (family: Family) => `remote${family}`,
+  owned: (family: Family) => `owned${family}`,
+} as const;
+
+/** Of each set and map; those of one exit or program have its name. */
+const setOwners: Readonly<Record<keyof typeof setNames, Owner>> = {
+  ...{ pods: 'pod', programs: 'pod', steered: 'pod', answered: 'pod', checked: 'pod' },
+  ...{ own: 'base', uplinks: 'base', tunnels: 'base', fallback: 'base', elsewhere: 'base', spread: 'base' },
+  ...{ inside: 'base', snat: 'base', blocks: 'base', lanes: 'base', returns: 'base', locals: 'base' },
+  ...{ slots: 'exit', flows: 'exit' },
+  ...{ served: 'tunnel', senders: 'tunnel' },
+  ...{ egress: 'gateway', remote: 'gateway', owned: 'gateway' },
+  sent: 'interfaces',
+  cluster: 'earlier versions',
+};
+
+/** Names of the sets and maps that one owner needs, whatever exits and pods there are. */
+export const setsOf = (owner: Exclude<Owner, 'exit'>): readonly string[] =>
+  (Object.keys(setOwners) as (keyof typeof setNames)[])
+    .filter((key) => setOwners[key] === owner)
+    .flatMap((key) => {
+      const name: string | ((family: Family) => string) = setNames[key as Exclude<typeof key, 'slots' | 'flows'>];
+      return typeof name === 'string' ? [name] : families.map(name);
+    });
+
+/** Not the id of any exit: the answers that a gateway sends to pods through the tunnel. */
+export const replyId = 0;
+
+/** Of routes of exits. IPv6 would make it of none: the same for both families keeps one number in what people see. */
+export const exitMetric = 1024;
+/** The worst metric there is: chosen only when nothing else is left. */
+export const lastMetric = 0xffffffff;
+
+/** Priorities of our policy rules: jump over the exits, the exits, and where the jump lands. */
+export const rulePriorities = (first: number) => ({ skip: first, exits: first + 1, end: first + 2 });
+
+/** Behind them, for packets from the tunnel: jump of those without an exit, end of the others, and where the jump lands. */
+export const tunnelPriorities = (first: number) => ({ noExit: first + 3, stray: first + 4, end: first + 5 });
+
+/** Of the tunnel, and of a gateway: in the order in which they can be removed. */
+export const tunnelParts = { chains: chainsOf('tunnel'), sets: setsOf('tunnel') } as const;
+export const gatewayParts = { chains: chainsOf('gateway'), sets: setsOf('gateway') } as const;
