@@ -151,7 +151,7 @@ const rules: readonly Part[] = [
   {
     what: 'the rule that knows steered pods whose packets lost their mark',
     lose: (node) => deleteRule(node, 'lost', '@steered4'),
-    named: () => 'rule 2 of chain lost is missing: ct original ip saddr != @steered4 return',
+    named: () => 'rule 1 of chain lost is missing: ct original ip saddr != @steered4 return',
   },
   {
     what: 'a rule of the entry to the pod’s program',

@@ -194,6 +194,7 @@ const tunnelRules: readonly Part[] = (
     ['untracked-out', '@senders4', 1, 'base chain'],
     ['nat', 'snat ip6 to ip6 saddr', 8, 'base chain'],
     ['judge', '@tunnels', 1, 'chain'],
+    ['lost', 'egress0', 1, 'chain'],
   ] as const
 ).map(([chain, words, place, kind]) => ({
   what: `the rule of ${chain} with ${words}`,
