@@ -59,7 +59,7 @@ function tell(outcome: Outcome, words: (outcome: Outcome) => string, write: Writ
  * `egress gateway --watch`: sets the gateway's side up and keeps it so, with the policy file as it is then, until the
  * service ends; it leaves the gateway as it is. Throws what is wrong with the policy file at the start.
  */
-export async function watchGateway(
+async function watchGateway(
   { openMachine, openService, readFile, write }: CliSurroundings,
   options: GatewayOptions & { readonly dataDir: string },
 ): Promise<void> {

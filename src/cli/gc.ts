@@ -22,7 +22,7 @@ interface Collection {
 }
 
 /** What {@link collect} would do. Changes nothing; what another call is about to change is waited for. */
-export const planCollection = (machine: Machine): Promise<Collection> =>
+const planCollection = (machine: Machine): Promise<Collection> =>
   settled(
     machine,
     () => planNow(machine),

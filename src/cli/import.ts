@@ -7,7 +7,7 @@ import { contentOf, type Parsed, parseDocuments } from './documents.ts';
 type Surroundings = Pick<CliSurroundings, 'readFile' | 'setExitCode' | 'write' | 'remark'>;
 
 /** `egress import`: prints a policy file made of what people have, and says what has no counterpart. */
-export async function importFiles(files: readonly string[], flags: ImportFlags, around: Surroundings): Promise<void> {
+async function importFiles(files: readonly string[], flags: ImportFlags, around: Surroundings): Promise<void> {
   const options = judgeOptions(flags);
   const documents = (await Promise.all(files.map((file) => documentsOf(file, around)))).flat();
   const inText = documents.flatMap(({ problems }) => problems);

@@ -20,7 +20,7 @@ export interface RepairReport {
 }
 
 /** `egress repair`: makes all that is set up on this node as the records say; exit code 1 when something could not be. */
-export async function repairNode(options: RepairOptions, surroundings: CliSurroundings): Promise<void> {
+async function repairNode(options: RepairOptions, surroundings: CliSurroundings): Promise<void> {
   using machine = await surroundings.openMachine(options);
   const report = reportOf(options.dryRun ? await planRepair(machine) : await repairNow(), options.dryRun === true);
   if (report.failures.length > 0) surroundings.setExitCode(1);
@@ -41,7 +41,7 @@ const reportOf = ({ changes, failures }: Repair, dryRun: boolean): RepairReport 
 });
 
 /** The commands, or one line for each thing that was mended; one for each that could not be; and one that sums up. */
-export function printRepair({ mended, failures, commands }: RepairReport, dryRun: boolean): string {
+function printRepair({ mended, failures, commands }: RepairReport, dryRun: boolean): string {
   const things = `${mended.length} ${mended.length === 1 ? 'thing' : 'things'}`;
   const sum = mended.length === 0 ? 'Nothing was wrong.' : `${things} ${dryRun ? 'would be' : 'were'} mended.`;
   const failed = failures.map(({ of, problem }) => `${of}: ${problem}`);

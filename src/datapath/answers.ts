@@ -60,7 +60,7 @@ export function desiredAnswers(node: NodeState, exit: ResolvedExit): HostObject[
 }
 
 /** Of several exits with one address the first answers for it: one with the lowest id. */
-export const ownerOf = (address: string, exits: readonly ResolvedExit[]): ResolvedExit | undefined =>
+const ownerOf = (address: string, exits: readonly ResolvedExit[]): ResolvedExit | undefined =>
   exits
     .filter(({ gateway, ways }) => gateway === undefined && ways.some(({ addresses }) => addresses.includes(address)))
     .sort((a, b) => a.id - b.id)[0];

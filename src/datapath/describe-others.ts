@@ -42,7 +42,7 @@ const otherActions: Readonly<Record<number, string>> = { 6: 'blackhole', 7: 'unr
 const tableNames: Readonly<Record<number, string>> = { 253: 'default', 254: 'main', 255: 'local' };
 
 /** A table as `ip` calls it. */
-export const tableText = (table: number): string => tableNames[table] ?? String(table);
+const tableText = (table: number): string => tableNames[table] ?? String(table);
 
 function actionText(action: NodeRule['action']): string {
   if (typeof action === 'string') return action;

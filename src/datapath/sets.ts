@@ -14,7 +14,7 @@ export const podsMap = (family: Family): NftSet => ({
 });
 
 /** Pod address → its program, for packets that {@link podsMap} has counted and whose mark is not believed. */
-export const programsMap = (family: Family): NftSet => ({
+const programsMap = (family: Family): NftSet => ({
   kind: 'set',
   name: setNames.programs(family),
   key: [addressType[family]],
@@ -39,7 +39,7 @@ const answeredSet = (family: Family): NftSet => ({
 });
 
 /** Addresses of pods whose packets are checked where they come in: without the proof of that they are forged. */
-export const checkedSet = (family: Family): NftSet => ({
+const checkedSet = (family: Family): NftSet => ({
   kind: 'set',
   name: setNames.checked(family),
   key: [addressType[family]],

@@ -14,7 +14,7 @@ import { tunnelDevice } from './tunnel.ts';
  * no packet of another pod can have, since the kernel clears the mark where a packet changes its network namespace.
  * What comes without the proof and says that it is from such a pod is forged.
  */
-export const proofOf = (fwmark: number) => ({ mask: (fwmark | layout.exitIdMask) >>> 0, value: fwmark }) as const;
+const proofOf = (fwmark: number) => ({ mask: (fwmark | layout.exitIdMask) >>> 0, value: fwmark }) as const;
 
 const drop = [say.counter, say.verdict({ code: 'drop' })] as const;
 const accept = say.verdict({ code: 'accept' });

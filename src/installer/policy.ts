@@ -18,7 +18,7 @@ export interface PolicyTools {
 /** A policy as the plugin reads it, or everything that is wrong with it. */
 export type PolicyVerdict = { readonly json: string } | { readonly problems: readonly string[] };
 
-export const fileNames = ['policy.json', 'policy.yaml', 'policy.yml'] as const;
+const fileNames = ['policy.json', 'policy.yaml', 'policy.yml'] as const;
 
 /** The policy file of the host: always the last one that was valid. */
 export class Policy {

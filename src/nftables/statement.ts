@@ -108,18 +108,13 @@ export const destinationIn = (of: Family, set: string, options: AddressOptions):
   addressIn(of, 'daddr', set, options);
 
 /** The destination is the address. For the first statement of a rule that speaks of the family. */
-export const destinationIs = (address: Address): Statement => addressIs(address, 'daddr');
-
-/** The source is the address. For the first statement of a rule that speaks of the family. */
-export const sourceIs = (address: Address): Statement => addressIs(address, 'saddr');
-
-function addressIs(address: Address, field: 'saddr' | 'daddr'): Statement {
+export function destinationIs(address: Address): Statement {
   const of = familyOf(address);
   return {
-    text: `${header[of].protocol} ${field} ${address}`,
+    text: `${header[of].protocol} daddr ${address}`,
     expressions: [
       ...ofFamily(of),
-      loadAddress(of, field),
+      loadAddress(of, 'daddr'),
       { name: 'cmp', op: 'eq', sreg: 1, data: Buffer.from(addressBytes(address)).toString('hex') },
     ],
   };
@@ -268,9 +263,6 @@ export const markIn = (mask: number, set: string): Statement => ({
 
 /** The mark has none of the bits. */
 export const markWithout = (bits: number): Statement => markIs(bits, 0);
-
-/** The mark has all of the bits. */
-export const markWith = (bits: number): Statement => markIs(bits, bits);
 
 /** Masked mark, outgoing interface and source address together are in a set of `mark . ifname . address`. */
 export const markDeviceSourceIn = (of: Family, mask: number, set: string): Statement => ({

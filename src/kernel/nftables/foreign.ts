@@ -25,7 +25,7 @@ export async function listFilters(socket: NetlinkSocket): Promise<readonly Filte
 }
 
 /** The chain that a message of a listing holds, if it is one of a filter that is not ours. */
-export function decodeFilter(reply: Reply): Filter[] {
+function decodeFilter(reply: Reply): Filter[] {
   const family = families.get(reply.body[0]);
   const { table = '', name: chain = '', type, policy, hook, use: rules = 0 } = attributesOf(chainAttributes, reply);
   if (family === undefined || table === tableName || type !== 'filter' || hook === undefined) return [];

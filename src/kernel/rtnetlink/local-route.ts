@@ -15,7 +15,7 @@ const localType = 2;
 const hostScope = 254;
 const kernelProtocol = 2;
 /** Behind the 0 of those that the kernel makes: our number, so that people know whose doing it is. */
-export const behindMetric = 230;
+const behindMetric = 230;
 
 /** Where the kernel finds an address of the node. */
 export interface Holder {
@@ -42,14 +42,14 @@ export async function firstHolder(socket: NetlinkSocket, address: Address): Prom
 }
 
 /** The body of the question for the route of an address. */
-export const encodeHolderQuery = (address: Address): Buffer =>
+const encodeHolderQuery = (address: Address): Buffer =>
   routeMessage.encode(
     { family: addressFamily(familyOf(address)), destinationLength: 32, flags: RTM_F_FIB_MATCH },
     { destination: address },
   );
 
 /** The holder that an answer names; `undefined` when it is a way to another host. */
-export function decodeHolder(body: Buffer): Holder | undefined {
+function decodeHolder(body: Buffer): Holder | undefined {
   const { header, attributes } = routeMessage.decode(body);
   const { outputIndex, priority = 0 } = attributes;
   if (header.type !== localType || outputIndex === undefined) return undefined;
@@ -92,7 +92,7 @@ async function remove(socket: NetlinkSocket, address: Address, deviceIndex: numb
 }
 
 /** The body of a message about the route that makes an address the node's. */
-export const encodeLocalRoute = (address: Address, deviceIndex: number, metric: number): Buffer =>
+const encodeLocalRoute = (address: Address, deviceIndex: number, metric: number): Buffer =>
   routeMessage.encode(
     {
       family: addressFamily(familyOf(address)),

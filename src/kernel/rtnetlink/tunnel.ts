@@ -132,8 +132,7 @@ export function encodeTunnel({ name, vni, port, local, mac, mtu, groupPolicy, le
  * The body of the message that changes what can be changed on a device that runs. It must not repeat any data of VXLAN:
  * Linux 6.18 then forgets that group policy uses bits of the header, and drops every packet that comes with them.
  */
-export const encodeTunnelChange = ({ name, mac, mtu }: TunnelLink): Buffer =>
-  tunnelMessage.encode({}, { mac, mtu, name });
+const encodeTunnelChange = ({ name, mac, mtu }: TunnelLink): Buffer => tunnelMessage.encode({}, { mac, mtu, name });
 
 /** The body of the message that lets a device make no IPv6 address: with none it never sends by itself. */
 export const encodeNoAddress = (name: string): Buffer =>
