@@ -14,7 +14,10 @@ import { isSameTunnel } from './tunnel.ts';
 export interface Plan {
   /** The tunnel's device when it goes: set down before anything else, so that nothing is on its way any more. */
   readonly shut: readonly TunnelLink[];
-  /** Rules to take down before all that follows: those that stand in the way of a change of the mark. */
+  /**
+   * To take down before all that follows: rules that stand in the way of a change of the mark, and parameters to put back,
+   * while the table is there that tells what they were, should the process be killed.
+   */
   readonly first: readonly OutsideObject[];
   /** Devices, addresses, parameters, routes and rules to set up, before the transaction; a new device of a tunnel is down. */
   readonly before: readonly OutsideObject[];
@@ -27,7 +30,7 @@ export interface Plan {
    * when it comes up: neighbours on it, and routes by it.
    */
   readonly open: readonly (TunnelLink | Neighbour | Route)[];
-  /** The same as `before` to take down, and parameters to put back, at the end; what is on a device goes with it. */
+  /** The same as `before` to take down, but for parameters, at the end; what is on a device goes with it. */
   readonly after: readonly OutsideObject[];
   /** Rules to set up last of all, in the place of the first. */
   readonly last: readonly OutsideObject[];
@@ -47,6 +50,7 @@ const setUpFirst: { readonly [K in OutsideObject['kind']]: number } = {
 
 const isOutside = (object: HostObject): object is OutsideObject => object.kind in setUpFirst;
 const isTunnel = (object: HostObject): object is TunnelLink => object.kind === 'tunnel';
+const isParameter = ({ kind }: OutsideObject): boolean => kind === 'sysctl';
 const order = (a: OutsideObject, b: OutsideObject) => setUpFirst[a.kind] - setUpFirst[b.kind];
 
 /** Puts changes in the order in which no packet can take a way that is not there yet, or not there any more. */
@@ -66,7 +70,7 @@ export function planOf(changes: readonly Change[]): Plan {
   const isOnGone = (object: OutsideObject) => 'device' in object && shut.some(({ name }) => name === object.device);
   return {
     shut,
-    first: objects(skips.filter(({ verb }) => verb === 'remove')),
+    first: [...objects(skips.filter(({ verb }) => verb === 'remove')), ...objects(gone).filter(isParameter)],
     before: objects(kept)
       .filter((object) => !isOpenedLater(object))
       .map((object) => (isTunnel(object) ? (closed.find(({ name }) => name === object.name) ?? object) : object))
@@ -75,7 +79,7 @@ export function planOf(changes: readonly Change[]): Plan {
     sets: [...nodeSets, ...keptMaps, ...addressMapsOf(changes)],
     open: [...objects(kept).filter(isTunnel).filter(isClosed), ...objects(kept).filter(isOpenedLater).sort(order)],
     after: objects(gone)
-      .filter((object) => !isOnGone(object))
+      .filter((object) => !isOnGone(object) && !isParameter(object))
       .sort((a, b) => order(b, a)),
     last: objects(skips.filter(({ verb }) => verb !== 'remove')),
   };

@@ -70,11 +70,11 @@ describe('a plan', () => {
     assert.deepEqual(plan.after, []);
   });
 
-  test('takes rules, then routes down and puts parameters back, after the transaction', () => {
+  test('puts parameters back first, and takes rules, then routes down after the transaction', () => {
     const plan = planOf([sysctl, chain, route, rule].map(remove));
-    assert.deepEqual(plan.before, []);
+    assert.deepEqual([plan.first, plan.before], [[sysctl], []]);
     assert.deepEqual(plan.transaction, [{ verb: 'delete', object: chain }]);
-    assert.deepEqual(plan.after, [rule, route, sysctl]);
+    assert.deepEqual(plan.after, [rule, route]);
   });
 
   describe('with the tunnel’s device', () => {
@@ -94,7 +94,7 @@ describe('a plan', () => {
       assert.deepEqual(shut, [{ ...tunnelLink, up: false }]);
       assert.deepEqual([before, open], [[], []]);
       assert.deepEqual(transaction, [{ verb: 'delete', object: chain }]);
-      assert.deepEqual(after, [rule, route, sysctl, tunnelLink]);
+      assert.deepEqual(after, [rule, route, tunnelLink]);
     });
 
     for (const [what, change] of [
@@ -190,13 +190,13 @@ describe('changes, printed,', () => {
         remove({ ...sysctl, value: '1' }),
         add(set),
       ]),
-      `nft -f - <<'EOT'
+      `sysctl -w net/ipv4/conf/eth1/rp_filter=1
+nft -f - <<'EOT'
 add set inet cni-egress ranges { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }
 delete chain inet cni-egress program-a
 EOT
 ip -6 rule del priority 702 nop
 ip route del default dev eth1 table 500007 metric 1024
-sysctl -w net/ipv4/conf/eth1/rp_filter=1
 `,
     );
   });
