@@ -8,7 +8,7 @@ import type { Pod } from './pod.ts';
 
 // The examples of `conf/` at work, as they stand there. Their addresses are those of the lab's world.
 
-const conf = new URL('../../conf', import.meta.url);
+const conf = new URL('../../conf/', import.meta.url);
 
 /** The text of an example, by its path from `conf/examples/`, or from `conf/` when there is none. */
 export function example(path: string): string {

@@ -10,7 +10,7 @@ import { warningsOf } from '../../../src/config/warnings.ts';
 import { programOf, wishesOf } from '../../../src/policy/wishes.ts';
 import { type Schema, schemaProblems } from './json-schema.ts';
 
-const folder = new URL('../../../conf/examples', import.meta.url);
+const folder = new URL('../../../conf/examples/', import.meta.url);
 const text = (path: string): string => readFileSync(new URL(path, folder), 'utf8');
 const schema: Schema = JSON.parse(text('../policy.schema.json'));
 

@@ -9,7 +9,7 @@ import { annotationPrefix } from '../../../src/policy/match.ts';
 import { programFor } from '../../../src/policy/program.ts';
 import { annotationKeys, programOf } from '../../../src/policy/wishes.ts';
 
-const conf = new URL('../../../conf', import.meta.url);
+const conf = new URL('../../../conf/', import.meta.url);
 const example = (file: string): string => readFileSync(new URL(file, conf), 'utf8');
 const readExample = (file: string) => readPolicy(`/${file}`, () => example(file));
 

@@ -7,7 +7,7 @@ import { warningsOf } from '../../../src/config/warnings.ts';
 import { startupTaint } from '../../../src/installer/node-taint.ts';
 import { schemaProblems } from '../../support/kubernetes-schema.ts';
 
-const folder = new URL('../../../install/kustomize', import.meta.url);
+const folder = new URL('../../../install/kustomize/', import.meta.url);
 const textOf = (file: string): string => readFileSync(new URL(file, folder), 'utf8');
 const install = (file: string): string => readFileSync(new URL(`../${file}`, folder), 'utf8');
 const objectsOf = (text: string) => parseAllDocuments(text).map((document) => document.toJS());
