@@ -206,7 +206,8 @@ describe('egress', () => {
     const before = stateOf(machine);
     assert.equal(
       (await run(['gc', '--dry-run'], machine)).stdout,
-      `nft -f - <<'EOT'
+      `sysctl -w net/ipv4/conf/eth1/rp_filter=1
+nft -f - <<'EOT'
 delete table inet cni-egress
 delete table netdev cni-egress
 EOT
@@ -215,7 +216,6 @@ ip rule del priority 701 fwmark 0x40000007/0x40003fff lookup 500007
 ip rule del priority 702 nop
 ip route del default via 192.168.0.1 dev eth1 table 500007 metric 1024
 ip route del unreachable default table 500007 metric 4294967295
-sysctl -w net/ipv4/conf/eth1/rp_filter=1
 pods/a/eth0 would be taken down
 `,
     );
