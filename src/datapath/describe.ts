@@ -1,10 +1,10 @@
-import { familyOf } from '../base/address.ts';
 import { type Chain, dormant, type NftSet, type Table } from '../nftables/object.ts';
 import { nameOfTable } from '../nftables/script.ts';
 import { isReset } from './counting.ts';
 import { type Change, missingRules, sameType } from './difference.ts';
 import { keyText } from './layout.ts';
-import type { HostObject, PolicyRule, Route, Sysctl, TunnelLink } from './objects.ts';
+import type { HostObject, Sysctl, TunnelLink } from './objects.ts';
+import { routeText, ruleText } from './routing-words.ts';
 import { isSpareWayBack } from './way-back.ts';
 
 /** What a change says about the node, in sentences for a person: what is missing, different, or too much. */
@@ -102,26 +102,6 @@ export function nameOf(object: HostObject): string {
     case 'forwarding':
       return `forwarding entry ${object.mac} of ${object.device} to ${object.remote}`;
   }
-}
-
-const hex = (value: number) => `0x${value.toString(16)}`;
-const ip = (family: 4 | 6) => (family === 4 ? 'ip' : 'ip -6');
-
-/** As `ip rule` takes it. */
-export function ruleText({ family, priority, action, fwmark, invert, input }: PolicyRule): string {
-  const iif = input ? ` iif ${input}` : '';
-  const mark = fwmark ? ` ${invert ? 'not ' : ''}fwmark ${hex(fwmark.value)}/${hex(fwmark.mask)}` : '';
-  const then =
-    typeof action === 'string' ? action : 'goto' in action ? `goto ${action.goto}` : `lookup ${action.lookup}`;
-  return `${ip(family)} rule priority ${priority}${mark}${iif} ${then}`;
-}
-
-/** As `ip route` takes it. */
-export function routeText({ family, table, destination, type, device, via, onlink, metric }: Route): string {
-  const to = destination ?? 'default';
-  const hop = via ? ` via ${familyOf(via) === family ? '' : 'inet6 '}${via}` : '';
-  const way = type === 'unreachable' ? `unreachable ${to}` : `${to}${hop} dev ${device}${onlink ? ' onlink' : ''}`;
-  return `${ip(family)} route ${way} table ${table} metric ${metric}`;
 }
 
 /** As `sysctl` takes it; the path is taken as it is, because an interface's name may hold dots. */

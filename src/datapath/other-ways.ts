@@ -1,9 +1,9 @@
 import { type Address, contains, type Family, type Prefix, prefixLength } from '../base/address.ts';
-import { nodeRouteText, nodeRuleText } from './describe-others.ts';
 import type { RouteTaken } from './host.ts';
 import * as layout from './layout.ts';
 import type { NodeRoute, NodeRule } from './objects.ts';
 import { isOurRoute, ourRules } from './ours.ts';
+import { routeText, ruleText } from './routing-words.ts';
 
 /** What rules look at in a packet that an exit is to take. What is absent may be anything. */
 export interface MarkedPacket {
@@ -92,7 +92,7 @@ export function ruleWords(
   const what =
     answer?.device === undefined || answer.table === undefined ? 'drops them' : `sends them${by} to ${answer.device}`;
   return (
-    `packets to ${destination} do not take exit "${exit}": ${nodeRuleText(rule)} comes before our rules, which begin at ` +
+    `packets to ${destination} do not take exit "${exit}": ${ruleText(rule)} comes before our rules, which begin at ` +
     `priority ${skip}, and ${what}; take it away, or give it a priority above ${end}`
   );
 }
@@ -100,7 +100,7 @@ export function ruleWords(
 /** What a route of somebody else does to packets of an exit, in a sentence. */
 export const routeWords = (exit: string, route: NodeRoute): string =>
   `packets to ${route.destination ?? wholeOf(route.family)} do not take exit "${exit}" as it is set up: ` +
-  `${nodeRouteText(route)} in its table is none of ours, and comes before our route; take it away`;
+  `${routeText(route)} in its table is none of ours, and comes before our route; take it away`;
 
 /** Everything of a family. */
 export const wholeOf = (family: Family): Prefix => (family === 4 ? '0.0.0.0/0' : '::/0');

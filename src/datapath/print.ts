@@ -1,9 +1,9 @@
 import { familyOf } from '../base/address.ts';
 import { printScript } from '../nftables/script.ts';
-import { routeText, ruleText } from './describe.ts';
 import type { Change } from './difference.ts';
 import type { Behind, InterfaceAddress, OutsideObject, PolicyRule, Route, TunnelLink } from './objects.ts';
 import { planOf } from './operations.ts';
+import { routeText, ruleText } from './routing-words.ts';
 import { tunnelDevice } from './tunnel.ts';
 
 /** Changes as the commands that would make them, in their order; empty when there is nothing to do. */

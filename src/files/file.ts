@@ -189,7 +189,8 @@ export function syncFolder(folder: string): void {
   }
 }
 
-function unlessAbsent<T>(read: () => T): T | undefined {
+/** What reading gives; `undefined` when what is read is not there. Throws what reading throws else. */
+export function unlessAbsent<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { syncFolder } from '../files/file.ts';
+import { syncFolder, unlessAbsent } from '../files/file.ts';
 import { isNetworkName, type NetworkFile } from './judge.ts';
 import type { Step } from './plan.ts';
 import { nameBefore } from './wrap.ts';
@@ -147,7 +147,7 @@ function readAll(folder: string): readonly Seen[] {
 function readOne(folder: string, name: string): readonly Seen[] {
   const path = join(folder, name);
   const kind = kindOf(path);
-  const fd = kind && unlessGone(() => openSync(path, 'r'));
+  const fd = kind && unlessAbsent(() => openSync(path, 'r'));
   if (kind === undefined || fd === undefined) return [];
   try {
     return [{ name, kind, text: textOf(fd), fd, stat: fstatSync(fd) }];
@@ -158,7 +158,9 @@ function readOne(folder: string, name: string): readonly Seen[] {
 }
 
 const namesIn = (folder: string): string[] =>
-  (unlessGone(() => readdirSync(folder)) ?? []).filter((name) => isNetworkName(name) || nameBefore(name) !== undefined);
+  (unlessAbsent(() => readdirSync(folder)) ?? []).filter(
+    (name) => isNetworkName(name) || nameBefore(name) !== undefined,
+  );
 
 function kindOf(path: string): NetworkFile['kind'] | undefined {
   const stat = lstatSync(path, { throwIfNoEntry: false });
@@ -185,15 +187,6 @@ function writeDurably(path: string, text: string, like: Stats): void {
     fsyncSync(fd);
   } finally {
     closeSync(fd);
-  }
-}
-
-function unlessGone<T>(action: () => T): T | undefined {
-  try {
-    return action();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
   }
 }
 

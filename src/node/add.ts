@@ -21,7 +21,7 @@ import { findOwnEnd, type OwnEnd } from './own-end.ts';
 import { choosePorts, givesPorts } from './ports.ts';
 import { remark } from './remark.ts';
 import { setUp, steeredOf } from './set-up.ts';
-import { release, tearDown } from './tear-down.ts';
+import { releaseMarks, releaseStale, tearDown } from './tear-down.ts';
 
 /** What the plugins before us made of the pod's network: of their result (CNI specification, "Success") what we need. */
 export interface PodNetwork {
@@ -91,7 +91,8 @@ async function passThrough(machine: Machine, { attachment, podNetwork }: AddRequ
   if (stale.length === 0 && store.load(attachment) === undefined) return;
   using _lock = store.lock();
   await tearDown(machine, attachment, { addresses: podNetwork.addresses, keepLinks: true });
-  for (const { comment = '' } of stale) await release(machine, comment, podNetwork.addresses, () => true);
+  const marks = new Set(stale.map(({ comment = '' }) => comment));
+  if (marks.size > 0) await releaseMarks(machine, marks, podNetwork.addresses);
   for (const address of podNetwork.addresses) await host.deleteFlows(address);
 }
 
@@ -205,7 +206,7 @@ async function leavePrevious(
   const blockKeys = ports.map(({ id, address }) => blockKey(id, address));
   const keys = new Set([...record.addresses.map(addressHex), ...blockKeys]);
   const { devices } = record.sources ?? {};
-  await release(machine, markOf(record), previous.addresses, ({ key }) => !keys.has(key), devices);
+  await releaseStale(machine, markOf(record), previous.addresses, ({ key }) => !keys.has(key), devices);
   if (!isSame(previous.ports, record.ports)) await forgetOutsidePorts(machine, node, record);
 }
 

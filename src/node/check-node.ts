@@ -1,9 +1,9 @@
 import { describe } from '../datapath/describe.ts';
-import { describeOther } from '../datapath/describe-others.ts';
 import { type Filter, filterText, judge } from '../datapath/filter.ts';
 import { needsOfNode } from '../datapath/needs.ts';
 import type { Other } from '../datapath/objects.ts';
 import type { Passage } from '../datapath/passage.ts';
+import { describeOther } from '../datapath/routing-words.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { hindrances, inputOf, inputsOfGateway, sendersOf } from './hindrance.ts';
 import type { Machine } from './machine.ts';

@@ -4,7 +4,6 @@ import { canonicalJson } from '../base/canonical.ts';
 import { isSystemError } from '../base/errors.ts';
 import { heirOf } from '../datapath/answers.ts';
 import type { Place } from '../datapath/behind.ts';
-import { describeOther } from '../datapath/describe-others.ts';
 import { type Change, difference } from '../datapath/difference.ts';
 import { desiredLook } from '../datapath/guard.ts';
 import type { Observed } from '../datapath/host.ts';
@@ -12,6 +11,7 @@ import { addressHex, chainNames, exitIdOfChain, exitIdOfKey, setNames } from '..
 import type { HostObject } from '../datapath/objects.ts';
 import { type OurState, released } from '../datapath/release.ts';
 import { parameterNames, parameterValue } from '../datapath/reverse-path.ts';
+import { describeOther } from '../datapath/routing-words.ts';
 import { ownerOfSourceChain } from '../datapath/sources.ts';
 import { type Chain, type Element, familyOfTable, type Table } from '../nftables/object.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
@@ -31,18 +31,9 @@ interface TearDown {
  * the store's lock.
  */
 export async function tearDown(machine: Machine, attachment: Attachment, options: TearDown = {}): Promise<void> {
-  const { host, store } = machine;
-  const mark = markOf(attachment);
-  const record = store.load(attachment);
-  // A pod that is still running must not go on by the node's way while its own is taken down.
-  if (!options.keepLinks && record) await host.setDown(await linksOf(host, record, options.hostInterfaces));
+  const record = machine.store.load(attachment);
   const addresses = record?.addresses ?? options.addresses;
-  const own = new Set((await host.findElements(mark, addresses)).map(({ key }) => key));
-  const { isLost } = await release(machine, mark, addresses, () => true);
-  if (isLost && record && !options.keepLinks) tellOfParameters(machine, record);
-  const isOwn = (address: Address) => own.has(addressHex(address)) || options.addresses?.includes(address);
-  await forgetFlows(machine, (addresses ?? []).filter(isOwn));
-  forgetting(machine, () => store.forget(attachment));
+  await takeDown(machine, [attachment], record ? [record] : [], { ...options, ...(addresses && { at: addresses }) });
 }
 
 /**
@@ -50,27 +41,49 @@ export async function tearDown(machine: Machine, attachment: Attachment, options
  * however many they are. Needs the store's lock.
  */
 export async function tearDownAll(machine: Machine, attachments: readonly Attachment[]): Promise<void> {
+  const records = attachments.flatMap((attachment) => machine.store.load(attachment) ?? []);
+  await takeDown(machine, attachments, records, {});
+}
+
+/** @param options.at where elements are looked for; everywhere when it is absent */
+async function takeDown(
+  machine: Machine,
+  attachments: readonly Attachment[],
+  records: readonly AttachmentRecord[],
+  { at, addresses: hints = [], hostInterfaces, keepLinks }: TearDown & { readonly at?: readonly Address[] },
+): Promise<void> {
   const { host, store } = machine;
-  const records = attachments.flatMap((attachment) => store.load(attachment) ?? []);
-  for (const record of records) await host.setDown(await linksOf(host, record, undefined));
+  // A pod that is still running must not go on by the node's way while its own is taken down.
+  for (const record of keepLinks ? [] : records) await host.setDown(await linksOf(host, record, hostInterfaces));
   const marks = new Set(attachments.map(markOf));
-  const own = new Set((await findMarked(machine, marks)).map(({ key }) => key));
-  const { isLost } = await releaseMarks(machine, marks);
-  for (const record of isLost ? records : []) tellOfParameters(machine, record);
-  const addresses = records.flatMap((record) => record.addresses);
+  const own = new Set((await findMarked(machine, marks, at)).map(({ key }) => key));
+  const { isLost } = await releaseMarks(machine, marks, at);
+  for (const record of isLost && !keepLinks ? records : []) tellOfParameters(machine, record);
+  const known = at ?? records.flatMap(({ addresses }) => addresses);
   await forgetFlows(
     machine,
-    addresses.filter((address) => own.has(addressHex(address))),
+    known.filter((address) => own.has(addressHex(address)) || hints.includes(address)),
   );
   for (const attachment of attachments) forgetting(machine, () => store.forget(attachment));
 }
 
-/** Removes all that carries one of the marks, and all that nobody needs without it, in one transaction. */
-export const releaseMarks = (machine: Machine, marks: ReadonlySet<string>): Promise<Pick<Released, 'isLost'>> =>
-  releaseElements(machine, () => findMarked(machine, marks), isMarked(marks), marks);
+/** Removes all that carries one of the marks, at `addresses` if some are given, and all that nobody needs without it, at once. */
+export const releaseMarks = (
+  machine: Machine,
+  marks: ReadonlySet<string>,
+  addresses?: readonly Address[],
+): Promise<Pick<Released, 'isLost'>> =>
+  releaseElements(machine, () => findMarked(machine, marks, addresses), isMarked(marks), marks);
 
-const findMarked = async ({ host }: Machine, marks: ReadonlySet<string>): Promise<readonly Element[]> =>
-  (await host.findElements('')).filter(({ comment }) => comment !== undefined && marks.has(comment));
+async function findMarked(
+  { host }: Machine,
+  marks: ReadonlySet<string>,
+  addresses?: readonly Address[],
+): Promise<readonly Element[]> {
+  const [mark = '', ...others] = marks; // of one the kernel may be asked, of several everything is listed
+  const found = await host.findElements(others.length > 0 ? '' : mark, addresses);
+  return found.filter(({ comment }) => comment !== undefined && marks.has(comment));
+}
 
 const isMarked = (marks: ReadonlySet<string>) => (chain: Chain) => marks.has(ownerOfSourceChain(chain) ?? '');
 
@@ -113,27 +126,17 @@ function forgetting({ log }: Machine, forget: () => void): void {
   }
 }
 
-/**
- * Removes elements that carry the mark and are `stale`, chains at interfaces of its pod but `keptDevices`, and all that
- * nobody needs without them. With `addresses` it looks for elements only there. Whether nobody knows what parameters were.
- */
-export async function release(
+/** The same of one attachment for elements that are `stale` alone, and but for the chains at `keptDevices`. */
+export async function releaseStale(
   machine: Machine,
   mark: string,
-  addresses: readonly Address[] | undefined,
+  addresses: readonly Address[],
   stale: (element: Element) => boolean,
   keptDevices: readonly string[] = [],
-): Promise<Pick<Released, 'isLost'>> {
-  const kept = new Set(keptDevices.map(chainNames.from));
-  return await releaseElements(
-    machine,
-    async () => {
-      const marked = await machine.host.findElements(mark, addresses);
-      return marked.filter((element) => element.comment === mark && stale(element));
-    },
-    (chain) => ownerOfSourceChain(chain) === mark && !kept.has(chain.name),
-    new Set([mark]),
-  );
+): Promise<void> {
+  const [marks, kept] = [new Set([mark]), new Set(keptDevices.map(chainNames.from))];
+  const find = async () => (await findMarked(machine, marks, addresses)).filter(stale);
+  await releaseElements(machine, find, (chain) => isMarked(marks)(chain) && !kept.has(chain.name), marks);
 }
 
 /** Stops to serve exits of this node to others, and removes all that nobody needs then. Needs the store's lock. */

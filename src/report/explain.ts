@@ -11,7 +11,8 @@ import { programOf, wishesOf } from '../policy/wishes.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { type AskedPod, findPod, podName } from './asked-pod.ts';
 import type { Configured } from './configured.ts';
-import { type Fate, fateOf } from './fate.ts';
+import { fateOf } from './fate.ts';
+import type { Fate } from './outcome.ts';
 import { printEnd, printPacket } from './packet-words.ts';
 import { lookAt, type Scene, type WholeRecord } from './scene.ts';
 

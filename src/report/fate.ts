@@ -1,73 +1,17 @@
 import { type Address, contains, familyOf } from '../base/address.ts';
 import { keyOf } from '../datapath/difference.ts';
-import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Host, RouteTaken } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
 import { addressOf } from '../datapath/spread.ts';
-import { whyNotHere } from '../node/held.ts';
-import { lostGateway } from '../node/hindrance.ts';
-import { whyNoWay } from '../node/resolve-exit.ts';
 import { type Decision, decide } from '../policy/explain.ts';
 import type { Packet } from '../policy/match-for.ts';
 import type { NodeRecord } from '../store/record.ts';
-import { type Obstacles, obstaclesOf, withObstacles, withWayBack } from './obstacles.ts';
-import { faultIn, type Scene, wantedChain, wantedElements, whyNotSteered, whyUndecided } from './scene.ts';
-import {
-  decidingSteps,
-  dropSteps,
-  exitSteps,
-  guardElements,
-  portObjects,
-  type Step,
-  sourceElements,
-  tunnelObjects,
-} from './steps.ts';
-import {
-  hopOf,
-  type Leading,
-  leadsOn,
-  neighbourNotes,
-  type Ports,
-  sourceWords,
-  type WayTaken,
-  wayWords,
-} from './way.ts';
-import { wayOfPod } from './way-of-pod.ts';
-
-/** What becomes of a packet. */
-export type Outcome =
-  /** It leaves by an exit, or as the exit says when it has no way. */
-  | 'leaves'
-  /** The node does with it what it would do without egress. */
-  | 'left alone'
-  | 'dropped'
-  /** The pod has no address to send it from. */
-  | 'not sent'
-  /** Somebody changed what is set up so that nobody can say. */
-  | 'unknown';
-
-/** What becomes of a packet, and what does it. */
-export interface Fate {
-  readonly outcome: Outcome;
-  /** The same for a person, as the end of a sentence without its full stop. */
-  readonly words: string;
-  /**
-   * Where the pod's program decides: before all policies, because the packet is for the node itself, the cluster or a
-   * network of the pod; in a match; nowhere. Absent when there is no program to look at.
-   */
-  readonly by?: Decision['by'] | 'own';
-  /** What decided, if it was a policy; and its exit, also when nothing leaves by it. */
-  readonly policy?: string;
-  readonly exit?: string;
-  readonly way?: WayTaken;
-  /** Chains of others that drop it unless one of their rules accepts it: rules are not judged. */
-  readonly unless?: readonly string[];
-  /** What drops its answers. */
-  readonly unanswered?: string;
-  /** What the packet meets, in its order, and what of that is missing or different. */
-  readonly kernel: readonly Step[];
-  readonly notes: readonly string[];
-}
+import { obstaclesOf, withObstacles } from './obstacles.ts';
+import { type Decided, dropped, type Fate, passed, unknown } from './outcome.ts';
+import { type Scene, wantedElements, whyNotSteered, whyUndecided } from './scene.ts';
+import { decidingSteps, dropSteps, exitSteps } from './steps.ts';
+import { throughExit } from './through-exit.ts';
+import { hopOf, leadsOn, wayWords } from './way.ts';
 
 /** What becomes of a packet that begins a connection, as things are now. */
 export async function fateOf(host: Host, scene: Scene, packet: Packet): Promise<Fate> {
@@ -95,8 +39,6 @@ export async function fateOf(host: Host, scene: Scene, packet: Packet): Promise<
   }
   return byExit(host, scene, packet, address, decided);
 }
-
-type Decided = Pick<Fate, 'by' | 'policy' | 'exit' | 'kernel' | 'notes'>;
 
 /** RTN_* of {@link layout.ownSet}, in words. */
 const ownTypes = ['local', 'broadcast', 'anycast', 'multicast'];
@@ -176,132 +118,4 @@ async function byExit(host: Host, scene: Scene, packet: Packet, address: Address
   const sources = exit.addressPerFlow || addresses.length === 0 ? addresses : [source];
   const kernel = [...decided.kernel, ...exitSteps(scene, exit, { address, sources, packet })];
   return throughExit(host, { scene, packet, exit, address, sources, decided: { ...decided, kernel } });
-}
-
-const dropped = (decided: Decided, why: string): Fate => ({
-  ...decided,
-  outcome: 'dropped',
-  words: `is dropped: ${why}`,
-});
-
-const unknown = (decided: Decided, fault: string): Fate => ({
-  ...decided,
-  outcome: 'unknown',
-  words: `is not known: ${fault}`,
-});
-
-/** A packet with the mark of an exit. */
-interface Marked {
-  readonly scene: Scene;
-  readonly packet: Packet;
-  readonly exit: ResolvedExit;
-  /** The pod's. */
-  readonly address: Address;
-  /** Those that the exit gives it one of. */
-  readonly sources: readonly Address[];
-  readonly decided: Decided;
-}
-
-async function throughExit(host: Host, marked: Marked): Promise<Fate> {
-  const { scene, packet, exit, address, sources, decided } = marked;
-  const fault = whyUnknown(scene, exit, address);
-  if (fault !== undefined) return unknown(decided, fault);
-  const mark = ((scene.node?.fwmark ?? 0) | exit.id) >>> 0;
-  const route = await wayOfPod(host, address, { destination: packet.destination, mark });
-  if (!leadsOn(route)) return dropped(decided, `exit "${exit.name}" has no route for it`);
-  if (route.device !== exit.device) return byOtherDevice(host, marked, route);
-  const unsure = whyUnsure(marked);
-  if (unsure !== undefined) return unknown(decided, unsure);
-  const obstacle = await whyStopped(host, marked);
-  if (obstacle !== undefined) return dropped(decided, obstacle);
-  const met = await obstaclesOf(host, address, exit.device, true);
-  if (met.stopped !== undefined) return dropped(decided, met.stopped);
-  const obstacles = await withWayBack(host, scene, exit, packet.destination, met);
-  const hop = await hopOf(host, route, packet);
-  const ports = portsOf(scene, exit);
-  const way: WayTaken = { ...hop, ...(exit.gateway && { gateway: exit.gateway }), sources, ...(ports && { ports }) };
-  const gives = exit.gateway === undefined ? ` with ${sourceWords(way)}` : `, which is to give it ${sourceWords(way)}`;
-  const words = withObstacles(`leaves by exit "${exit.name}" (${wayWords(way)})${gives}`, obstacles);
-  const notes = [...neighbourNotes(way), ...(exit.gateway ? [onGateway(exit.gateway)] : [])];
-  return passed({ ...decided, outcome: 'leaves', words, way, notes }, obstacles);
-}
-
-const onGateway = (gateway: Address): string =>
-  `What becomes of it there only ${gateway} can tell: ask with egress check and egress status on that node.`;
-
-/** A packet that gets past all that is known, with what is not. */
-const passed = (fate: Fate, { unless, unanswered, notes }: Obstacles): Fate => ({
-  ...fate,
-  ...(unless.length > 0 && { unless }),
-  ...(unanswered && { unanswered }),
-  notes: [...fate.notes, ...notes],
-});
-
-/**
- * What of that which all exits share, of the exit's chains, or of what gives the pod its ports is not as it should be:
- * then anything may happen.
- */
-function whyUnknown(scene: Scene, exit: ResolvedExit, address: Address): string | undefined {
-  const { nat, guard, exit: steers, exitSnat } = layout.chainNames;
-  const chains = [nat, guard, steers(exit.id), exitSnat(exit.id)].map((name) => wantedChain(scene, name));
-  const { chain, block } = portObjects(scene, exit, address);
-  return faultIn(
-    scene,
-    [...chains, chain, block].filter((object) => object !== undefined),
-  );
-}
-
-function portsOf({ record }: Scene, { name }: ResolvedExit): Ports | undefined {
-  const block = record.ports?.find(({ exit }) => exit === name);
-  return block && { first: block.first, last: block.last };
-}
-
-/** The routes lead away from the exit: the packet leaves with the node's address if the exit says so, else not at all. */
-async function byOtherDevice(
-  host: Host,
-  { scene, packet, exit, address, decided }: Marked,
-  route: Leading,
-): Promise<Fate> {
-  const fallback = wantedElements(scene, layout.setNames.fallback).filter(({ key }) => key === layout.exitKey(exit.id));
-  if (exit.onUnavailable !== 'node' || faultIn(scene, fallback) !== undefined) {
-    return dropped(
-      decided,
-      `exit "${exit.name}" has no route for it, and the guard lets it not leave by ${route.device}`,
-    );
-  }
-  const obstacles = await obstaclesOf(host, address, route.device, true);
-  if (obstacles.stopped !== undefined) return dropped(decided, obstacles.stopped);
-  const way: WayTaken = { ...(await hopOf(host, route, packet)), sources: route.source ? [route.source] : [] };
-  const words = `leaves with the node’s address (${wayWords(way)}), since exit "${exit.name}" has no route for it`;
-  const fate: Fate = { ...decided, outcome: 'leaves', words: withObstacles(words, obstacles), way };
-  return passed({ ...fate, notes: neighbourNotes(way) }, obstacles);
-}
-
-/**
- * What is wrong with that which gives a packet an address of the exit, or lets it pass with it, where the guard also lets
- * pass what has another address of the interface: then it depends on the interface's addresses.
- */
-const whyUnsure = ({ scene, exit, address, sources }: Marked): string | undefined =>
-  exit.onUnavailable === 'node' && exit.gateway === undefined
-    ? faultIn(scene, [...sourceElements(scene, exit, address), ...guardElements(scene, exit, sources)])
-    : undefined;
-
-/** What keeps a packet from getting an address of the exit, or from passing with it; `undefined` when nothing does. */
-async function whyStopped(host: Host, { scene, packet, exit, address, sources }: Marked): Promise<string | undefined> {
-  const guarding = guardElements(scene, exit, sources);
-  if (exit.gateway !== undefined) {
-    const device = scene.wanted.filter(({ kind }) => kind === 'tunnel');
-    const fault = faultIn(scene, [...device, ...guarding, ...tunnelObjects(scene, exit, packet)]);
-    return fault ?? (await lostGateway(host, exit));
-  }
-  const fault = faultIn(scene, [...sourceElements(scene, exit, address), ...guarding]);
-  if (fault !== undefined) return fault;
-  const link = await host.readLink(exit.device);
-  const noWay = link && whyNoWay(link);
-  if (noWay !== undefined) return `${exit.device} ${noWay}`;
-  for (const source of sources) {
-    const why = await whyNotHere(host, exit, source);
-    if (why !== undefined) return why;
-  }
-  return undefined;
 }

@@ -100,7 +100,8 @@ export function whyUndecided(scene: Scene, address: Address): string | undefined
     const chain = layout.programBehind(observed.verdict.chain);
     if (chain !== record.program) return `the address has the program of another pod, ${chain}`;
   }
-  const chains = [layout.chainNames.classify, layout.chainNames.prove, record.program, layout.entryOf(record.program)];
+  const { classify, begin, prove } = layout.chainNames;
+  const chains = [classify, begin, prove, record.program, layout.entryOf(record.program)];
   const isAsked = (object: HostObject): boolean =>
     (object.kind === 'chain' && chains.includes(object.name)) ||
     (object.kind === 'set' && (object.name.startsWith(`${record.program}-`) || isOfNode(object.name))) ||

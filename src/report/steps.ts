@@ -1,11 +1,11 @@
 import { type Address, contains, familyOf, prefixLength } from '../base/address.ts';
 import { canonicalJson } from '../base/canonical.ts';
-import { routeText, ruleText } from '../datapath/describe.ts';
 import { comparableRule, keyOf, missingRules } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import * as layout from '../datapath/layout.ts';
 import type { HostObject, Route } from '../datapath/objects.ts';
 import { desiredProgram } from '../datapath/program.ts';
+import { routeText, ruleText } from '../datapath/routing-words.ts';
 import { slotOf } from '../datapath/spread.ts';
 import { nextHopOf, tunnelMac } from '../datapath/tunnel.ts';
 import type { Chain, Element, Rule } from '../nftables/object.ts';

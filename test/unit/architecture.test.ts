@@ -133,6 +133,28 @@ describe('the import table', () => {
   });
 });
 
+/** All files that a file loads when it starts: what `import()` loads, and types, do not count. */
+function loadedBy(file: string, seen = new Set<string>()): ReadonlySet<string> {
+  seen.add(file);
+  const text = read(file).replaceAll(/\bimport\(/g, 'later(');
+  for (const { from, typeOnly } of importsIn(text)) {
+    const target = relative(root, resolve(root, dirname(file), from));
+    if (!typeOnly && from.startsWith('.') && !seen.has(target)) loadedBy(target, seen);
+  }
+  return seen;
+}
+
+test('the start of the plugin loads no room that only commands need', () => {
+  const rooms = Object.keys(table);
+  const later = rooms.slice(rooms.indexOf('runtimes'));
+  const loaded = loadedBy('cmd/plugin.ts');
+  assert.ok(loaded.has('src/node/add.ts'));
+  assert.deepEqual(
+    [...loaded].filter((file) => later.includes(folderOf(file))),
+    [],
+  );
+});
+
 test('nothing in src/ touches the process: its arguments, environment, streams and exit code are the business of cmd/', () => {
   const offences = sources.flatMap((file) => {
     const text = read(file);

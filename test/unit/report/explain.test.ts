@@ -359,6 +359,15 @@ describe('when something is missing, it is said what, and what the packet does t
     });
   }
 
+  for (const name of ['classify', 'begin', 'prove', 'nat', 'decide', 'guard', 'judge'])
+    test(`the rules of ${name}, and nobody knows`, async (t) => {
+      const machine = await machineWithPod(t);
+      machine.host.kernel.transact([{ verb: 'flush', object: { kind: 'chain', name, rules: [] } }]);
+      const { outcome, words } = await told(machine, '203.0.113.9');
+      assert.equal(outcome, 'unknown');
+      assert.match(words, new RegExp(`^is not known: (base )?chain ${name} is not as expected$`));
+    });
+
   for (const guards of ['programs4', 'steered4'])
     test(`the elements of pods4 and ${guards}, and it goes as if we were not there`, async (t) => {
       const machine = await machineWithPod(t);

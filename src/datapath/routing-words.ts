@@ -5,24 +5,14 @@ import type { NodeRoute, NodeRule, Other } from './objects.ts';
 /** What is not ours, in words for a person: those of the tool that shows it, and takes it away. */
 export function describeOther(other: Other): string {
   if (other.kind === 'table') return `nft table ${nameOfTable(other)}`;
-  return other.kind === 'rule' ? nodeRuleText(other) : nodeRouteText(other);
+  return other.kind === 'rule' ? ruleText(other) : routeText(other);
 }
 
 const hex = (value: number) => `0x${value.toString(16)}`;
 const ip = (family: 4 | 6) => (family === 4 ? 'ip' : 'ip -6');
 
-/** As `ip rule` takes it, but for what it is not known to select by. */
-export function nodeRuleText({
-  family,
-  priority,
-  action,
-  fwmark,
-  invert,
-  input,
-  from,
-  to,
-  narrower,
-}: NodeRule): string {
+/** A rule, ours or not, as `ip rule` takes it, but for what it is not known to select by. */
+export function ruleText({ family, priority, action, fwmark, invert, input, from, to, narrower }: NodeRule): string {
   const parts = [
     invert ? 'not' : '',
     from ? `from ${from}` : '',
@@ -50,11 +40,11 @@ function actionText(action: NodeRule['action']): string {
   return 'goto' in action ? `goto ${action.goto}` : `lookup ${tableText(action.lookup)}`;
 }
 
-/** As `ip route` takes it, but for several next hops. */
-export function nodeRouteText(route: NodeRoute): string {
-  const { family, table, destination = 'default', type, device, via, several, metric } = route;
+/** A route, ours or not, as `ip route` takes it, but for several next hops. */
+export function routeText(route: NodeRoute): string {
+  const { family, table, destination = 'default', type, device, via, onlink, several, metric } = route;
   const hop = via ? ` via ${familyOf(via) === family ? '' : 'inet6 '}${via}` : '';
-  const way = several ? ' nexthop …' : `${hop}${device ? ` dev ${device}` : ''}`;
+  const way = several ? ' nexthop …' : `${hop}${device ? ` dev ${device}` : ''}${onlink ? ' onlink' : ''}`;
   const what = `${type === 'unicast' ? '' : `${type} `}${destination}${way}`;
   return `${ip(family)} route ${what} table ${tableText(table)} metric ${metric}`;
 }

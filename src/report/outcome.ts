@@ -1,0 +1,64 @@
+import type { Decision } from '../policy/explain.ts';
+import type { Obstacles } from './obstacles.ts';
+import type { Step } from './steps.ts';
+import type { WayTaken } from './way.ts';
+
+/** What becomes of a packet. */
+export type Outcome =
+  /** It leaves by an exit, or as the exit says when it has no way. */
+  | 'leaves'
+  /** The node does with it what it would do without egress. */
+  | 'left alone'
+  | 'dropped'
+  /** The pod has no address to send it from. */
+  | 'not sent'
+  /** Somebody changed what is set up so that nobody can say. */
+  | 'unknown';
+
+/** What becomes of a packet, and what does it. */
+export interface Fate {
+  readonly outcome: Outcome;
+  /** The same for a person, as the end of a sentence without its full stop. */
+  readonly words: string;
+  /**
+   * Where the pod's program decides: before all policies, because the packet is for the node itself, the cluster or a
+   * network of the pod; in a match; nowhere. Absent when there is no program to look at.
+   */
+  readonly by?: Decision['by'] | 'own';
+  /** What decided, if it was a policy; and its exit, also when nothing leaves by it. */
+  readonly policy?: string;
+  readonly exit?: string;
+  readonly way?: WayTaken;
+  /** Chains of others that drop it unless one of their rules accepts it: rules are not judged. */
+  readonly unless?: readonly string[];
+  /** What drops its answers. */
+  readonly unanswered?: string;
+  /** What the packet meets, in its order, and what of that is missing or different. */
+  readonly kernel: readonly Step[];
+  readonly notes: readonly string[];
+}
+
+/** As much of it as the pod's program says. */
+export type Decided = Pick<Fate, 'by' | 'policy' | 'exit' | 'kernel' | 'notes'>;
+
+/** It is dropped for a reason. */
+export const dropped = (decided: Decided, why: string): Fate => ({
+  ...decided,
+  outcome: 'dropped',
+  words: `is dropped: ${why}`,
+});
+
+/** Nobody can say for a fault. */
+export const unknown = (decided: Decided, fault: string): Fate => ({
+  ...decided,
+  outcome: 'unknown',
+  words: `is not known: ${fault}`,
+});
+
+/** A packet that gets past all that is known, with what is not. */
+export const passed = (fate: Fate, { unless, unanswered, notes }: Obstacles): Fate => ({
+  ...fate,
+  ...(unless.length > 0 && { unless }),
+  ...(unanswered && { unanswered }),
+  notes: [...fate.notes, ...notes],
+});
