@@ -133,6 +133,39 @@ describe('the import table', () => {
   });
 });
 
+describe('the READMEs of src/', () => {
+  const text = (file: string) => readFileSync(join(root, file), 'utf8');
+  const readmes = globSync('src/**/README.md', { cwd: root }).sort();
+
+  test('map the rooms in the order of the import table, on one screen', () => {
+    const map = text('src/README.md');
+    assert.deepEqual(
+      [...map.matchAll(/^\| \[`(\w+)`\]\((\w+)\/README\.md\)/gm)].map(([, name, folder]) => [name, folder]),
+      Object.keys(table).map((name) => [name, name]),
+    );
+    assert.ok(map.split('\n').length <= 80);
+  });
+
+  test('begin in each room with what is in it, and say which file to open first', () => {
+    for (const name of Object.keys(table)) {
+      const [title = '', , ...rest] = text(`src/${name}/README.md`).split('\n');
+      assert.ok(title.startsWith(`# ${name}: `), title);
+      assert.match(rest.join('\n').split('\n## ', 1)[0] ?? '', /\bOpen `[\w-]+\.ts`/i, name);
+    }
+  });
+
+  test('name only files that are there', () => {
+    const isThere = (readme: string, file: string) =>
+      [dirname(readme), 'src', '.'].some((folder) => existsSync(join(root, folder, file)));
+    const missing = readmes.flatMap((readme) =>
+      [...text(readme).matchAll(/`([\w/.-]+\.ts)`/g)]
+        .filter(([, file = '']) => !isThere(readme, file))
+        .map(([, file]) => `${readme} names ${file}`),
+    );
+    assert.deepEqual(missing, []);
+  });
+});
+
 /** All files that a file loads when it starts: what `import()` loads, and types, do not count. */
 function loadedBy(file: string, seen = new Set<string>()): ReadonlySet<string> {
   seen.add(file);
