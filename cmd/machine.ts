@@ -39,8 +39,8 @@ const settledAfterMs = 2000n;
 
 /**
  * A text that tells what is in a file, and in the program's own, from whatever else was or will be in them; `undefined`
- * when one of them is not there, or changed moments ago. As git does it: a change makes another file, another size, or
- * another time of change, which nobody can set.
+ * when one of them is not there, or changed moments ago. The rule is git's: a change makes another file, another size,
+ * or another time of change, which nobody can set.
  */
 export function identify(path: string): string | undefined {
   try {

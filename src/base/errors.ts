@@ -146,7 +146,7 @@ export const errorTable = {
 /** The name of a row of {@link errorTable}. */
 export type ErrorCode = keyof typeof errorTable;
 
-/** An error that a person or a runtime is meant to read: what went wrong, where, and what to do. */
+/** An error for a person or a runtime to read: it names the fault, its place and the remedy. */
 export class EgressError extends Error {
   readonly code: ErrorCode;
 

@@ -1,6 +1,6 @@
 /**
- * What to say of a word that is not among the known ones: the one that was probably meant, or else all of them. Words
- * are shown with the prefix that all of them have in front.
+ * The end of an error about an unknown word: the word that was probably meant, or else all known words, each with the
+ * `prefix` that they share.
  */
 export function suggestion(word: string, known: readonly string[], prefix = ''): string {
   const near = nearest(word, known);
@@ -8,7 +8,7 @@ export function suggestion(word: string, known: readonly string[], prefix = ''):
   return known.length === 0 ? 'there is none' : choices(known, prefix);
 }
 
-/** What to say of a word that is known, but not to be used here: at least one that is. */
+/** The end of an error about a word that cannot be used here: the words that can, at least one. */
 export const choices = (known: readonly string[], prefix = ''): string =>
   `expected one of ${known.map((each) => `"${prefix}${each}"`).join(', ')}`;
 

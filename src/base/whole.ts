@@ -5,5 +5,8 @@ export type Every<T> = { readonly [K in keyof T]-?: T[K] | undefined };
 export const whole = <T extends object>(members: Every<T>): T =>
   Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as T;
 
-/** For the rest of an object of which every member was taken by name: when there is one more, this does not compile. */
+/**
+ * Takes the rest of an object after all its members were taken by name. It does not compile while the type has another
+ * member.
+ */
 export const nothingElse = (_rest: Readonly<Record<string, never>>): void => undefined;

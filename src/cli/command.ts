@@ -18,11 +18,11 @@ export interface CliSurroundings {
   readonly colors: boolean;
   openMachine(options: MachineOptions): Promise<Machine & Disposable>;
   readonly readFile: ReadFile;
-  /** For a command that runs until it is told to stop: from then on that is what signals do. */
+  /** Opens what a long-running command needs. From then on signals stop the command instead of the process. */
   openService(): Service & Disposable;
-  /** For the installer. */
+  /** Tools of the installer. */
   readonly hostTools: HostTools;
-  /** For the installer, when this is a container in a cluster. */
+  /** The installer's cluster; absent outside of a cluster. */
   readonly cluster?: Cluster;
 }
 

@@ -100,7 +100,7 @@ function parsed(file: string, document: Document.Parsed, lines: LineCounter): Pa
   }
 }
 
-/** For messages of the parser that speak to programmers. */
+/** Our words in place of the parser's, which are for programmers. */
 const ownWords: Readonly<Record<string, string>> = {
   DUPLICATE_KEY: 'the key is there more than once',
   MULTIPLE_DOCS: 'a file is one document, but a second one begins',

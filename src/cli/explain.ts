@@ -5,7 +5,7 @@ import { type CliCommand, toJson } from './command.ts';
 import { parseDestination } from './destination.ts';
 import { type NodeOptions, onNode, type PolicyOptions, withPolicyIfThere } from './options.ts';
 
-/** Explanations for a person: the answer, what was considered, what does it, and what else there is to say. */
+/** Explanations for a person: the answer, the policies considered, the kernel's objects, and notes. */
 export const printExplanations = (explanations: readonly Explanation[]): string =>
   explanations.map(printExplanation).join('\n');
 

@@ -56,8 +56,8 @@ function tell(outcome: Outcome, words: (outcome: Outcome) => string, write: Writ
 }
 
 /**
- * `egress gateway --watch`: sets the gateway's side up and keeps it so, with the policy file as it is then, until the
- * service ends; it leaves the gateway as it is. Throws what is wrong with the policy file at the start.
+ * `egress gateway --watch`: sets the gateway's side up by the current policy file, and keeps it so until the service
+ * ends. It leaves the gateway set up. Throws mistakes of the policy file at the start.
  */
 async function watchGateway(
   { openMachine, openService, readFile, write }: CliSurroundings,
@@ -104,7 +104,7 @@ function requireAddress(option: string, text: string): string {
   throw new EgressError('invalid-argument', `${option}: expected an IP address, got "${text}"`);
 }
 
-/** As many reasons stand in one line. */
+/** The most reasons in one line. */
 const reasonsShown = 5;
 
 /** Pods of this node that were given back what somebody took from them, in one line; nothing if there were none. */

@@ -44,7 +44,7 @@ function say(problems: readonly Problem[], prefix: string, { remark }: Surroundi
   for (const problem of problems) remark(`${prefix}${lineOf(problem)}\n`);
 }
 
-/** For an option that may be there several times. */
+/** Collects an option that may be given several times. */
 const oneMore = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
 export const importCommand: CliCommand = {

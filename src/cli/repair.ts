@@ -40,7 +40,7 @@ const reportOf = ({ changes, failures }: Repair, dryRun: boolean): RepairReport 
   commands: dryRun ? printChanges(changes) : '',
 });
 
-/** The commands, or one line for each thing that was mended; one for each that could not be; and one that sums up. */
+/** The commands, or one line for each mended object; then one for each failure, and a sum. */
 function printRepair({ mended, failures, commands }: RepairReport, dryRun: boolean): string {
   const things = `${mended.length} ${mended.length === 1 ? 'thing' : 'things'}`;
   const sum = mended.length === 0 ? 'Nothing was wrong.' : `${things} ${dryRun ? 'would be' : 'were'} mended.`;

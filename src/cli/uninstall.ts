@@ -51,8 +51,8 @@ async function leaveGateway(places: Places, { openMachine, write }: CliSurroundi
 }
 
 /**
- * Keeps egress in the chain, where it steers no new pod, until the last pod that it steers has ended: containerd calls
- * DEL of those who are in the chain then. False when it was told to end before that; all stays as it is then.
+ * Keeps egress in the chain, steering no new pod, until the last steered pod has ended: containerd calls DEL of the
+ * chain that is there then. False when it was stopped before that; then all stays as it is.
  */
 async function drained(places: Places, flags: UninstallFlags, surroundings: CliSurroundings): Promise<boolean> {
   const drain = new Drain(places, { dataDir: flags.dataDir, fileName: flags.confName }, surroundings.hostTools);

@@ -35,8 +35,8 @@ export function failure(error: EgressError, cniVersion: string | undefined): Rep
 const ended = (sentence: string) => (sentence.endsWith('?') ? sentence : `${sentence}.`);
 
 /**
- * The same for DEL: containerd takes a DEL whose text speaks of something "not found" for a success, and then never
- * calls the plugins that come after us, so that an address is lost.
+ * The same for DEL, without the words "not found". containerd takes an error with these words for a success and calls
+ * no plugin after us: an address would be lost.
  */
 export function failureOfDel(error: EgressError, cniVersion: string | undefined): Reply {
   const { stdout, exitCode } = failure(error, cniVersion);

@@ -9,8 +9,8 @@ import type { PartialDocument } from './sound.ts';
 import { tunnelContradictions } from './tunnel-checks.ts';
 
 /**
- * What is wrong with the parts of a configuration taken together, though each is valid in itself. Of sources that lack
- * something, what is wrong whatever that may be.
+ * What is wrong with the parts of a configuration taken together, though each is valid in itself. Where a source lacks
+ * a part, only mistakes that no value of the part would mend.
  */
 export function contradictions(sources: readonly Source[]): Problem[] {
   const documents = sources.map(({ name, document }) => ({ value: document, source: name, pointer: '' }));

@@ -47,8 +47,9 @@ function makeOneFolder(folder: string, mode: number): void {
 }
 
 /**
- * Opens what may stand for a file that cannot be opened for writing, and locks it: itself, or the nearest folder above it
- * that is there. All who find it so take the same. Its descriptor, whose closing releases the lock. Throws what `lock` throws.
+ * Locks a stand-in for a file that cannot be opened for writing: the file itself, opened for reading, or the nearest
+ * existing folder above it. Everybody takes the same one. Returns its descriptor; closing it releases the lock. Throws
+ * what `lock` throws.
  */
 export function openLockedInstead(path: string, lock: LockDescriptor): number {
   for (let place = path; ; place = dirname(place)) {

@@ -13,7 +13,7 @@ import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
  * Lets connections go on when an exit has moved. Conntrack keeps the source address that a connection began with: where
  * that is not right any more, it must forget the connection. It picks it up at the next packet of the pod
  * (nf_conntrack_tcp_loose), with the address that is right now. Such a packet is sent here at once for each connection,
- * in place of the pod: an answer that comes before would find nobody, and a pod that only listens would never send.
+ * in place of the pod. An answer that comes earlier would find nobody, and a pod that only listens would never send.
  */
 export async function followFlows(
   machine: Machine,
@@ -102,8 +102,8 @@ function sourceBy({ gateway, ways }: ResolvedExit, pod: Address): Address {
 const uses = ({ outline }: AttachmentRecord, name: string): boolean => outline.some(({ exit }) => exit === name);
 
 /**
- * Deletes what a pod has by the exit. Where conntrack saw an answer first it took the other end for the one who began:
- * such a flow would make an answer of what the pod sends, and go out untranslated.
+ * Deletes what a pod has by the exit. Where conntrack saw an answer first, it takes the other end for the one who
+ * began. The pod's packets would be replies of that flow, and leave untranslated.
  */
 async function forget(
   host: Machine['host'],

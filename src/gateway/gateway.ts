@@ -24,15 +24,15 @@ export async function planGateway(machine: Machine, configuration: Configuration
   return printChanges(await planReconcile(machine, configuration, wanted));
 }
 
-/** Stops to serve exits, and takes down what only that needs: pods of this node keep what they need. */
+/** Stops serving exits, and takes the gateway's side down. Pods of this node keep their objects. */
 export async function bringDown(machine: Machine, configuration: Configuration): Promise<Outcome> {
   using _lock = machine.store.lock();
   return await reconcile(machine, configuration, { serves: () => false, moves: machine.store.loadMoves() });
 }
 
 /**
- * Stops to serve exits, without a configuration: what the gateway's side has goes, its egress addresses too, and nothing is
- * made anew. Returns the names of the exits that were served; nothing of what pods of this node need goes but those addresses.
+ * Stops serving exits, without a configuration. The gateway's side goes, its egress addresses too, and nothing is made
+ * anew; pods of this node lose nothing else. Returns the names of the exits that were served.
  */
 export async function leave(machine: Machine): Promise<readonly string[]> {
   using _lock = machine.store.lock();

@@ -14,10 +14,10 @@ export interface Move {
 }
 
 /**
- * Makes this node use another gateway for an exit. On the gateway that it moves to, the node takes the exit's addresses
- * and serves it; on the one that it leaves, the node gives them up; everywhere else all pods of the exit follow by one
- * route. Do it on the new gateway first: connections survive when their packets never meet a gateway without the
- * address. What is chosen here is remembered, and used by pods that start later. Throws `unknown-exit`.
+ * Makes this node use another gateway for an exit. On the new gateway the node takes the exit's addresses and serves
+ * it. On the old one it gives them up. Everywhere else all pods of the exit follow by one route. Do it on the new
+ * gateway first: connections survive when their packets never meet a gateway without the address. What is chosen here
+ * is remembered, and used by pods that start later. Throws `unknown-exit`.
  */
 export async function moveExit(machine: Machine, configuration: Configuration, move: Move): Promise<Outcome> {
   using _lock = machine.store.lock();

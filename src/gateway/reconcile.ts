@@ -41,11 +41,11 @@ export interface Outcome {
 }
 
 /**
- * Makes the node's exits what the configuration says now: those that its pods use lead to the gateways that they have
- * now, and those that it is the gateway of are served to others. All in one step: what serves is there before the
- * egress addresses are announced, and what is not needed any more goes last. The node's own pods get back what somebody
- * took from them: without it the kernel would say that nobody uses their exits. Connections go on where they can. An exit
- * that cannot be as it should keeps no other from it. When it throws, all is as before. Needs the store's lock.
+ * Makes the node's exits as the configuration says now. Exits of its pods lead to their present gateways; exits with
+ * this gateway are served to others. All is one step: the serving side is there before the egress addresses are
+ * announced, and stale objects go last. The node's own pods get lost objects back first, or the kernel would say that
+ * nobody uses their exits. Connections go on where they can. An exit that fails stops no other. When it throws, all is
+ * as before. Needs the store's lock.
  */
 export async function reconcile(machine: Machine, configuration: Configuration, wanted: Wanted): Promise<Outcome> {
   const { store } = machine;
@@ -82,7 +82,7 @@ async function setUp(machine: Machine, previous: NodeRecord | undefined, next: N
 
 const needsOn = ({ store }: Machine, node: NodeRecord): Needs => needsOfNode(node, store.list().map(steeredOf));
 
-/** What the node does not serve, and what only that needs. */
+/** Takes down exits that the node serves no more, and the objects that only they need. */
 function releaseOthers(machine: Machine, node: NodeRecord | undefined): Promise<readonly Change[]> {
   const served = new Set(node?.gateway?.served);
   return releaseServed(machine, (id) => !served.has(id));
@@ -142,7 +142,7 @@ async function wantedNode(
   return { next: await nextNode(machine, configuration, previous, { exits, ownEnd, gateway }), failures };
 }
 
-/** Exits of pods that run here, whose programs can be set up: what is known of the node may have lost them. */
+/** Exits of pods that run here and whose programs are in the store. The node's record may have lost them. */
 async function usedByPods(machine: Machine): Promise<ReadonlySet<string>> {
   const living = (await listLiving(machine)).filter(({ program }) => machine.store.hasProgram(program));
   return new Set(living.flatMap(({ outline }) => outline.map(({ exit }) => exit)));

@@ -126,7 +126,7 @@ const items = (text = ''): string[] =>
     .map((item) => item.trim())
     .filter((item) => item !== '');
 
-/** What an annotation about egress holds: what it says, and places for what there is to say about it. */
+/** The values of an annotation about egress, with warnings and their places. */
 function listOf<T>(name: string, { values, told, noRule }: List<T>): Part<readonly T[]> & { readonly idle: Found[] } {
   const pointer = placeOf(`${egress}-${name}`);
   const idle = noRule === undefined ? [] : [{ pointer, message: `${noRule}: the Service is left out` }];

@@ -10,9 +10,9 @@ export interface Table {
 }
 
 /**
- * Cilium (1.20) keeps destinations and exclusions of all policies of a pod in one table, of which the longest prefix
- * decides: an exclusion reaches into other policies, and a longer destination out of it. Where that makes a difference
- * exclusions become policies with the exit `node`, whose destinations have their place among the others.
+ * Cilium (1.20) keeps destinations and exclusions of all policies of a pod in one table, and the longest prefix
+ * decides. So an exclusion reaches into other policies, and a longer destination out of it. Where that makes a
+ * difference exclusions become policies with the exit `node`, whose destinations have their place among the others.
  */
 export function inOneTable(drafts: readonly Draft[]): Table {
   const tables = drafts.map((draft) => (draft.inTable ? inTable(draft, drafts) : { drafts: [draft], warnings: [] }));

@@ -21,9 +21,9 @@ export interface ImportOptions {
   readonly nodes: readonly Address[];
   /** Ranges of such addresses. */
   readonly nodeRanges: readonly Prefix[];
-  /** For exits whose documents name no address. */
+  /** The addresses of exits without one in their documents. */
   readonly addresses: readonly Address[];
-  /** For exits whose documents name no interface. */
+  /** The interface of exits without one in their documents. */
   readonly interface?: string;
   /** Routers behind the interfaces. */
   readonly nextHops: readonly Address[];

@@ -48,8 +48,8 @@ export class Drain {
   }
 
   /**
-   * Refuses to drain by places where no pod of a chain that names egress can be seen: with the wrong ones it would leave
-   * the chain at once, under all pods that are steered. Throws `io-failure`.
+   * Refuses wrong places, where pods of a chain with egress cannot be seen: the drain would leave the chain at once,
+   * under all steered pods. Throws `io-failure`.
    */
   requirePlaces(): void {
     const entry = entryIn(this.#conf());

@@ -26,7 +26,7 @@ import { nameBefore } from './wrap.ts';
  */
 const temporaryName = '~egress.new';
 
-/** A file that was read: which one it was, and what it was like then. Whoever keeps one closes its descriptor. */
+/** A file as it was read, by its open descriptor and its state then. Whoever keeps one closes its descriptor. */
 export interface Seen extends NetworkFile {
   readonly fd: number;
   readonly stat: Stats;

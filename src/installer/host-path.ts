@@ -1,12 +1,12 @@
 import { lstatSync, readlinkSync, type Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-/** As many links the kernel follows, too (path_resolution(7)). */
+/** The kernel follows as many links (path_resolution(7)). */
 const mostLinks = 40;
 
 /**
- * Where a path of the host is for us, who see the host's root in a folder: links lead where they lead on the host, also
- * those that begin with `/`. The path need not exist. `root` is `/` when there is no other.
+ * The path of a host's file for us, who see the host's root in the folder `root`. Links are followed as on the host,
+ * absolute ones below `root`. The path need not exist. `root` may be `/`.
  */
 export function hostPath(root: string, path: string): string {
   let links = 0;

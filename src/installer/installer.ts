@@ -33,7 +33,7 @@ export interface InstallWish extends Places {
   readonly entry: EntryOptions;
 }
 
-/** What is done to the host by means that Node lacks, or that tests replace. */
+/** System calls that Node lacks, and tools that tests replace. */
 export interface HostTools {
   /** The file of the program that runs. */
   readonly program: string;
@@ -91,7 +91,7 @@ export class Installer {
     );
   }
 
-  /** Puts everything in place that can be; what cannot be is said, and nothing that needs it is begun. */
+  /** Puts everything in place where it can. It reports the rest, and begins nothing that depends on it. */
   async look(): Promise<Findings> {
     const lock = attempt(() => lockBinaries(this.#bin(), this.#lockFile));
     if ('ok' in lock)

@@ -20,7 +20,7 @@ const mostAttempts = 5;
 /** Milliseconds: how long a file that was replaced is watched for late writes, and how often. */
 const lateWrites = { watched: 10_000, every: 1_000 } as const;
 
-/** A file that was replaced: since when, and what it held when that was last taken over. */
+/** A replaced file: the time since when, and its text when it was last taken over. */
 interface Displaced {
   readonly file: Seen;
   readonly since: number;

@@ -5,7 +5,7 @@ import { makeFolder } from '../files/file.ts';
 /** What a look found of one thing, or made of it. */
 export interface Finding {
   readonly ok: boolean;
-  /** For a person: how it is, or what is wrong and what to do. */
+  /** Text for a person: the state, or the fault and its remedy. */
   readonly text: string;
   /** What was changed. */
   readonly done?: string;

@@ -11,8 +11,8 @@ export interface Watch {
 }
 
 /**
- * Milliseconds: `rest` from one look to the next however often the bell rings, `retry` after a look that failed, and
- * `idle` to the next look when nothing rings, for what changes without a message.
+ * Milliseconds to the next look: `rest` at least, however often the bell rings; `retry` after a failed look; `idle`
+ * while nothing rings, because some changes send no message.
  */
 export const pauses = { rest: 100, retry: 1_000, idle: 30_000 } as const;
 

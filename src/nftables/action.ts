@@ -9,7 +9,7 @@ import type { Statement } from './object.ts';
 export function setMark(mask: number, value: number): Statement {
   const keep = ~mask >>> 0;
   return {
-    // nft prints the bits that may stay, which are those that it sets as well.
+    // nft prints the bits that may stay, and counts the bits that it sets among them.
     text: `meta mark set meta mark & ${printMark((keep | value) >>> 0)} | ${printMark(value)}`,
     expressions: [
       { name: 'meta', key: 'mark', dreg: 1 },
@@ -39,8 +39,8 @@ export const snatByMarkAndDevice = (of: Family, mask: number, map: string): Stat
 });
 
 /**
- * Gives the connection the source address that a map has for the source address, of which the mask leaves some low bits;
- * none: the next rule. For a rule that has not spoken of the family before.
+ * SNAT to the address that a map has for the low bits of the source address (`mask`); without such an element the next
+ * rule follows. Asks for the family itself: no statement before it may.
  */
 export function snatBySource(of: Family, mask: number, map: string): Statement {
   const { protocol, length } = header[of];
@@ -73,8 +73,8 @@ const snatByMasked = (of: Family, mask: Hex, map: string): readonly Expression[]
 ];
 
 /**
- * Gives the connection the source address that it has, so that no later rule gives it another. For a rule that has not
- * spoken of the family before.
+ * SNAT to the packet's own source address: no later rule gives it another. Asks for the family itself: no statement
+ * before it may.
  */
 export const snatToSource = (of: Family): Statement => ({
   text: `snat ${header[of].protocol} to ${header[of].protocol} saddr`,
@@ -86,9 +86,8 @@ export const snatToSource = (of: Family): Statement => ({
 });
 
 /**
- * Gives the connection the address, or without one the address that it has, and one of the ports, 1 to 65535: the one
- * that it has, if that is among them and free. For a rule that has asked for a protocol with ports, and not for the
- * family.
+ * SNAT to `address` (absent: keep it) and a port in first…last, 1 to 65535; the kernel keeps the current port if it is
+ * in range and free. Its rule has asked for a protocol with ports before, and not for the family.
  */
 export function snatToPorts(
   of: Family,
@@ -116,13 +115,13 @@ const portHex = (port: number): Hex => port.toString(16).padStart(4, '0');
 /** Gives the connection an address of the interface that it goes out by. */
 export const masquerade: Statement = { text: 'masquerade', expressions: [{ name: 'masq' }] };
 
-/** Lets the packet pass without a connection. For a chain that is hooked in before conntrack, at -300. */
+/** Lets the packet pass without a connection. Its chain is hooked in before conntrack, at -300. */
 export const notrack: Statement = { text: 'notrack', expressions: [{ name: 'notrack' }] };
 
 /** TCPOPT_MAXSEG */
 const maximumSegment = 2;
 
-/** Lowers the largest segment that a TCP packet asks for to what fits the MTU of its route. For a chain of forward. */
+/** Lowers the largest segment that a TCP packet asks for to what fits the MTU of its route. Works in forward. */
 export const clampToRoute: Statement = {
   text: 'tcp option maxseg size set rt mtu',
   expressions: [

@@ -46,8 +46,8 @@ export type Expression =
     }
   | {
       /**
-       * A number of 32 bits, 1 or 0: whether a packet to the source address may leave by the interface that this one came in by,
-       * or one to the destination by any.
+       * A number of 32 bits, 1 or 0. `saddr . iif`: a packet to the source address may leave by the input interface.
+       * `daddr exists`: the destination has a route.
        */
       readonly name: 'fib';
       readonly field: 'saddr . iif' | 'daddr exists';

@@ -11,15 +11,15 @@ import type { Expression, Hex } from './expression.ts';
 import { header, metaIs } from './load.ts';
 import type { Statement } from './object.ts';
 
-/** The statements of the family netdev, where a packet's family is known by the protocol of its frame. */
-
 /**
- * The packet is a fragment, and not the first. For the family netdev, where the packet's family is known by its
- * protocol (ETH_P_* in network order).
+ * The statements of the family netdev. There the protocol of the frame tells a packet's family (ETH_P_* in network
+ * order).
  */
+
+/** The packet is a fragment, and not the first. */
 export const laterFragment = (of: Family): Statement => fragments[of];
 
-/** The frame holds a packet of the family. For the family netdev. */
+/** The frame holds a packet of the family. */
 export const frameFamily = (of: Family): Statement => ({
   text: `meta protocol ${header[of].protocol}`,
   expressions: metaIs('protocol', etherType[of]),
@@ -28,7 +28,7 @@ export const frameFamily = (of: Family): Statement => ({
 /** ETH_P_IP and ETH_P_IPV6 in network order. */
 const etherType = { 4: '0800', 6: '86dd' } as const;
 
-/** The frame holds a packet whose source is the address, or in the range. For the family netdev. */
+/** The frame holds a packet with the address as its source, or one in the range. */
 export function frameSourceIn(range: Address | Prefix): Statement {
   const of = familyOf(range);
   const { protocol, saddr } = header[of];

@@ -37,8 +37,8 @@ export interface InetHook {
 }
 
 /**
- * The hooks of the family netdev: at `egress` packets are handed to one device, with routing and neighbours behind them;
- * at `ingress` they come out of one device, before a bridge or anything of IP has seen them.
+ * The hooks of the family netdev. At `egress` packets are handed to one device, after routing and neighbours. At
+ * `ingress` they come out of one device, before bridges and IP.
  */
 export interface DeviceHook {
   readonly type: 'filter';

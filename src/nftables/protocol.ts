@@ -52,8 +52,8 @@ export const udpDestinationPort = (port: number): Statement => ({
 });
 
 /**
- * A packet of the family's ICMP that conntrack counts to a connection of the protocol: to one of `icmp` a ping, and an
- * error message to the connection that it is about. Without a connection nothing matches.
+ * An ICMP packet of the family whose connection has the protocol. Conntrack counts a ping to a connection of `icmp`,
+ * and an error message to the connection that it reports on. Without a connection nothing matches.
  */
 export const icmpOfConnection = (protocol: Protocol, of: Family): Statement => ({
   text: `meta l4proto ${nameOf('icmp', of)} ct protocol ${nameOf(protocol, of)}`,

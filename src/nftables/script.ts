@@ -21,8 +21,8 @@ export const nameOfTable = ({ family }: InTable): string => `${family ?? 'inet'}
  * A transaction as a script for `nft -f`, one command on a line. It is for people to read and to replay; nft has no
  * escapes, so a comment with a double quote in it cannot be replayed.
  *
- * @param sets those that `operations` adds elements to but does not add: an element's bytes mean nothing without the
- *   types of its set, and are printed in hexadecimal when the set is unknown
+ * @param sets the sets of elements in `operations`, unless `operations` adds them itself. The types of its set tell how
+ *   an element is printed; without the set it is hexadecimal.
  */
 export function printScript(operations: readonly Operation[], sets: readonly NftSet[] = []): string {
   const added = operations.map(({ object }) => object).filter((object) => object.kind === 'set');

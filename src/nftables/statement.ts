@@ -64,7 +64,7 @@ export const sourceIsLocal: Statement = {
   ],
 };
 
-/** The source address is one that the interface has which the packet leaves by. For a chain of postrouting. */
+/** The output interface has the source address. Works in postrouting. */
 export const sourceIsOfOutput: Statement = {
   text: 'fib saddr . oif type local',
   expressions: [
@@ -74,8 +74,8 @@ export const sourceIsOfOutput: Statement = {
 };
 
 /**
- * The node reaches the source address by the interface that the packet came in by (as the strict filter of RFC 3704,
- * section 2.2 asks), or does not. For a chain of prerouting, input or forward.
+ * The node reaches the source address by the input interface, or does not (the strict filter of RFC 3704, section 2.2).
+ * Works in prerouting, input and forward.
  */
 export const sourceIsBehindInput = (is: boolean): Statement => ({
   text: `fib saddr . iif oif ${is ? 'exists' : 'missing'}`,
@@ -101,13 +101,13 @@ export interface AddressOptions {
 }
 
 /**
- * The destination is in a set of addresses, or not in it. nft asks for the family once in a rule and leaves it out of
- * what it prints: say `first` for the first statement of a rule that speaks of the family.
+ * The destination is in a set of addresses, or not in it. nft asks for the family once in a rule, and does not print
+ * the question: `first` marks the first statement of a rule about the family.
  */
 export const destinationIn = (of: Family, set: string, options: AddressOptions): Statement =>
   addressIn(of, 'daddr', set, options);
 
-/** The destination is the address. For the first statement of a rule that speaks of the family. */
+/** The destination is the address. It is the first statement of its rule about the family. */
 export function destinationIs(address: Address): Statement {
   const of = familyOf(address);
   return {

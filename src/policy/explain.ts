@@ -30,8 +30,8 @@ export interface Considered {
 }
 
 /**
- * Every policy, with the reason why it decides about a packet that no range of the cluster holds, or why not: those for
- * the pod in the order in which they decide, then the others by their ranks. At most one decides.
+ * Every policy, with the reason why it decides about a packet to outside the cluster, or why not. Policies for the pod
+ * come first, in the order in which they decide, then the others by rank. At most one decides.
  */
 export function consider(policies: readonly Policy[], pod: Pod, wishes: Wishes, packet: Packet): Considered[] {
   const family = familyOf(packet.destination);

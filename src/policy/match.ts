@@ -6,14 +6,14 @@ export interface Pod {
   readonly namespace?: string;
   readonly name?: string;
   readonly uid?: string;
-  /** Those of its annotations that are meant for us: key without the prefix `egress.cni/` → value. */
+  /** The pod's annotations for us: key without the prefix `egress.cni/` → value. */
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /**
- * What a policy says of packets beside their destinations, and each match of a program with it. A member that is added
- * here does not compile until it is read from the policy file, put into matches, compared with packets, explained, kept
- * in records and made a rule; it is in the digest of programs by itself.
+ * What a policy says of packets beside their destinations, and each match of a program with it. A new member does not
+ * compile until the policy file, matches, packets, explanations, records and rules know it. The digest of programs has
+ * it by itself.
  */
 export interface Terms {
   /** Left alone, as if the policy did not exist. Canonical; may be empty. */

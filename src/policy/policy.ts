@@ -4,7 +4,7 @@ import type { Terms } from './match.ts';
 /** All destinations: those of a policy that names none. */
 export const everywhere = ['0.0.0.0/0', '::/0'] as const satisfies readonly Prefix[];
 
-/** Which pods, towards which destinations, use which exit: a policy of the configuration with all defaults filled in. */
+/** A policy of the configuration with all defaults filled in: pods, destinations and the exit for them. */
 export interface Policy extends Terms {
   readonly name: string;
   /** Globs, of which one must fit the pod's namespace. */

@@ -49,10 +49,7 @@ export interface BlockRequest {
   readonly taken: readonly PortBlock[];
 }
 
-/**
- * A block that no other pod has: the one that the pod has already where it still fits, else the lowest that is free.
- * Throws `ports-exhausted`.
- */
+/** A block of the pod's own: its present one while that fits, else the lowest free one. Throws `ports-exhausted`. */
 export function chooseBlock({ exit, portsPerPod, share, own, taken }: BlockRequest): PortBlock {
   const blocks = blocksOf(portsPerPod, share);
   const used = new Set(taken.flatMap((other) => numbersIn(other, portsPerPod)));

@@ -58,8 +58,8 @@ export function programDigest(program: Program): string {
 const programDigits = 40;
 
 /**
- * The name of the chain that pods share whose programs have this digest, whose own networks are the same, and for whom the
- * same ranges are the cluster's. Without `cluster` as it was before programs had such ranges.
+ * The name of a program's chain. Pods share it when digest, own networks and cluster ranges are equal. Without
+ * `cluster` it is the name from before programs had such ranges.
  */
 export const programName = (digest: string, subnets: readonly Prefix[], cluster?: readonly Prefix[]): string => {
   const parts = [digest, subnets.toSorted(), ...(cluster ? [[...new Set(cluster)].sort()] : [])];
@@ -141,7 +141,7 @@ function runsOf(candidates: readonly Candidate[]): { policy: Policy; destination
   return runs;
 }
 
-/** Without what no packet reaches, and without a tail that says what happens anyway. */
+/** The matches without those behind a match for everything, and without the last ones that lead to the node anyway. */
 function withoutIdle(matches: readonly Match[]): Match[] {
   const everything = matches.findIndex(({ destinations, except, ports }) => {
     return destinations[0]?.endsWith('/0') && except.length === 0 && ports === undefined;

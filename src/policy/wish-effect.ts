@@ -49,7 +49,7 @@ function earlierThan(own: Policy, policies: readonly Policy[], family: Family): 
   });
 }
 
-/** For each port of the own policy those that take it; ports that the same ones take count once. */
+/** For each port of the own policy the earlier policies for it; ports with the same policies count once. */
 function takingPorts({ destinations, except, ports }: Policy, policies: readonly Earlier[], family: Family): Taking[] {
   const all = (ports ?? [undefined]).map((port) =>
     policies.filter(({ policy }) => !policy.ports || (port && holdPorts(policy.ports, port))),
@@ -62,7 +62,7 @@ function takingPorts({ destinations, except, ports }: Policy, policies: readonly
 const takesAll = ({ wanted, except, earlier }: Taking): boolean =>
   coverAll([...except, ...earlier.flatMap(({ ranges }) => ranges)], wanted);
 
-/** Of those that take the first of what is wanted the one that takes all of it, or else the first one. */
+/** Among the policies that take the first wanted range, one that takes all of them, or else the first. */
 function mainTaker({ wanted, except, earlier }: Taking): Decider | undefined {
   const sample = firstWithout(wanted, except);
   if (sample === undefined) return undefined;

@@ -8,7 +8,7 @@ export interface AskedPod {
   readonly pod: Pod & { readonly namespace: string; readonly name: string };
 }
 
-/** As many characters of a container ID are enough, if no other begins with them. */
+/** The shortest part of a container ID that is taken, if no other ID begins with it. */
 const shortestId = 6;
 
 /**

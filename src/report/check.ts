@@ -13,7 +13,7 @@ export interface CheckReport {
   readonly node: NodeCheck;
 }
 
-/** As much of a report as says whether something is wrong. */
+/** The part of a report that tells whether something is wrong. */
 interface Checked {
   readonly attachments: readonly Pick<CheckResult, 'problems'>[];
   readonly node: NodeCheck;

@@ -33,12 +33,12 @@ export interface Fate {
   readonly unless?: readonly string[];
   /** What drops its answers. */
   readonly unanswered?: string;
-  /** What the packet meets, in its order, and what of that is missing or different. */
+  /** The objects that the packet meets, in its order, and their faults. */
   readonly kernel: readonly Step[];
   readonly notes: readonly string[];
 }
 
-/** As much of it as the pod's program says. */
+/** The part of it that the pod's program tells. */
 export type Decided = Pick<Fate, 'by' | 'policy' | 'exit' | 'kernel' | 'notes'>;
 
 /** It is dropped for a reason. */
@@ -55,7 +55,7 @@ export const unknown = (decided: Decided, fault: string): Fate => ({
   words: `is not known: ${fault}`,
 });
 
-/** A packet that gets past all that is known, with what is not. */
+/** A packet that passes all known obstacles, with the uncertain ones. */
 export const passed = (fate: Fate, { unless, unanswered, notes }: Obstacles): Fate => ({
   ...fate,
   ...(unless.length > 0 && { unless }),

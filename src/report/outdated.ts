@@ -14,7 +14,7 @@ import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 /** Tells why a new pod like that of a record would be given something else now; `undefined` when it would not. */
 export type WhyOutdated = (record: AttachmentRecord) => Promise<string | undefined>;
 
-/** For who does not ask. */
+/** Calls no record outdated. */
 export const nothingSaid: WhyOutdated = async () => undefined;
 
 /**
@@ -93,7 +93,7 @@ function programNow(configuration: Configuration, { pod }: AttachmentRecord): Pr
 const isSameSet = (a: readonly string[], b: readonly string[]): boolean =>
   canonicalJson([...new Set(a)].sort()) === canonicalJson([...new Set(b)].sort());
 
-/** One line for each pod that is outdated, and one that says what to do. */
+/** One line for each outdated pod, and a last one with the remedy. */
 export function outdatedLines(
   pods: readonly { readonly name: string; readonly outdated?: string | undefined }[],
 ): string[] {

@@ -12,7 +12,7 @@ import { steeredOf } from '../node/set-up.ts';
 import type { Program } from '../policy/match.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 
-/** An attachment, what it needs, and what of that is there. */
+/** An attachment, the objects that it needs, and those of them that are there. */
 export interface Scene {
   readonly record: WholeRecord;
   /** Undefined when the node's record is lost: then nothing else is known. */

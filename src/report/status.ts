@@ -23,7 +23,7 @@ export interface Status {
   readonly guarded?: Counter;
   /** Packets that somebody took our mark from: put right, or dropped when they came out of the tunnel. */
   readonly unmarked?: Counter;
-  /** Packets with a source that is not of the pod that sent them, or in the name of a pod that did not. */
+  /** Packets with a false source: another than the sending pod's, or a checked pod's without the proof. */
   readonly forged?: Counter;
   /** Present while this node is an end of the tunnel. */
   readonly tunnel?: TunnelStatus;

@@ -34,7 +34,7 @@ export interface Step {
   readonly problem?: Problem;
 }
 
-/** What decides about a packet: an element, which leads to a chain, and a rule of that. */
+/** The steps that decide about a packet: an element, its chain, and a rule of the chain. */
 export function decidingSteps(scene: Scene, address: Address, decision: Decision | 'own', packet: Packet): Step[] {
   const element = podElement(scene, address);
   const program = wantedChain(scene, scene.record.program);
@@ -166,7 +166,7 @@ function step(scene: Scene, what: Step['what'], object: HostObject, text: string
 const elementStep = (scene: Scene, what: Step['what'], element: Element): Step =>
   step(scene, what, element, elementText(scene, element));
 
-/** As `nft get element` takes it, and prints it. */
+/** The element in the words of `nft get element`. */
 function elementText(scene: Scene, element: Element): string {
   const [command = ''] = printOperation({ verb: 'add', object: element }, wantedSets(scene));
   return command.replace(/^add element /, '');

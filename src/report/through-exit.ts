@@ -62,10 +62,7 @@ export async function throughExit(host: Host, marked: Marked): Promise<Fate> {
 const onGateway = (gateway: Address): string =>
   `What becomes of it there only ${gateway} can tell: ask with egress check and egress status on that node.`;
 
-/**
- * What of that which all exits share, of the exit's chains, or of what gives the pod its ports is not as it should be:
- * then anything may happen.
- */
+/** A fault in the chains of all exits, in the exit's own, or in the pod's ports. With one, anything may happen. */
 function whyUnknown(scene: Scene, exit: ResolvedExit, address: Address): string | undefined {
   const { nat, decide, guard, judge, exit: steers, exitSnat } = layout.chainNames;
   const chains = [nat, decide, guard, judge, steers(exit.id), exitSnat(exit.id)].map((name) =>
@@ -105,8 +102,8 @@ async function byOtherDevice(
 }
 
 /**
- * What is wrong with that which gives a packet an address of the exit, or lets it pass with it, where the guard also lets
- * pass what has another address of the interface: then it depends on the interface's addresses.
+ * A fault in the elements that give a packet an address of the exit, or let it pass with one, while the guard lets the
+ * interface's own addresses pass, too. Then the outcome depends on the interface's addresses.
  */
 const whyUnsure = ({ scene, exit, address, sources }: Marked): string | undefined =>
   exit.onUnavailable === 'node' && exit.gateway === undefined

@@ -45,9 +45,9 @@ export interface Adoption extends Pick<Attachment, 'network' | 'containerId' | '
 }
 
 /**
- * Gives pods that were started before egress the exits that their policies name, as ADD does for new ones, from what the
- * runtime's libcni remembers of them. Pods that have theirs are left alone, unless `outdated` asks for those that would be
- * given something else now; so are those whose interface is gone.
+ * Gives pods from before egress the exits of their policies, as ADD does for new pods, from the cache of the runtime's
+ * libcni. Pods with their exits are left alone; with `outdated`, only while a new pod would be given the same. Pods
+ * without their interface are left alone, too.
  */
 export async function adoptAll(options: AdoptOptions, surroundings: AdoptSurroundings): Promise<readonly Adoption[]> {
   const adoptions: Adoption[] = [];

@@ -8,8 +8,8 @@ export interface LockSurroundings {
   /** Waits until nobody else holds the open file, then holds it until the descriptor is closed: flock(2). Throws `try-again`. */
   lockFile(fd: number, path: string): void;
   /**
-   * Path of what is the same file for all who change this node, whatever their data folder: who has the folder locks it, too.
-   * Without it the folder alone says who may change what.
+   * Path of one file that everybody who changes this node can open, whatever their data folder. The holder of the
+   * folder's lock locks it, too. Without it the folder's lock is the only one.
    */
   readonly nodePath?: string;
   /** Takes a sentence for a person: something is wrong with a file, but the call goes on. */
@@ -43,8 +43,8 @@ export class Lock {
   }
 
   /**
-   * The lock for who takes things down, which must not depend on the folder: where it cannot be written to, or its lock is no
-   * file, something else that is there is held. Throws as {@link hold} does.
+   * The lock for taking down, which must not depend on the folder. Where the folder cannot be written to, or its lock
+   * is no file, a stand-in is held. Throws as {@link hold} does.
    */
   holdToTakeDown(): Disposable {
     try {

@@ -1,12 +1,12 @@
 /** Data of a record as JSON has it. */
 type Data = Readonly<Record<string, unknown>>;
 
-/** What becomes of the records of one version so that they are those of the next; each kind is told by what is in it. */
+/** Turns a record of one version into one of the next. The members of a record tell its kind. */
 type Migration = (data: Data) => Data;
 
 /**
- * From each version to the next, the first one from 1 to 2. The list alone says which version is ours: whoever changes the
- * shape or the meaning of a record adds a line, and records of pods that run are read as before.
+ * From each version to the next, the first one from 1 to 2. The length of the list is our version. Whoever changes the
+ * shape or the meaning of a record adds a line; then records of running pods stay readable.
  */
 const migrations: readonly Migration[] = [
   (data) => data, // 2 has members more; that they are absent says that it was set up before there were any
