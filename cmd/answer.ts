@@ -3,12 +3,12 @@ import { failure, type Reply } from '../src/cni/reply.ts';
 import { writeOut } from './output.ts';
 import { tell } from './stderr.ts';
 
-/** Milliseconds that a runtime may leave its pipe full: nobody reads what is left. */
+/** Milliseconds that a runtime may leave its pipe full. After that nobody reads the rest. */
 const patience = 20_000;
 
 /**
- * The one answer of a call. Returns the exit code, which is the reply's only if its answer came out. Where nothing of it
- * did, the answer is an error; where there is no stdout any more, a line on stderr.
+ * The one answer of a call. Returns the exit code: the reply's if its answer came out. Where nothing of it did, the
+ * answer is an error; where there is no stdout any more, a line on stderr.
  */
 export function answer({ stdout, exitCode }: Reply): number {
   const { left, problem } = writeOut(Buffer.from(stdout), patience);

@@ -1,6 +1,6 @@
 import { asEgressError, errorTable } from '../src/base/errors.ts';
 
-/** An error for a person, in two lines: what is wrong, and what to do. */
+/** An error for a person, in two lines: the fault and the remedy. */
 export function explain(error: unknown): string {
   const { code, message } = asEgressError(error);
   return `egress: ${errorTable[code].title}: ${message}\n${errorTable[code].remedy}.`;

@@ -3,7 +3,7 @@ import { accessSync } from 'node:fs';
 import type { Trial } from '../src/installer/diagnosis.ts';
 import { changeRoot } from '../src/kernel/netlink/libc.ts';
 
-/** The first word of the command line by which {@link tryInRoot} calls this program; nobody else has a use for it. */
+/** The first word of the command line when {@link tryInRoot} calls this program. Nobody else uses it. */
 export const inRootCommand = 'in-root';
 
 /** Milliseconds for a first start from a cold disk; a host where it takes longer could not start pods. */

@@ -1,6 +1,8 @@
 import * as kernel from '../src/kernel/lock.ts';
 
-/** Waits for the lock on an open file, which is named by its path in errors, but not for a process that never gives it back. */
+/**
+ * Waits for the lock on an open file, but not for a process that never gives it back. Errors name the file by `path`.
+ */
 export const lockFile = (descriptor: number, path: string): void => kernel.lockFile(descriptor, path, handleAlarms);
 
 function handleAlarms(): Disposable {

@@ -34,7 +34,7 @@ export function readFile(path: string): string | undefined {
   }
 }
 
-/** Clocks of file systems may be this coarse: what changes later bears another time. */
+/** Clocks of file systems may be this coarse. A later change bears another time. */
 const settledAfterMs = 2000n;
 
 /**

@@ -56,6 +56,6 @@ function writeText(text: string): void {
   throw new EgressError('io-failure', `Nobody can be told on stdout: ${asEgressError(problem).message}`);
 }
 
-/** What the parser of the command line throws: for help and versions, with the exit code 0, and for mistakes. */
+/** An error of the command line's parser: for mistakes, and for help and versions with the exit code 0. */
 const isUsage = (error: unknown): error is { readonly exitCode: number } =>
   error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number';

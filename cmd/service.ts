@@ -3,7 +3,10 @@ import type { Service } from '../src/cli/command.ts';
 import { explain } from './explain.ts';
 
 const endings = ['SIGTERM', 'SIGINT'] as const;
-/** Milliseconds between two looks at a file. Looking sees what inotify does not: links, mounts, and files yet to come. */
+/**
+ * Milliseconds between two looks at a file. A look sees changes that inotify does not report: links, mounts, and files
+ * yet to come.
+ */
 const interval = 1_000;
 
 /** From now on SIGTERM and SIGINT end the service; a second one ends the process as it is. */

@@ -8,9 +8,9 @@ import { KernelError, type NetlinkSocket, type Reply, type Request } from '../sr
 import { Store } from '../src/store/store.ts';
 
 /**
- * Runs a pod's life once while the start-up snapshot is made. V8 compiles a function when it is first called; what was
- * compiled at build time is in the snapshot, and no ADD has to wait for it. Nothing of the machine is touched: the
- * kernel is an {@link EchoSocket}, the state is in a folder that goes.
+ * Runs a pod's life once while the start-up snapshot is made. V8 compiles a function when it is first called. Functions
+ * compiled at build time are in the snapshot, and no ADD waits for them. Nothing of the machine is touched: the kernel
+ * is an {@link EchoSocket}, the state is in a folder that goes.
  */
 export async function warmUp(): Promise<void> {
   const dataDir = mkdtempSync(join(tmpdir(), 'egress-warm-up-'));
@@ -88,7 +88,7 @@ const getRoute = 26;
 const getGeneration = 0xa10;
 const ENODEV = 19;
 
-/** A kernel that keeps what it is told, and answers a question about it with the same bytes. */
+/** A kernel that keeps the messages it gets, and answers questions with the same bytes. */
 class EchoSocket {
   readonly #told = new Map<number, Buffer[]>();
 

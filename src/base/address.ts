@@ -21,7 +21,7 @@ export const familyOf = (address: Address | Prefix): Family => (address.includes
 /** In blocks that are given to nobody (IANA: 240.0.0.0/4 is reserved, 4000::/3 unassigned): default routes alone lead there. */
 export const nobody = { 4: '240.0.0.1', 6: '4000::1' } as const;
 
-/** Six groups of four digits and an IPv4 address. Longer texts come from people who mean no address, or no good. */
+/** Six groups of four digits and an IPv4 address. Longer texts are no addresses; they come by mistake or by malice. */
 const longestAddress = 45;
 
 /**
@@ -33,7 +33,7 @@ export function parseAddress(text: string): Address | undefined {
   return bytes && addressFromBytes(isMapped(bytes) ? bytes.subarray(mappedBits / 8) : bytes);
 }
 
-/** The length of ::ffff:0:0/96 (RFC 4291, section 2.5.5.2), behind which an IPv4 address stands. */
+/** The length of ::ffff:0:0/96, the prefix of IPv4-mapped addresses (RFC 4291, section 2.5.5.2). */
 const mappedBits = 96;
 
 const isMapped = (bytes: Uint8Array): boolean =>

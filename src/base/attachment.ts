@@ -10,8 +10,8 @@ export interface Attachment {
 }
 
 /**
- * Up to which length a name is kept, and how many hex digits stand for a longer one. nftables takes comments of at most
- * 127 bytes: 40 + 64 + 15 and two slashes fit.
+ * The greatest length of a name that is kept whole, and the number of hex digits that stand for a longer one. nftables
+ * takes comments of at most 127 bytes: 40 + 64 + 15 and two slashes fit.
  */
 const limits = { network: { length: 40, digits: 31 }, containerId: { length: 64, digits: 63 } } as const;
 

@@ -7,7 +7,7 @@ export function canonicalJson(value: unknown): string {
   );
 }
 
-/** Whether data has equal {@link canonicalJson}, without making it. What JSON cannot say is no data. */
+/** Whether data has equal {@link canonicalJson}, without making it. Values that JSON cannot write do not count. */
 export function isEqual(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;

@@ -171,7 +171,10 @@ const isClassified = (error: unknown): error is Classified => error instanceof E
 /** Whether a system call failed: a disk that is full or read-only, a file that may not be opened. */
 export const isSystemError = (error: unknown): error is Error => error instanceof Error && 'syscall' in error;
 
-/** The error as an {@link EgressError}: itself, or what it says that it is, or wrapped as `internal` with its stack as details for a report. */
+/**
+ * The error as an {@link EgressError}: itself, of the row that it names, or wrapped as `internal` with its stack as
+ * details for a report.
+ */
 export function asEgressError(error: unknown): EgressError {
   if (error instanceof EgressError) return error;
   if (isClassified(error)) return new EgressError(error.row, error.message, { cause: error });

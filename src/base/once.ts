@@ -1,6 +1,6 @@
 /**
- * A function that is asked once for an object: what it made is kept for as long as the object is. Of what else it is given
- * the first counts, which has to be the same for the same object.
+ * A function that remembers its result for an object for as long as the object lives. Its other arguments have to be
+ * the same for the same object: only the first ones count.
  */
 export function once<K extends object, More extends readonly unknown[], V>(
   make: (from: K, ...more: More) => V,

@@ -26,7 +26,7 @@ export type PortRange = string;
 /** What a {@link PortRange} says. */
 export interface PortRangeParts {
   readonly protocol: Protocol;
-  /** Ports 0…65535, both included; absent: the whole protocol, which for `icmp` is all there is. */
+  /** Ports 0…65535, both included; absent: the whole protocol. `icmp` has no ports. */
   readonly ports?: { readonly first: number; readonly last: number };
 }
 
@@ -56,7 +56,7 @@ function textOf({ protocol, ports }: PortRangeParts): PortRange {
   return `${protocol}:${ports.first}${ports.last === ports.first ? '' : `-${ports.last}`}`;
 }
 
-/** The same ports with none twice: sorted, and what overlaps or adjoins made one. */
+/** The same ports, each once: sorted, with overlapping and adjoining ranges made one. */
 export function mergePortRanges(ranges: readonly PortRange[]): PortRange[] {
   const parts = [...new Set(ranges)].map(portRangeParts);
   return protocols.flatMap((protocol) => {
@@ -90,7 +90,7 @@ export function holdsPorts(outer: PortRange, inner: PortRange): boolean {
 export const holdPorts = (ranges: readonly PortRange[], inner: PortRange): boolean =>
   ranges.some((range) => holdsPorts(range, inner));
 
-/** The range in parts, each of which lies inside or outside of each of the others. A whole protocol is one part. */
+/** The range in parts, none of them partly inside one of the others. A whole protocol is one part. */
 export function splitPortRange(range: PortRange, others: readonly PortRange[]): PortRange[] {
   const { protocol, ports } = portRangeParts(range);
   if (ports === undefined) return [range];

@@ -9,11 +9,11 @@ export const cut = (text: string, longest: number): string =>
 
 function textOf(value: unknown): string {
   if (value === undefined) return 'nothing';
-  // JSON has no word for what `1e400` is read as.
+  // JSON has no word for Infinity, and a parser reads `1e400` as that.
   return typeof value === 'number' ? String(value) : JSON.stringify(shallow(value, longestShown));
 }
 
-/** The value without what lies deeper than any text that is shown; JSON.stringify itself cannot go down every depth. */
+/** The value cut off at a depth that no shown text reaches: JSON.stringify overflows the stack on deep values. */
 function shallow(value: unknown, depth: number): unknown {
   if (value === null || typeof value !== 'object' || depth === 0) return typeof value === 'object' ? null : value;
   if (Array.isArray(value)) return value.map((item) => shallow(item, depth - 1));

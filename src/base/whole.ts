@@ -1,4 +1,4 @@
-/** All members of a type by name, those that may be absent as well. */
+/** All members of a type by name, optional ones too. */
 export type Every<T> = { readonly [K in keyof T]-?: T[K] | undefined };
 
 /** Data of a type, from a list of all its members: one that the type gets later has to be named here, too. Absent is `undefined`. */

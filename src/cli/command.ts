@@ -5,14 +5,14 @@ import type { HostTools } from '../installer/installer.ts';
 import type { Cluster } from '../installer/node-taint.ts';
 import type { Machine } from '../node/machine.ts';
 
-/** What the commands have around them. */
+/** The surroundings of all commands. */
 export interface CliSurroundings {
   readonly version: string;
   /** Text for the person, on stdout. */
   write(text: string): void;
-  /** Text for the person, on stderr: what is said about the text on stdout. */
+  /** Text for the person, on stderr: remarks about the text on stdout. */
   remark(text: string): void;
-  /** The exit code when the command ends: 0 success, 1 something is wrong with what was looked at. */
+  /** The exit code when the command ends: 0 success, 1 a fault was found. */
   setExitCode(code: number): void;
   /** Colours are wanted on stdout. */
   readonly colors: boolean;
@@ -26,7 +26,7 @@ export interface CliSurroundings {
   readonly cluster?: Cluster;
 }
 
-/** What a command needs that goes on. */
+/** The needs of a long-running command. */
 export interface Service {
   /** Aborted when the command shall end. */
   readonly signal: AbortSignal;

@@ -7,7 +7,7 @@ const highestPort = 65535;
 
 /**
  * A packet, as a person names it: `address`, `address:port` (which is TCP), `[IPv6]:port`, `protocol/address`,
- * `protocol/address:port`. Throws what commander tells people as a wrong call.
+ * `protocol/address:port`. Throws an error that commander reports as a wrong call.
  */
 export function parseDestination(text: string): Packet {
   const [first = '', second, ...more] = text.split('/');
@@ -48,7 +48,7 @@ function requireProtocol(text: string): Protocol {
   throw new InvalidArgumentError(`Policies know the protocols ${protocols.join(', ')}, not "${text}".`);
 }
 
-/** Who names a port and no protocol means TCP. */
+/** A port without protocol is TCP's. */
 function packetOf(text: string, named: Protocol | undefined, { address, port }: End): Packet {
   const protocol = named ?? (port === undefined ? undefined : 'tcp');
   const known = { destination: address, ...(protocol && { protocol }) };

@@ -3,7 +3,7 @@ import { parseJson } from '../config/json.ts';
 import type { Problem } from '../config/problem.ts';
 import { type ReadFile, repetitions } from '../config/read.ts';
 
-/** What a parser makes of a document. */
+/** A parser's result for a document. */
 export interface Parsed {
   /** `undefined`: too little is there to go on. */
   readonly value: unknown;
@@ -43,7 +43,10 @@ export async function parseDocuments(file: string, text: string): Promise<Parsed
   return deepAsProblem(parse, [tooDeep(file)]);
 }
 
-/** More than any document for us or for Kubernetes has. Who goes through a value calls itself for each level. */
+/**
+ * More than any document for us or for Kubernetes has. Functions that walk through a value call themselves for each
+ * level.
+ */
 const mostLevels = 200;
 
 /** Whether a value has more levels, or, as YAML allows it, is inside itself. */
@@ -58,7 +61,7 @@ const tooDeep = (file: string): Parsed => ({
   warnings: [],
 });
 
-/** What the parser makes of a text, or `otherwise` when the text is too deep for the parser itself. */
+/** The parser's result, or `otherwise` when the text is too deep for the parser itself. */
 function deepAsProblem<T>(parse: () => T, otherwise: T): T {
   try {
     return parse();

@@ -18,7 +18,7 @@ import type { Machine } from '../node/machine.ts';
 import type { CliCommand, CliSurroundings } from './command.ts';
 import { withDataDir, withDryRun } from './options.ts';
 
-/** What the commands of gateways are told on the command line. */
+/** Options of the commands of gateways. */
 export interface GatewayOptions {
   readonly policy: string;
   readonly node?: string;
@@ -47,7 +47,7 @@ export async function gateway(
   tell(await (options.down ? bringDown : bringUp)(machine, configuration), summary, write);
 }
 
-/** What was done, and then what could not be. */
+/** The changes, and then the failures. */
 function tell(outcome: Outcome, words: (outcome: Outcome) => string, write: Write): void {
   write(words(outcome));
   const [first] = outcome.failures;
@@ -107,7 +107,7 @@ function requireAddress(option: string, text: string): string {
 /** The most reasons in one line. */
 const reasonsShown = 5;
 
-/** Pods of this node that were given back what somebody took from them, in one line; nothing if there were none. */
+/** The pods of this node that got lost objects back, in one line; empty without any. */
 function podsMended(changes: readonly Change[]): string {
   const marks = changes.flatMap(({ verb, object }) =>
     verb !== 'remove' && object.kind === 'element' && isOfPods(object) ? [object.comment] : [],
@@ -122,7 +122,7 @@ const podSetNames = new Set(
 
 const isOfPods = ({ set }: Element): boolean => podSetNames.has(set);
 
-/** What a look found, and so changed, in one line; nothing if nothing. */
+/** The changes of a look in one line; empty without any. */
 function whatChanged({ changes: all }: Outcome): string {
   const changes = all.filter((change) => !isReset(change));
   if (changes.length === 0) return '';
@@ -132,7 +132,7 @@ function whatChanged({ changes: all }: Outcome): string {
   return `${podsMended(changes)}${counted(changes.length, 'thing')} changed: ${what}.\n`;
 }
 
-/** What this node is now, in one line for each exit. */
+/** The state of this node, one line for each exit. */
 function summary({ node, changes }: Outcome): string {
   const served = new Set(node?.gateway?.served);
   const lines = (node?.exits ?? []).map(({ id, name, device, gateway, ways }) => {

@@ -7,7 +7,7 @@ import { planRelease, tearDownAll } from '../node/tear-down.ts';
 import { type CliCommand, toJson } from './command.ts';
 import { type NodeOptions, onNode, withDryRun } from './options.ts';
 
-/** Takes down what belongs to attachments whose interface is gone from the host. Returns their marks. */
+/** Takes down attachments whose interface is gone from the host. Returns their marks. */
 export async function collect(machine: Machine): Promise<string[]> {
   using _lock = machine.store.lockToTakeDown();
   const dead = await findDead(machine);
@@ -21,7 +21,7 @@ interface Collection {
   readonly commands: string;
 }
 
-/** What {@link collect} would do. Changes nothing; what another call is about to change is waited for. */
+/** What {@link collect} would do. Changes nothing. Waits for a call that is changing something. */
 const planCollection = (machine: Machine): Promise<Collection> =>
   settled(
     machine,

@@ -6,7 +6,10 @@ import { contentOf, type Parsed, parseDocuments } from './documents.ts';
 
 type Surroundings = Pick<CliSurroundings, 'readFile' | 'setExitCode' | 'write' | 'remark'>;
 
-/** `egress import`: prints a policy file made of what people have, and says what has no counterpart. */
+/**
+ * `egress import`: prints a policy file made of other programs' policies, with notes about settings without
+ * counterpart.
+ */
 async function importFiles(files: readonly string[], flags: ImportFlags, around: Surroundings): Promise<void> {
   const options = judgeOptions(flags);
   const documents = (await Promise.all(files.map((file) => documentsOf(file, around)))).flat();

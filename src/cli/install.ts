@@ -100,7 +100,7 @@ function watchers(wish: InstallWish, ring: () => void): Disposable {
 
 const folderOf = (path: string): string => path.replace(/\/+[^/]*\/*$/, '') || '/';
 
-/** Tells a person what was done, and how things are whenever that is another than before. */
+/** Tells a person the changes, and the state whenever it is another than before. */
 class Teller {
   readonly #surroundings: Pick<CliSurroundings, 'write' | 'remark'>;
   readonly #told = new Map<Part, string>();
@@ -121,7 +121,7 @@ class Teller {
   }
 }
 
-/** What `egress validate` would say of a policy; one of YAML as the JSON that the plugin reads. */
+/** The judgement of `egress validate` about a policy, and YAML as the JSON that the plugin reads. */
 async function verdictOn(file: string, text: string): Promise<PolicyVerdict> {
   const { value, problems } = await parseDocument(file, text);
   const judged = value === undefined ? { problems } : judgePolicy(file, value, problems);
@@ -129,7 +129,10 @@ async function verdictOn(file: string, text: string): Promise<PolicyVerdict> {
   return { json: isYaml(file, text) ? toJson(value) : text };
 }
 
-/** `egress ready`: prints what the installer in this container found last. Exit code 1 unless all was as it should be. */
+/**
+ * `egress ready`: prints the last findings of the installer in this container. Exit code 1 unless all was as it should
+ * be.
+ */
 export function ready(
   readyFile: string,
   { readFile, write, setExitCode }: Pick<CliSurroundings, 'readFile' | 'write' | 'setExitCode'>,

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { defaults, logLevels } from '../config/schema.ts';
 import type { InstallWish, Places } from '../installer/installer.ts';
 
-/** What the commands of the installer are told, on the command line or by environment variables. */
+/** Options of the installer's commands, on the command line or by environment variables. */
 export interface PlaceFlags {
   readonly hostRoot: string;
   readonly hostFiles?: string;

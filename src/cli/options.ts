@@ -1,19 +1,19 @@
 import type { Command } from 'commander';
 import { defaults } from '../config/schema.ts';
 
-/** What commands about what is set up on a node are told. */
+/** Options of commands about a node's objects. */
 export interface NodeOptions {
   readonly dataDir: string;
   readonly json?: true;
   readonly dryRun?: true;
 }
 
-/** What those are told that look for network configurations. */
+/** Options of commands that look for network configurations. */
 export interface ConfOptions {
   readonly confDir: string;
 }
 
-/** What those are told that may need the policy file. */
+/** Options of commands that may need the policy file. */
 export interface PolicyOptions {
   readonly policy?: string;
 }
@@ -34,5 +34,5 @@ export const withDryRun = (command: Command): Command =>
 export const withPolicyIfThere = (command: Command): Command =>
   command.option('--policy <file>', `the policy file, ${defaults.policyFile} if it is there`);
 
-/** Options of all commands about what is set up on a node. */
+/** Adds the options of all commands about a node's objects. */
 export const onNode = (command: Command): Command => withJson(withDataDir(command));

@@ -14,7 +14,7 @@ import { validateCommand } from './validate.ts';
 import { versionCommand } from './version.ts';
 import { whoCommand } from './who.ts';
 
-/** In the order in which people are told of them. */
+/** The commands in the order of `egress --help`. */
 const commands: readonly CliCommand[] = [
   statusCommand,
   checkCommand,

@@ -5,14 +5,14 @@ import { planRepair, type Repair, repair } from '../node/repair.ts';
 import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { onNode, withDryRun } from './options.ts';
 
-/** What the command is told on the command line. */
+/** Options of the command. */
 export interface RepairOptions {
   readonly dataDir: string;
   readonly dryRun?: true;
   readonly json?: true;
 }
 
-/** What was mended, or would be, in sentences; what could not be; and with `--dry-run` the commands for it. */
+/** The repairs, done or planned, in sentences; the failures; and with `--dry-run` the commands. */
 export interface RepairReport {
   readonly mended: readonly string[];
   readonly failures: readonly { readonly of: string; readonly problem: string }[];

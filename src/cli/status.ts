@@ -7,7 +7,7 @@ import { type CliCommand, toJson } from './command.ts';
 import { type ConfOptions, type NodeOptions, onNode, withConfDir } from './options.ts';
 import { printTable } from './table.ts';
 
-/** The status as tables; `-` is what is not known, or not counted here. */
+/** The status as tables; `-` stands for unknown, or not counted here. */
 export function printStatus({ exits, pods, tunnel, ...counters }: Status, colors: boolean): string {
   const { dropped, guarded, unmarked, forged } = counters;
   if (exits.length + pods.length === 0) return 'No pod on this node has an egress policy.\n';
@@ -29,7 +29,7 @@ export function printStatus({ exits, pods, tunnel, ...counters }: Status, colors
 
 const exitHead = ['EXIT', 'ID', 'INTERFACE', 'ADDRESS', 'NEXT HOP', 'SERVED', 'STEERED', 'LEFT'];
 
-/** What goes into the tunnel has not left yet: it has a column of its own on nodes that send something there. */
+/** Packets into the tunnel have not left yet. They have a column of their own on nodes that send some. */
 function printExits(exits: readonly ExitStatus[], colors: boolean): string {
   const haveTunnel = exits.some(({ gateway }) => gateway !== undefined);
   const rows = exits.map((exit) => [
@@ -61,7 +61,7 @@ function printPods(pods: readonly PodStatus[], colors: boolean): string {
 
 const packetsOf = (counter?: Pick<Counter, 'packets'>): string => String(counter?.packets ?? '-');
 
-/** What an interface that went down took with it, say: nobody but a person puts it back. */
+/** Objects that went with an interface, say: only a person puts them back. */
 function problemText({ name, problems = [] }: ExitStatus): string[] {
   const [first] = problems;
   if (first === undefined) return [];

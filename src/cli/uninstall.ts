@@ -10,14 +10,14 @@ import type { CliCommand, CliSurroundings } from './command.ts';
 import { requireAbsolute, ringLater } from './install.ts';
 import { confNameOption, type PlaceFlags, placesIn, withPlaces } from './installer-options.ts';
 
-/** What the command is told on the command line. */
+/** Options of the command. */
 export interface UninstallFlags extends PlaceFlags {
   readonly confName?: string;
   readonly binary?: true;
   readonly drain?: true;
 }
 
-/** `egress uninstall`: takes the chain entry out, and says what stays. */
+/** `egress uninstall`: takes the chain entry out, and names the files that stay. */
 export async function takeOut(flags: UninstallFlags, surroundings: CliSurroundings): Promise<void> {
   const places = placesIn(flags);
   requireAbsolute({ ...places });
@@ -80,7 +80,7 @@ const steered = (attachments: number): string =>
     ? '1 attachment of pods is steered until it ends'
     : `${counted(attachments, 'attachment')} of pods are steered until they end`;
 
-/** Tells how many are left whenever that changes, and what keeps the chain from saying so. */
+/** Tells the number of pods that are left whenever it changes, and why the chain cannot be changed. */
 function teller({ write, remark }: CliSurroundings): (found: Drained) => void {
   let told: Drained | undefined;
   return (found) => {

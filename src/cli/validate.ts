@@ -8,13 +8,13 @@ import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { contentOf, isYaml, parseDocument } from './documents.ts';
 import { withJson } from './options.ts';
 
-/** What the command is told on the command line. */
+/** Options of the command. */
 export interface ValidateOptions {
   readonly json?: true;
   readonly print?: true;
 }
 
-/** What there is to say about a policy file. */
+/** The remarks about a policy file. */
 interface Verdict {
   readonly errors: readonly Problem[];
   readonly warnings: readonly Problem[];

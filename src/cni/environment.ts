@@ -3,7 +3,7 @@ import { EgressError } from '../base/errors.ts';
 import { shown } from '../base/shown.ts';
 import type { Pod } from '../policy/match.ts';
 
-/** What a runtime may ask for (CNI specification 1.1.0, "CNI operations"). */
+/** The verbs of a runtime (CNI specification 1.1.0, "CNI operations"). */
 export const commands = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION'] as const;
 
 export type Command = (typeof commands)[number];
@@ -42,7 +42,7 @@ export function readEnvironment(variables: Readonly<Record<string, string | unde
   return { command, containerId, ifname, pod: podOf(args) };
 }
 
-/** Throws `invalid-environment` for what libcni would not take as a container ID and the name of an interface. */
+/** Throws `invalid-environment` for a container ID or an interface name that libcni refuses. */
 export function checkNames(containerId: string, ifname: string): void {
   if (!isValidName(containerId)) {
     throw invalid(`CNI_CONTAINERID is ${shown(containerId)}, expected letters, digits, "_", "." and "-"`);

@@ -17,14 +17,14 @@ import { type NetworkConfiguration, parseStdin, rawMember } from './stdin.ts';
 import { validMarks } from './valid-attachments.ts';
 import { isAtLeast, supportedVersions } from './versions.ts';
 
-/** How a machine is opened: what the chain entry says about its files. */
+/** How a machine is opened: the files that the chain entry names. */
 export interface MachineOptions {
   readonly dataDir: string;
   readonly logFile?: string;
   readonly logLevel?: string;
 }
 
-/** What a plugin process has around it. */
+/** The surroundings of a plugin process. */
 export interface Surroundings extends PolicyFiles {
   readonly variables: Readonly<Record<string, string | undefined>>;
   /** All of standard input. */
@@ -56,7 +56,7 @@ export async function runPlugin(surroundings: Surroundings): Promise<Reply> {
   }
 }
 
-/** The answer to a call that failed, whatever it was. */
+/** The answer to a failed call of any verb. */
 export const failureOf = (variables: Surroundings['variables'], error: unknown, cniVersion?: string): Reply =>
   (variables.CNI_COMMAND === 'DEL' ? failureOfDel : failure)(asEgressError(error), cniVersion);
 
@@ -85,7 +85,7 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
     const entry = readChainEntry(call.configuration.document, stdin);
     const podNetwork = readPrevResult(call.configuration.document, environment.ifname);
     const attachment = attachmentOf(environment, call.configuration.name);
-    // Who drains a node wants no pod to be kept from starting by what it asks for.
+    // On a node that is drained no annotation keeps a pod from starting.
     const pod = entry.draining ? environment.pod : podOf(call);
     await onMachine(call, optionsOf(entry), async (machine) => {
       if (entry.draining && machine.store.has(attachment)) return;
@@ -107,7 +107,7 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
     return nothing;
   },
 
-  // From here on what policies say does not matter: a broken policy file must not keep pods from going.
+  // The verbs below read no policies: a broken policy file must not keep pods from going.
   DEL: async (call) => {
     const attachment = attachmentOf(call.environment, call.configuration.name);
     await onMachine(call, lenientOptions(call), (machine) => {
@@ -125,7 +125,7 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
     return nothing;
   },
 
-  // An error here makes the whole node NotReady: only what makes every ADD fail counts.
+  // An error here makes the whole node NotReady. So it is one that makes every ADD fail.
   STATUS: async (call) => {
     requireVersion(call, '1.1.0');
     await onMachine(call, lenientOptions(call), (machine) => machine.host.hasTable());
@@ -150,7 +150,7 @@ async function onMachine(
   }
 }
 
-/** The pod, with its annotations: what a runtime tells in two places. */
+/** The pod, with its annotations. Runtimes pass them in two places. */
 function podOf({ environment: { pod }, configuration: { document } }: Call): Pod {
   const annotations = readAnnotations(document);
   return { ...pod, ...(annotations && { annotations }) };

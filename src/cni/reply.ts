@@ -2,7 +2,7 @@ import { type EgressError, errorTable } from '../base/errors.ts';
 import { cut } from '../base/shown.ts';
 import { newestVersion, supportedVersions } from './versions.ts';
 
-/** What a plugin process gives back: at most one JSON document on stdout, and its exit code. */
+/** The result of a plugin process: at most one JSON document on stdout, and its exit code. */
 export interface Reply {
   readonly stdout: string;
   readonly exitCode: 0 | 1;
@@ -16,7 +16,7 @@ export const success = (stdout: string): Reply => ({ stdout, exitCode: 0 });
 export const versionReply = (cniVersion: string | undefined): Reply =>
   success(JSON.stringify({ cniVersion: cniVersion ?? newestVersion, supportedVersions }));
 
-/** Characters of details. More is nothing that a person reads, and much for whoever keeps it: a hostile name has megabytes. */
+/** Characters of details. Nobody reads more, and logs keep it: a hostile name has megabytes. */
 const longestDetails = 4000;
 
 /** An error as the CNI specification wants it: on stdout, with a non-zero exit code. */

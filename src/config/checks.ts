@@ -31,7 +31,7 @@ export function contradictions(sources: readonly Source[]): Problem[] {
 type Exit = NonNullable<PartialDocument['exits']>[number];
 type Policy = NonNullable<PartialDocument['policies']>[number];
 
-/** Things that are there twice; `named` says what they are and distinguishes them, unless they lack it. */
+/** Things that are there twice. `named` gives the text that must differ, or nothing for a thing without it. */
 function repeats<T>(things: readonly Placed<T>[], named: (value: T) => string | undefined): Problem[] {
   const first = new Map<string, Placed<T>>();
   return things.flatMap((thing) => {

@@ -22,15 +22,15 @@ export interface TunnelOptions {
   readonly port: number;
   /** How replies go from the gateway to the pod's node: as the gateway routes to pods, or by the tunnel. */
   readonly replyPath: (typeof replyPaths)[number];
-  /** Who may send to the port: nodes, gateways, `allowedSources`. Canonical, sorted, none inside another. */
+  /** Addresses that may send to the port: nodes, gateways, `allowedSources`. Canonical, sorted, none inside another. */
   readonly sources: readonly Prefix[];
 }
 
 /** Addresses that some pods may send with beside their own. */
 export interface ExtraSource {
-  /** Globs, of which one must fit the pod's namespace. */
+  /** Globs; one must fit the pod's namespace. */
   readonly namespaces: readonly string[];
-  /** Globs, of which one must fit the pod's name. */
+  /** Globs; one must fit the pod's name. */
   readonly pods: readonly string[];
   readonly addresses: readonly Prefix[];
 }

@@ -9,7 +9,7 @@ import { address, filled, integer, interfaceName, name, namespaceGlob, oneOf, tr
 
 type Judged = z.core.ParsePayload;
 
-// What is wrong with a part of something does not keep the whole from being judged: people are told both at once.
+// The whole is judged even where a part of it is wrong: people are told both at once.
 
 const inAnyList = { when: ({ value }: Judged) => Array.isArray(value) };
 
@@ -22,7 +22,7 @@ const whereAllIsKnown = {
     !judged.issues.some(({ code, path }) => code === 'unrecognized_keys' && (path ?? []).length === 0),
 };
 
-/** Those that are addresses: where others are wrong, what is looked at has anything in it. */
+/** The valid addresses among values that are not judged yet. */
 const valid = (addresses: readonly unknown[]): Address[] =>
   addresses.filter((each) => typeof each === 'string' && parseAddress(each) !== undefined) as Address[];
 
@@ -50,7 +50,7 @@ const exitAddresses = addressesOnce.check(
   z.refine(isWithinLimit, { error: `at most ${mostAddresses} addresses of each family`, ...inAnyList }),
 );
 
-/** What is not given is taken from the interface, so only what is given on both sides must agree. */
+/** A missing side is taken from the interface. So the sides must agree only where both are given. */
 function familiesAgree(exit: {
   nextHop?: Address | Address[] | undefined;
   addresses?: Address[] | undefined;
@@ -67,7 +67,7 @@ const fewestPorts = 16;
 
 const unavailableChoices = ['drop', 'node'] as const;
 
-/** What an exit must have, by what else it has; told in the JSON Schema, too. */
+/** Members of an exit that need others. The JSON Schema has these rules, too. */
 const exitParts = {
   anyOf: [{ required: ['interface'] }, { required: ['gateways'] }],
   dependentRequired: {

@@ -7,7 +7,7 @@ import type { PolicyDocument } from './schema.ts';
 
 type Found = Omit<Problem, 'source'>;
 
-/** What is legal in exits, and hardly works: what surely does not is an error. */
+/** Legal settings of exits that hardly work. Settings that surely do not work are errors. */
 export function exitWarnings(document: PolicyDocument, configuration: Configuration): Found[] {
   return [
     ...configuration.exits.flatMap((exit, i) => ofExit(document, configuration, exit, `/exits/${i}`)),

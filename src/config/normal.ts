@@ -2,8 +2,8 @@ import * as z from 'zod/mini';
 import { type PolicyDocument, policyDocumentSchema } from './schema.ts';
 
 /**
- * A policy document with every default written out, keys in the order of the schema. It says the same: ids of exits,
- * which are made from their names, are left out as they were.
+ * A policy document with every default written out, keys in the order of the schema. Its meaning is the same: ids of
+ * exits come from their names, and stay out where they were not given.
  */
 export function normalForm(document: PolicyDocument): PolicyDocument {
   const full = filledIn(policyDocumentSchema, document) as PolicyDocument;

@@ -2,7 +2,7 @@
 import * as z from 'zod/mini';
 import { everywhere } from '../policy/policy.ts';
 
-/** What an option is when nobody gives it. */
+/** The values of options that nobody gives. */
 export const defaults = {
   policyFile: '/etc/cni/egress/policy.json',
   dataDir: '/var/lib/cni/egress',
@@ -25,7 +25,7 @@ export const defaults = {
   annotationNamespaces: [],
 } as const;
 
-/** A key that must be there. The description is what editors show, and a row of the table in conf/README.md. */
+/** A key that must be there. Editors show the description, and the table in conf/README.md has it. */
 export const required = <T extends z.ZodMiniType>(schema: T, description: string): T =>
   schema.check(z.describe(description));
 

@@ -1,15 +1,15 @@
 import type { Problem } from './problem.ts';
 import type { PartialDocument } from './sound.ts';
 
-/** A part of the configuration, and what people call the place that it comes from. */
+/** A part of the configuration, and the name of its source for people. */
 export interface Source {
   readonly name: string;
   readonly document: PartialDocument;
-  /** JSON pointers of what the document lacks: see {@link SoundParts}. Absent: nothing. */
+  /** JSON pointers of parts that the document lacks: see {@link SoundParts}. Absent: nothing. */
   readonly lacking?: readonly string[];
 }
 
-/** The documents of some sources, as they are looked at together. */
+/** The documents of several sources, checked together. */
 export interface Documents extends ReadonlyArray<Placed<PartialDocument>> {}
 
 /** Whether a source lacks something at a place: then nobody can say that it is nowhere. */

@@ -3,7 +3,7 @@ import { blockCount } from '../policy/port-blocks.ts';
 import { type Documents, isLacking, placed, problem, type Source } from './placed.ts';
 import type { Problem } from './problem.ts';
 
-/** Exits with gateways whose source ports cannot be shared out among the nodes that pods run on. */
+/** Finds exits with gateways whose source ports cannot be shared out among the nodes of pods. */
 export function portContradictions(documents: Documents, sources: readonly Source[]): Problem[] {
   const nodes = documents.flatMap(({ value }) => value.nodes ?? []);
   return placed(documents, 'exits', ({ exits }) => exits).flatMap((exit) => {

@@ -24,7 +24,7 @@ export function refuse(problems: readonly Problem[]): void {
   if (problems.length > 0) throw new EgressError('invalid-configuration', problems.map(lineOf).join('\n'));
 }
 
-/** What is valid, or else everything that is wrong with it: at least one problem. */
+/** A valid value, or all its problems: at least one. */
 export type Judged<T> = { readonly value: T } | { readonly problems: readonly Problem[] };
 
 /** The value as the schema gives it back, or all problems that the schema sees. */
@@ -35,7 +35,7 @@ export function judge<T>(schema: z.ZodMiniType<T>, value: unknown, source: strin
   return { problems: found.map(({ path, message }) => ({ source, pointer: pointerOf(path), message })) };
 }
 
-/** What is valid, or an error with all problems. */
+/** The valid value. Throws all problems otherwise. */
 export function accept<T>(judged: Judged<T>): T {
   if ('value' in judged) return judged.value;
   refuse(judged.problems);
@@ -45,7 +45,7 @@ export function accept<T>(judged: Judged<T>): T {
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
 
-/** What an issue means to a person. Schemas give each check the words that complete "expected …, got …". */
+/** The issue in words for a person. Schemas give each check the words that complete "expected …, got …". */
 function explained(issue: Issue, schema: z.core.$ZodType, document: unknown): { path: Path; message: string }[] {
   if (issue.code === 'unrecognized_keys') {
     const known = knownKeys(schema, issue.path);

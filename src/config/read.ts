@@ -21,7 +21,7 @@ const entrySource = 'network configuration';
 /**
  * The network configuration from standard input, as far as it can be judged without the policy file.
  *
- * @param text what it was parsed from: no key may be there twice
+ * @param text the JSON text of `stdin`: no key may be there twice
  */
 export function readChainEntry(stdin: unknown, text = ''): ChainEntry {
   return accept(
@@ -41,7 +41,7 @@ export function readMachineOptions(
   };
 }
 
-/** The whole configuration: what stands in the chain entry, and what stands in the policy file. */
+/** The whole configuration: of the chain entry and of the policy file. */
 export const readConfiguration = (entry: ChainEntry, readFile: ReadFile): Configuration =>
   combine(entry, readPolicyDocument(entry, readFile));
 
@@ -57,8 +57,8 @@ export function combine(entry: ChainEntry, document: PolicyDocument | undefined)
 }
 
 /**
- * What a chain entry with this policy file and no further option says, for commands that run without an entry. A file
- * that does not exist is an error that names it.
+ * A chain entry with this policy file and no further option, for commands that run without an entry. A file that does
+ * not exist is an error that names it.
  */
 export const readPolicy = (path: string, readFile: ReadFile): Configuration =>
   readConfiguration({ type: 'egress', policyFile: path }, readFile);
@@ -96,7 +96,7 @@ function parsePolicyFile(path: string, text: string, entry: ChainEntry): PolicyD
 export const repetitions = (source: string, json: string): Problem[] =>
   repeatedKeys(json).map((pointer) => ({ source, pointer, message: 'the key is there more than once' }));
 
-/** A policy document in itself, with what was wrong with the text that it comes from. */
+/** Judges a policy document by itself; `inText` are the problems of its text. */
 function judgePolicyDocument(source: string, value: unknown, inText: readonly Problem[]): Judged<PolicyDocument> {
   return withProblems(inText, judge(policyDocumentSchema, value, source));
 }
@@ -106,7 +106,7 @@ function withProblems<T>(found: readonly Problem[], judged: Judged<T>): Judged<T
   return problems.length > 0 ? { problems } : judged;
 }
 
-/** A policy document as it is when no chain entry adds to it, or all that is wrong with it: in its parts, and among them. */
+/** Judges a policy document without any chain entry: its parts, and contradictions among them. */
 export function judgePolicy(source: string, value: unknown, inText: readonly Problem[]): Judged<PolicyDocument> {
   const judged = judgePolicyDocument(source, value, inText);
   const parts = 'value' in judged ? { document: judged.value } : soundParts(value);

@@ -114,7 +114,7 @@ const routeTable = integer(256, 0xffffffff - highestExitId);
 /** Behind the rule for local addresses (0), and the last of six before the one for table main (32766). */
 const rulePriority = integer(1, 32760);
 
-/** What may stand in the policy file, and in the chain entry as well. */
+/** Options of the policy file, and of the chain entry as well. */
 const policyOptions = {
   clusterCIDRs: optional(
     z.array(prefix, 'a list of address ranges'),

@@ -4,7 +4,7 @@ import { type PolicyDocument, policyDocumentSchema } from './schema.ts';
 
 type Listed<K extends 'nodes' | 'exits' | 'policies'> = NonNullable<PolicyDocument[K]>[number];
 
-/** A policy document of which any part may be missing, also one that must be there. */
+/** A policy document without some of its parts, required ones too. */
 export interface PartialDocument {
   readonly nodes?: readonly Partial<Listed<'nodes'>>[] | undefined;
   readonly tunnel?: PolicyDocument['tunnel'];
@@ -12,15 +12,15 @@ export interface PartialDocument {
   readonly policies?: readonly Partial<Listed<'policies'>>[] | undefined;
 }
 
-/** What of a policy document is valid in itself. */
+/** The valid parts of a policy document. */
 export interface SoundParts {
   /** Things in lists have the places that they had. */
   readonly document: PartialDocument;
-  /** JSON pointers of what is not in it, since it is wrong, must be there and is not, or may be there under a wrong name. */
+  /** JSON pointers of the other parts: invalid, required and absent, or perhaps there under a wrong name. */
   readonly lacking: readonly string[];
 }
 
-/** The parts of a value that are valid in themselves: so contradictions among them can be told beside what is wrong. */
+/** The valid parts of a value. Contradictions among them are told beside the mistakes of the others. */
 export function soundParts(value: unknown): SoundParts {
   const lacking: string[] = [];
   const document = sound(policyDocumentSchema, value, [], (path) => lacking.push(pointerOf(path)));
@@ -46,7 +46,7 @@ function sound(schema: z.core.$ZodType, value: unknown, path: Path, lack: (path:
 function soundMembers(shape: Shape, value: Readonly<Record<string, unknown>>, path: Path, lack: (path: Path) => void) {
   const isStrange = Object.keys(value).some((key) => !Object.hasOwn(shape, key));
   const members = Object.entries(shape).map(([key, member]) => {
-    // What is called wrongly may be meant to be any of those that are absent.
+    // A member with a wrong name may be meant as any of the absent ones.
     if (isStrange && value[key] === undefined) lack([...path, key]);
     return [key, sound(member, value[key], [...path, key], lack)] as const;
   });

@@ -14,7 +14,10 @@ import type { PartialDocument } from './sound.ts';
 type Node = NonNullable<PartialDocument['nodes']>[number];
 type Exit = NonNullable<PartialDocument['exits']>[number];
 
-/** What keeps the tunnel to gateways from working, though each part of the configuration is valid in itself. */
+/**
+ * Contradictions that keep the tunnel to gateways from working, though each part of the configuration is valid by
+ * itself.
+ */
 export function tunnelContradictions(documents: Documents, sources: readonly Source[]): Problem[] {
   const exits = placed(documents, 'exits', ({ exits }) => exits);
   const gateways = placed(exits, 'gateways', ({ gateways }) => gateways);
@@ -26,7 +29,7 @@ export function tunnelContradictions(documents: Documents, sources: readonly Sou
   ];
 }
 
-/** Where those stand who may send to the tunnel, and where the ranges of nodes do. */
+/** JSON pointers of senders to the tunnel, and of the ranges of nodes. */
 const senders = /^\/nodes(\/\d+\/address)?$|^\/tunnel(\/allowedSources)?$/;
 const rangesOfNodes = /^\/nodes(\/\d+\/(address|podCIDRs))?$/;
 
@@ -54,7 +57,7 @@ function unknownSenders(documents: Documents, [gateway]: readonly Placed<Address
   return [problem(gateway, '', message)];
 }
 
-/** What `replyPath: tunnel` needs to find the node of a pod: nodes of the tunnel's family with ranges of their own. */
+/** `replyPath: tunnel` finds the node of a pod by nodes of the tunnel's family with ranges of their own. */
 function replyContradictions(
   documents: Documents,
   [gateway]: readonly Placed<Address>[],
@@ -72,7 +75,7 @@ function replyContradictions(
   return [problem(replyPath, '/tunnel/replyPath', message)];
 }
 
-/** Egress addresses that would be on two nodes: those of two exits that move each for itself, and those of nodes. */
+/** Egress addresses that would be on two nodes: of two exits, since each moves by itself, or of a node. */
 function addressContradictions(documents: Documents, exits: readonly Placed<Exit>[]): Problem[] {
   const nodes = new Set(placed(documents, 'nodes', ({ nodes }) => nodes).map(({ value }) => value.address));
   const first = new Map<Address, Placed<Address>>();

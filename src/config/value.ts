@@ -13,7 +13,7 @@ function parsed(expected: string, parse: (text: string) => string | undefined) {
   });
 }
 
-/** A text that fits a pattern, which the JSON Schema shows, too. */
+/** A text that fits a pattern. The JSON Schema has the pattern, too. */
 const matching = (expected: string, pattern: RegExp) => z.string(expected).check(z.regex(pattern, expected));
 
 /** A whole number within bounds. */
@@ -66,7 +66,7 @@ export const podGlob = matching(
 
 export const absolutePath = matching('an absolute path', /^\/\P{Cc}*$/u);
 
-/** What the kernel takes (dev_valid_name in net/core/dev.c). */
+/** A name that the kernel takes (dev_valid_name in net/core/dev.c). */
 export const interfaceName = parsed(
   'an interface name of at most 15 bytes without "/", ":" and white space',
   (text) => {

@@ -10,7 +10,7 @@ import { exitWarnings } from './exit-warnings.ts';
 import type { Problem } from './problem.ts';
 import type { PolicyDocument } from './schema.ts';
 
-/** What is legal in a document without contradictions, and surely not what somebody meant. */
+/** Legal settings that surely nobody meant, of a document without contradictions. */
 export function warningsOf(source: string, document: PolicyDocument): Problem[] {
   const configuration = configurationOf({ type: 'egress' }, [document]);
   const found = [
@@ -37,7 +37,7 @@ function unusedExits({ exits, policies }: Configuration): Found[] {
 function policyWarnings({ policies, clusterCIDRs }: Configuration): Found[] {
   return policies.flatMap((policy, i) => {
     const pointer = `/policies/${i}`;
-    // Who wants to leave the cluster's ranges alone gets that.
+    // A policy with the exit `node` may name the cluster's ranges: they are left alone, as it says.
     const cluster = policy.exit === 'node' ? [] : clusterCIDRs;
     const message = idle(policy, cluster) ?? hidden(policy, policies, cluster);
     return message === undefined ? destinationsIn(cluster, policy, pointer) : [{ pointer, message }];
@@ -79,9 +79,9 @@ function hidden(policy: Policy, policies: readonly Policy[], cluster: readonly P
   return `policy "${policy.name}" decides nothing: ${names} together decide before it`;
 }
 
-/** Whether the other policy is for all pods of this one, whatever they ask for, and leaves nothing alone that this one takes. */
+/** Whether the other policy selects all pods of this one, asked for or not, and excepts nothing that this one takes. */
 function isWider({ optIn, namespaces, pods, except, ...other }: Policy, policy: Policy): boolean {
-  // What is left has no say in it, or is looked at by `hide`.
+  // The other members do not matter, or `hide` looks at them.
   const {
     name: _name,
     destinations: _destinations,

@@ -20,7 +20,7 @@ import { isSystemError } from '../base/errors.ts';
 /** The name of a file that is being written. One for each folder is enough: only the holder of the lock writes. */
 const temporaryName = '.new';
 
-/** What stands at the place of a file, and is none that could be read to its end: a folder, a pipe, a link to itself. */
+/** At the place of a file is something without an end or content: a folder, a pipe, a link to itself. */
 export class NoFile extends Error {}
 
 /** Bytes; no file of ours comes near it. */
@@ -112,19 +112,22 @@ function writeDurably(path: string, text: string): void {
   }
 }
 
-/** Removes a file, and what a writer that was killed left beside it. Only for the holder of the lock. */
+/** Removes a file, and the temporary file of a killed writer beside it. Only for the holder of the lock. */
 export function removeFile(path: string): void {
   removeLeftover(dirname(path));
   // No fsync: a power loss may bring the file back, but nothing in the kernel; the next DEL or GC is content with that.
   rmSync(path, { force: true, recursive: true });
 }
 
-/** Removes what a writer that was killed left in a folder. Only for the holder of the lock. */
+/** Removes the temporary file of a killed writer in a folder. Only for the holder of the lock. */
 export function removeLeftover(folder: string): void {
   rmSync(join(folder, temporaryName), { force: true, recursive: true });
 }
 
-/** The text of a file; `undefined` when there is none. Throws {@link NoFile} for what is no file, without waiting for it. */
+/**
+ * The text of a file; `undefined` when there is none. Throws {@link NoFile} for a folder, pipe or device, without
+ * waiting for it.
+ */
 export const readIfThere = (path: string): string | undefined => unlessAbsent(() => readFile(path));
 
 function readFile(path: string): string {
@@ -180,7 +183,7 @@ export function removeIfEmpty(folder: string): void {
   if (unlessAbsent(() => readdirSync(folder))?.length === 0) rmdirSync(folder);
 }
 
-/** Makes what was renamed or removed in a folder last through a power loss. */
+/** Makes renames and removals in a folder survive a power loss. */
 export function syncFolder(folder: string): void {
   const fd = openSync(folder, 'r');
   try {
@@ -190,7 +193,7 @@ export function syncFolder(folder: string): void {
   }
 }
 
-/** What reading gives; `undefined` when what is read is not there. Throws what reading throws else. */
+/** The result of `read`; `undefined` when the file or folder is absent. Throws the other errors of `read`. */
 export function unlessAbsent<T>(read: () => T): T | undefined {
   try {
     return read();

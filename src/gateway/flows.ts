@@ -48,8 +48,9 @@ function addressesThatLeft(previous: NodeRecord | undefined, next: NodeRecord): 
 }
 
 /**
- * How this node makes connections of its pods known. From one gateway to another nothing changes in its own conntrack,
- * which would call the packets invalid: they go past it. What ends at the first router behind the gateway does no harm.
+ * How this node makes connections of its pods known. From one gateway to another they go past the node's own conntrack,
+ * which does not change and would call them invalid. A packet that ends at the first router behind the gateway does no
+ * harm.
  */
 function introductionOf({ fwmark, tunnel }: NodeRecord, before: ResolvedExit, exit: ResolvedExit): Introduction {
   if (exit.gateway === undefined) return { mark: (fwmark | exit.id) >>> 0, hops: 1 };
@@ -58,7 +59,7 @@ function introductionOf({ fwmark, tunnel }: NodeRecord, before: ResolvedExit, ex
   return { mark: exit.id, hops: 2, ends };
 }
 
-/** Pod by pod: what is forgotten is known again a moment later. */
+/** Pod by pod, so that each forgotten flow is known again a moment later. */
 async function followExit(
   { host, store }: Machine,
   { clusterCIDRs = [] }: NodeRecord,
@@ -93,7 +94,7 @@ async function followExit(
 const hasOtherPort = ({ sourcePort, replyDestinationPort }: Flow): boolean =>
   replyDestinationPort !== undefined && sourcePort !== replyDestinationPort;
 
-/** The address that conntrack gives here to what a pod sends by the exit. */
+/** The address that conntrack gives a pod's packets by the exit here. */
 function sourceBy({ gateway, ways }: ResolvedExit, pod: Address): Address {
   const way = ways.find(({ family }) => family === familyOf(pod));
   return gateway !== undefined || way === undefined ? pod : addressOf(way.addresses, pod);
@@ -102,8 +103,8 @@ function sourceBy({ gateway, ways }: ResolvedExit, pod: Address): Address {
 const uses = ({ outline }: AttachmentRecord, name: string): boolean => outline.some(({ exit }) => exit === name);
 
 /**
- * Deletes what a pod has by the exit. Where conntrack saw an answer first, it takes the other end for the one who
- * began. The pod's packets would be replies of that flow, and leave untranslated.
+ * Deletes a pod's flows by the exit. Where conntrack saw an answer first, it takes the other end for the one who began.
+ * The pod's packets would be replies of that flow, and leave untranslated.
  */
 async function forget(
   host: Machine['host'],

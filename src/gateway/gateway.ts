@@ -7,9 +7,9 @@ import { releaseServed } from '../node/tear-down.ts';
 import { type Outcome, planReconcile, reconcile } from './reconcile.ts';
 
 /**
- * Makes this node serve the exits that it is the gateway of: all whose gateway it is by the configuration, or by a move.
- * Of the others it may be the gateway later; they are left alone. Throws `unknown-exit` on a node that no exit names, and
- * that serves none from before.
+ * Makes this node serve all exits with this gateway, by the configuration or by a move. Of the others it may be the
+ * gateway later; they are left alone. Throws `unknown-exit` on a node that no exit names, and that serves none from
+ * before.
  */
 export async function bringUp(machine: Machine, configuration: Configuration): Promise<Outcome> {
   using _lock = machine.store.lock();

@@ -16,8 +16,8 @@ export interface Move {
 /**
  * Makes this node use another gateway for an exit. On the new gateway the node takes the exit's addresses and serves
  * it. On the old one it gives them up. Everywhere else all pods of the exit follow by one route. Do it on the new
- * gateway first: connections survive when their packets never meet a gateway without the address. What is chosen here
- * is remembered, and used by pods that start later. Throws `unknown-exit`.
+ * gateway first: connections survive when their packets never meet a gateway without the address. The choice is
+ * remembered, and pods that start later follow it. Throws `unknown-exit`.
  */
 export async function moveExit(machine: Machine, configuration: Configuration, move: Move): Promise<Outcome> {
   using _lock = machine.store.lock();
@@ -45,7 +45,7 @@ function wantedBy({ store }: Machine, { exit }: Move, moves: MovesRecord['gatewa
   return { serves: ({ name, id }) => name === exit || served.has(id), moves, required: exit };
 }
 
-/** What the configuration says anyway is not remembered, nor are exits that it does not have any more. */
+/** A move to the configuration's own choice is not remembered, nor one of an exit that it does not have any more. */
 function movesWith(
   moves: MovesRecord['gateways'],
   configuration: Configuration,

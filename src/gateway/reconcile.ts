@@ -88,7 +88,7 @@ function releaseOthers(machine: Machine, node: NodeRecord | undefined): Promise<
   return releaseServed(machine, (id) => !served.has(id));
 }
 
-/** The changes that {@link reconcile} would make. Changes nothing; what another call is about to change is waited for. */
+/** The changes that {@link reconcile} would make. Changes nothing. Waits for a call that is changing something. */
 export const planReconcile = (
   machine: Machine,
   configuration: Configuration,
@@ -167,8 +167,8 @@ async function gatewayOn(
 }
 
 /**
- * Egress addresses that nobody else put on the interface of their exit, or on one that the exit names; `shared` are those
- * that others have elsewhere.
+ * Egress addresses that nobody else put on the interface of their exit, or on one that the exit names; `shared`
+ * addresses are on interfaces of others as well.
  */
 async function ownedAddresses(
   host: Machine['host'],
@@ -188,7 +188,7 @@ async function ownedAddresses(
   return owned;
 }
 
-/** Those of the wanted addresses that others put on interfaces, with the names of these. */
+/** The wanted addresses that others put on interfaces, with the names of the interfaces. */
 async function foreignAddresses(
   host: Machine['host'],
   known: NodeRecord['addresses'],
@@ -204,7 +204,7 @@ async function foreignAddresses(
   return foreign;
 }
 
-/** Until the neighbours hear of it they send to where an address was before. */
+/** Until then the neighbours send to the address's earlier place. */
 export async function announceNew({ host }: Machine, changes: readonly Change[]): Promise<void> {
   const added = changes.flatMap(({ verb, object }) =>
     verb !== 'remove' && object.kind === 'address' && object.scope === 'global' ? [object] : [],

@@ -6,21 +6,21 @@ import { inBoth, labelSelector, type Selected, selected } from './selector.ts';
 
 const selectorsOfPods = { podSelector: z.optional(labelSelector), namespaceSelector: z.optional(labelSelector) };
 
-/** Pods, as a CiliumEgressNATPolicy tells them: those that fit both selectors. */
+/** Pods in a CiliumEgressNATPolicy: they fit both selectors. */
 export const podRuleWithoutNodes = z.object(selectorsOfPods, 'an object');
 
-/** Pods, as a CiliumEgressGatewayPolicy tells them: those that fit all selectors that are there. */
+/** Pods in a CiliumEgressGatewayPolicy: they fit all selectors that are there. */
 export const podRule = z.object({ ...selectorsOfPods, nodeSelector: z.optional(labelSelector) }, 'an object');
 
 type Rule = z.infer<typeof podRule>;
 
-/** The pods of a policy: of some namespaces all, of others those that ask. */
+/** The pods of a policy: all pods of some namespaces, and of others the pods that ask. */
 export interface Pods {
-  /** Namespaces of which all pods are meant. */
+  /** Namespaces with all their pods. */
   readonly all: readonly string[];
-  /** Namespaces of which some pods are meant. */
+  /** Namespaces with some of their pods. */
   readonly asking: readonly string[];
-  /** Name of the policy that those ask for. */
+  /** The policy that those pods ask for. */
   readonly askingName: string;
   readonly warnings: readonly Problem[];
 }
@@ -46,7 +46,7 @@ export interface PlacedRules {
   readonly pointer: string;
 }
 
-/** A rule that makes Cilium refuse its policy, whatever else is in it; `undefined` when there is none. */
+/** A rule that makes Cilium refuse its whole policy; `undefined` when there is none. */
 export const refusedRule = (rules: readonly Rule[]): number | undefined => {
   const place = rules.findIndex(({ podSelector, namespaceSelector }) => !podSelector && !namespaceSelector);
   return place < 0 ? undefined : place;

@@ -78,7 +78,7 @@ export function readNatPolicy(manifest: Manifest): Reading {
   return { drafts: draftsOf(manifest, spec.value, pods, exit), warnings, errors: [] };
 }
 
-/** What Cilium refuses has no effect there, and gets none here. */
+/** Refused documents have no effect in Cilium, and get none here. */
 function refusalOfRules({ source }: Manifest, rules: Spec['selectors'], pointer: string): Problem | undefined {
   const place = refusedRule(rules);
   const message = 'Cilium refuses a policy with a selector of neither pods nor namespaces: the policy is left out';
@@ -132,7 +132,9 @@ const nodesOf = ({ nodeSelector }: Gateway): string =>
     .unknowable.toSorted()
     .join(', ') || 'any node';
 
-/** What an exit cannot say of gateways. That it does not know their labels is told where exits are made. */
+/**
+ * Settings of gateways without counterpart in an exit. That it does not know their labels is told where exits are made.
+ */
 function gatewayWarnings({ source }: Manifest, gateways: readonly Gateway[], pointer: string): Problem[] {
   const interfaces = new Set(gateways.map((each) => each.interface || undefined));
   const withAddress = gateways.filter(({ egressIP }) => egressIP);

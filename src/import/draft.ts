@@ -7,7 +7,7 @@ import type { Problem } from '../config/problem.ts';
 export interface Draft {
   /** What messages call the document. */
   readonly source: string;
-  /** What tells the document from all others. */
+  /** Identity of the document. */
   readonly identity: string;
   /** {@link fitName} has made it fit, but another draft may have the same. */
   readonly name: string;
@@ -32,7 +32,7 @@ export interface LeavingDraft extends Draft {
 export interface ExitDraft {
   /** JSON pointer of the place that describes it. */
   readonly pointer: string;
-  /** Which nodes packets leave from, in the words of the document; absent: from the pod's own node. */
+  /** The nodes that packets leave from, in the words of the document; absent: the pod's own node. */
   readonly from?: string;
   /** Of a family without one, or of both, the document does not tell. */
   readonly addresses: readonly Address[];
@@ -64,12 +64,12 @@ export const hashed = (name: string, of: string): string => {
   return `${name.slice(0, longestName - 1 - hash.length)}-${hash}`;
 };
 
-/** What pods do for a policy with `optIn`. */
+/** A sentence about a policy with `optIn`: the annotation that its pods need. */
 export const askedFor = (policy: string): string =>
   `policy "${policy}" is only for pods that ask for it by the annotation egress.cni/policy ("optIn")`;
 
 /** Why labels say nothing to us. */
 export const notTold = 'since a CNI plugin is not told them';
 
-/** What there is instead of labels of pods. */
+/** Our way in place of labels of pods. */
 export const namePods = '"pods" can tell them by name instead';

@@ -18,7 +18,7 @@ export interface Exits {
   readonly errors: readonly Problem[];
 }
 
-/** Exits named after the first draft that uses them. Who leaves by the same interface with the same addresses shares one. */
+/** Exits named after the first draft that uses them. Drafts with equal interfaces and addresses share one exit. */
 export function exitsOf(drafts: readonly Draft[], options: ImportOptions): Exits {
   const key = ({ exit }: LeavingDraft) =>
     canonicalJson([interfaceOf(exit, options), exit.addresses.length > 0 ? exit.addresses : options.addresses]);
@@ -67,7 +67,7 @@ const exitOf = ({ first: { name }, addresses, nextHops, gateways, interface: dev
   addresses: [...addresses],
 });
 
-/** Those of the documents, and of the options those of families that documents have destinations but no address of. */
+/** The addresses of the documents; for a family that has destinations but no address there, those of the options. */
 function addressesOf(users: readonly LeavingDraft[], options: ImportOptions): Address[] {
   const own = [...new Set(users.flatMap(({ exit }) => exit.addresses))];
   if (own.length === 0) return [...options.addresses];
@@ -82,7 +82,7 @@ const familiesOf = (users: readonly LeavingDraft[]): Family[] => [
 const interfaceOf = (exit: ExitDraft, options: ImportOptions): string | undefined =>
   exit.interface ?? options.interface;
 
-/** What an exit needs, and neither document nor options tell. */
+/** Members that an exit needs, and neither document nor options have. */
 function missingOf({ first, addresses, ...way }: Way, { gateways }: ImportOptions): Problem[] {
   const hasGateways = gateways.length > 0;
   return told(first, [
@@ -101,7 +101,7 @@ function choicesOfNodes(users: readonly LeavingDraft[], { gateways }: ImportOpti
   return firsts.flatMap((draft) => told(draft, [draft.exit.from !== undefined && choice(draft.exit.from)]));
 }
 
-/** What the exit cannot do, though it is complete. */
+/** Faults of a complete exit. */
 function limitsOf({ first, users, addresses, nextHops, ...way }: Way, { gateways }: ImportOptions): Problem[] {
   const without = familiesOf(users).filter((family) => addresses.every((address) => familyOf(address) !== family));
   return told(first, [

@@ -14,12 +14,12 @@ import type { ImportOptions } from './options.ts';
 export interface Imported {
   /** Unless there are errors. */
   readonly document?: PolicyDocument;
-  /** What has no counterpart, and what to do instead. */
+  /** Settings without counterpart, with a way around. */
   readonly warnings: readonly Problem[];
   readonly errors: readonly Problem[];
 }
 
-/** A policy file that says what policies of others say. It never selects more pods than they do. */
+/** A policy file with the meaning of other programs' policies. It never selects more pods than they do. */
 export function importDocuments(documents: readonly Parsed[], options: ImportOptions): Imported {
   const { manifests, errors } = manifestsOf(documents);
   const readings = manifests.map(read);
@@ -56,7 +56,7 @@ const noClusterRanges = result(
   'missing: packets to pods and services are steered, too, where destinations hold them; give their ranges with --cluster-cidr',
 );
 
-/** Which reader understands a kind, of whatever version of its group. */
+/** The reader of each kind, for all versions of its group. */
 const readers: Readonly<Record<string, (manifest: Manifest) => Reading>> = {
   'cilium.io CiliumEgressGatewayPolicy': readGatewayPolicy,
   'cilium.io CiliumEgressNATPolicy': readNatPolicy,
@@ -87,7 +87,7 @@ function withOwnNames(drafts: readonly Draft[]): Named[] {
   });
 }
 
-/** Who may send to gateways is nothing that others say in a policy. */
+/** No policy of another program says who may send to gateways. */
 function missing({ exits }: Exits, { nodes, nodeRanges }: ImportOptions): Problem[] {
   if (nodes.length + nodeRanges.length > 0 || exits.every(({ gateways }) => gateways === undefined)) return [];
   const message =
@@ -116,7 +116,7 @@ const policyOf = ({ name, namespaces, destinations, except, ports, optIn }: Draf
   ...(optIn && { optIn }),
 });
 
-/** With what `egress validate` says of it. */
+/** The policy file with the warnings of `egress validate`. */
 function judged(document: PolicyDocument, warnings: readonly Problem[]): Imported {
   const verdict = judgePolicy('result', document, []);
   if ('problems' in verdict) return { warnings, errors: verdict.problems };

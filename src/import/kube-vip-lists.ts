@@ -8,7 +8,7 @@ import { everywhere } from '../policy/policy.ts';
 /** What became of a list. */
 export interface List<T> {
   readonly values: readonly T[];
-  /** What there is to say of its entries. */
+  /** Notes about its entries. */
   readonly told: readonly string[];
   /** Why kube-vip makes no rule at all; absent: it makes one. */
   readonly noRule?: string;
@@ -31,7 +31,7 @@ export function portsIn(text = ''): Ports {
   return { values, told, areAsked, ...(noRule !== undefined && { noRule }) };
 }
 
-/** What kube-vip takes an entry for, though it may be no port that there is; `undefined` when it does not understand it. */
+/** kube-vip's reading of an entry, which may be no valid port; `undefined` when it does not understand it. */
 function portOf(entry: string): string | undefined {
   const [, protocol, digits] = /^(tcp|udp|sctp):[+]?0*(\d{1,5})$/.exec(entry) ?? [];
   return digits === undefined || Number(digits) > 65535 ? undefined : `${protocol}:${digits}`;

@@ -8,7 +8,7 @@ import type { Manifest } from './manifest.ts';
 
 const texts = z.record(z.string(), z.string('a text'), 'texts');
 
-/** What we look at in a Service; most of it is none of our business. */
+/** The members of a Service that matter to us. */
 const service = z.object({
   metadata: z.object({ annotations: z.optional(texts) }),
   spec: z.optional(z.object({ selector: z.optional(texts), loadBalancerIP: z.optional(z.string('a text')) })),
@@ -30,7 +30,7 @@ const egress = `${prefixOfKeys}egress`;
 /** Annotations that are read, say nothing about packets, or are written by kube-vip itself. */
 const understood = ['destination-ports', 'allowed-networks', 'denied-networks', 'ipv6', 'internal', 'nftables-table'];
 
-/** Annotations without counterpart, and what to do. */
+/** Annotations without counterpart, with a way around. */
 const unlike = new Map([
   ['source-ports', 'policies do not look at source ports: it is left out'],
   ['no-internal-traffic', 'ranges of the cluster are the same for all policies: give them with --cluster-cidr'],
@@ -53,7 +53,7 @@ function readEgress(
   value: Service,
   annotations: Annotations,
 ): Reading {
-  // Whoever applies a manifest without namespace gets the one of their kubeconfig, which is this one for most.
+  // A manifest without namespace is applied to the one of the kubeconfig, for most people this one.
   const placed = namespace ?? 'default';
   const policy = fitName(`${placed}.${name}`);
   const family = annotations[`${egress}-ipv6`] === 'true' ? 6 : 4;
@@ -89,7 +89,7 @@ function readEgress(
 
 type Found = Omit<Problem, 'source'>;
 
-/** What a part of the Service says in our words. */
+/** A part of the Service in our words. */
 interface Part<T> {
   readonly value: T;
   readonly warnings?: readonly Found[];
@@ -167,7 +167,7 @@ interface Addresses {
   readonly errors: readonly Found[];
 }
 
-/** The addresses that the Service asks for, or else those that it was given. */
+/** The addresses that the Service asks for, or else its status has. */
 function addressesOf({ spec, status }: Service, annotations: Annotations): Addresses {
   const key = `${prefixOfKeys}loadbalancerIPs`;
   const places = [

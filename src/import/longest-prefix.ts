@@ -3,7 +3,7 @@ import type { Problem } from '../config/problem.ts';
 import { without, withoutNested } from '../policy/prefixes.ts';
 import { type Draft, fitName } from './draft.ts';
 
-/** The drafts of policies that share one table, and what is not as it was. */
+/** The drafts of policies that share one table, and notes about differences. */
 export interface Table {
   readonly drafts: readonly Draft[];
   readonly warnings: readonly Problem[];
@@ -74,7 +74,7 @@ const isReached = (other: Draft, { identity, namespaces, except }: Draft): boole
 
 const isInside = (inner: Prefix, outer: Prefix): boolean => inner !== outer && contains(outer, inner);
 
-/** The addresses whose longest prefix is an exclusion. */
+/** The addresses with an exclusion as their longest prefix. */
 const exactly = ({ destinations, except }: Draft): Prefix[] =>
   withoutNested(
     except.flatMap((range) =>

@@ -13,9 +13,9 @@ export interface Parsed {
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
-  /** Kind, namespace and name: what tells it from all others. */
+  /** Its identity: kind, namespace and name. */
   readonly identity: string;
-  /** What messages call it: file and identity. */
+  /** Its name in messages: file and identity. */
   readonly source: string;
   readonly name: string;
   readonly namespace?: string;
@@ -23,7 +23,7 @@ export interface Manifest {
   readonly value: object;
 }
 
-/** Manifests, and what is wrong with those that are none. */
+/** Manifests, and the problems of other documents. */
 export interface Manifests {
   readonly manifests: readonly Manifest[];
   readonly errors: readonly Problem[];
@@ -60,7 +60,7 @@ const list = z.object({
 });
 
 interface Item {
-  /** What messages call it while its name is not known. */
+  /** Its name in messages before its own name is known. */
   readonly place: string;
   readonly value: unknown;
 }
@@ -87,7 +87,7 @@ function manifestOf(file: string, { place, value }: Item) {
   return { manifest: { apiVersion, kind, identity, source: `${file} ${identity}`, ...named, value: value as object } };
 }
 
-/** Whoever applies one object twice keeps the last; which one that is here, nobody can know. */
+/** When an object is applied twice, the last one stays. Nobody can know which that is here. */
 function repeats(manifests: readonly Manifest[]): Problem[] {
   const first = new Map<string, Manifest>();
   return manifests.flatMap((manifest) => {

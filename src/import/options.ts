@@ -3,7 +3,7 @@ import type { Address, Prefix } from '../base/address.ts';
 import { type Judged, judge, type Problem } from '../config/problem.ts';
 import { address, interfaceName, prefix } from '../config/value.ts';
 
-/** What documents of others do not tell, as it stands on the command line. */
+/** Settings that the documents do not have, from the command line. */
 export interface ImportFlags {
   readonly gateway?: readonly string[];
   readonly node?: readonly string[];

@@ -3,7 +3,7 @@ import { oneOf } from '../config/value.ts';
 
 const operators = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const;
 
-/** What Kubernetes calls a LabelSelector: all its requirements must hold. */
+/** A LabelSelector of Kubernetes: all its requirements must hold. */
 export const labelSelector = z.object(
   {
     matchLabels: z.optional(z.record(z.string(), z.string('a text'), 'labels')),
@@ -26,7 +26,7 @@ export const labelSelector = z.object(
 
 export type LabelSelector = z.infer<typeof labelSelector>;
 
-/** What a label selector says, as far as a CNI plugin can know it. */
+/** The part of a label selector that a CNI plugin can know. */
 export interface Selected {
   /** The only namespaces that fit; absent: it says nothing of their names. */
   readonly namespaces?: readonly string[];
@@ -46,7 +46,7 @@ export function selected(selector: LabelSelector = {}, namesNamespace: (key: str
   return { unknowable, ...(namespaces && { namespaces }) };
 }
 
-/** What is in both lists; an absent one holds everything. */
+/** The members of both lists; an absent one holds everything. */
 export function inBoth(
   one: readonly string[] | undefined,
   other: readonly string[] | undefined,
@@ -72,7 +72,7 @@ function namespacesOf({ operator, values }: Requirement): readonly string[] | un
   return operator === 'In' ? [...new Set(values.filter(isNamespace))] : [];
 }
 
-/** What no namespace is called must not become a wildcard. */
+/** A text that cannot be a namespace's name must not become a wildcard. */
 const isNamespace = (text: string): boolean => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text);
 
 function textOf({ key, operator, values }: Requirement): string {

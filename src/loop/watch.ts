@@ -22,7 +22,7 @@ export class Bell {
 
   readonly ring = (): void => this.#next.abort();
 
-  /** Forgets what was rung; the signal is aborted by the next ring. */
+  /** Forgets earlier rings. The next ring aborts the signal. */
   reset(): AbortSignal {
     this.#next = new AbortController();
     return this.#next.signal;
@@ -42,7 +42,7 @@ export async function watch({ look, report, bell, signal }: Watch): Promise<void
 }
 
 /**
- * What `read` gives each time it is asked, or the last that it gave when it cannot: `report` takes the error then, each
+ * Reads each time it is called, and returns the last good value when `read` throws. `report` then takes the error, each
  * kind once until a reading succeeds again. Throws the error of the first reading.
  */
 export function lastGood<T>(read: () => T, report: (error: unknown) => void): () => T {

@@ -3,7 +3,7 @@ import type { Expression, Hex, Verdict } from './expression.ts';
 import { header, hostHex, loadAddress, loadMark, loadMarkAndDevice, ofFamily, printMark } from './load.ts';
 import type { Statement } from './object.ts';
 
-/** The statements that do something to a packet; those of `statement.ts` say which packets a rule is about. */
+/** The statements that act on a packet. The statements in `statement.ts` say which packets a rule is about. */
 
 /** Sets the bits of `mask` in the mark to those of `value`, and leaves all others as they are. */
 export function setMark(mask: number, value: number): Statement {
@@ -65,7 +65,7 @@ export const snatBySourcePort = (of: Family, mask: number, map: string): Stateme
 
 const maskHex = (mask: number, length: number): Hex => mask.toString(16).padStart(2 * length, '0');
 
-/** Masks register 1, and has a map say the source address for what is left of it. */
+/** Masks register 1, and looks the source address up in a map by the rest. */
 const snatByMasked = (of: Family, mask: Hex, map: string): readonly Expression[] => [
   { name: 'bitwise', sreg: 1, dreg: 1, length: mask.length / 2, mask, xor: '0'.repeat(mask.length) },
   { name: 'lookup', set: map, sreg: 1, dreg: 1 },
@@ -121,7 +121,7 @@ export const notrack: Statement = { text: 'notrack', expressions: [{ name: 'notr
 /** TCPOPT_MAXSEG */
 const maximumSegment = 2;
 
-/** Lowers the largest segment that a TCP packet asks for to what fits the MTU of its route. Works in forward. */
+/** Lowers the maximum segment size of a TCP packet to the MTU of its route. Works in forward. */
 export const clampToRoute: Statement = {
   text: 'tcp option maxseg size set rt mtu',
   expressions: [

@@ -8,7 +8,7 @@ import {
 } from '../base/address.ts';
 import { dataTypes } from './object.ts';
 
-/** What there can be ranges of, in the order in which we sort them. */
+/** The types that ranges can be of, in our sorting order. */
 const rangeTypes = ['ipv4_addr', 'ipv6_addr', 'inet_service'] as const;
 
 /** All addresses or ports from `first` to `last`, both included, as unsigned numbers. */

@@ -1,7 +1,7 @@
 import type { Family } from '../base/address.ts';
 import type { Expression, Hex } from './expression.ts';
 
-/** What statements begin with: a number, an address or a name in register 1. */
+/** The begin of statements: a number, an address or a name in register 1. */
 
 /** A 32-bit number as it lies in a register: in the order of the host, which is little-endian wherever Node runs. */
 export function hostHex(value: number): Hex {
@@ -16,13 +16,13 @@ export const deviceHex = (device: string): Hex => Buffer.from(device).toString('
 /** A mark, or a mask for it, as nft prints it. */
 export const printMark = (value: number): string => `0x${value.toString(16).padStart(8, '0')}`;
 
-/** What a family is called and numbered, and where the addresses lie in its header (RFC 791, RFC 8200). */
+/** A family's names and number, and the places of the addresses in its header (RFC 791, RFC 8200). */
 export const header = {
   4: { protocol: 'ip', saddr: 12, daddr: 16, length: 4, nfproto: '02', src: 'src_ip', dst: 'dst_ip' },
   6: { protocol: 'ip6', saddr: 8, daddr: 24, length: 16, nfproto: '0a', src: 'src_ip6', dst: 'dst_ip6' },
 } as const;
 
-/** What `meta` knows of the packet under the key is `data`, or with `neq` is something else. */
+/** The packet's `meta` value of the key is `data`, or with `neq` is another. */
 export const metaIs = (
   key: Extract<Expression, { name: 'meta' }>['key'],
   data: Hex,

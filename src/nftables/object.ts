@@ -20,7 +20,7 @@ export interface Statement {
   readonly expressions: readonly Expression[];
 }
 
-/** A rule, with what people read behind it in `nft list` (at most 127 bytes). */
+/** A rule, with its comment in `nft list` (at most 127 bytes). */
 export interface Rule {
   readonly statements: readonly Statement[];
   readonly comment?: string;
@@ -47,7 +47,7 @@ export interface DeviceHook {
   readonly priority: number;
 }
 
-/** We have a table of each family, both named {@link tableName}. What has no family is in that of inet. */
+/** We have a table of each family, both named {@link tableName}. Without a family it is in the table of inet. */
 export interface InTable {
   readonly family?: 'netdev';
 }

@@ -9,7 +9,7 @@ export interface Unknown {
   readonly data: Hex;
 }
 
-/** What a counter has counted since it was made. */
+/** A counter's values since it was made. */
 export interface Counter {
   readonly packets: bigint;
   readonly bytes: bigint;

@@ -4,9 +4,9 @@ import type { Expression, Hex } from './expression.ts';
 import { hostHex, metaIs } from './load.ts';
 import type { Statement } from './object.ts';
 
-/** The statements that ask for the protocol of a packet, for its ports, and for what conntrack knows of its connection. */
+/** The statements that ask for the protocol of a packet, its ports, and conntrack's facts about its connection. */
 
-/** A protocol with ports: they lie in its header where those of TCP do. */
+/** A protocol with ports, at the same place in its header as in TCP's. */
 export type PortProtocol = Exclude<Protocol, 'icmp'>;
 
 const icmpNames = { 4: 'icmp', 6: 'ipv6-icmp' } as const;
@@ -65,8 +65,8 @@ export const icmpOfConnection = (protocol: Protocol, of: Family): Statement => (
 });
 
 /**
- * The same, when the destination port of the connection is in a set of `inet_service`: the one after DNAT, which is
- * where its replies come from.
+ * The same, with the connection's destination port in a set of `inet_service`. It is the port after DNAT, where replies
+ * come from.
  */
 export function icmpOfConnectionTo(protocol: PortProtocol, of: Family, set: string): Statement {
   const { text, expressions } = icmpOfConnection(protocol, of);
@@ -80,13 +80,13 @@ export function icmpOfConnectionTo(protocol: PortProtocol, of: Family, set: stri
   };
 }
 
-/** Loads of what conntrack knows of the connection the bits that the mask lets through. */
+/** Loads bits of the connection's state or status, as conntrack has them. */
 const loadBits = (key: 'state' | 'status', mask: number): readonly Expression[] => [
   { name: 'ct', key, dreg: 1 },
   { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(mask), xor: hostHex(0) },
 ];
 
-/** Of what conntrack knows of the connection one of the bits is set; nft names each. */
+/** One of the bits is set in the connection's state or status; `names` are nft's words for them. */
 const hasBits = (key: 'state' | 'status', names: string, mask: number): Statement => ({
   text: `ct ${key} ${names}`,
   expressions: [...loadBits(key, mask), { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(0) }],
@@ -98,9 +98,7 @@ const relatedPacket = 4;
 const newConnection = 8;
 const untrackedPacket = 1 << 6;
 
-/**
- * A packet of the family's ICMP that conntrack does not count to another connection: a ping, or what it calls invalid.
- */
+/** A packet of the family's ICMP that conntrack counts to no other connection: a ping, or an invalid packet. */
 export const icmpOfItsOwn = (of: Family): Statement => ({
   text: `meta l4proto ${nameOf('icmp', of)} ct state ! related`,
   expressions: [
@@ -111,8 +109,8 @@ export const icmpOfItsOwn = (of: Family): Statement => ({
 });
 
 /**
- * Conntrack knows the packet's connection, or makes one of it: NAT has seen it. It sees none of those that conntrack
- * calls invalid or that somebody had it not track.
+ * Conntrack knows the packet's connection, or makes one of it: NAT has seen it. NAT sees no invalid and no untracked
+ * packets.
  */
 export const isTracked = hasBits('state', 'established,related,new', establishedPacket | relatedPacket | newConnection);
 
@@ -128,7 +126,7 @@ export const isDestinationTranslated = hasBits('status', 'dnat', dstNat);
 /** IPS_CONFIRMED of linux/netfilter/nf_conntrack_common.h. */
 const confirmed = 8;
 
-/** The packet is the one that conntrack makes the connection of: no packet of it has left, or was taken in, before. */
+/** Conntrack makes the connection of this packet: none of its packets has left, or was taken in, before. */
 export const isFirst: Statement = {
   text: 'ct status ! confirmed',
   expressions: [...loadBits('status', confirmed), { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(0) }],
@@ -140,7 +138,7 @@ const srcNat = 0x10;
 /** The connection goes with another source than it began with. */
 export const isSourceTranslated = hasBits('status', 'snat', srcNat);
 
-/** The node's routes, but for those that a mark leads to, have a way to the destination, which is not the node itself. */
+/** The node's routes without a mark have a way to the destination, and it is not the node itself. */
 export const destinationHasRoute: Statement = {
   text: 'fib daddr oif exists',
   expressions: [

@@ -85,7 +85,7 @@ export const sourceIsBehindInput = (is: boolean): Statement => ({
   ],
 });
 
-/** The node's routes, but for those that a mark leads to, have the destination behind the interface. Not for output. */
+/** The node's routes without a mark have the destination behind the interface. Not for output. */
 export const routeLeavesBy = (device: string): Statement => ({
   text: `fib daddr oifname "${device}"`,
   expressions: [
@@ -134,8 +134,8 @@ const addressIn = (of: Family, field: 'saddr' | 'daddr', set: string, options: A
 });
 
 /**
- * The address that the replies of the connection go to is in a set: what SNAT made of its source. Packets of the other
- * family, and those without a connection, do not match; the family still has to be asked for by what comes after.
+ * The destination of the connection's replies is in a set: its source after SNAT. Packets of the other family, and
+ * those without a connection, do not match; the family still has to be asked for by what comes after.
  */
 export const replyDestinationIn = (of: Family, set: string): Statement => ({
   text: `ct reply ${header[of].protocol} daddr @${set}`,

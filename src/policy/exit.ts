@@ -23,7 +23,8 @@ export interface Exit {
   /** The next hops are behind the interface, whatever networks it is in. */
   readonly onlink?: true;
   /**
-   * Source addresses of packets that leave, each once. Empty, which an exit with gateways never is: the interface's own.
+   * Source addresses of packets that leave, each once. Empty: the interface's own. An exit with gateways has at least
+   * one.
    */
   readonly addresses: readonly Address[];
   /** Names of other interfaces that may hold the addresses in the place of the exit's own. */
@@ -34,8 +35,8 @@ export interface Exit {
   readonly portsPerPod?: number;
   /** How many pods of one namespace may have ports of their own on a node; absent: as many as there are blocks. */
   readonly portBlocksPerNamespace?: number;
-  /** Globs of the namespaces whose pods may ask for the exit by annotation. */
+  /** Globs of namespaces; their pods may ask for the exit by annotation. */
   readonly annotationNamespaces: readonly string[];
-  /** What becomes of packets while the interface, the tunnel or the route of the exit is gone. */
+  /** The fate of packets while the interface, the tunnel or the route of the exit is gone. */
   readonly onUnavailable: 'drop' | 'node';
 }

@@ -11,7 +11,7 @@ export type Reason =
   | 'namespace'
   | 'pod'
   | 'opt-in'
-  // It is not about the packet: by the family of its destinations, or because none of them holds the packet's.
+  // It is not about the packet: its destinations are of the other family, or none holds the packet's.
   | 'family'
   | 'destination'
   | 'except'
@@ -20,7 +20,7 @@ export type Reason =
   | 'later'
   | 'decides';
 
-/** What became of a policy when a packet of a pod was looked at. */
+/** The judgement of a policy about a packet of a pod. */
 export interface Considered {
   readonly policy: string;
   readonly exit: string;
@@ -54,7 +54,7 @@ export function consider(policies: readonly Policy[], pod: Pod, wishes: Wishes, 
   ];
 }
 
-/** What {@link consider} tells, as far as a program knows it: of the policies that are in it, match by match. */
+/** The same as {@link consider} for the policies in a program, match by match. */
 export function considerMatches(program: Program, packet: Packet): Considered[] {
   const winner = program.find((match) => fits(match, packet));
   return program
@@ -74,7 +74,7 @@ export type Decision =
   | { readonly by: 'match'; readonly match: Match; readonly place: number }
   | { readonly by: 'nothing' };
 
-/** What the chain of a program decides about a packet that is not for the node itself. */
+/** The decision of a program's chain about a packet that is not for the node itself. */
 export function decide(
   { matches, subnets }: { readonly matches: Program; readonly subnets: readonly Prefix[] },
   clusterCIDRs: readonly Prefix[],
@@ -94,7 +94,7 @@ type Found = Pick<Considered, 'reason' | 'words'>;
 
 const considered = ({ name, exit }: Policy, found: Found): Considered => ({ policy: name, exit, ...found });
 
-/** Of each policy what stands for it: the first of its destinations that takes the packet, else its first. */
+/** One candidate for each policy: its first destination that takes the packet, else its first. */
 function oneOfEach(ordered: readonly Candidate[], packet: Packet): Candidate[] {
   const byPolicy = Map.groupBy(ordered, ({ policy }) => policy);
   const chosen = new Set([...byPolicy.values()].map((own) => own.find((each) => takes(each, packet)) ?? own[0]));
@@ -170,7 +170,7 @@ function notForPod(policy: Policy, pod: Pod): Found {
   return { reason: 'opt-in', words: 'the pod does not ask for it' };
 }
 
-/** By what is first of each policy, whatever packet is looked at. */
+/** Compares policies by their first candidates, whatever the packet. */
 function byOwnRank(a: Policy, b: Policy): number {
   const firstOf = (policy: Policy): Candidate => {
     const [destination = '::/0'] = policy.destinations.toSorted((x, y) => prefixLength(y) - prefixLength(x));

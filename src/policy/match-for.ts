@@ -3,9 +3,11 @@ import { holdPorts, type Protocol } from '../base/port-range.ts';
 import { nothingElse } from '../base/whole.ts';
 import type { Match, Program } from './match.ts';
 
-/** What a program goes by. An error message of ICMP counts as a packet of the connection that it is about. */
+/**
+ * The parts of a packet that a program looks at. An ICMP error counts as a packet of the connection that it reports on.
+ */
 export interface Packet {
-  /** After DNAT: behind a Service, the address of the one that answers. */
+  /** After DNAT: behind a Service, the address of the pod that answers. */
   readonly destination: Address;
   /** Absent: none of the protocols that a policy can name. */
   readonly protocol?: Protocol;

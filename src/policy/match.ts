@@ -1,7 +1,7 @@
 import type { Family, Prefix } from '../base/address.ts';
 import type { PortRange } from '../base/port-range.ts';
 
-/** What the runtime tells about the pod (CNI_ARGS); a runtime that is not Kubernetes tells nothing. */
+/** The runtime's words about the pod (CNI_ARGS); none without Kubernetes. */
 export interface Pod {
   readonly namespace?: string;
   readonly name?: string;
@@ -11,9 +11,8 @@ export interface Pod {
 }
 
 /**
- * What a policy says of packets beside their destinations, and each match of a program with it. A new member does not
- * compile until the policy file, matches, packets, explanations, records and rules know it. The digest of programs has
- * it by itself.
+ * The terms of a policy beside its destinations, and of each match of a program. A new member does not compile until
+ * the policy file, matches, packets, explanations, records and rules know it. The digest of programs has it by itself.
  */
 export interface Terms {
   /** Left alone, as if the policy did not exist. Canonical; may be empty. */
@@ -39,7 +38,7 @@ export type Program = readonly Match[];
 /** How the keys of annotations begin that are meant for us. */
 export const annotationPrefix = 'egress.cni/';
 
-/** What the matches of a pod's own wish are called: no policy can have a name with a `/`. */
+/** The policy name in matches of a pod's own wish. No policy can have a name with a `/`. */
 export const wishName = `${annotationPrefix}exit`;
 
 /** Exits that need no configuration: leave as if we were not there; do not leave at all. */

@@ -16,7 +16,7 @@ const portCount = 65536 - lowestPort;
 /** How many blocks an address has. */
 export const blockCount = (portsPerPod: number): number => Math.floor(portCount / portsPerPod);
 
-/** Whose blocks they are: those of one of `nodes` nodes, by its place among them. */
+/** The share of one of `nodes` nodes, by its place among them. */
 export interface Share {
   /** 0 for the first. */
   readonly place: number;
@@ -24,7 +24,7 @@ export interface Share {
   readonly nodes: number;
 }
 
-/** The blocks of a node whose pods share an address with those of others: as many for each, in the order of nodes. */
+/** A node's blocks on an address that pods of several nodes share: equal shares in the order of nodes. */
 function blocksOf(portsPerPod: number, { place, nodes }: Share): readonly number[] {
   const count = blockCount(portsPerPod);
   const first = Math.floor((place * count) / nodes);
@@ -38,7 +38,7 @@ export function placeOfPort(port: number, portsPerPod: number, nodes: number): n
   return places.find((place) => blocksOf(portsPerPod, { place, nodes }).includes(number));
 }
 
-/** What a pod asks a block for. */
+/** The pod, the exit and the limits of a block. */
 export interface BlockRequest {
   readonly exit: string;
   readonly portsPerPod: number;
@@ -69,7 +69,7 @@ export function chooseBlock({ exit, portsPerPod, share, own, taken }: BlockReque
   );
 }
 
-/** The numbers of the blocks that share ports with one, which may be of another size. */
+/** The numbers of our blocks that share ports with `block`, which may have another size. */
 function numbersIn({ first, last }: PortBlock, portsPerPod: number): number[] {
   const [from, to] = [first, last].map((port) => Math.floor((port - lowestPort) / portsPerPod)) as [number, number];
   return Array.from({ length: to - from + 1 }, (_, i) => from + i);

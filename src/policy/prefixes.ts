@@ -43,7 +43,7 @@ export function firstWithout(prefixes: readonly Prefix[], ranges: readonly Prefi
   return value === undefined ? undefined : fromSortKey(value);
 }
 
-/** What is left of prefixes, none of them inside another, without ranges: sorted as by {@link withoutNested}. */
+/** The prefixes without the ranges: none inside another, sorted as by {@link withoutNested}. */
 export const without = (prefixes: readonly Prefix[], ranges: readonly Prefix[]): Prefix[] =>
   Array.from(left(prefixes, ranges), fromSortKey);
 
@@ -53,8 +53,8 @@ function* left(prefixes: readonly Prefix[], ranges: readonly Prefix[]): Generato
 }
 
 /**
- * The same for texts of bits, as far as they begin with `bits`: a text that begins another holds it. What is partly
- * taken is halved, so each text is looked at once for each of its bits, however many there are.
+ * The same for texts of bits, as far as they begin with `bits`: a text that begins another holds it. A partly taken
+ * prefix is halved. So each text is looked at once for each of its bits, whatever their number.
  */
 function* remainder(bits: string, texts: readonly string[], taken: readonly string[]): Generator<string, undefined> {
   const within = (all: readonly string[]) => all.filter((text) => text.startsWith(bits));

@@ -18,9 +18,9 @@ export interface Wishes {
 const noWishes: Wishes = { named: new Set() };
 
 /**
- * The program of a pod: IPv4 first, then IPv6. Of several policies that fit a packet the one with the higher priority
- * decides, then the one with the longer destination prefix, then the one whose name sorts first. The pod's own policy
- * comes before all that have its priority or a lower one, but behind every `drop`. Empty: nothing changes for the pod.
+ * The program of a pod: IPv4 first, then IPv6. Among policies that fit a packet, higher priority decides, then the
+ * longer destination prefix, then the name that sorts first. The pod's own policy comes before all that have its
+ * priority or a lower one, but behind every `drop`. Empty: nothing changes for the pod.
  */
 export function programFor(policies: readonly Policy[], pod: Pod, wishes: Wishes = noWishes): Program {
   const selected = policies.filter((policy) => selects(policy, pod, wishes));
@@ -28,8 +28,8 @@ export function programFor(policies: readonly Policy[], pod: Pod, wishes: Wishes
 }
 
 /**
- * A program with at most one range left of each list: enough for its rules, which say no more of a list than whether it
- * is empty or everything. What is in the lists, the program's name says.
+ * A program with at most one range of each list. Its rules need no more: whether a list is empty, or everything. The
+ * program's name stands for the rest.
  */
 export const outlineOf = (program: Program): Program =>
   program.map((match) => ({
@@ -39,9 +39,9 @@ export const outlineOf = (program: Program): Program =>
   }));
 
 /**
- * A text that programs share which do the same to every packet; the names of their policies do not count. Members that
- * matches got later are in it as they come; the first ones are written as they always were, since running pods use chains
- * that are named by it.
+ * Equal for programs that treat every packet alike; the names of their policies do not count. Members that matches got
+ * later are in it as they come; the first ones are written as they always were, since running pods use chains that are
+ * named by it.
  */
 export function programDigest(program: Program): string {
   const matches = program.map(({ policy: _, family, destinations, except, exit, ports, ...others }) => {
@@ -52,8 +52,8 @@ export function programDigest(program: Program): string {
 }
 
 /**
- * How many hex digits of the SHA-256 are in the name of a program. Tenants choose what is in theirs, so it must be out of
- * reach to find any two with one name: 24 digits would take 2^48 tries, hours of a fast machine.
+ * How many hex digits of the SHA-256 are in the name of a program. Tenants choose the content of their programs, so
+ * nobody may be able to find two with one name: 24 digits would take 2^48 tries, hours of a fast machine.
  */
 const programDigits = 40;
 
@@ -80,7 +80,7 @@ export const isFor = (
 export const selects = (policy: Policy, pod: Pod, { named }: Wishes): boolean =>
   isFor(policy, pod) && (!policy.optIn || named.has(policy.name));
 
-/** One destination of one policy: what the order is defined on. */
+/** One destination of one policy. The order of decisions is defined on these. */
 export interface Candidate {
   readonly policy: Policy;
   readonly destination: Prefix;
@@ -95,11 +95,11 @@ function matchesOf(policies: readonly Policy[], own: Policy | undefined, family:
   }));
 }
 
-/** What a policy says of packets of the family. */
+/** The terms of a policy for packets of the family. */
 export const termsOf = ({ except, ports, exit }: Terms, family: Family): Terms =>
   whole<Terms>({ except: withoutNested(except.filter((range) => familyOf(range) === family)), ports, exit });
 
-/** All destinations of the family of policies that select a pod, and of its own one, what decides first to the front. */
+/** All destinations of the family, of a pod's policies and of its own one, in the order in which they decide. */
 export function inOrder(policies: readonly Policy[], own: Policy | undefined, family: Family): Candidate[] {
   const ranked = candidatesOf(policies, family);
   if (own === undefined) return ranked;
@@ -107,7 +107,7 @@ export function inOrder(policies: readonly Policy[], own: Policy | undefined, fa
   return [...ranked.slice(0, place), ...candidatesOf([own], family), ...ranked.slice(place)];
 }
 
-/** All destinations of the family, what decides first to the front. */
+/** All destinations of the family, in the order in which they decide. */
 const candidatesOf = (policies: readonly Policy[], family: Family): Candidate[] =>
   policies
     .flatMap((policy) =>
@@ -117,11 +117,11 @@ const candidatesOf = (policies: readonly Policy[], family: Family): Candidate[] 
     )
     .sort(byRank);
 
-/** Where a pod's own policy stands: what an administrator drops, no annotation lets out. */
+/** The place of a pod's own policy: behind every `drop`, since no annotation opens what an administrator drops. */
 const placeOf = (own: Policy, ranked: readonly Candidate[]): number =>
   ranked.findLastIndex(({ policy }) => policy.exit === 'drop' || policy.priority > own.priority) + 1;
 
-/** Sorts what decides first to the front. */
+/** The order in which candidates decide. */
 export function byRank(a: Candidate, b: Candidate): number {
   return (
     b.policy.priority - a.policy.priority ||

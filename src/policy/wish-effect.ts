@@ -4,7 +4,7 @@ import type { Policy } from './policy.ts';
 import { coverAll, firstWithout, without, withoutNested } from './prefixes.ts';
 import { inOrder } from './program.ts';
 
-/** Who leaves nothing to a pod's own policy. */
+/** The policy that leaves nothing to a pod's own one. */
 export interface Decider {
   readonly name: string;
   /** Whether others have a part in it. */
@@ -30,7 +30,7 @@ interface Earlier {
   readonly ranges: readonly Prefix[];
 }
 
-/** What decides before the pod's own policy about packets of one family, to some of the ports. */
+/** The earlier policies about packets of one family, to some of the ports. */
 interface Taking {
   /** Destinations and exceptions of the own policy. */
   readonly wanted: readonly Prefix[];
@@ -38,7 +38,9 @@ interface Taking {
   readonly earlier: readonly Earlier[];
 }
 
-/** What decides before the pod's own policy. The ranges of each are worked out once: there may be ten thousand. */
+/**
+ * The policies that decide before the pod's own one. The ranges of each are worked out once: there may be ten thousand.
+ */
 function earlierThan(own: Policy, policies: readonly Policy[], family: Family): Earlier[] {
   const candidates = inOrder(policies, own, family);
   const place = candidates.findIndex(({ policy }) => policy === own);

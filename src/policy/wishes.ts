@@ -11,7 +11,7 @@ import { coverAll, withoutNested } from './prefixes.ts';
 import { isFor, programFor, selects, type Wishes } from './program.ts';
 import { deciderFor } from './wish-effect.ts';
 
-/** What annotations are judged by: a part of the configuration. */
+/** The part of the configuration that annotations are judged by. */
 export interface Rules {
   /** Never steered, whatever a pod asks for. */
   readonly clusterCIDRs: readonly Prefix[];
@@ -19,12 +19,12 @@ export interface Rules {
   readonly policies: readonly Policy[];
 }
 
-/** The annotations of a pod that there are, without {@link annotationPrefix}, in the order in which they are judged. */
+/** All annotations, without {@link annotationPrefix}, in the order in which they are judged. */
 export const annotationKeys = ['policy', 'exit', 'destinations', 'except', 'ports'] as const;
 
 type Key = (typeof annotationKeys)[number];
 
-/** What each of them is expected to be. */
+/** The expected form of each. */
 const expected: Readonly<Record<Key, string>> = {
   policy: 'names of policies with commas between them',
   exit: 'the name of one exit',
@@ -35,8 +35,8 @@ const expected: Readonly<Record<Key, string>> = {
 };
 
 /**
- * The program of a pod, with what its annotations ask for: see {@link wishesOf}. A pod that asks for an exit never
- * starts without it, so a wish of which the policies leave nothing is `annotation-refused`, too.
+ * The program of a pod, with its annotations: see {@link wishesOf}. A pod that asks for an exit never starts without
+ * it, so a wish without effect beside the policies is `annotation-refused`, too.
  */
 export function programOf(rules: Rules, pod: Pod): Program {
   const wishes = wishesOf(rules, pod);
@@ -46,7 +46,7 @@ export function programOf(rules: Rules, pod: Pod): Program {
 }
 
 /**
- * What the annotations of a pod ask for. They are written by tenants: a policy has to be for the pod, and an exit open
+ * The wishes in the annotations of a pod. They are written by tenants: a policy has to be for the pod, and an exit open
  * to its namespace. Throws `annotation-invalid`, `annotation-unknown` or `annotation-refused` with the first mistake:
  * keys that nobody knows in alphabetical order, then the others in the order of {@link annotationKeys}.
  */
@@ -124,7 +124,7 @@ function notOpen(pod: Pod, key: Key, name: string, open: readonly string[], refu
   return fault(code, pod, key, `${message}, ${open.length > 0 ? hint : none}`);
 }
 
-/** What says where an exit is used says nothing without one. */
+/** Annotations about destinations and ports mean nothing without an exit. */
 function refuseParts(pod: Pod): undefined {
   const part = annotationKeys.slice(2).find((key) => pod.annotations?.[key] !== undefined);
   if (part === undefined) return;
@@ -146,10 +146,10 @@ function parsedItems(pod: Pod, key: Key, parse: (text: string) => string | undef
   });
 }
 
-/** More than people write, and little for the kernel: what tenants ask for fills sets on the node. */
+/** More than people write, and little for the kernel: wishes of tenants fill sets on the node. */
 const mostItems = 256;
 
-/** The items of a list with commas between them, none of which may be empty. */
+/** The items of a list with commas between them. None may be empty. */
 function itemsOf(pod: Pod, key: Key): string[] | undefined {
   const items = pod.annotations?.[key]?.split(',').map((item) => item.trim());
   if (items?.includes('')) throw malformed(pod, key);
@@ -157,7 +157,7 @@ function itemsOf(pod: Pod, key: Key): string[] | undefined {
   throw fault('annotation-invalid', pod, key, `expected at most ${mostItems} items, got ${items.length}`);
 }
 
-/** Refuses a wish for what is never steered alone: not even `drop` would do anything. */
+/** Refuses a wish inside the cluster's ranges, which are never steered: not even `drop` would do anything. */
 function requireOutside({ destinations, except }: Policy, { clusterCIDRs }: Rules, pod: Pod): void {
   if (!coverAll([...except, ...clusterCIDRs], destinations)) return;
   throw fault(
@@ -168,7 +168,7 @@ function requireOutside({ destinations, except }: Policy, { clusterCIDRs }: Rule
   );
 }
 
-/** Refuses a wish when others decide about every packet that it names, but for those that are never steered. */
+/** Refuses a wish when other policies decide about all its packets outside of the cluster's ranges. */
 function requireEffect(own: Policy, { policies, clusterCIDRs }: Rules, pod: Pod, wishes: Wishes): void {
   const selected = policies.filter((policy) => selects(policy, pod, wishes));
   const decider = deciderFor({ ...own, except: [...own.except, ...clusterCIDRs] }, selected);

@@ -3,7 +3,7 @@ import { EgressError } from '../base/errors.ts';
 import type { Pod } from '../policy/match.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 
-/** A pod by its name, for which nothing is set up here. */
+/** The name of a pod that nothing is set up for here. */
 export interface AskedPod {
   readonly pod: Pod & { readonly namespace: string; readonly name: string };
 }
@@ -12,8 +12,8 @@ export interface AskedPod {
 const shortestId = 6;
 
 /**
- * The attachments of the pod that somebody names: by `namespace/name`, an address, a container ID or its begin. A name or
- * an address may have several, of which DEL is still to come for all but one. Throws `unknown-pod`.
+ * The attachments of the pod that somebody names: by `namespace/name`, an address, a container ID or its begin. A name
+ * or an address may have several: for all but one DEL is still to come. Throws `unknown-pod`.
  */
 export function findPod(
   records: readonly AttachmentRecord[],

@@ -7,7 +7,7 @@ import type { AttachmentRecord } from '../store/record.ts';
 import { podName } from './asked-pod.ts';
 import { nothingSaid, type WhyOutdated } from './outdated.ts';
 
-/** What `egress check` finds, for people and with `--json` for programs. */
+/** The findings of `egress check`, for people and with `--json` for programs. */
 export interface CheckReport {
   readonly attachments: readonly CheckResult[];
   readonly node: NodeCheck;
@@ -19,7 +19,7 @@ interface Checked {
   readonly node: NodeCheck;
 }
 
-/** An attachment, and what is missing or different of what it needs. */
+/** An attachment, and the missing and different ones of its objects. */
 export interface CheckResult {
   readonly attachment: string;
   readonly pod: string;
@@ -29,8 +29,8 @@ export interface CheckResult {
 }
 
 /**
- * Checks every attachment on this node, as CHECK does for one, and the node as a whole. What another call is about to change
- * is waited for.
+ * Checks every attachment on this node, as CHECK does for one, and the node as a whole. Waits for a call that is
+ * changing something.
  */
 export async function checkAll(machine: Machine, whyOutdated: WhyOutdated = nothingSaid): Promise<CheckReport> {
   const fine = new Set<string>();
@@ -43,7 +43,7 @@ export async function checkAll(machine: Machine, whyOutdated: WhyOutdated = noth
   return { attachments: results, node };
 }
 
-/** What one look at the kernel tells of all. Those that were `fine` at an earlier one are not looked at again. */
+/** The findings of one look at the kernel. Attachments that were fine in an earlier look are not looked at again. */
 async function lookAtAll(machine: Machine, fine: Set<string>) {
   using host = machine.host.look();
   const looking = { ...machine, host };
@@ -57,12 +57,12 @@ async function lookAtAll(machine: Machine, fine: Set<string>) {
   return { attachments, node: await checkNode(looking) };
 }
 
-/** The report with more of what may be wrong with the node. */
+/** The report with more warnings about the node. */
 export const withWarnings = ({ attachments, node }: CheckReport, more: readonly string[]): CheckReport => ({
   attachments,
   node: { ...node, warnings: [...node.warnings, ...more] },
 });
 
-/** Whether nothing is wrong; what may be wrong does not count. */
+/** Whether nothing is wrong. Warnings do not count. */
 export const isFine = ({ attachments, node: { gateway = [], problems } }: Checked): boolean =>
   gateway.length + problems.length === 0 && attachments.every(({ problems }) => problems.length === 0);

@@ -6,8 +6,8 @@ import { defaults } from '../config/schema.ts';
 export type Configured = Configuration | { readonly unknown: string };
 
 /**
- * The policy file as far as it can be read: what is in force is known without it. Throws when a file that somebody named
- * is not there.
+ * The policy file as far as it can be read. Records tell what is in force without it. Throws when a file that somebody
+ * named is not there.
  */
 export function readIfThere(file: string | undefined, readFile: ReadFile): Configured {
   try {

@@ -16,9 +16,9 @@ import type { Fate } from './outcome.ts';
 import { printEnd, printPacket } from './packet-words.ts';
 import { lookAt, type Scene, type WholeRecord } from './scene.ts';
 
-/** What `egress explain` tells of one packet, for people and with `--json` for programs. */
+/** The answer of `egress explain` for one packet, for people and with `--json` for programs. */
 export interface Explanation extends Fate {
-  /** The pod, and which of its attachments; without one when nothing is set up here for the pod. */
+  /** The pod and its attachment; without one when nothing is set up here for the pod. */
   readonly pod: Partial<Pick<AttachmentRecord, 'network' | 'containerId' | 'ifname'>> & Pod;
   /** The pod's address of the packet's family. */
   readonly from?: Address;
@@ -30,13 +30,13 @@ export interface Explanation extends Fate {
    * packet comes to no policy.
    */
   readonly considered: readonly Considered[];
-  /** What else a person should know, one sentence each. */
+  /** Notes for a person, one sentence each. */
   readonly notes: readonly string[];
 }
 
 /**
  * What becomes of packets of a pod, of new connections, and why: one for each packet and each attachment of the pod.
- * What another call is about to change is waited for. Throws `unknown-pod`.
+ * Waits for a call that is changing something. Throws `unknown-pod`.
  */
 export const explain = (
   machine: Machine,
@@ -116,7 +116,7 @@ function policiesOf(configured: Configured, { pod, matches }: WholeRecord): Conf
   }
 }
 
-/** Of a pod that nothing is set up for here, what the policies say. */
+/** For a pod without objects here, the answer of the policies. */
 function explainUnset({ pod }: AskedPod, configured: Configured, packet: Packet): Explanation {
   const name = `${pod.namespace}/${pod.name}`;
   if ('unknown' in configured) {

@@ -49,11 +49,11 @@ const usualRoute = async (host: Host, { destination }: Packet): Promise<RouteTak
 
 const isOwn = (route: RouteTaken | undefined): boolean => ownTypes.includes(route?.type ?? '');
 
-/** What the tunnel drops, whatever the pod's program says, and wherever it is for. */
+/** Whether the tunnel's chains drop the packet, whatever the pod's program says. */
 const isForTunnel = ({ tunnel }: NodeRecord, { protocol, port }: Packet): boolean =>
   tunnel !== undefined && protocol === 'udp' && port === tunnel.port;
 
-/** Whether the program decides behind routing, where somebody took away what makes it decide before. */
+/** Whether the program decides behind routing, since somebody took away the element that makes it decide before. */
 const isDecidedLate = (scene: Scene, address: Address, decision: Decision | 'own'): boolean =>
   decision !== 'own' &&
   decision.by === 'match' &&
@@ -63,7 +63,7 @@ const isDecidedLate = (scene: Scene, address: Address, decision: Decision | 'own
     .filter(({ key }) => key === layout.addressHex(address))
     .every((element) => scene.found.has(keyOf(element)));
 
-/** The packet took the node's way, on which it is let pass only where that is its exit's way as well. */
+/** The packet took the node's way. It passes only where that is its exit's way as well. */
 const decidedLate = (decided: Decided, why: string): Fate => ({
   ...decided,
   outcome: 'dropped',
@@ -104,7 +104,7 @@ async function leftAlone(
 
 const behindServices = 'Packets to a Service are judged by the address that answers behind it: ask about that one.';
 
-/** What becomes of a packet that a match sends to an exit, or drops. */
+/** The fate of a packet that a match sends to an exit, or drops. */
 async function byExit(host: Host, scene: Scene, packet: Packet, address: Address, decided: Decided): Promise<Fate> {
   const family = familyOf(address);
   const droppedBy = { ...decided, kernel: [...decided.kernel, ...dropSteps(scene)] };

@@ -10,7 +10,7 @@ import { tunnelDevice } from '../datapath/tunnel.ts';
 import { wayBackOf, whyNoWayBack } from '../node/way-back.ts';
 import type { Scene } from './scene.ts';
 
-/** What of the node, and not of ours, stands in the way of a packet of a pod that goes out by an interface. */
+/** Obstacles of the node, none of them ours, for a packet of a pod that goes out by an interface. */
 export interface Obstacles {
   /** What drops it, for sure. */
   readonly stopped?: string;
@@ -24,7 +24,7 @@ export interface Obstacles {
 const none: Obstacles = { unless: [], notes: [] };
 
 /**
- * What packets from the pod's address meet on their way to the interface.
+ * The obstacles for packets from the pod's address to the interface.
  *
  * @param marked whether they have the mark of an exit
  */
@@ -46,7 +46,7 @@ export async function obstaclesOf(host: Host, from: Address, output: string, mar
   };
 }
 
-/** The same with what the reverse path filter does to answers when the node has no route to where they come from. */
+/** The same, and the reverse path filter for answers when the node has no route back to their source. */
 export async function withWayBack(
   host: Host,
   { node, found }: Scene,
@@ -83,7 +83,7 @@ function notesOf(host: Host, { family }: Passage, mayPass: readonly Filter[]): s
   ];
 }
 
-/** What is to be said about a packet that gets past all of ours. */
+/** The words for a packet that passes all our chains. */
 export function withObstacles(words: string, { unless, unanswered }: Obstacles): string {
   const filters = unless.length > 0 ? `, unless ${unless.join(' or ')} drops it (policy drop)` : '';
   return `${words}${filters}${unanswered ? `; its answers are dropped: ${unanswered}` : ''}`;

@@ -7,7 +7,7 @@ import type { WayTaken } from './way.ts';
 export type Outcome =
   /** It leaves by an exit, or as the exit says when it has no way. */
   | 'leaves'
-  /** The node does with it what it would do without egress. */
+  /** The node treats it as without egress. */
   | 'left alone'
   | 'dropped'
   /** The pod has no address to send it from. */
@@ -15,7 +15,7 @@ export type Outcome =
   /** Somebody changed what is set up so that nobody can say. */
   | 'unknown';
 
-/** What becomes of a packet, and what does it. */
+/** What becomes of a packet, and the policy, exit and objects that decide it. */
 export interface Fate {
   readonly outcome: Outcome;
   /** The same for a person, as the end of a sentence without its full stop. */
@@ -25,7 +25,7 @@ export interface Fate {
    * network of the pod; in a match; nowhere. Absent when there is no program to look at.
    */
   readonly by?: Decision['by'] | 'own';
-  /** What decided, if it was a policy; and its exit, also when nothing leaves by it. */
+  /** The policy that decided, if one did; and its exit, also when nothing leaves by it. */
   readonly policy?: string;
   readonly exit?: string;
   readonly way?: WayTaken;

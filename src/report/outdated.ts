@@ -60,7 +60,7 @@ async function changedExits({ host, store }: Machine, configuration: Configurati
   const ownEnd = used.some(({ gateways }) => gateways.length > 0) ? await findOwnEnd(host, configuration) : undefined;
   for (const exit of used) {
     const before = node.exits.find(({ name }) => name === exit.name);
-    // One that cannot be had now stays what it is.
+    // An exit that cannot be resolved now stays as it is.
     const after = await resolveForPod(host, exit, ownEnd, store.loadMoves()).catch(() => before);
     if (canonicalJson(before) !== canonicalJson(after)) changed.add(exit.name);
   }

@@ -31,13 +31,13 @@ function matching(pattern: string, filesIn: (folder: string) => readonly string[
     .map((file) => `${folder}/${file}`);
 }
 
-/** What `include "…"` of a file for nft names. */
+/** The files that `include "…"` of a file for nft names. */
 const includesOf = (text: string): string[] =>
   [...text.matchAll(/^\s*include\s+["']([^"']+)["']/gm)].map(([, path = '']) =>
     path.startsWith('/') ? path : `/etc/${path}`,
   );
 
-/** Files of a saved ruleset that hold our tables, with all that they include. Those that cannot be read hold nothing. */
+/** Files of a saved ruleset that hold our tables, with all that they include. Unreadable files hold nothing. */
 export function savedWithUs(readFile: ReadFile, filesIn: (folder: string) => readonly string[]): string[] {
   const seen = new Map<string, boolean>();
   let paths = places.flatMap((place) => matching(place, filesIn));
@@ -59,6 +59,6 @@ function readIfPossible(readFile: ReadFile, path: string): string {
   }
 }
 
-/** What a person should know of such a file. */
+/** The warning about such a file. */
 export const savedWarning = (path: string): string =>
   `${path} holds table ${tableName}, saved while pods were steered: it may not load at boot, and what it loads is outdated; save without it (README, Limits)`;

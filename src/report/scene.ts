@@ -32,7 +32,7 @@ export interface WholeRecord extends AttachmentRecord {
 /** What is wrong with an object. */
 export type Problem = 'missing' | 'different';
 
-/** Looks at everything that an attachment needs but what only counts. */
+/** Looks at all objects of an attachment but the counters. */
 export async function lookAt({ host, store }: Machine, outlined: AttachmentRecord): Promise<Scene> {
   const content = { matches: outlined.outline, ...store.loadProgram(outlined.program) };
   const node = store.loadNode();
@@ -45,7 +45,7 @@ export async function lookAt({ host, store }: Machine, outlined: AttachmentRecor
   return { record, node, wanted: withoutEgressHook(desired(node, needs)), found };
 }
 
-/** What is wrong with an object that is wanted; `undefined` when it is as it should be. */
+/** The fault of a wanted object; `undefined` when it is as it should be. */
 export function problemOf({ found }: Scene, object: HostObject): Problem | undefined {
   const observed = found.get(keyOf(object));
   if (observed === undefined) return 'missing';

@@ -13,7 +13,7 @@ import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { podName } from './asked-pod.ts';
 import { nothingSaid, type WhyOutdated } from './outdated.ts';
 
-/** What `egress status` tells, for people and with `--json` for programs. */
+/** The answer of `egress status`, for people and with `--json` for programs. */
 export interface Status {
   readonly exits: readonly ExitStatus[];
   readonly pods: readonly PodStatus[];
@@ -44,25 +44,27 @@ export interface ExitStatus {
   readonly device: string;
   /** Where packets leave, when not from here. */
   readonly gateway?: Address;
-  /** Packets of others, when this node is their gateway. They are among those that were steered. */
+  /** Packets of others, when this node is their gateway. They are among the steered packets. */
   readonly served?: Counter;
   readonly ways: readonly (ResolvedExit['ways'][number] & {
     readonly neighbour?: string;
-    /** Addresses with which nothing leaves now, because they are not on an interface where they may be. */
+    /** Addresses that nothing leaves with now: no interface that may hold them has them. */
     readonly notHere?: readonly Address[];
   })[];
-  /** Packets that were sent to the exit since it is set up as it is now. Absent when nothing counts them. */
+  /** Packets sent to the exit since its present objects were made. Absent when nothing counts them. */
   readonly steered?: Counter;
-  /** How many of them left by it, where it leaves from this node. */
+  /** Those of them that left by it; of an exit that leaves from this node. */
   readonly left?: Counter;
-  /** How many of them went into the tunnel, where it leaves from a gateway: what becomes of them is counted there. */
+  /**
+   * Those of them that went into the tunnel; of an exit that leaves from a gateway, which counts the rest of their way.
+   */
   readonly tunnelled?: Counter;
   /**
-   * The others, which were dropped on this node. Absent when that is not known: when what left is not counted, or when
-   * packets may leave with the node's address.
+   * The others, which were dropped on this node. Absent when unknown: nothing counts at the interface, or packets may
+   * leave with the node's address.
    */
   readonly dropped?: { readonly packets: bigint };
-  /** What of it is missing or different, so that its pods may be cut off; absent when nothing is. */
+  /** Its missing and different objects, by which its pods may be cut off; absent when there are none. */
   readonly problems?: readonly string[];
 }
 
@@ -77,7 +79,7 @@ export interface PodStatus
 
 const none: Counter = { packets: 0n, bytes: 0n };
 
-/** What is set up on this node, and what went through it. */
+/** The objects on this node, and their counters. */
 export async function readStatus(machine: Machine, whyOutdated: WhyOutdated = nothingSaid): Promise<Status> {
   const { node, counters, exits } = await settled(machine, () => readExits(machine), isFine);
   const pods: PodStatus[] = [];
@@ -98,7 +100,7 @@ export async function readStatus(machine: Machine, whyOutdated: WhyOutdated = no
   };
 }
 
-/** What the node has as a whole. */
+/** The parts of the node as a whole. */
 interface NodeStatus {
   readonly node: NodeRecord | undefined;
   /** Absent when nothing counts. */

@@ -47,7 +47,7 @@ export function decidingSteps(scene: Scene, address: Address, decision: Decision
   ];
 }
 
-/** What takes a packet out by an exit. */
+/** The steps that take a packet out by an exit. */
 export function exitSteps(
   scene: Scene,
   exit: ResolvedExit,
@@ -78,7 +78,7 @@ export function dropSteps(scene: Scene): Step[] {
   return chain && rule ? [step(scene, 'exit', chain, `${chain.name}: ${printRule(rule)}`)] : [];
 }
 
-/** What gives a packet of an exit one of the pod's own source ports: an element, and the chain that it leads to. */
+/** The objects that give a packet of an exit one of the pod's own source ports: an element, and its chain. */
 export function portObjects(scene: Scene, { id }: ResolvedExit, address: Address): { block?: Element; chain?: Chain } {
   const blocks = wantedElements(scene, layout.setNames.blocks(familyOf(address)));
   const block = blocks.find(({ key }) => key === layout.blockKey(id, address));
@@ -125,7 +125,7 @@ export function guardElements(scene: Scene, { id, device }: ResolvedExit, source
   ];
 }
 
-/** What leads to the gateway inside the tunnel. */
+/** The objects that lead to the gateway inside the tunnel. */
 export function tunnelObjects({ wanted }: Scene, { gateway }: ResolvedExit, { destination }: Packet) {
   if (gateway === undefined) return [];
   const [nextHop, mac] = [nextHopOf(gateway, familyOf(destination)), tunnelMac(gateway)];
@@ -192,7 +192,7 @@ function decidingRule(scene: Scene, { rules, name }: Chain, decision: Decision |
   return decision.by === 'match' ? matchRule(scene, rules, decision.place, packet) : undefined;
 }
 
-/** A match with ports has several rules: of those of the packet's protocol the first is about packets like it. */
+/** A match with ports has several rules. The first one of the packet's protocol is about packets like it. */
 function matchRule(
   { record, node }: Scene,
   rules: readonly Rule[],

@@ -29,7 +29,7 @@ export interface Marked {
   readonly exit: ResolvedExit;
   /** The pod's. */
   readonly address: Address;
-  /** Those that the exit gives it one of. */
+  /** Source addresses of the exit. It gives the packet one of them. */
   readonly sources: readonly Address[];
   readonly decided: Decided;
 }

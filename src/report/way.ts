@@ -8,13 +8,13 @@ export interface WayTaken {
   readonly device: string;
   /** Absent: the destination is a neighbour on the interface. */
   readonly nextHop?: Address;
-  /** What the kernel knows of the next hop, in its words; absent when it has not asked for it of late. */
+  /** The state of the next hop in the kernel's words; absent when the kernel has not asked for it of late. */
   readonly neighbour?: string;
   /** Underlay address of the node that the packet leaves from, through the tunnel. */
   readonly gateway?: Address;
-  /** Addresses of the exit of which the packet has one; none when it is the node, and not egress, that gives it one. */
+  /** Addresses of the exit. The packet has one of them; none when the node, and not egress, gives it one. */
   readonly sources: readonly Address[];
-  /** Source ports of the pod's own of which the packet has one, or of a ping its number. */
+  /** Source ports of the pod's own. The packet has one of them, a ping as its number. */
   readonly ports?: Ports;
 }
 
@@ -28,7 +28,7 @@ export type Leading = RouteTaken & { readonly device: string };
 export const leadsOn = (route: RouteTaken | undefined): route is Leading =>
   route?.type === 'unicast' && route.device !== undefined;
 
-/** The next hop of a packet, and what the kernel knows of it. */
+/** The next hop of a packet, and its state in the kernel. */
 export async function hopOf(
   host: Host,
   { device, via }: Leading,
@@ -44,13 +44,13 @@ export function wayWords({ device, nextHop, gateway }: WayTaken): string {
   return nextHop === undefined ? `${device}, on link` : `${device}, next hop ${nextHop}`;
 }
 
-/** What a packet leaves with, as a person is told. */
+/** The source of a packet that leaves, in words for a person. */
 export function sourceWords({ sources, ports }: WayTaken): string {
   if (sources.length > 1) return `one of ${sources.join(', ')}, by its source port`;
   return ports === undefined ? `${sources[0]}` : `${sources[0]} and one of the ports ${ports.first} to ${ports.last}`;
 }
 
-/** What to know of a next hop. NUD_FAILED and NUD_INCOMPLETE: it was asked for, and has not answered. */
+/** Notes about a next hop. NUD_FAILED and NUD_INCOMPLETE: it was asked for, and has not answered. */
 export const neighbourNotes = ({ nextHop = 'the destination', neighbour = '' }: WayTaken): string[] =>
   ['failed', 'incomplete'].includes(neighbour)
     ? [`Asked for of late, ${nextHop} did not answer (${neighbour}): while it does not, the packet gets no further.`]

@@ -7,20 +7,20 @@ import { type PortBlock, placeOfPort } from '../policy/port-blocks.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import type { Configured } from './configured.ts';
 
-/** What is seen outside: whom a packet came from, as the other end tells it. */
+/** The source of a packet as the other end sees it. */
 export interface Seen {
   readonly address: Address;
   /** 1…65535. */
   readonly port: number;
 }
 
-/** Whose an address and a port are, for people and with `--json` for programs. */
+/** The pods behind an address and a port, for people and with `--json` for programs. */
 export interface Owner extends Seen {
   /** Pods on this node that have the port for themselves; more than one only where an exit changed its addresses. */
   readonly pods: readonly PodWithPorts[];
   /** Connections that leave with it just now; their sources are pods, also those of other nodes. */
   readonly connections: readonly Pick<Flow, 'protocol' | 'source' | 'sourcePort' | 'destination' | 'destinationPort'>[];
-  /** The node whose pods have the port, when this one is not it, and the exit. */
+  /** Another node whose pods have the port, and the exit. */
   readonly node?: { readonly address: Address; readonly exit: string };
 }
 
@@ -28,7 +28,7 @@ interface PodWithPorts extends Pick<AttachmentRecord, 'network' | 'containerId' 
   readonly ports: PortBlock;
 }
 
-/** Finds out which pod is behind an address and a port that are seen outside. */
+/** Finds the pod behind an address and a port that are seen outside. */
 export async function whoHas(machine: Machine, configured: Configured, seen: Seen): Promise<Owner> {
   const flows = await machine.host.listFlowsTo(seen.address);
   const pods = podsWith(machine, seen);

@@ -20,7 +20,7 @@ export interface AdoptOptions {
   readonly confDir: string;
   /** Where libcni keeps what it did. */
   readonly resultsDir: string;
-  /** Also give pods that have something else what a new pod like them would get. */
+  /** Also give outdated pods the exits that a new pod like them would get. */
   readonly outdated?: true;
   readonly dryRun?: true;
 }
@@ -33,7 +33,7 @@ export interface AdoptSurroundings {
   whyOutdated(machine: Machine, record: AttachmentRecord): Promise<string | undefined>;
 }
 
-/** A pod that ran before egress, and what became of it. */
+/** A pod from before egress, and the result for it. */
 export interface Adoption extends Pick<Attachment, 'network' | 'containerId' | 'ifname'> {
   readonly pod: Pod;
   /** The exits that its policies name; none: no policy is for it, and nothing was done. */
@@ -58,7 +58,9 @@ export async function adoptAll(options: AdoptOptions, surroundings: AdoptSurroun
   return adoptions;
 }
 
-/** Attachments to networks that have egress in their chain now, with what the runtime would give to egress on ADD. */
+/**
+ * Attachments to networks with egress in their chain now, each with the chain entry that the runtime would pass on ADD.
+ */
 function candidates({ confDir, resultsDir }: AdoptOptions, { readFile }: AdoptSurroundings) {
   const entries = ownEntries(confDir, readFile);
   return filesIn(resultsDir)
@@ -103,7 +105,7 @@ async function adoptOne(
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** What ADD would be asked for a pod that is to be adopted. Says in `told` what it would have. Changes nothing. */
+/** ADD's request for a pod to adopt. Says in `told` what it would have. Changes nothing. */
 async function requestOf(
   told: Writable<Adoption>,
   cached: CachedResult,

@@ -1,8 +1,8 @@
 import { capability } from '../cni/annotations.ts';
 
 /**
- * What libcni remembers of an attachment that it made: a file in `results` of its cache folder (libcni/api.go,
- * cachedInfo). It holds every capability that the runtime has, asked for or not.
+ * libcni's memory of an attachment: a file in `results` of its cache folder (libcni/api.go, cachedInfo). It holds every
+ * capability that the runtime has, asked for or not.
  */
 export interface CachedResult {
   readonly containerId: string;

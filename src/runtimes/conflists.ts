@@ -1,7 +1,7 @@
 import type { ReadFile } from '../config/read.ts';
 import { filesIn } from '../files/file.ts';
 
-/** A chain entry with what a runtime puts into it, before anybody has judged it. */
+/** A chain entry as a runtime passes it, not judged yet. */
 export type Entry = Readonly<Record<string, unknown>>;
 
 /** A network configuration list, as far as we read it. */
@@ -21,7 +21,7 @@ export function ownEntries(confDir: string, readFile: ReadFile): ReadonlyMap<unk
   return new Map(lists.toReversed().map((list) => [list.name, entryIn(list)]));
 }
 
-/** Our entry in a list, with what a runtime puts into it; `undefined` also while ADD passes pods through. */
+/** Our entry in a list, as a runtime passes it; `undefined` also while ADD passes pods through. */
 function entryIn({ name, cniVersion, plugins }: Conflist): Entry | undefined {
   const own = Array.isArray(plugins) ? plugins.find((plugin) => plugin?.type === 'egress') : undefined;
   return own === undefined || own.draining === true ? undefined : { ...own, name, cniVersion };

@@ -8,7 +8,7 @@ import { isFor, outlineOf, programDigest } from '../policy/program.ts';
 import { programOf } from '../policy/wishes.ts';
 import type { Store } from '../store/store.ts';
 
-/** What names a program, and makes its rules. */
+/** The parts that name a program and make its rules. */
 interface Sketch {
   /** See {@link outlineOf}; empty: nothing changes for the pod. */
   readonly outline: Program;
@@ -27,7 +27,7 @@ export interface Policies {
   /** Policies of the policy file may be without most of their ranges. */
   readonly configuration: Configuration;
   choose(pod: Pod): Choice;
-  /** Keeps what was found out, for the next call. Needs the store's lock. */
+  /** Keeps the summary for the next call. Needs the store's lock. */
   keep(): void;
 }
 
@@ -35,13 +35,13 @@ export interface Policies {
 export interface PolicyFiles {
   readonly readFile: ReadFile;
   /**
-   * A text that tells what is in a file from whatever else was or will be in it, for this very program. Undefined when
-   * there is no such text: no file, or one that changed so lately that the next change may bear the same time.
+   * A text that changes with the content of the file, and with the program that reads it. Undefined when there is no
+   * such text: no file, or one that changed so lately that the next change may bear the same time.
    */
   identify(path: string): string | undefined;
 }
 
-/** What is kept of a policy file: all but its ranges, and what they made of programs. */
+/** The summary of a policy file: all but its ranges, and the programs that they made. */
 interface Summary {
   readonly document: PolicyDocument;
   readonly programs: Programs;
@@ -51,9 +51,9 @@ interface Summary {
 type Programs = Record<string, Sketch>;
 
 /**
- * The configuration, and the programs that it makes. Of a policy file that has not changed the ranges are not read
- * again: what is needed of it was kept by an earlier call. That is never believed unless it was written for this file as
- * it is, by this program, and is complete; then the next best thing is to read the file.
+ * The configuration, and the programs that it makes. The ranges of an unchanged policy file are not read again: an
+ * earlier call kept a summary. It is believed only when it is complete, and was written for this very file by this very
+ * program. Otherwise the file is read.
  */
 export function readPolicies(entry: ChainEntry, { readFile, identify }: PolicyFiles, store: Store): Policies {
   const read = () => readPolicyDocument(entry, readFile) ?? requireNeverThere(entry, store);
@@ -88,14 +88,14 @@ function requireNeverThere(entry: ChainEntry, store: Store): undefined {
   );
 }
 
-/** A configuration of which all is known. */
+/** A configuration with all its ranges. */
 export const policiesOf = (configuration: Configuration): Policies => ({
   configuration,
   choose: (pod) => choose(configuration, () => configuration, {}, pod),
   keep: () => {},
 });
 
-/** What a chain entry says when no pod is to be steered any more. */
+/** The policies of a chain entry that steers no new pod. */
 export const noPolicies = (entry: ChainEntry): Policies => policiesOf(configurationOf(entry, []));
 
 /** The program of a pod, which is added to `programs` if it was not among them; `full` has the ranges. */

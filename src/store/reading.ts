@@ -2,7 +2,7 @@ import type * as z from 'zod/mini';
 import { NoFile, readIfThere } from '../files/file.ts';
 import { type Reading, readRecord } from './record.ts';
 
-/** What is in the file of a record; `undefined` when there is none. What is no file is a broken record. */
+/** The content of a record's file; `undefined` when there is none. Folders, pipes and devices are broken records. */
 export function readingOf<T>(schema: z.ZodMiniType<T>, path: string): Reading<T> | undefined {
   try {
     const text = readIfThere(path);

@@ -11,7 +11,10 @@ import { migrated, recordVersion } from './migration.ts';
 /** Of records: always {@link recordVersion}, since older ones are migrated when they are read. */
 type Version = number;
 
-/** What was decided and set up for one attachment: enough to undo it after a reboot, with a new binary or a changed policy. */
+/**
+ * The decisions and objects of one attachment: enough to undo them after a reboot, with a new binary or a changed
+ * policy.
+ */
 export interface AttachmentRecord extends Attachment, Omit<SteeredAttachment, 'mark' | 'matches' | 'whole'> {
   readonly version: Version;
   /** The program's matches with one range of each list, as is `cluster`; all of them are in its {@link ProgramRecord}. */
@@ -28,7 +31,7 @@ export interface ProgramRecord extends ProgramContent {
   readonly program: string;
 }
 
-/** What was set up for the node as a whole, as long as any attachment needs it. */
+/** The objects of the node as a whole, as long as any attachment needs them. */
 export interface NodeRecord extends NodeState {
   readonly version: Version;
   /** Kernel parameters that we overwrote, with the values to put back: path below /proc/sys → value. */
@@ -37,11 +40,11 @@ export interface NodeRecord extends NodeState {
   readonly addresses: readonly Place[];
   /** Families of tables with our name that somebody else had made before us: they stay, empty as they were. */
   readonly othersTables?: readonly ('inet' | 'netdev')[];
-  /** Addresses on interfaces of others whose routes we put behind those of exits' interfaces. */
+  /** Addresses that an exit's interface shares with others: we put the local routes of the others behind the exit's. */
   readonly behind?: readonly Place[];
 }
 
-/** Which gateway an exit uses, where `egress exit move` chose another than the first. Outlives the pods. */
+/** The gateways of exits that `egress exit move` moved from their first one. Outlives the pods. */
 export interface MovesRecord {
   readonly version: Version;
   /** Name of the exit → underlay address of the gateway. */
@@ -163,7 +166,7 @@ export const movesRecord: z.ZodMiniType<MovesRecord> = z.object({
   gateways: z.record(z.string(), address),
 } satisfies Members<MovesRecord>);
 
-/** What a text turned out to be. */
+/** The result of reading a text. */
 export type Reading<T> =
   | { readonly kind: 'record'; readonly record: T }
   | { readonly kind: 'newer'; readonly version: number }

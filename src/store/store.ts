@@ -34,7 +34,7 @@ export interface StoreSurroundings extends LockSurroundings {
   warn(message: string): void;
 }
 
-/** One kind of record: how it is read, and what the name of its file must be. */
+/** One kind of record: its schema, and the name of its file. */
 interface Kind<T> {
   readonly schema: z.ZodMiniType<T>;
   fileNameOf(record: T): string;
@@ -59,7 +59,7 @@ const movesKind: Kind<MovesRecord> = { schema: movesRecord, fileNameOf: () => 'm
  *     broken/                                                 files that are no records, for a person to look at
  *     lock                                                    held by whoever changes anything
  *
- * Anybody may read at any time; whoever changes something holds the lock from its first look to its last change.
+ * Anybody may read at any time. A writer holds the lock from its first look to its last change.
  */
 export class Store {
   readonly #attachments: string;
@@ -99,7 +99,7 @@ export class Store {
     return this.#lock.holdToLook();
   }
 
-  /** Remembers an attachment, in place of what was known of it. Durable when it returns. */
+  /** Writes an attachment's record in place of the one before. Durable when it returns. */
   save(record: AttachmentRecord): void {
     this.#replace(this.#pathOf(record), attachmentKind, record);
   }
@@ -112,7 +112,7 @@ export class Store {
     return this.#read(this.#pathOf(attachment), attachmentKind);
   }
 
-  /** Whether a file of an attachment is there, whatever is in it. */
+  /** Whether an attachment has a file, valid or not. */
   has(attachment: Attachment): boolean {
     return isThere(this.#pathOf(attachment));
   }
@@ -129,21 +129,21 @@ export class Store {
   }
 
   /**
-   * What is known of all attachments, ordered by their marks. Throws `record-newer`: who does not understand one record
-   * must not decide what nobody needs any more.
+   * The records of all attachments, ordered by their marks. Throws `record-newer`: without understanding all records
+   * nobody may decide what is needed no more.
    */
   list(): AttachmentRecord[] {
     const files = entriesIn(this.#attachments).sort();
     return files.flatMap((file) => this.#read(join(this.#attachments, file), attachmentKind) ?? []);
   }
 
-  /** Remembers a program, unless it is known: its name says what is in it. Durable when it returns. */
+  /** Writes a program, unless its file is there: the name is a hash of the content. Durable when it returns. */
   saveProgram(program: string, content: ProgramContent): void {
     if (this.loadProgram(program) !== undefined) return;
     this.#replace(this.#programPath(program), programKind, { version: recordVersion, program, ...content });
   }
 
-  /** Whether a file of a program is there, whatever is in it. */
+  /** Whether a program has a file, valid or not. */
   hasProgram(program: string): boolean {
     return isThere(this.#programPath(program));
   }
@@ -153,12 +153,12 @@ export class Store {
     return this.#read(this.#programPath(program), programKind);
   }
 
-  /** Names of the programs whose files are there. */
+  /** Names of the programs with files. */
   listPrograms(): string[] {
     return entriesIn(this.#programs).map((file) => basename(file, '.json'));
   }
 
-  /** Forgets all programs but these, and what a writer that was killed left beside them. */
+  /** Removes all programs but these, and the temporary file of a killed writer. */
   forgetPrograms(kept: ReadonlySet<string>): void {
     this.#requireLock();
     const unused = entriesIn(this.#programs).filter((file) => !kept.has(basename(file, '.json')));
@@ -186,12 +186,12 @@ export class Store {
     }
   }
 
-  /** Remembers what is set up for the node as a whole. Durable when it returns. */
+  /** Writes the node's record. Durable when it returns. */
   saveNode(record: NodeRecord): void {
     this.#replace(this.#node, nodeKind, record);
   }
 
-  /** What is set up for the node as a whole. Throws `record-newer`. */
+  /** The node's record. Throws `record-newer`. */
   loadNode(): NodeRecord | undefined {
     return this.#read(this.#node, nodeKind);
   }
@@ -207,7 +207,7 @@ export class Store {
     return this.#read(this.#moves, movesKind)?.gateways ?? {};
   }
 
-  /** Remembers which exits are moved; without any, nothing. Durable when it returns. */
+  /** Writes the record of moved exits; without any, removes it. Durable when it returns. */
   saveMoves(gateways: MovesRecord['gateways']): void {
     if (Object.keys(gateways).length === 0) this.#remove(this.#moves, movesKind);
     else this.#replace(this.#moves, movesKind, { version: recordVersion, gateways });
@@ -239,7 +239,7 @@ export class Store {
   #replace<T>(path: string, kind: Kind<T>, record: T): void {
     this.#requireLock();
     makeFolder(dirname(path));
-    this.#read(path, kind); // refuses what is newer, and moves aside what is broken: neither is overwritten
+    this.#read(path, kind); // refuses newer records, and moves broken ones aside: neither is overwritten
     replaceFile(path, `${JSON.stringify(record, undefined, 2)}\n`);
   }
 
