@@ -17,14 +17,14 @@ import { diagnosis, machineOf, type Trial } from './diagnosis.ts';
 import { pluginType } from './entry.ts';
 import type { Finding } from './status.ts';
 
-/** What the binary is put in place with. */
+/** The places and tools for installing the binary. */
 export interface BinaryTools {
   /** The file to be installed. */
   readonly source: string;
   readonly version: string;
   /** `uname -m` */
   readonly machine: string;
-  /** The folder in which runtimes look for plugins, as it is now. */
+  /** The folder of plugins. Links on the way to it may change, so it is looked up each time. */
   folder(): string;
   /** Runs a file on the host, by its path inside that folder, to ask for its version. */
   try(file: string): Promise<Trial>;
@@ -120,7 +120,7 @@ function isInstalled(source: string, place: string): boolean {
   return stat?.isFile() === true && (stat.mode & 0o777) === 0o755 && haveSameBytes(source, place);
 }
 
-/** Which file is in a place, and in which state; `undefined` when there is none. */
+/** The identity and state of the file at a path; `undefined` when there is none. */
 function identity(place: string): string | undefined {
   const stat: Stats | undefined = statSync(place, { throwIfNoEntry: false });
   return stat && [stat.dev, stat.ino, stat.size, stat.mode, stat.mtimeMs, stat.ctimeMs].join();

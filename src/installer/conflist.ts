@@ -4,7 +4,7 @@ import { pluginType } from './entry.ts';
 
 /**
  * Files are edited as texts: everything but our entry stays byte for byte. Each character of such a text is one byte
- * (latin1), so that even what is no UTF-8 stays. All functions here take valid JSON of a network configuration list.
+ * (latin1), so that bytes stay that are no UTF-8. All functions here take valid JSON of a network configuration list.
  */
 
 /** The list with our entry as its last plugin, and nowhere else; the same text when it is so already. */

@@ -8,7 +8,7 @@ export interface Trial {
   readonly stderr: string;
 }
 
-/** What is known of the program and the machine without running anything. */
+/** Facts about the program and the machine that need no run. */
 export interface Facts {
   /** The machine that the program is built for, as `uname -m` calls them; `undefined` when it is no program of Linux. */
   readonly builtFor: string | undefined;

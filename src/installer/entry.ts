@@ -3,7 +3,7 @@ import { capability } from '../cni/annotations.ts';
 /** The name of our binary, and so the `type` of our chain entry. */
 export const pluginType = 'egress';
 
-/** What the chain entry is to say; a key that is absent is left to the plugin's defaults. Paths are those of the host. */
+/** The keys of the chain entry. The plugin has defaults for absent keys. Paths are those of the host. */
 export interface EntryOptions {
   readonly policyFile?: string | undefined;
   readonly dataDir?: string | undefined;
@@ -13,7 +13,7 @@ export interface EntryOptions {
   readonly draining?: true | undefined;
 }
 
-/** Our chain entry as JSON in ASCII: it fits into any file, whatever that is encoded in. */
+/** Our chain entry as JSON in ASCII: it fits into a file of any encoding. */
 export function entryText(options: EntryOptions): string {
   const { policyFile, dataDir, logFile, logLevel, node, draining } = options;
   const capabilities = { [capability]: true };

@@ -20,9 +20,9 @@ import type { Step } from './plan.ts';
 import { nameBefore } from './wrap.ts';
 
 /**
- * The file that is being written, inside the folder: what is renamed into it from elsewhere, containerd does not see.
- * No runtime reads a file with such a name, and it sorts behind all others. One is enough: only the holder of the lock
- * writes.
+ * The name of a file while it is written, inside the folder: containerd does not see files that are renamed into it
+ * from elsewhere. No runtime reads a file with such a name, and it sorts behind all others. One is enough: only the
+ * holder of the lock writes.
  */
 const temporaryName = '~egress.new';
 
@@ -42,7 +42,10 @@ export class Overtaken extends Error {
   }
 }
 
-/** The folder of network configurations, for one look: what was in it, and changes to that. Only for the holder of the lock. */
+/**
+ * The folder of network configurations, for one look: its files as they were, and changes to them. Only for the holder
+ * of the lock.
+ */
 export class ConfigurationFolder implements Disposable {
   readonly #path: string;
   readonly #exchange: Exchange;
@@ -56,12 +59,12 @@ export class ConfigurationFolder implements Disposable {
     this.#seen = readAll(path);
   }
 
-  /** What runtimes may read, and what was put aside. None when there is no folder. */
+  /** Files that runtimes may read, and files put aside. None when there is no folder. */
   get files(): readonly NetworkFile[] {
     return this.#seen;
   }
 
-  /** Makes a change durable. Throws {@link Overtaken} rather than undo what somebody else did meanwhile. */
+  /** Makes a change durable. Throws {@link Overtaken} rather than undo a change of somebody else. */
   change(step: Step): void {
     if (step.do === 'write') this.#write(step);
     else {
@@ -73,8 +76,8 @@ export class ConfigurationFolder implements Disposable {
   }
 
   /**
-   * The files that were replaced: whoever has one open goes on writing to it, whatever has its name now. They stay open
-   * when the folder is disposed of.
+   * The replaced files. A program that has one open goes on writing to it, though the name is another file's now. They
+   * stay open when the folder is disposed of.
    */
   get displaced(): readonly Seen[] {
     return this.#displaced;

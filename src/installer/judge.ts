@@ -12,8 +12,8 @@ export interface NetworkFile {
 }
 
 /**
- * What a file is to us: a `list` or a `single` plugin that can carry our entry; `broken` when no runtime would take it,
- * `unfit` when a runtime does but we cannot stand in it.
+ * The kind of a file for us: a `list` or a `single` plugin that can carry our entry; `broken` when no runtime would
+ * take it, `unfit` when a runtime does but we cannot stand in it.
  */
 export type Judgement =
   | { readonly is: 'list' }

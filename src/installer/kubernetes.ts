@@ -1,10 +1,10 @@
 import { EgressError } from '../base/errors.ts';
 
-/** What an API server answers to one request. */
+/** The answer of an API server to one request. */
 export interface KubernetesReply {
   /** The HTTP status. */
   readonly status: number;
-  /** The object, or the `Status` object that says what is wrong. */
+  /** The object, or a `Status` object with the fault. */
   readonly body: unknown;
 }
 
@@ -15,7 +15,7 @@ export interface KubernetesApi {
   patch(path: string, change: object): Promise<KubernetesReply>;
 }
 
-/** What the kubelet gives a container to find the API with, and who the container is. */
+/** The kubelet's files and variables by which a container finds the API and its own account. */
 export interface InCluster {
   /** KUBERNETES_SERVICE_HOST: an address. */
   readonly host: string;
@@ -93,7 +93,7 @@ async function send(request: HttpsRequest, body: string | undefined): Promise<Ku
   }
 }
 
-/** What is no JSON comes from somebody between us and the API server; its text is not for the log of a node. */
+/** A body that is no JSON comes from a proxy between us and the API server. It is not for the log of a node. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -6,9 +6,9 @@ import { judge } from './judge.ts';
 import { type NetworkWish, type Plan, planDrain, planInstall, planUninstall, type Step } from './plan.ts';
 import type { Finding } from './status.ts';
 
-/** What the folder of network configurations is worked on with. */
+/** The places and tools for work on the folder of network configurations. */
 export interface NetworkTools {
-  /** The folder as it is now; links on the way to it may change. */
+  /** The folder of networks. Links on the way to it may change, so it is looked up each time. */
   folder(): string;
   readonly exchange: Exchange;
   /** Milliseconds of a clock that does not go back. */
@@ -61,12 +61,12 @@ export class Network {
     const plan = (this.#wish.isDrained ? planDrain : planInstall)(folder.files, this.#wish);
     const now = this.#displaced.map((each) => ({ ...each, heard: textOf(each.file.fd) }));
     const steps = plan.steps.length > 0 ? plan.steps : this.#late(now, folder);
-    const waitedFor = this.#forgetOld(now); // whoever goes on rewriting must not use up our descriptors
+    const waitedFor = this.#forgetOld(now); // endless rewriting must not use up our descriptors
     if (steps.length === 0) return this.#found(plan);
     const pause = this.#backOff.pause(this.#tools.now());
     if (pause > 0) return this.#fought(plan, pause);
     const done = `${this.#wasThere ? 'put egress back into' : 'put egress into'} ${plan.network}`;
-    this.#displaced = waitedFor; // what was written late is taken over now, or older than what somebody put in its place
+    this.#displaced = waitedFor; // late writes are taken over now, or older than the file in its place
     this.#carryOut(steps, folder);
     return { ...this.#found(plan), done };
   }
@@ -84,7 +84,9 @@ export class Network {
     }
   }
 
-  /** The same changes again, for those who wrote into a file while we replaced it; of several the last one. */
+  /**
+   * The same changes once more on texts that others wrote into a file while we replaced it; the last text of several.
+   */
   #late(now: readonly Displaced[], folder: ConfigurationFolder): readonly Step[] {
     const late = now.filter(({ file, heard }, i) => {
       const isNew = heard !== this.#displaced[i]?.heard && judge({ ...file, text: heard }).is === 'list';
@@ -94,7 +96,7 @@ export class Network {
     return [...texts].map(([name, text]) => ({ do: 'write', name, text, like: name }));
   }
 
-  /** Nobody is waited for any longer who had so much time: their files are closed. Returns the others, as they are `now`. */
+  /** Closes files that have been watched long enough. Returns the others, as they are `now`. */
   #forgetOld(now: readonly Displaced[]): readonly Displaced[] {
     const time = this.#tools.now();
     const isOver = ({ since }: Displaced) => time - since >= lateWrites.watched;

@@ -20,7 +20,7 @@ export interface Cluster {
   readonly node: string | undefined;
 }
 
-/** What the taint is looked after with. */
+/** The tools for looking after the taint. */
 export interface TaintTools extends Cluster {
   /** Milliseconds of a clock that does not go back. */
   now(): number;
@@ -43,7 +43,7 @@ export class NodeTaint {
     this.#tools = tools;
   }
 
-  /** Only for a node that is ready. What goes wrong is told, and hinders nothing else. */
+  /** Only for a node that is ready. Failures are reported, and hinder nothing else. */
   async look(): Promise<Finding> {
     const { api, node, now } = this.#tools;
     if (api === undefined) return left('there is no token of a service account');

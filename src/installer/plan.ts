@@ -2,14 +2,14 @@ import { hasEntry, hasOthers, withEntry, withoutEntry } from './conflist.ts';
 import { isNetworkName, judge, type NetworkFile } from './judge.ts';
 import { asideNameOf, listNameOf, nameBefore, unwrapped, wrapped } from './wrap.ts';
 
-/** A change of the folder. Each leaves something that runtimes can read, and from which the rest can be planned anew. */
+/** A change of the folder. After each, runtimes can read the folder, and the rest can be planned anew. */
 export type Step =
   /** In one step, with the mode and the owner of the file `like`. */
   | { readonly do: 'write'; readonly name: string; readonly text: string; readonly like: string }
   | { readonly do: 'rename'; readonly name: string; readonly to: string }
   | { readonly do: 'remove'; readonly name: string };
 
-/** What is to be done with the folder, and what to tell a person. */
+/** The changes of the folder, and words for a person. */
 export interface Plan {
   readonly steps: readonly Step[];
   /** The file with our entry, when all is done. */
@@ -55,7 +55,7 @@ export function planDrain(files: readonly NetworkFile[], wish: NetworkWish): Pla
   return { ...plan, steps: [...plan.steps, ...others.flatMap((file) => planList(file, files, wish.entry).steps)] };
 }
 
-/** In the order of runtimes, which compare bytes. A file that is named may be a list that was made of it. */
+/** In the order of runtimes, which compare bytes. A named file may stand for the list that was made of it. */
 function candidates(files: readonly NetworkFile[], fileName: string | undefined): NetworkFile[] {
   const isWanted = ({ name }: NetworkFile) =>
     isNetworkName(name) && (fileName === undefined || name === fileName || name === listNameOf(fileName));
@@ -106,7 +106,7 @@ function planSingle(file: NetworkFile, files: readonly NetworkFile[], entry: str
 const wrappedIn = (file: NetworkFile): string | undefined =>
   file.name.endsWith('.conflist') && judge(file).is === 'list' ? unwrapped(file.text) : undefined;
 
-/** How our entry gets out of all files, and those that were wrapped get back as they were. */
+/** The way back: our entry leaves all files, and wrapped files get their names back. */
 export function planUninstall(files: readonly NetworkFile[]): Plan {
   const lists = files.filter(({ name }) => name.endsWith('.conflist'));
   const plans = lists.map((file) => planRelease(file, files));
@@ -145,7 +145,7 @@ function putBack({ name: list }: NetworkFile, text: string, files: readonly Netw
   const has = (wanted: string) => files.some(({ name }) => name === wanted);
   const [first = '', there] = [names.find((name) => has(asideNameOf(name))), names.find(has)];
   const remove: Step = { do: 'remove', name: list };
-  // Whoever wrote the file again since then wrote what is valid now.
+  // A file that was written again since then is the valid one.
   if (there !== undefined) {
     return [
       remove,

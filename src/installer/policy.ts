@@ -4,13 +4,13 @@ import { dirname, join } from 'node:path';
 import { filesIn, makeFolder, readIfThere, removeFile, replaceFile } from '../files/file.ts';
 import type { Finding } from './status.ts';
 
-/** What the policy file is kept with. */
+/** The places and tools for keeping the policy file. */
 export interface PolicyTools {
   /** A file, or a folder with one of {@link fileNames}, as a ConfigMap is mounted. */
   readonly source: string;
-  /** The policy file of the host, as it is now. */
+  /** The policy file of the host. Links on the way to it may change, so it is looked up each time. */
   target(): string;
-  /** Where we note which policy file is ours, as it is now. */
+  /** The note with the hash of our policy file, looked up each time as well. */
   note(): string;
   judge(file: string, text: string): Promise<PolicyVerdict>;
 }
@@ -53,7 +53,7 @@ export class Policy {
     return { file, text: readFileSync(file).toString() };
   }
 
-  /** The note first: a file that it does not fit is left to whoever wrote it. */
+  /** The note comes first: a file without a fitting note is somebody else's. */
   #replace(target: string, json: string): boolean {
     makeFolder(dirname(target));
     if (readIfThere(target) === json) return false;

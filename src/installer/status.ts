@@ -2,7 +2,7 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { makeFolder } from '../files/file.ts';
 
-/** What a look found of one thing, or made of it. */
+/** The result of a look at one part. */
 export interface Finding {
   readonly ok: boolean;
   /** Text for a person: the state, or the fault and its remedy. */
@@ -20,7 +20,7 @@ export type Part = (typeof parts)[number];
 /** What a look found. */
 export type Findings = Readonly<Record<Part, Finding>>;
 
-/** What `egress ready` prints: all is as it should be, and new pods are steered. */
+/** The answer of `egress ready`: all is as it should be, and new pods are steered. */
 export interface Status extends Readonly<Record<Part, string>> {
   readonly ready: boolean;
   readonly version: string;

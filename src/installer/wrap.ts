@@ -3,9 +3,9 @@ import { rawMember } from '../cni/stdin.ts';
 import { isOurs, pluginList, plugins } from './conflist.ts';
 
 /**
- * A file with a single plugin (`.conf`, `.json`) has no room for a second one. Runtimes make a list of it themselves,
- * with its name, its version and itself as the only plugin: so do we, with our entry behind it. The file stands in that
- * list as it was, to its last byte.
+ * A file with a single plugin (`.conf`, `.json`) has no room for a second one. Runtimes make a list of it with its
+ * name, its version and itself as the only plugin. So do we, with our entry behind it. The file stands in that list as
+ * it was, to its last byte.
  */
 export function wrapped(single: string, entry: string): string {
   const member = (key: string) => {
@@ -29,7 +29,7 @@ export const listNameOf = (name: string): string => name.replace(/\.(conf|json)$
 
 const aside = '.before-egress';
 
-/** What a file that was wrapped is called: no runtime reads a file with such a name. */
+/** The name of a file that was wrapped. No runtime reads such a name. */
 export const asideNameOf = (name: string): string => `${name}${aside}`;
 
 /** The name that a file had before it was wrapped; `undefined` for any other file. */
