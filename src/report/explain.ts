@@ -10,14 +10,14 @@ import type { Packet } from '../policy/match-for.ts';
 import { programOf, wishesOf } from '../policy/wishes.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { type AskedPod, findPod, podName } from './asked-pod.ts';
+import { type AttachmentState, lookAt, type WholeRecord } from './attachment-state.ts';
 import type { Configured } from './configured.ts';
-import { fateOf } from './fate.ts';
-import type { Fate } from './outcome.ts';
+import type { Trace } from './outcome.ts';
 import { printEnd, printPacket } from './packet-words.ts';
-import { lookAt, type Scene, type WholeRecord } from './scene.ts';
+import { traceOf } from './trace.ts';
 
 /** The answer of `egress explain` for one packet, for people and with `--json` for programs. */
-export interface Explanation extends Fate {
+export interface Explanation extends Trace {
   /** The pod and its attachment; without one when nothing is set up here for the pod. */
   readonly pod: Partial<Pick<AttachmentRecord, 'network' | 'containerId' | 'ifname'>> & Pod;
   /** The pod's address of the packet's family. */
@@ -59,11 +59,11 @@ async function explainNow(
 ): Promise<Explanation[]> {
   const found = findPod(machine.store.list(), asked);
   if ('pod' in found) return packets.map((packet) => explainUnset(found, configured, packet));
-  const scenes: Scene[] = [];
+  const scenes: AttachmentState[] = [];
   for (const record of found.records) scenes.push(await lookAt(machine, record));
   const explanations: Explanation[] = [];
   for (const packet of packets) {
-    for (const scene of scenes) explanations.push(await explainOne(machine, configured, scene, packet));
+    for (const state of scenes) explanations.push(await explainOne(machine, configured, state, packet));
   }
   return explanations;
 }
@@ -71,15 +71,15 @@ async function explainNow(
 async function explainOne(
   { host }: Machine,
   configured: Configured,
-  scene: Scene,
+  state: AttachmentState,
   packet: Packet,
 ): Promise<Explanation> {
-  const { record } = scene;
-  const fate = await fateOf(host, scene, packet);
+  const { record } = state;
+  const trace = await traceOf(host, state, packet);
   const { network, containerId, ifname, pod, addresses } = record;
   const from = addresses.find((address) => familyOf(address) === familyOf(packet.destination));
   const known = policiesOf(configured, record);
-  const considered = isBeforePolicies(fate)
+  const considered = isBeforePolicies(trace)
     ? []
     : 'unknown' in known
       ? considerMatches(record.matches, packet)
@@ -88,15 +88,15 @@ async function explainOne(
     pod: { ...pod, network, containerId, ifname },
     ...(from && { from }),
     packet,
-    sentence: sentence(podName(record), from, packet, fate.words),
-    ...fate,
+    sentence: sentence(podName(record), from, packet, trace.words),
+    ...trace,
     considered,
-    notes: [...('unknown' in known ? [known.unknown] : []), ...hints(packet, considered), ...fate.notes],
+    notes: [...('unknown' in known ? [known.unknown] : []), ...hints(packet, considered), ...trace.notes],
   };
 }
 
 /** Whether the packet comes to no policy. */
-const isBeforePolicies = ({ by }: Fate): boolean => by === 'own' || by === 'cluster' || by === 'subnet';
+const isBeforePolicies = ({ by }: Trace): boolean => by === 'own' || by === 'cluster' || by === 'subnet';
 
 const considerPolicies = (configuration: Configuration, pod: Pod, packet: Packet): Considered[] =>
   consider(configuration.policies, pod, wishesOf(configuration, pod), packet);

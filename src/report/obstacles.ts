@@ -8,7 +8,7 @@ import { type Passage, whyFiltered, whyNotForwarded, whyUnanswered } from '../da
 import { looseReversePath, reversePathName } from '../datapath/reverse-path.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import { wayBackOf, whyNoWayBack } from '../node/way-back.ts';
-import type { Scene } from './scene.ts';
+import type { AttachmentState } from './attachment-state.ts';
 
 /** Obstacles of the node, none of them ours, for a packet of a pod that goes out by an interface. */
 export interface Obstacles {
@@ -49,7 +49,7 @@ export async function obstaclesOf(host: Host, from: Address, output: string, mar
 /** The same, and the reverse path filter for answers when the node has no route back to their source. */
 export async function withWayBack(
   host: Host,
-  { node, found }: Scene,
+  { node, found }: AttachmentState,
   exit: ResolvedExit,
   from: Address,
   obstacles: Obstacles,

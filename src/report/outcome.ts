@@ -16,7 +16,7 @@ export type Outcome =
   | 'unknown';
 
 /** What becomes of a packet, and the policy, exit and objects that decide it. */
-export interface Fate {
+export interface Trace {
   readonly outcome: Outcome;
   /** The same for a person, as the end of a sentence without its full stop. */
   readonly words: string;
@@ -39,26 +39,26 @@ export interface Fate {
 }
 
 /** The part of it that the pod's program tells. */
-export type Decided = Pick<Fate, 'by' | 'policy' | 'exit' | 'kernel' | 'notes'>;
+export type Decided = Pick<Trace, 'by' | 'policy' | 'exit' | 'kernel' | 'notes'>;
 
 /** It is dropped for a reason. */
-export const dropped = (decided: Decided, why: string): Fate => ({
+export const dropped = (decided: Decided, why: string): Trace => ({
   ...decided,
   outcome: 'dropped',
   words: `is dropped: ${why}`,
 });
 
 /** Nobody can say for a fault. */
-export const unknown = (decided: Decided, fault: string): Fate => ({
+export const unknown = (decided: Decided, fault: string): Trace => ({
   ...decided,
   outcome: 'unknown',
   words: `is not known: ${fault}`,
 });
 
 /** A packet that passes all known obstacles, with the uncertain ones. */
-export const passed = (fate: Fate, { unless, unanswered, notes }: Obstacles): Fate => ({
-  ...fate,
+export const passed = (trace: Trace, { unless, unanswered, notes }: Obstacles): Trace => ({
+  ...trace,
   ...(unless.length > 0 && { unless }),
   ...(unanswered && { unanswered }),
-  notes: [...fate.notes, ...notes],
+  notes: [...trace.notes, ...notes],
 });

@@ -14,7 +14,15 @@ import * as say from '../nftables/statement.ts';
 import { steeredOf } from '../node/set-up.ts';
 import type { Decision } from '../policy/explain.ts';
 import type { Packet } from '../policy/match-for.ts';
-import { type Problem, podElement, problemOf, type Scene, wantedChain, wantedElements, wantedSets } from './scene.ts';
+import {
+  type AttachmentState,
+  type Problem,
+  podElement,
+  problemOf,
+  wantedChain,
+  wantedElements,
+  wantedSets,
+} from './attachment-state.ts';
 
 /** One thing in the kernel that a packet meets on its way, in the words of the tool that shows it. */
 export interface Step {
@@ -35,98 +43,111 @@ export interface Step {
 }
 
 /** The steps that decide about a packet: an element, its chain, and a rule of the chain. */
-export function decidingSteps(scene: Scene, address: Address, decision: Decision | 'own', packet: Packet): Step[] {
-  const element = podElement(scene, address);
-  const program = wantedChain(scene, scene.record.program);
+export function decidingSteps(
+  state: AttachmentState,
+  address: Address,
+  decision: Decision | 'own',
+  packet: Packet,
+): Step[] {
+  const element = podElement(state, address);
+  const program = wantedChain(state, state.record.program);
   if (element === undefined || program === undefined) return [];
-  const rule = decidingRule(scene, program, decision, packet);
+  const rule = decidingRule(state, program, decision, packet);
   return [
-    step(scene, 'element', element, elementText(scene, element)),
-    step(scene, 'chain', program, `${nameOfTable(program)} ${program.name}`),
-    ...(rule ? [ruleStep(scene, program, rule)] : []),
+    step(state, 'element', element, elementText(state, element)),
+    step(state, 'chain', program, `${nameOfTable(program)} ${program.name}`),
+    ...(rule ? [ruleStep(state, program, rule)] : []),
   ];
 }
 
 /** The steps that take a packet out by an exit. */
 export function exitSteps(
-  scene: Scene,
+  state: AttachmentState,
   exit: ResolvedExit,
   { address, sources, packet }: { address: Address; sources: readonly Address[]; packet: Packet },
 ): Step[] {
-  const chain = wantedChain(scene, layout.chainNames.exit(exit.id));
+  const chain = wantedChain(state, layout.chainNames.exit(exit.id));
   const steer = chain?.rules.at(-1);
-  const route = exitRoute(scene, exit, packet);
+  const route = exitRoute(state, exit, packet);
   return [
-    ...(chain && steer ? [step(scene, 'exit', chain, `${chain.name}: ${printRule(steer)}`)] : []),
-    ...exitRules(scene, exit, packet).map((rule) => step(scene, 'policy rule', rule, ruleText(rule))),
-    ...(route ? [step(scene, 'route', route, routeText(route))] : []),
-    ...sourceElements(scene, exit, address).map((object) => elementStep(scene, 'source', object)),
-    ...portSteps(scene, exit, address, packet),
-    ...guardElements(scene, exit, sources).map((object) => elementStep(scene, 'guard', object)),
-    ...tunnelObjects(scene, exit, packet).map((object) =>
+    ...(chain && steer ? [step(state, 'exit', chain, `${chain.name}: ${printRule(steer)}`)] : []),
+    ...exitRules(state, exit, packet).map((rule) => step(state, 'policy rule', rule, ruleText(rule))),
+    ...(route ? [step(state, 'route', route, routeText(route))] : []),
+    ...sourceElements(state, exit, address).map((object) => elementStep(state, 'source', object)),
+    ...portSteps(state, exit, address, packet),
+    ...guardElements(state, exit, sources).map((object) => elementStep(state, 'guard', object)),
+    ...tunnelObjects(state, exit, packet).map((object) =>
       object.kind === 'neighbour'
-        ? step(scene, 'next hop', object, `ip neigh ${object.address} lladdr ${object.mac} dev ${object.device}`)
-        : step(scene, 'forwarding', object, `bridge fdb ${object.mac} dev ${object.device} dst ${object.remote}`),
+        ? step(state, 'next hop', object, `ip neigh ${object.address} lladdr ${object.mac} dev ${object.device}`)
+        : step(state, 'forwarding', object, `bridge fdb ${object.mac} dev ${object.device} dst ${object.remote}`),
     ),
   ];
 }
 
 /** The chain that a packet of the exit `drop`, or of a family that its exit lacks, ends in. */
-export function dropSteps(scene: Scene): Step[] {
-  const chain = wantedChain(scene, layout.chainNames.drop);
+export function dropSteps(state: AttachmentState): Step[] {
+  const chain = wantedChain(state, layout.chainNames.drop);
   const rule = chain?.rules[0];
-  return chain && rule ? [step(scene, 'exit', chain, `${chain.name}: ${printRule(rule)}`)] : [];
+  return chain && rule ? [step(state, 'exit', chain, `${chain.name}: ${printRule(rule)}`)] : [];
 }
 
 /** The objects that give a packet of an exit one of the pod's own source ports: an element, and its chain. */
-export function portObjects(scene: Scene, { id }: ResolvedExit, address: Address): { block?: Element; chain?: Chain } {
-  const blocks = wantedElements(scene, layout.setNames.blocks(familyOf(address)));
+export function portObjects(
+  state: AttachmentState,
+  { id }: ResolvedExit,
+  address: Address,
+): { block?: Element; chain?: Chain } {
+  const blocks = wantedElements(state, layout.setNames.blocks(familyOf(address)));
   const block = blocks.find(({ key }) => key === layout.blockKey(id, address));
-  const chain = wantedChain(scene, layout.chainNames.ports(id, address));
+  const chain = wantedChain(state, layout.chainNames.ports(id, address));
   return { ...(block && { block }), ...(chain && { chain }) };
 }
 
 /** The rule of the packet's protocol; of a packet without one, those of all. */
-function portSteps(scene: Scene, exit: ResolvedExit, address: Address, { protocol }: Packet): Step[] {
-  const { chain } = portObjects(scene, exit, address);
+function portSteps(state: AttachmentState, exit: ResolvedExit, address: Address, { protocol }: Packet): Step[] {
+  const { chain } = portObjects(state, exit, address);
   const asked = protocol && say.isProtocol(protocol, familyOf(address)).text;
   const rules = chain?.rules.filter(({ statements }) => !asked || statements.some(({ text }) => text === asked)) ?? [];
-  return chain ? rules.map((rule) => ruleStep(scene, chain, rule, 'source')) : [];
+  return chain ? rules.map((rule) => ruleStep(state, chain, rule, 'source')) : [];
 }
 
 /**
  * The elements that give a packet of an exit its source address, and its port if the pod has ports of its own; none when
  * that falls to the gateway.
  */
-export function sourceElements(scene: Scene, exit: ResolvedExit, address: Address): Element[] {
-  const { block } = portObjects(scene, exit, address);
+export function sourceElements(state: AttachmentState, exit: ResolvedExit, address: Address): Element[] {
+  const { block } = portObjects(state, exit, address);
   if (block !== undefined) return [block];
   const { id, ways, device, addressPerFlow } = exit;
   const family = familyOf(address);
   const exitKey = layout.sentKey(id, device);
-  const ofExit = (set: string) => wantedElements(scene, set).filter(({ key }) => key === exitKey);
+  const ofExit = (set: string) => wantedElements(state, set).filter(({ key }) => key === exitKey);
   const isSpread = ways.some((way) => way.family === family && way.addresses.length > 1);
   if (!isSpread) return ofExit(layout.setNames.snat(family));
   if (addressPerFlow) return ofExit(layout.setNames.spread);
   const slots = layout.slotsMap(id, family);
   const slot = layout.slotKey(slotOf(address), slots);
-  return [...ofExit(layout.setNames.spread), ...wantedElements(scene, slots.name).filter(({ key }) => key === slot)];
+  return [...ofExit(layout.setNames.spread), ...wantedElements(state, slots.name).filter(({ key }) => key === slot)];
 }
 
 /** The elements by which packets of an exit pass the guard. */
-export function guardElements(scene: Scene, { id, device }: ResolvedExit, sources: readonly Address[]): Element[] {
+export function guardElements(
+  state: AttachmentState,
+  { id, device }: ResolvedExit,
+  sources: readonly Address[],
+): Element[] {
   const lanesOf = (source: Address) => {
     const lane = layout.laneKey(id, device, source);
-    return wantedElements(scene, layout.setNames.lanes(familyOf(source))).filter(({ key }) => key === lane);
+    return wantedElements(state, layout.setNames.lanes(familyOf(source))).filter(({ key }) => key === lane);
   };
   return [
     ...sources.flatMap(lanesOf),
-    ...wantedElements(scene, layout.setNames.tunnels).filter(({ key }) => key === layout.exitKey(id)),
+    ...wantedElements(state, layout.setNames.tunnels).filter(({ key }) => key === layout.exitKey(id)),
   ];
 }
 
 /** The objects that lead to the gateway inside the tunnel. */
-export function tunnelObjects({ wanted }: Scene, { gateway }: ResolvedExit, { destination }: Packet) {
+export function tunnelObjects({ wanted }: AttachmentState, { gateway }: ResolvedExit, { destination }: Packet) {
   if (gateway === undefined) return [];
   const [nextHop, mac] = [nextHopOf(gateway, familyOf(destination)), tunnelMac(gateway)];
   return wanted
@@ -134,7 +155,7 @@ export function tunnelObjects({ wanted }: Scene, { gateway }: ResolvedExit, { de
     .filter((object) => (object.kind === 'neighbour' ? object.address === nextHop : object.mac === mac));
 }
 
-function exitRules({ wanted, node }: Scene, { id }: ResolvedExit, { destination }: Packet) {
+function exitRules({ wanted, node }: AttachmentState, { id }: ResolvedExit, { destination }: Packet) {
   const table = (node?.routeTable ?? 0) + id;
   return wanted
     .filter((object) => object.kind === 'rule')
@@ -146,7 +167,11 @@ function exitRules({ wanted, node }: Scene, { id }: ResolvedExit, { destination 
 }
 
 /** The route of the exit that a packet takes: that of the narrowest destination. */
-function exitRoute({ wanted, node }: Scene, { id }: ResolvedExit, { destination: to }: Packet): Route | undefined {
+function exitRoute(
+  { wanted, node }: AttachmentState,
+  { id }: ResolvedExit,
+  { destination: to }: Packet,
+): Route | undefined {
   const lengthOf = ({ destination }: Route) => (destination === undefined ? -1 : prefixLength(destination));
   return wanted
     .filter((object) => object.kind === 'route')
@@ -158,21 +183,21 @@ function exitRoute({ wanted, node }: Scene, { id }: ResolvedExit, { destination:
     .sort((a, b) => lengthOf(b) - lengthOf(a))[0];
 }
 
-function step(scene: Scene, what: Step['what'], object: HostObject, text: string): Step {
-  const problem = problemOf(scene, object);
+function step(state: AttachmentState, what: Step['what'], object: HostObject, text: string): Step {
+  const problem = problemOf(state, object);
   return { what, text, ...(problem && { problem }) };
 }
 
-const elementStep = (scene: Scene, what: Step['what'], element: Element): Step =>
-  step(scene, what, element, elementText(scene, element));
+const elementStep = (state: AttachmentState, what: Step['what'], element: Element): Step =>
+  step(state, what, element, elementText(state, element));
 
 /** The element in the words of `nft get element`. */
-function elementText(scene: Scene, element: Element): string {
-  const [command = ''] = printOperation({ verb: 'add', object: element }, wantedSets(scene));
+function elementText(state: AttachmentState, element: Element): string {
+  const [command = ''] = printOperation({ verb: 'add', object: element }, wantedSets(state));
   return command.replace(/^add element /, '');
 }
 
-function ruleStep({ found }: Scene, chain: Chain, rule: Rule, what: 'rule' | 'source' = 'rule'): Step {
+function ruleStep({ found }: AttachmentState, chain: Chain, rule: Rule, what: 'rule' | 'source' = 'rule'): Step {
   const observed = found.get(keyOf(chain));
   const isThere = observed?.kind === 'chain' && missingRules({ ...chain, rules: [rule] }, observed).length === 0;
   const text = `${chain.name} rule ${chain.rules.indexOf(rule) + 1}: ${printRule(rule)}`;
@@ -180,7 +205,7 @@ function ruleStep({ found }: Scene, chain: Chain, rule: Rule, what: 'rule' | 'so
 }
 
 /** The rule of the program that decides; `undefined` when the packet passes all of them. */
-function decidingRule(scene: Scene, { rules, name }: Chain, decision: Decision | 'own', packet: Packet) {
+function decidingRule(state: AttachmentState, { rules, name }: Chain, decision: Decision | 'own', packet: Packet) {
   const family = familyOf(packet.destination);
   const lookingUp = (set: string) =>
     rules.find(({ statements }) => statements.some(({ text }) => text.endsWith(`@${set}`)));
@@ -189,12 +214,12 @@ function decidingRule(scene: Scene, { rules, name }: Chain, decision: Decision |
     return lookingUp(`${name}-cluster${family}`) ?? lookingUp(layout.setNames.cluster(family));
   }
   if (decision.by === 'subnet') return lookingUp(`${name}-subnets${family}`);
-  return decision.by === 'match' ? matchRule(scene, rules, decision.place, packet) : undefined;
+  return decision.by === 'match' ? matchRule(state, rules, decision.place, packet) : undefined;
 }
 
 /** A match with ports has several rules. The first one of the packet's protocol is about packets like it. */
 function matchRule(
-  { record, node }: Scene,
+  { record, node }: AttachmentState,
   rules: readonly Rule[],
   place: number,
   { protocol }: Packet,

@@ -6,9 +6,9 @@ import { whyNotHere } from '../node/held.ts';
 import { lostGateway } from '../node/hindrance.ts';
 import { whyNoWay } from '../node/resolve-exit.ts';
 import type { Packet } from '../policy/match-for.ts';
+import { type AttachmentState, faultIn, wantedChain, wantedElements } from './attachment-state.ts';
 import { obstaclesOf, withObstacles, withWayBack } from './obstacles.ts';
-import { type Decided, dropped, type Fate, passed, unknown } from './outcome.ts';
-import { faultIn, type Scene, wantedChain, wantedElements } from './scene.ts';
+import { type Decided, dropped, passed, type Trace, unknown } from './outcome.ts';
 import { guardElements, portObjects, sourceElements, tunnelObjects } from './steps.ts';
 import {
   hopOf,
@@ -24,7 +24,7 @@ import { wayOfPod } from './way-of-pod.ts';
 
 /** A packet with the mark of an exit. */
 export interface Marked {
-  readonly scene: Scene;
+  readonly state: AttachmentState;
   readonly packet: Packet;
   readonly exit: ResolvedExit;
   /** The pod's. */
@@ -35,11 +35,11 @@ export interface Marked {
 }
 
 /** What becomes of it: the exit has a way for it, and the guard lets it take that, or not. */
-export async function throughExit(host: Host, marked: Marked): Promise<Fate> {
-  const { scene, packet, exit, address, sources, decided } = marked;
-  const fault = whyUnknown(scene, exit, address);
+export async function throughExit(host: Host, marked: Marked): Promise<Trace> {
+  const { state, packet, exit, address, sources, decided } = marked;
+  const fault = whyUnknown(state, exit, address);
   if (fault !== undefined) return unknown(decided, fault);
-  const mark = ((scene.node?.fwmark ?? 0) | exit.id) >>> 0;
+  const mark = ((state.node?.fwmark ?? 0) | exit.id) >>> 0;
   const route = await wayOfPod(host, address, { destination: packet.destination, mark });
   if (!leadsOn(route)) return dropped(decided, `exit "${exit.name}" has no route for it`);
   if (route.device !== exit.device) return byOtherDevice(host, marked, route);
@@ -49,9 +49,9 @@ export async function throughExit(host: Host, marked: Marked): Promise<Fate> {
   if (obstacle !== undefined) return dropped(decided, obstacle);
   const met = await obstaclesOf(host, address, exit.device, true);
   if (met.stopped !== undefined) return dropped(decided, met.stopped);
-  const obstacles = await withWayBack(host, scene, exit, packet.destination, met);
+  const obstacles = await withWayBack(host, state, exit, packet.destination, met);
   const hop = await hopOf(host, route, packet);
-  const ports = portsOf(scene, exit);
+  const ports = portsOf(state, exit);
   const way: WayTaken = { ...hop, ...(exit.gateway && { gateway: exit.gateway }), sources, ...(ports && { ports }) };
   const gives = exit.gateway === undefined ? ` with ${sourceWords(way)}` : `, which is to give it ${sourceWords(way)}`;
   const words = withObstacles(`leaves by exit "${exit.name}" (${wayWords(way)})${gives}`, obstacles);
@@ -63,19 +63,19 @@ const onGateway = (gateway: Address): string =>
   `What becomes of it there only ${gateway} can tell: ask with egress check and egress status on that node.`;
 
 /** A fault in the chains of all exits, in the exit's own, or in the pod's ports. With one, anything may happen. */
-function whyUnknown(scene: Scene, exit: ResolvedExit, address: Address): string | undefined {
+function whyUnknown(state: AttachmentState, exit: ResolvedExit, address: Address): string | undefined {
   const { nat, decide, guard, judge, exit: steers, exitSnat } = layout.chainNames;
   const chains = [nat, decide, guard, judge, steers(exit.id), exitSnat(exit.id)].map((name) =>
-    wantedChain(scene, name),
+    wantedChain(state, name),
   );
-  const { chain, block } = portObjects(scene, exit, address);
+  const { chain, block } = portObjects(state, exit, address);
   return faultIn(
-    scene,
+    state,
     [...chains, chain, block].filter((object) => object !== undefined),
   );
 }
 
-function portsOf({ record }: Scene, { name }: ResolvedExit): Ports | undefined {
+function portsOf({ record }: AttachmentState, { name }: ResolvedExit): Ports | undefined {
   const block = record.ports?.find(({ exit }) => exit === name);
   return block && { first: block.first, last: block.last };
 }
@@ -83,11 +83,11 @@ function portsOf({ record }: Scene, { name }: ResolvedExit): Ports | undefined {
 /** The routes lead away from the exit: the packet leaves with the node's address if the exit says so, else not at all. */
 async function byOtherDevice(
   host: Host,
-  { scene, packet, exit, address, decided }: Marked,
+  { state, packet, exit, address, decided }: Marked,
   route: Leading,
-): Promise<Fate> {
-  const fallback = wantedElements(scene, layout.setNames.fallback).filter(({ key }) => key === layout.exitKey(exit.id));
-  if (exit.onUnavailable !== 'node' || faultIn(scene, fallback) !== undefined) {
+): Promise<Trace> {
+  const fallback = wantedElements(state, layout.setNames.fallback).filter(({ key }) => key === layout.exitKey(exit.id));
+  if (exit.onUnavailable !== 'node' || faultIn(state, fallback) !== undefined) {
     return dropped(
       decided,
       `exit "${exit.name}" has no route for it, and the guard lets it not leave by ${route.device}`,
@@ -97,28 +97,28 @@ async function byOtherDevice(
   if (obstacles.stopped !== undefined) return dropped(decided, obstacles.stopped);
   const way: WayTaken = { ...(await hopOf(host, route, packet)), sources: route.source ? [route.source] : [] };
   const words = `leaves with the node’s address (${wayWords(way)}), since exit "${exit.name}" has no route for it`;
-  const fate: Fate = { ...decided, outcome: 'leaves', words: withObstacles(words, obstacles), way };
-  return passed({ ...fate, notes: neighbourNotes(way) }, obstacles);
+  const trace: Trace = { ...decided, outcome: 'leaves', words: withObstacles(words, obstacles), way };
+  return passed({ ...trace, notes: neighbourNotes(way) }, obstacles);
 }
 
 /**
  * A fault in the elements that give a packet an address of the exit, or let it pass with one, while the guard lets the
  * interface's own addresses pass, too. Then the outcome depends on the interface's addresses.
  */
-const whyUnsure = ({ scene, exit, address, sources }: Marked): string | undefined =>
+const whyUnsure = ({ state, exit, address, sources }: Marked): string | undefined =>
   exit.onUnavailable === 'node' && exit.gateway === undefined
-    ? faultIn(scene, [...sourceElements(scene, exit, address), ...guardElements(scene, exit, sources)])
+    ? faultIn(state, [...sourceElements(state, exit, address), ...guardElements(state, exit, sources)])
     : undefined;
 
 /** What keeps a packet from getting an address of the exit, or from passing with it; `undefined` when nothing does. */
-async function whyStopped(host: Host, { scene, packet, exit, address, sources }: Marked): Promise<string | undefined> {
-  const guarding = guardElements(scene, exit, sources);
+async function whyStopped(host: Host, { state, packet, exit, address, sources }: Marked): Promise<string | undefined> {
+  const guarding = guardElements(state, exit, sources);
   if (exit.gateway !== undefined) {
-    const device = scene.wanted.filter(({ kind }) => kind === 'tunnel');
-    const fault = faultIn(scene, [...device, ...guarding, ...tunnelObjects(scene, exit, packet)]);
+    const device = state.wanted.filter(({ kind }) => kind === 'tunnel');
+    const fault = faultIn(state, [...device, ...guarding, ...tunnelObjects(state, exit, packet)]);
     return fault ?? (await lostGateway(host, exit));
   }
-  const fault = faultIn(scene, [...sourceElements(scene, exit, address), ...guarding]);
+  const fault = faultIn(state, [...sourceElements(state, exit, address), ...guarding]);
   if (fault !== undefined) return fault;
   const link = await host.readLink(exit.device);
   const noWay = link && whyNoWay(link);

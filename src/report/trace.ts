@@ -6,16 +6,16 @@ import { addressOf } from '../datapath/spread.ts';
 import { type Decision, decide } from '../policy/explain.ts';
 import type { Packet } from '../policy/match-for.ts';
 import type { NodeRecord } from '../store/record.ts';
+import { type AttachmentState, wantedElements, whyNotSteered, whyUndecided } from './attachment-state.ts';
 import { obstaclesOf, withObstacles } from './obstacles.ts';
-import { type Decided, dropped, type Fate, passed, unknown } from './outcome.ts';
-import { type Scene, wantedElements, whyNotSteered, whyUndecided } from './scene.ts';
+import { type Decided, dropped, passed, type Trace, unknown } from './outcome.ts';
 import { decidingSteps, dropSteps, exitSteps } from './steps.ts';
 import { throughExit } from './through-exit.ts';
 import { hopOf, leadsOn, wayWords } from './way.ts';
 
 /** What becomes of a packet that begins a connection, as things are now. */
-export async function fateOf(host: Host, scene: Scene, packet: Packet): Promise<Fate> {
-  const { record, node } = scene;
+export async function traceOf(host: Host, state: AttachmentState, packet: Packet): Promise<Trace> {
+  const { record, node } = state;
   const family = familyOf(packet.destination);
   const address = record.addresses.find((own) => familyOf(own) === family);
   const nothing = { kernel: [], notes: [] };
@@ -24,20 +24,20 @@ export async function fateOf(host: Host, scene: Scene, packet: Packet): Promise<
   if (node === undefined) return { outcome: 'unknown', words: 'is not known: the node’s record is lost', ...nothing };
   const usual = await usualRoute(host, packet);
   const decision = isOwn(usual) ? 'own' : decide(record, record.inCluster, packet);
-  const decided = { ...whoDecided(decision), kernel: decidingSteps(scene, address, decision, packet), notes: [] };
-  if (scene.found.has('table') && isForTunnel(node, packet)) {
+  const decided = { ...whoDecided(decision), kernel: decidingSteps(state, address, decision, packet), notes: [] };
+  if (state.found.has('table') && isForTunnel(node, packet)) {
     return { ...decided, outcome: 'dropped', words: 'is dropped: nobody but nodes may send to the tunnel’s port' };
   }
-  const unsteered = whyNotSteered(scene, address);
-  if (unsteered !== undefined && isDecidedLate(scene, address, decision)) return decidedLate(decided, unsteered);
+  const unsteered = whyNotSteered(state, address);
+  if (unsteered !== undefined && isDecidedLate(state, address, decision)) return decidedLate(decided, unsteered);
   if (unsteered !== undefined) return leftAlone(host, decided, usual, { packet, address, why: unsteered });
-  const undecided = whyUndecided(scene, address);
+  const undecided = whyUndecided(state, address);
   if (undecided !== undefined) return unknown(decided, undecided);
   if (decision === 'own' || decision.by !== 'match' || decision.match.exit === 'node') {
     const notes = decision !== 'own' && decision.by === 'cluster' ? [behindServices] : [];
     return leftAlone(host, { ...decided, notes }, usual, { packet, address, why: whyAlone(decision, usual) });
   }
-  return byExit(host, scene, packet, address, decided);
+  return byExit(host, state, packet, address, decided);
 }
 
 /** RTN_* of {@link layout.ownSet}, in words. */
@@ -54,23 +54,23 @@ const isForTunnel = ({ tunnel }: NodeRecord, { protocol, port }: Packet): boolea
   tunnel !== undefined && protocol === 'udp' && port === tunnel.port;
 
 /** Whether the program decides behind routing, since somebody took away the element that makes it decide before. */
-const isDecidedLate = (scene: Scene, address: Address, decision: Decision | 'own'): boolean =>
+const isDecidedLate = (state: AttachmentState, address: Address, decision: Decision | 'own'): boolean =>
   decision !== 'own' &&
   decision.by === 'match' &&
   decision.match.exit !== 'node' &&
   [layout.setNames.steered, layout.setNames.programs]
-    .flatMap((setOf) => wantedElements(scene, setOf(familyOf(address))))
+    .flatMap((setOf) => wantedElements(state, setOf(familyOf(address))))
     .filter(({ key }) => key === layout.addressHex(address))
-    .every((element) => scene.found.has(keyOf(element)));
+    .every((element) => state.found.has(keyOf(element)));
 
 /** The packet took the node's way. It passes only where that is its exit's way as well. */
-const decidedLate = (decided: Decided, why: string): Fate => ({
+const decidedLate = (decided: Decided, why: string): Trace => ({
   ...decided,
   outcome: 'dropped',
   words: `is dropped, unless the node's own way is that of the exit: ${why}`,
 });
 
-function whoDecided(decision: Decision | 'own'): Pick<Fate, 'by' | 'policy' | 'exit'> {
+function whoDecided(decision: Decision | 'own'): Pick<Trace, 'by' | 'policy' | 'exit'> {
   if (decision === 'own') return { by: 'own' };
   const { by } = decision;
   return decision.by === 'match' ? { by, policy: decision.match.policy, exit: decision.match.exit } : { by };
@@ -90,7 +90,7 @@ async function leftAlone(
   decided: Decided,
   route: RouteTaken | undefined,
   { packet, address, why }: { readonly packet: Packet; readonly address: Address; readonly why: string },
-): Promise<Fate> {
+): Promise<Trace> {
   if (isOwn(route)) return { ...decided, outcome: 'left alone', words: `is left alone: ${why}` };
   if (!leadsOn(route))
     return { ...decided, outcome: 'dropped', words: `is left alone (${why}), and the node has no route for it` };
@@ -105,17 +105,23 @@ async function leftAlone(
 const behindServices = 'Packets to a Service are judged by the address that answers behind it: ask about that one.';
 
 /** The fate of a packet that a match sends to an exit, or drops. */
-async function byExit(host: Host, scene: Scene, packet: Packet, address: Address, decided: Decided): Promise<Fate> {
+async function byExit(
+  host: Host,
+  state: AttachmentState,
+  packet: Packet,
+  address: Address,
+  decided: Decided,
+): Promise<Trace> {
   const family = familyOf(address);
-  const droppedBy = { ...decided, kernel: [...decided.kernel, ...dropSteps(scene)] };
+  const droppedBy = { ...decided, kernel: [...decided.kernel, ...dropSteps(state)] };
   if (decided.exit === 'drop') return dropped(droppedBy, `policy "${decided.policy}" says so`);
-  const exit = scene.node?.exits.find(({ name }) => name === decided.exit);
+  const exit = state.node?.exits.find(({ name }) => name === decided.exit);
   const addresses = exit?.ways.find((way) => way.family === family)?.addresses;
   if (exit === undefined || addresses === undefined) {
     return dropped(droppedBy, `exit "${decided.exit}" has no IPv${family}`);
   }
   const source = addressOf(addresses, address);
   const sources = exit.addressPerFlow || addresses.length === 0 ? addresses : [source];
-  const kernel = [...decided.kernel, ...exitSteps(scene, exit, { address, sources, packet })];
-  return throughExit(host, { scene, packet, exit, address, sources, decided: { ...decided, kernel } });
+  const kernel = [...decided.kernel, ...exitSteps(state, exit, { address, sources, packet })];
+  return throughExit(host, { state, packet, exit, address, sources, decided: { ...decided, kernel } });
 }

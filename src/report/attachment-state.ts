@@ -13,7 +13,7 @@ import type { Program } from '../policy/match.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 
 /** An attachment, the objects that it needs, and those of them that are there. */
-export interface Scene {
+export interface AttachmentState {
   readonly record: WholeRecord;
   /** Undefined when the node's record is lost: then nothing else is known. */
   readonly node: NodeRecord | undefined;
@@ -33,7 +33,7 @@ export interface WholeRecord extends AttachmentRecord {
 export type Problem = 'missing' | 'different';
 
 /** Looks at all objects of an attachment but the counters. */
-export async function lookAt({ host, store }: Machine, outlined: AttachmentRecord): Promise<Scene> {
+export async function lookAt({ host, store }: Machine, outlined: AttachmentRecord): Promise<AttachmentState> {
   const content = { matches: outlined.outline, ...store.loadProgram(outlined.program) };
   const node = store.loadNode();
   const inCluster = content.cluster ?? outlined.cluster ?? node?.clusterCIDRs ?? [];
@@ -46,45 +46,45 @@ export async function lookAt({ host, store }: Machine, outlined: AttachmentRecor
 }
 
 /** The fault of a wanted object; `undefined` when it is as it should be. */
-export function problemOf({ found }: Scene, object: HostObject): Problem | undefined {
+export function problemOf({ found }: AttachmentState, object: HostObject): Problem | undefined {
   const observed = found.get(keyOf(object));
   if (observed === undefined) return 'missing';
   return difference([object], [observed]).length > 0 ? 'different' : undefined;
 }
 
 /** The first of several objects that is not as it should be, in words; `undefined` when all are. */
-export function faultIn(scene: Scene, objects: readonly HostObject[]): string | undefined {
-  const wrong = objects.find((object) => problemOf(scene, object) !== undefined);
-  return wrong && faultOf(wrong, problemOf(scene, wrong));
+export function faultIn(state: AttachmentState, objects: readonly HostObject[]): string | undefined {
+  const wrong = objects.find((object) => problemOf(state, object) !== undefined);
+  return wrong && faultOf(wrong, problemOf(state, wrong));
 }
 
 const faultOf = (object: HostObject, problem: Problem | undefined): string =>
   `${nameOf(object)} is ${problem === 'missing' ? 'missing' : 'not as expected'}`;
 
 /** The chain of a name, as it should be. */
-export const wantedChain = ({ wanted }: Scene, name: string): Chain | undefined =>
+export const wantedChain = ({ wanted }: AttachmentState, name: string): Chain | undefined =>
   wanted.filter((object) => object.kind === 'chain').find((chain) => chain.name === name);
 
 /** The sets, as they should be. */
-export const wantedSets = ({ wanted }: Scene): NftSet[] => wanted.filter((object) => object.kind === 'set');
+export const wantedSets = ({ wanted }: AttachmentState): NftSet[] => wanted.filter((object) => object.kind === 'set');
 
 /** The elements of a set, as they should be. */
-export const wantedElements = ({ wanted }: Scene, set: string): Element[] =>
+export const wantedElements = ({ wanted }: AttachmentState, set: string): Element[] =>
   wanted.filter((object) => object.kind === 'element').filter((element) => element.set === set);
 
 /** By this element packets from an address of the pod go through its program. */
-export const podElement = (scene: Scene, address: Address): Element | undefined =>
-  wantedElements(scene, layout.setNames.pods(familyOf(address))).find(({ key }) => key === layout.addressHex(address));
+export const podElement = (state: AttachmentState, address: Address): Element | undefined =>
+  wantedElements(state, layout.setNames.pods(familyOf(address))).find(({ key }) => key === layout.addressHex(address));
 
 /** Why packets from the address do not even reach the pod's program; `undefined` when they do. */
-export function whyNotSteered(scene: Scene, address: Address): string | undefined {
-  const { found, wanted } = scene;
+export function whyNotSteered(state: AttachmentState, address: Address): string | undefined {
+  const { found, wanted } = state;
   const wayIn = [
     ...wanted.filter(({ kind }) => kind === 'table'),
     ...[
-      wantedChain(scene, layout.chainNames.classify),
-      podElement(scene, address),
-      wantedChain(scene, layout.entryOf(scene.record.program)), // of checked pods
+      wantedChain(state, layout.chainNames.classify),
+      podElement(state, address),
+      wantedChain(state, layout.entryOf(state.record.program)), // of checked pods
     ].filter((object) => object !== undefined),
   ];
   const missing = wayIn.find((object) => !found.has(keyOf(object)));
@@ -92,9 +92,9 @@ export function whyNotSteered(scene: Scene, address: Address): string | undefine
 }
 
 /** Why nobody can say what the pod's program decides about packets from the address; `undefined` when somebody can. */
-export function whyUndecided(scene: Scene, address: Address): string | undefined {
-  const { record, found } = scene;
-  const element = podElement(scene, address);
+export function whyUndecided(state: AttachmentState, address: Address): string | undefined {
+  const { record, found } = state;
+  const element = podElement(state, address);
   const observed = element && found.get(keyOf(element));
   if (observed?.kind === 'element' && observed.verdict && 'chain' in observed.verdict) {
     const chain = layout.programBehind(observed.verdict.chain);
@@ -106,7 +106,7 @@ export function whyUndecided(scene: Scene, address: Address): string | undefined
     (object.kind === 'chain' && chains.includes(object.name)) ||
     (object.kind === 'set' && (object.name.startsWith(`${record.program}-`) || isOfNode(object.name))) ||
     (object.kind === 'element' && object.set === layout.setNames.own);
-  return faultIn(scene, scene.wanted.filter(isAsked));
+  return faultIn(state, state.wanted.filter(isAsked));
 }
 
 const ofNode = [layout.setNames.own, ...layout.setsOf('earlier versions'), ...families.map(layout.setNames.pods)];
