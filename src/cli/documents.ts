@@ -87,11 +87,11 @@ function parseJsonText(file: string, text: string): Parsed {
 }
 
 function parsed(file: string, document: Document.Parsed, lines: LineCounter): Parsed {
-  const told = ({ code, message, pos }: YAMLError): Problem => {
+  const problemOf = ({ code, message, pos }: YAMLError): Problem => {
     const { line, col } = lines.linePos(pos[0]);
     return inFile(file, `${ownWords[code] ?? message} at line ${line} column ${col}`);
   };
-  const [problems, warnings] = [document.errors.map(told), document.warnings.map(told)];
+  const [problems, warnings] = [document.errors.map(problemOf), document.warnings.map(problemOf)];
   // Where a key is there twice, the rest can be judged all the same.
   if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) return { value: undefined, problems, warnings };
   try {

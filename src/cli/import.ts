@@ -17,9 +17,9 @@ async function importFiles(files: readonly string[], flags: ImportFlags, around:
   const before = [...('problems' in options ? options.problems : []), ...inText];
   if ('problems' in options || before.length > 0) return refuse(before, [], around);
   const { document, errors, warnings } = importDocuments(documents, options.value);
-  const told = [...documents.flatMap((each) => each.warnings), ...warnings];
-  if (document === undefined) return refuse(errors, told, around);
-  say(told, 'warning: ', around);
+  const allWarnings = [...documents.flatMap((each) => each.warnings), ...warnings];
+  if (document === undefined) return refuse(errors, allWarnings, around);
+  say(allWarnings, 'warning: ', around);
   around.write(toJson(document));
 }
 

@@ -35,7 +35,7 @@ export async function install(flags: InstallFlags, surroundings: CliSurroundings
   });
   if (flags.watch) return await keep(installer, wish, flags, surroundings);
   const findings = await installer.look();
-  new Teller(surroundings).tell(findings);
+  new Reporter(surroundings).report(findings);
   if (!statusOf(findings, surroundings.version).ready) surroundings.setExitCode(1);
 }
 
@@ -49,7 +49,7 @@ async function keep(
   using service = surroundings.openService();
   const bell = new Bell();
   using _watchers = watchers(wish, bell.ring);
-  const teller = new Teller(surroundings);
+  const reporter = new Reporter(surroundings);
   let timer: NodeJS.Timeout | undefined;
   let status: Status | undefined;
   const taintBell = new Bell();
@@ -63,7 +63,7 @@ async function keep(
   const look = async () => {
     clearTimeout(timer);
     const findings = await installer.look();
-    teller.tell(findings);
+    reporter.report(findings);
     status = statusOf(findings, surroundings.version);
     writeStatus(readyFile, status);
     taintBell.ring();
@@ -101,20 +101,20 @@ function watchers(wish: InstallWish, ring: () => void): Disposable {
 const folderOf = (path: string): string => path.replace(/\/+[^/]*\/*$/, '') || '/';
 
 /** Tells a person the changes, and the state whenever it is another than before. */
-class Teller {
+class Reporter {
   readonly #surroundings: Pick<CliSurroundings, 'write' | 'remark'>;
-  readonly #told = new Map<Part, string>();
+  readonly #reported = new Map<Part, string>();
 
   constructor(surroundings: Pick<CliSurroundings, 'write' | 'remark'>) {
     this.#surroundings = surroundings;
   }
 
-  tell(findings: Findings): void {
+  report(findings: Findings): void {
     for (const part of parts) {
       const { ok, text, done } = findings[part];
       if (done !== undefined) this.#surroundings.write(`${part}: ${done}\n`);
-      if (this.#told.get(part) === text) continue;
-      this.#told.set(part, text);
+      if (this.#reported.get(part) === text) continue;
+      this.#reported.set(part, text);
       if (ok) this.#surroundings.write(`${part}: ${text}\n`);
       else this.#surroundings.remark(`egress: ${part}: ${text}\n`);
     }

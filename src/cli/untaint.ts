@@ -18,14 +18,14 @@ export interface Untainting extends Pick<CliSurroundings, 'write' | 'remark'> {
  */
 export async function keepUntainted({ tools, isReady, bell, signal, write, remark }: Untainting): Promise<void> {
   const taint = new NodeTaint(tools);
-  let told = '';
+  let reported = '';
   let timer: NodeJS.Timeout | undefined;
   const look = async () => {
     clearTimeout(timer);
     if (!isReady()) return;
     const { ok, text, lookAgainMs } = await taint.look();
-    if (text !== told) ok ? write(`taint: ${text}\n`) : remark(`egress: taint: ${text}\n`);
-    told = text;
+    if (text !== reported) ok ? write(`taint: ${text}\n`) : remark(`egress: taint: ${text}\n`);
+    reported = text;
     if (lookAgainMs !== undefined) timer = setTimeout(bell.ring, lookAgainMs);
   };
   try {

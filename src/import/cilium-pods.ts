@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import type { Problem } from '../config/problem.ts';
-import { askedFor, fitName, namePods, notTold } from './draft.ts';
+import { askedFor, fitName, labelsUnknown, namePods } from './draft.ts';
 import type { Manifest } from './manifest.ts';
 import { inBoth, labelSelector, type Selected, selected } from './selector.ts';
 
@@ -85,7 +85,7 @@ function reasonOfNodes(rules: readonly Rule[], pointer: string): Reason[] {
   if (first === undefined || chosen.some(({ nodes }) => nodes.length === 0)) return [];
   const labels = chosen.map(({ nodes }) => nodes.join(', ')).join('; ');
   const more = rules.length > 1 ? ', which Cilium asks for in all selectors,' : '';
-  const why = `labels of the pods’ nodes (${labels})${more} have no counterpart, ${notTold}`;
+  const why = `labels of the pods’ nodes (${labels})${more} have no counterpart, ${labelsUnknown}`;
   return [{ pointer: `${pointer}/${first.i}/nodeSelector`, why, instead: choosePerNode }];
 }
 
@@ -106,7 +106,7 @@ function selectionOf(rule: Rule, pointer: string, unknown: readonly Problem[], o
 const reasonOf = (pointer: string, { unknowable }: Selected, what: string, instead: string): Reason[] =>
   unknowable.length === 0
     ? []
-    : [{ pointer, why: `${what} (${unknowable.join(', ')}) have no counterpart, ${notTold}`, instead }];
+    : [{ pointer, why: `${what} (${unknowable.join(', ')}) have no counterpart, ${labelsUnknown}`, instead }];
 
 const nameNamespaces = 'the namespaces can be listed by name instead';
 

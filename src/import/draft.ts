@@ -69,7 +69,7 @@ export const askedFor = (policy: string): string =>
   `policy "${policy}" is only for pods that ask for it by the annotation egress.cni/policy ("optIn")`;
 
 /** Why labels say nothing to us. */
-export const notTold = 'since a CNI plugin is not told them';
+export const labelsUnknown = 'since a CNI plugin is not told them';
 
 /** Our way in place of labels of pods. */
 export const namePods = '"pods" can tell them by name instead';

@@ -85,7 +85,7 @@ const interfaceOf = (exit: ExitDraft, options: ImportOptions): string | undefine
 /** Members that an exit needs, and neither document nor options have. */
 function missingOf({ first, addresses, ...way }: Way, { gateways }: ImportOptions): Problem[] {
   const hasGateways = gateways.length > 0;
-  return told(first, [
+  return warningsAbout(first, [
     !hasGateways &&
       first.exit.from !== undefined &&
       'the addresses of gateway nodes are not known: give them with --gateway',
@@ -98,20 +98,20 @@ function missingOf({ first, addresses, ...way }: Way, { gateways }: ImportOption
 function choicesOfNodes(users: readonly LeavingDraft[], { gateways }: ImportOptions): Problem[] {
   if (gateways.length === 0) return [];
   const firsts = [...Map.groupBy(users, ({ exit }) => exit.from).values()].flatMap((same) => same.slice(0, 1));
-  return firsts.flatMap((draft) => told(draft, [draft.exit.from !== undefined && choice(draft.exit.from)]));
+  return firsts.flatMap((draft) => warningsAbout(draft, [draft.exit.from !== undefined && choice(draft.exit.from)]));
 }
 
 /** Faults of a complete exit. */
 function limitsOf({ first, users, addresses, nextHops, ...way }: Way, { gateways }: ImportOptions): Problem[] {
   const without = familiesOf(users).filter((family) => addresses.every((address) => familyOf(address) !== family));
-  return told(first, [
+  return warningsAbout(first, [
     first.exit.from === undefined && gateways.length === 0 && oneNode,
     way.interface !== undefined && nextHops.length === 0 && neighbours(way.interface),
     ...(addresses.length > 0 ? without.map(dropped) : []),
   ]);
 }
 
-const told = ({ source, exit }: LeavingDraft, messages: readonly (string | false)[]): Problem[] =>
+const warningsAbout = ({ source, exit }: LeavingDraft, messages: readonly (string | false)[]): Problem[] =>
   messages.flatMap((message) => (message === false ? [] : [{ source, pointer: exit.pointer, message }]));
 
 const noWay =

@@ -29,7 +29,7 @@ export function importDocuments(documents: readonly Parsed[], options: ImportOpt
     drafts.map(({ draft }) => draft),
     options,
   );
-  const told = [
+  const found = [
     ...readings.flatMap(({ warnings }) => warnings),
     ...table.warnings,
     ...drafts.flatMap(({ warnings }) => warnings),
@@ -37,8 +37,8 @@ export function importDocuments(documents: readonly Parsed[], options: ImportOpt
   const wrong = [...errors, ...readings.flatMap((reading) => reading.errors)];
   if (wrong.length === 0 && drafts.length === 0) wrong.push(result('', 'there is nothing to import'));
   wrong.push(...exits.errors, ...missing(exits, options));
-  if (wrong.length > 0) return { warnings: told, errors: wrong };
-  const warnings = [...told, ...exits.warnings, ...(options.clusterCIDRs.length > 0 ? [] : [noClusterRanges])];
+  if (wrong.length > 0) return { warnings: found, errors: wrong };
+  const warnings = [...found, ...exits.warnings, ...(options.clusterCIDRs.length > 0 ? [] : [noClusterRanges])];
   return judged(
     documentOf(
       drafts.map(({ draft }) => draft),

@@ -9,7 +9,7 @@ import { everywhere } from '../policy/policy.ts';
 export interface List<T> {
   readonly values: readonly T[];
   /** Notes about its entries. */
-  readonly told: readonly string[];
+  readonly remarks: readonly string[];
   /** Why kube-vip makes no rule at all; absent: it makes one. */
   readonly noRule?: string;
 }
@@ -26,9 +26,9 @@ export function portsIn(text = ''): Ports {
   const understood = entries.flatMap(({ port }) => port ?? []);
   const areAsked = understood.length > 0;
   const values = [...new Set(understood.flatMap((port) => parsePortRange(port) ?? []))];
-  const told = entries.flatMap(({ entry, port }) => wordsOn(entry, port, areAsked));
+  const remarks = entries.flatMap(({ entry, port }) => wordsOn(entry, port, areAsked));
   const noRule = areAsked && values.length === 0 ? 'kube-vip steers port 0 alone, to which nobody sends' : undefined;
-  return { values, told, areAsked, ...(noRule !== undefined && { noRule }) };
+  return { values, remarks, areAsked, ...(noRule !== undefined && { noRule }) };
 }
 
 /** kube-vip's reading of an entry, which may be no valid port; `undefined` when it does not understand it. */
@@ -55,8 +55,8 @@ function meantBy(entry: string): PortRange | undefined {
 export function deniedIn(text: string | undefined, family: Family): List<Prefix> {
   const entries = entriesOf(text);
   const wrong = entries.find((entry) => networkOf(entry, family) === undefined);
-  if (wrong !== undefined) return { values: [], told: [], noRule: unread(wrong, family) };
-  return { values: valuesOf(entries, family), told: [] };
+  if (wrong !== undefined) return { values: [], remarks: [], noRule: unread(wrong, family) };
+  return { values: valuesOf(entries, family), remarks: [] };
 }
 
 /** Networks that are steered. An empty entry is all of them; more than one beside ports, and there is no rule. */
@@ -64,13 +64,13 @@ export function allowedIn(text: string | undefined, family: Family, arePortsAske
   const all = entriesOf(text);
   const entries = all.filter((entry) => entry !== '');
   const wrong = entries.find((entry) => networkOf(entry, family) === undefined);
-  if (wrong !== undefined) return { values: [], told: [], noRule: unread(wrong, family) };
+  if (wrong !== undefined) return { values: [], remarks: [], noRule: unread(wrong, family) };
   if (arePortsAsked && all.length > 1) {
-    return { values: [], told: [], noRule: 'kube-vip makes no rule for several networks and some ports' };
+    return { values: [], remarks: [], noRule: 'kube-vip makes no rule for several networks and some ports' };
   }
-  if (all.length > 0 && entries.length === all.length) return { values: valuesOf(entries, family), told: [] };
-  const told = all.length > 0 ? ['kube-vip reads an empty entry as all networks: so does the policy'] : [];
-  return { values: everywhere.filter((range) => familyOf(range) === family), told };
+  if (all.length > 0 && entries.length === all.length) return { values: valuesOf(entries, family), remarks: [] };
+  const remarks = all.length > 0 ? ['kube-vip reads an empty entry as all networks: so does the policy'] : [];
+  return { values: everywhere.filter((range) => familyOf(range) === family), remarks };
 }
 
 /** White space around the whole list does not count, inside of it does. */

@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { type Address, type Family, familyOf } from '../base/address.ts';
 import { judge, type Problem, pointerOf } from '../config/problem.ts';
 import { address, interfaceName } from '../config/value.ts';
-import { askedFor, type ExitDraft, fitName, namePods, notTold, type Reading, skipped } from './draft.ts';
+import { askedFor, type ExitDraft, fitName, labelsUnknown, namePods, type Reading, skipped } from './draft.ts';
 import { allowedIn, deniedIn, type List, portsIn } from './kube-vip-lists.ts';
 import type { Manifest } from './manifest.ts';
 
@@ -105,7 +105,7 @@ function ownPods({ spec }: Service, policy: string): Found {
   const labels = Object.entries(spec?.selector ?? {}).map(([key, value]) => `${key}=${value}`);
   const why =
     labels.length > 0
-      ? `labels of pods (${labels.join(', ')}) have no counterpart, ${notTold}`
+      ? `labels of pods (${labels.join(', ')}) have no counterpart, ${labelsUnknown}`
       : 'which pods a Service without selector is for is not known';
   return { pointer: '/spec/selector', message: `${why}: ${askedFor(policy)}; ${namePods}` };
 }
@@ -127,10 +127,13 @@ const items = (text = ''): string[] =>
     .filter((item) => item !== '');
 
 /** The values of an annotation about egress, with warnings and their places. */
-function listOf<T>(name: string, { values, told, noRule }: List<T>): Part<readonly T[]> & { readonly idle: Found[] } {
+function listOf<T>(
+  name: string,
+  { values, remarks, noRule }: List<T>,
+): Part<readonly T[]> & { readonly idle: Found[] } {
   const pointer = placeOf(`${egress}-${name}`);
   const idle = noRule === undefined ? [] : [{ pointer, message: `${noRule}: the Service is left out` }];
-  return { value: values, warnings: told.map((message) => ({ pointer, message })), idle };
+  return { value: values, warnings: remarks.map((message) => ({ pointer, message })), idle };
 }
 
 function exitOf(value: Service, annotations: Annotations, family: Family): Part<ExitDraft> {

@@ -36,7 +36,7 @@ export function judge(file: NetworkFile): Judgement {
   const fault = isList ? faultOfList(document, file.text) : faultOfSingle(document);
   if (fault !== undefined) return fault;
   if (file.kind === 'link') return unfit('it is a symbolic link, which egress would have to replace by a file');
-  if (!isSpoken(document)) return unfit(`its cniVersion is ${told(document.cniVersion)}, ${spoken}`);
+  if (!isSpoken(document)) return unfit(`its cniVersion is ${versionText(document.cniVersion)}, ${spoken}`);
   return { is: isList ? 'list' : 'single' };
 }
 
@@ -69,7 +69,7 @@ function faultOfSingle(document: Document): Judgement | undefined {
 
 const spoken = `egress speaks ${supportedVersions.join(', ')}`;
 
-const told = (version: unknown): string => (version === undefined ? 'absent' : JSON.stringify(version));
+const versionText = (version: unknown): string => (version === undefined ? 'absent' : JSON.stringify(version));
 
 /** A list may name several versions instead of one (`cniVersions`); the runtime takes the newest that both sides know. */
 function isSpoken({ cniVersion, cniVersions }: Document): boolean {

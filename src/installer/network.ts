@@ -138,10 +138,10 @@ function releaseOnce(tools: NetworkTools): string[] {
   } finally {
     for (const { fd } of folder.displaced) closeSync(fd);
   }
-  return [...steps.map(told), ...remarks];
+  return [...steps.map(describeStep), ...remarks];
 }
 
-function told(step: Step): string {
+function describeStep(step: Step): string {
   if (step.do === 'write') return `took egress out of ${step.name}`;
   return step.do === 'rename' ? `put ${step.to} back` : `removed ${step.name}`;
 }
