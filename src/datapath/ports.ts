@@ -6,7 +6,7 @@ import type { OwnPorts } from './attachment.ts';
 import type { ResolvedExit } from './exit.ts';
 import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
-import { addressOf } from './spread.ts';
+import { addressOf } from './slots.ts';
 import { tunnelDevice } from './tunnel.ts';
 
 /**

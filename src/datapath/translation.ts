@@ -4,7 +4,7 @@ import * as say from '../nftables/statement.ts';
 import type { ResolvedExit, Way } from './exit.ts';
 import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
-import { slotCount, slotsOf } from './spread.ts';
+import { slotCount, slotsOf } from './slots.ts';
 
 /**
  * What gives the packets of an exit that leaves from here one of its addresses, and lets them pass the guard with those

@@ -2,7 +2,7 @@ import { type Address, contains, familyOf } from '../base/address.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Flow, Introduction } from '../datapath/host.ts';
-import { addressOf } from '../datapath/spread.ts';
+import { addressOf } from '../datapath/slots.ts';
 import { tunnelMac } from '../datapath/tunnel.ts';
 import { packetOf } from '../node/flows.ts';
 import type { Machine } from '../node/machine.ts';

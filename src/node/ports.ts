@@ -3,7 +3,7 @@ import { counted } from '../base/counted.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
-import { addressOf } from '../datapath/spread.ts';
+import { addressOf } from '../datapath/slots.ts';
 import type { Exit } from '../policy/exit.ts';
 import type { Pod } from '../policy/match.ts';
 import { chooseBlock, type PortBlock, type Share } from '../policy/port-blocks.ts';

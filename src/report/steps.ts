@@ -6,7 +6,7 @@ import * as layout from '../datapath/layout.ts';
 import type { HostObject, Route } from '../datapath/objects.ts';
 import { desiredProgram } from '../datapath/program.ts';
 import { routeText, ruleText } from '../datapath/routing-words.ts';
-import { slotOf } from '../datapath/spread.ts';
+import { slotOf } from '../datapath/slots.ts';
 import { nextHopOf, tunnelMac } from '../datapath/tunnel.ts';
 import type { Chain, Element, Rule } from '../nftables/object.ts';
 import { nameOfTable, printOperation, printRule } from '../nftables/script.ts';

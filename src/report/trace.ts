@@ -2,7 +2,7 @@ import { type Address, contains, familyOf } from '../base/address.ts';
 import { keyOf } from '../datapath/difference.ts';
 import type { Host, RouteTaken } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
-import { addressOf } from '../datapath/spread.ts';
+import { addressOf } from '../datapath/slots.ts';
 import { type Decision, decide } from '../policy/explain.ts';
 import type { Packet } from '../policy/match-for.ts';
 import type { NodeRecord } from '../store/record.ts';

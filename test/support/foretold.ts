@@ -1,5 +1,5 @@
 import { type Address, type Family, familyOf } from '../../src/base/address.ts';
-import { addressOf, slotCount, slotsOf } from '../../src/datapath/spread.ts';
+import { addressOf, slotCount, slotsOf } from '../../src/datapath/slots.ts';
 import type { Pod } from './pod.ts';
 
 const ofFamily = (addresses: readonly Address[], family: Family) =>

@@ -8,7 +8,7 @@ import { difference, keyOf } from '../../../src/datapath/difference.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
 import { needsOf } from '../../../src/datapath/needs.ts';
 import { printChanges } from '../../../src/datapath/print.ts';
-import { slotsOf } from '../../../src/datapath/spread.ts';
+import { slotsOf } from '../../../src/datapath/slots.ts';
 import type { Match } from '../../../src/policy/match.ts';
 import { FakeKernel } from '../support/fake-kernel.ts';
 import { anySituation } from './arbitraries.ts';

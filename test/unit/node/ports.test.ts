@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
-import { addressOf } from '../../../src/datapath/spread.ts';
+import { addressOf } from '../../../src/datapath/slots.ts';
 import { choosePorts, egressOf, type PortsRequest } from '../../../src/node/ports.ts';
 import type { PortBlock } from '../../../src/policy/port-blocks.ts';
 import type { AttachmentRecord } from '../../../src/store/record.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type Address, addressFromBytes, familyOf } from '../../../src/base/address.ts';
-import { addressOf, slotCount, slotsOf } from '../../../src/datapath/spread.ts';
+import { addressOf, slotCount, slotsOf } from '../../../src/datapath/slots.ts';
 
 /** Neighbours in one network, as most exits have them, or any. */
 const neighbours = fc
