@@ -1,9 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import type { MachineOptions } from '../src/cni/plugin.ts';
 import { LinuxHost } from '../src/kernel/linux-host.ts';
+import { lockFile } from '../src/kernel/lock.ts';
 import type { Log, Machine } from '../src/node/machine.ts';
 import { Store } from '../src/store/store.ts';
-import { lockFile } from './lock.ts';
 import { openLog } from './log.ts';
 import { tell } from './stderr.ts';
 

@@ -1,10 +1,10 @@
 import { machine } from 'node:os';
 import { asEgressError, EgressError } from '../src/base/errors.ts';
+import { lockFile } from '../src/kernel/lock.ts';
 import { exchangeFiles } from '../src/kernel/netlink/libc.ts';
 import { openCluster } from './cluster.ts';
 import { explain } from './explain.ts';
 import { inRootCommand, runInRoot, tryInRoot } from './in-root.ts';
-import { lockFile } from './lock.ts';
 import { openMachine, readFile } from './machine.ts';
 import { writeOut } from './output.ts';
 import { openService } from './service.ts';

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runPlugin } from '../src/cni/plugin.ts';
@@ -29,7 +29,7 @@ async function call(command: string, dataDir: string): Promise<void> {
     identify: () => undefined,
     openMachine: async () => ({
       host: new LinuxHost(() => echo as unknown as NetlinkSocket),
-      store: new Store(dataDir, { lockFile: () => {}, warn: () => {} }),
+      store: new Store(dataDir, { lockFile: unlocked, warn: () => {} }),
       log: { debug: () => {}, info: () => {}, warn: () => {} },
       [Symbol.dispose]: () => {},
     }),
@@ -38,6 +38,9 @@ async function call(command: string, dataDir: string): Promise<void> {
   if (exitCode !== 0 && command !== 'CHECK')
     throw new Error(`${command} failed while the snapshot was made: ${stdout}`);
 }
+
+/** Nobody else knows the folder. */
+const unlocked = async (fd: number): Promise<Disposable> => ({ [Symbol.dispose]: () => closeSync(fd) });
 
 const configuration = {
   cniVersion: '1.0.0',

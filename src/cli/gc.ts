@@ -9,7 +9,7 @@ import { type NodeOptions, onNode, withDryRun } from './options.ts';
 
 /** Takes down attachments whose interface is gone from the host. Returns their marks. */
 export async function collect(machine: Machine): Promise<string[]> {
-  using _lock = machine.store.lockToTakeDown();
+  using _lock = await machine.store.lockToTakeDown();
   const dead = await findDead(machine);
   if (dead.length > 0) await tearDownAll(machine, dead);
   return dead.map(markOf);

@@ -27,7 +27,7 @@ async function repairNode(options: RepairOptions, surroundings: CliSurroundings)
   surroundings.write(options.json ? toJson(report) : printRepair(report, options.dryRun === true));
 
   async function repairNow(): Promise<Repair> {
-    using _lock = machine.store.lock();
+    using _lock = await machine.store.lock();
     const done = await repair(machine);
     await announceNew(machine, done.changes);
     return done;

@@ -27,7 +27,7 @@ export async function takeOut(flags: UninstallFlags, surroundings: CliSurroundin
     return setExitCode(1);
   }
   await leaveGateway(places, surroundings);
-  for (const line of uninstall(places, hostTools, { binary: flags.binary === true })) write(`${line}\n`);
+  for (const line of await uninstall(places, hostTools, { binary: flags.binary === true })) write(`${line}\n`);
 }
 
 /**
@@ -64,7 +64,7 @@ async function drained(places: Places, flags: UninstallFlags, surroundings: CliS
   let timer: NodeJS.Timeout | undefined;
   const look = async () => {
     clearTimeout(timer);
-    const found = drain.look();
+    const found = await drain.look();
     if (found === undefined) return done.abort();
     tell(found);
     timer = ringLater(bell, found.network.lookAgainMs);

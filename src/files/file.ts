@@ -47,41 +47,41 @@ function makeOneFolder(folder: string, mode: number): void {
 }
 
 /**
- * Locks a stand-in for a file that cannot be opened for writing: the file itself, opened for reading, or the nearest
- * existing folder above it. Everybody takes the same one. Returns its descriptor; closing it releases the lock. Throws
- * what `lock` throws.
+ * Locks an open file, which it names by its path in errors, and releases and closes it with what it returns. Closes it,
+ * too, when it throws.
  */
-export function openLockedInstead(path: string, lock: LockDescriptor): number {
+export type LockFile = (fd: number, path: string) => Promise<Disposable>;
+
+/**
+ * Locks a stand-in for a file that cannot be opened for writing: the file itself, opened for reading, or the nearest
+ * existing folder above it. Everybody takes the same one. Throws what `lock` throws.
+ */
+export async function openLockedInstead(path: string, lock: LockFile): Promise<Disposable> {
   for (let place = path; ; place = dirname(place)) {
-    try {
-      return locked(openSync(place, constants.O_RDONLY | constants.O_NONBLOCK), place, lock);
-    } catch (error) {
-      if (!isSystemError(error) || place === dirname(place)) throw error;
-    }
+    const fd = openInstead(place);
+    if (fd !== undefined) return await lock(fd, place);
   }
 }
 
-/** Opens a file, made if there is none, and locks it. Its descriptor, whose closing releases the lock. Throws what `lock` throws. */
+/** `undefined` when it cannot be opened, but something above it may be. */
+function openInstead(place: string): number | undefined {
+  try {
+    return openSync(place, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (!isSystemError(error) || place === dirname(place)) throw error;
+    return undefined;
+  }
+}
+
+/** Opens a file, made if there is none, and locks it. Throws what `lock` throws. */
 // Not waiting for a reader, should it be a pipe.
-export const openLocked = (path: string, lock: LockDescriptor): number =>
-  locked(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK, 0o600), path, lock);
+export const openLocked = async (path: string, lock: LockFile): Promise<Disposable> =>
+  await lock(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK, 0o600), path);
 
 /** The same for a file that is there: a folder that is read-only will do. `undefined` when there is none. */
-export function openLockedIfThere(path: string, lock: LockDescriptor): number | undefined {
+export async function openLockedIfThere(path: string, lock: LockFile): Promise<Disposable | undefined> {
   const fd = unlessAbsent(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
-  return fd === undefined ? undefined : locked(fd, path, lock);
-}
-
-type LockDescriptor = (fd: number, path: string) => void;
-
-function locked(fd: number, path: string, lock: LockDescriptor): number {
-  try {
-    lock(fd, path);
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
-  return fd;
+  return fd === undefined ? undefined : await lock(fd, path);
 }
 
 /**

@@ -12,7 +12,7 @@ import { type Outcome, planReconcile, reconcile } from './reconcile.ts';
  * before.
  */
 export async function bringUp(machine: Machine, configuration: Configuration): Promise<Outcome> {
-  using _lock = machine.store.lock();
+  using _lock = await machine.store.lock();
   await requireGateway(machine, configuration);
   return await reconcile(machine, configuration, { serves: () => true, moves: machine.store.loadMoves() });
 }
@@ -26,7 +26,7 @@ export async function planGateway(machine: Machine, configuration: Configuration
 
 /** Stops serving exits, and takes the gateway's side down. Pods of this node keep their objects. */
 export async function bringDown(machine: Machine, configuration: Configuration): Promise<Outcome> {
-  using _lock = machine.store.lock();
+  using _lock = await machine.store.lock();
   return await reconcile(machine, configuration, { serves: () => false, moves: machine.store.loadMoves() });
 }
 
@@ -35,7 +35,7 @@ export async function bringDown(machine: Machine, configuration: Configuration):
  * anew; pods of this node lose nothing else. Returns the names of the exits that were served.
  */
 export async function leave(machine: Machine): Promise<readonly string[]> {
-  using _lock = machine.store.lock();
+  using _lock = await machine.store.lock();
   const served = servedExits(machine);
   const changes = await releaseServed(machine, () => true);
   for (const { object } of changes) if (object.kind === 'address') await machine.host.deleteFlowsTo(object.address);

@@ -20,7 +20,7 @@ export interface Move {
  * remembered, and pods that start later follow it. Throws `unknown-exit`.
  */
 export async function moveExit(machine: Machine, configuration: Configuration, move: Move): Promise<Outcome> {
-  using _lock = machine.store.lock();
+  using _lock = await machine.store.lock();
   const { store } = machine;
   const before = store.loadMoves();
   const moves = movesWith(before, configuration, move);

@@ -70,9 +70,9 @@ export class Drain {
    * Says so in the chain, also when somebody has written it anew. Returns how many attachments are steered, and whether
    * the chain says so; `undefined` when all have ended, or without the binary, which the chain must never name then.
    */
-  look(): Drained | undefined {
+  async look(): Promise<Drained | undefined> {
     if (this.#steered() === 0) return undefined;
-    using _lock = lockBinaries(this.#bin(), this.#lockFile);
+    using _lock = await lockBinaries(this.#bin(), this.#lockFile);
     const attachments = this.#steered(); // whoever had the lock may have removed the binary
     return attachments === 0 ? undefined : { attachments, network: this.#network.look() };
   }

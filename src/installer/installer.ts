@@ -1,6 +1,6 @@
-import { closeSync, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { openLocked } from '../files/file.ts';
+import { type LockFile, openLocked } from '../files/file.ts';
 import { Binary, makeStaging, stagingIn } from './binary.ts';
 import type { Trial } from './diagnosis.ts';
 import { type EntryOptions, entryText } from './entry.ts';
@@ -39,8 +39,7 @@ export interface HostTools {
   readonly program: string;
   /** `uname -m` */
   readonly machine: string;
-  /** Waits for the lock of an open file, and holds it until that is closed. */
-  lockFile(fd: number, path: string): void;
+  readonly lockFile: LockFile;
   readonly exchange: Exchange;
   /** Runs a program with that folder as root, to ask for its version. */
   tryInRoot(root: string, program: string): Promise<Trial>;
@@ -93,7 +92,7 @@ export class Installer {
 
   /** Puts everything in place where it can. It reports the rest, and begins nothing that depends on it. */
   async look(): Promise<Findings> {
-    const lock = attempt(() => lockBinaries(this.#bin(), this.#lockFile));
+    const lock = await attemptAsync(() => lockBinaries(this.#bin(), this.#lockFile));
     if ('ok' in lock)
       return { binary: lock, policy: waits('policy', 'the binary'), network: waits('network', 'the binary') };
     using _lock = lock;
@@ -115,10 +114,8 @@ const notOurs: Finding = { ok: true, text: 'none is given to be installed' };
 const waits = (part: Part, thing: string): Finding => ({ ok: false, text: `the ${part} waits for ${thing}` });
 
 /** One installer at a time changes a host. */
-export function lockBinaries(folder: string, lockFile: HostTools['lockFile']): Disposable {
-  const fd = openLocked(join(makeStaging(folder), 'lock'), lockFile);
-  return { [Symbol.dispose]: () => closeSync(fd) };
-}
+export const lockBinaries = async (folder: string, lockFile: HostTools['lockFile']): Promise<Disposable> =>
+  await openLocked(join(makeStaging(folder), 'lock'), lockFile);
 
 /** Milliseconds until what failed is tried again, if nothing happens until then: a full disk, a mount that is not there yet. */
 const retryMs = 5_000;
@@ -137,7 +134,7 @@ function attempt<T>(action: () => T): T | Finding {
   }
 }
 
-async function attemptAsync(action: () => Promise<Finding>): Promise<Finding> {
+async function attemptAsync<T>(action: () => Promise<T>): Promise<T | Finding> {
   try {
     return await action();
   } catch (error) {

@@ -13,13 +13,17 @@ import { releasePolicy } from './policy.ts';
  * it any more: runtimes call it for DEL with the configuration that the pod was started with. Returns what to tell a
  * person.
  */
-export function uninstall(places: Places, tools: HostTools, options: { readonly binary: boolean }): string[] {
+export async function uninstall(
+  places: Places,
+  tools: HostTools,
+  options: { readonly binary: boolean },
+): Promise<string[]> {
   const { bin, conf, policy, policyNote, data } = placesOf(places);
   const staging = stagingIn(bin());
   if (!existsSync(bin())) return release({ folder: conf, ...tools });
   const said: string[] = [];
   {
-    using _lock = lockBinaries(bin(), tools.lockFile);
+    using _lock = await lockBinaries(bin(), tools.lockFile);
     rmSync(join(staging, stagedName), { force: true });
     said.push(...release({ folder: conf, ...tools }), ...releasePolicy(policy(), policyNote()));
     // What is kept of the policy file says that there was one: pods would wait for it after the next installation.

@@ -1,45 +1,170 @@
-import { fstatSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, readFileSync } from 'node:fs';
 import { EgressError } from '../base/errors.ts';
-import { interruptEachSecond, type LockResult, tryFileLock } from './netlink/libc.ts';
+import { type LockResult, tryFileLock, waitForFileLock } from './netlink/libc.ts';
 
-/** Seconds that one and the same process may keep a lock while others wait. What we do with it takes one at most. */
+/** Seconds that one and the same holder may keep a lock while others wait. What we do with it takes one at most. */
 const patience = 20;
 
 /**
- * Waits for a lock on an open file, which close(2) releases, and so the holder's death. Waiting is left to the kernel,
- * which lets in who came first, and lasts as long as others take turns; but a process that keeps the lock for
- * {@link patience} may never give it back (it is stopped, or its cgroup is frozen): `try-again`, which names it.
- * `io-failure` when the file system has no locks.
+ * Milliseconds for which a process that gave a lock back leaves it alone. The kernel wakes whoever waits, but gives the
+ * lock to whoever asks first: a process that never stopped running would always be first.
+ */
+const pauseMs = 5;
+
+/**
+ * Locks an open file, flock(2), until what it returns is disposed of, or the process dies. Takes over the descriptor, and
+ * closes it in any case.
+ *
+ * A free lock is taken at once, without a timer or a thread. Else users of this process queue here, in their order, and
+ * the first of them queues in the kernel, on a thread of its own, so that timers and sockets of this process go on. The
+ * kernel lets in who came first, and a process that gives the lock back has it again after {@link pauseMs} at the
+ * earliest: one that changes much, with one hold for each change, delays an ADD by one change at most for each time that
+ * the ADD asks, and is itself never passed by more than those who asked before.
+ *
+ * Waiting lasts as long as others take turns; but a holder that keeps the lock for {@link patience} may never give it back
+ * (it is stopped, its cgroup is frozen, or it waits for itself): `try-again`, which names the process. `io-failure`
+ * when the file system has no locks.
  *
  * @param path of the file, for errors
- * @param handleAlarms gives SIGALRM a handler, until it is disposed of
  */
-export function lockFile(descriptor: number, path: string, handleAlarms: () => Disposable): void {
-  if (succeeded(tryFileLock(descriptor, { wait: false }), path)) return;
-  using _handler = handleAlarms();
-  using _timer = interruptEachSecond();
-  let [holder, seconds] = [holderOf(descriptor), 0];
-  while (!succeeded(tryFileLock(descriptor, { wait: true }), path)) {
-    const now = holderOf(descriptor);
-    seconds = now === holder ? seconds + 1 : 0;
-    holder = now;
-    if (seconds < patience) continue;
-    throw new EgressError('try-again', `${path} has been locked for ${seconds} seconds by ${describeProcess(holder)}`);
+export async function lockFile(descriptor: number, path: string): Promise<Disposable> {
+  const queue = queueOf(descriptor);
+  try {
+    return queue.takeAtOnce(descriptor, path) ?? (await queue.wait(descriptor, path));
+  } catch (error) {
+    queue.close(descriptor);
+    throw error;
   }
 }
 
-/** Characters of a command line in an error. */
-const longestCommand = 200;
+/** One for each file that this process ever locked, by its device and inode: two paths may lead to one file. */
+const queues = new Map<string, Queue>();
 
-/** False when the lock is somebody else's, or the wait was interrupted. */
+function queueOf(descriptor: number): Queue {
+  const { dev, ino } = fstatSync(descriptor, { bigint: true });
+  const key = `${dev}:${ino}`;
+  const queue = queues.get(key) ?? new Queue();
+  queues.set(key, queue);
+  return queue;
+}
+
+/** Somebody of this process who waits. */
+interface Waiter {
+  readonly descriptor: number;
+  readonly path: string;
+  resolve(held: Disposable): void;
+  reject(error: unknown): void;
+}
+
+/** The users of one file in this process: one has the lock, or asks the kernel for it, for all that wait here. */
+class Queue {
+  readonly #waiters: Waiter[] = [];
+  /** How often somebody here has got the lock. */
+  #holds = 0;
+  #isHeld = false;
+  /** The descriptor on which the kernel is asked. It outlives who gave up: the next one has the place in the kernel's queue. */
+  #asking: number | undefined;
+  #pauseUntil: number | undefined;
+
+  takeAtOnce(descriptor: number, path: string): Disposable | undefined {
+    if (this.#isHeld || this.#asking !== undefined || this.#pauseLeft() > 0) return undefined;
+    return succeeded(tryFileLock(descriptor), path) ? this.#hold(descriptor) : undefined;
+  }
+
+  async wait(descriptor: number, path: string): Promise<Disposable> {
+    const { promise, resolve, reject } = Promise.withResolvers<Disposable>();
+    const waiter = { descriptor, path, resolve, reject };
+    this.#waiters.push(waiter);
+    const watch = this.#endless(waiter);
+    this.#ask();
+    try {
+      return await promise;
+    } finally {
+      clearInterval(watch);
+    }
+  }
+
+  /** Closes the descriptor of somebody who has not got the lock. */
+  close(descriptor: number): void {
+    if (descriptor !== this.#asking) closeSync(descriptor);
+  }
+
+  /** Looks each second whether somebody keeps the lock for too long. */
+  #endless(waiter: Waiter): NodeJS.Timeout {
+    const now = () => ({ process: holderOf(waiter.descriptor), holds: this.#holds });
+    let [holder, seconds] = [now(), 0];
+    return setInterval(() => {
+      const before = holder;
+      holder = now();
+      seconds = holder.process === before.process && holder.holds === before.holds ? seconds + 1 : 0;
+      if (seconds >= patience) this.#refuse(waiter, tooLong(waiter.path, seconds, holder.process));
+    }, 1000);
+  }
+
+  #refuse(waiter: Waiter, error: unknown): void {
+    this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+    waiter.reject(error);
+  }
+
+  #ask(): void {
+    const [first] = this.#waiters;
+    if (first === undefined || this.#isHeld || this.#asking !== undefined) return;
+    const { descriptor } = first;
+    this.#asking = descriptor;
+    const ask = () => waitForFileLock(descriptor, (result) => this.#answered(descriptor, result));
+    const pause = this.#pauseLeft();
+    if (pause > 0) setTimeout(ask, pause);
+    else ask();
+  }
+
+  #answered(descriptor: number, result: LockResult): void {
+    this.#asking = undefined;
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) {
+      closeSync(descriptor);
+      return;
+    }
+    if (result === 'locked') waiter.resolve(this.#hold(descriptor));
+    else waiter.reject(noLocks(waiter.path, result));
+    // Whoever asked may have given up: its descriptor has the lock for who is the first now.
+    if (waiter.descriptor !== descriptor) closeSync(result === 'locked' ? waiter.descriptor : descriptor);
+    this.#ask();
+  }
+
+  #hold(descriptor: number): Disposable {
+    this.#isHeld = true;
+    this.#holds++;
+    return {
+      [Symbol.dispose]: () => {
+        closeSync(descriptor);
+        this.#isHeld = false;
+        this.#pauseUntil = performance.now() + pauseMs;
+        this.#ask();
+      },
+    };
+  }
+
+  /** Milliseconds. */
+  #pauseLeft(): number {
+    return this.#pauseUntil === undefined ? 0 : Math.max(0, this.#pauseUntil - performance.now());
+  }
+}
+
+/** False when the lock is somebody else's, or a signal came. */
 function succeeded(result: LockResult, path: string): boolean {
   if (result === 'locked') return true;
   if (result === 'EAGAIN' || result === 'EINTR') return false;
-  throw new EgressError(
+  throw noLocks(path, result);
+}
+
+const noLocks = (path: string, result: LockResult) =>
+  new EgressError(
     'io-failure',
     `${path} cannot be locked, flock(2) says ${result}; put the data folder on a file system that has locks`,
   );
-}
+
+const tooLong = (path: string, seconds: number, holder: number | undefined) =>
+  new EgressError('try-again', `${path} has been locked for ${seconds} seconds by ${describeProcess(holder)}`);
 
 /** The process that has the lock: proc(5), /proc/locks. `undefined` when it is in another PID namespace, or nobody has it. */
 function holderOf(descriptor: number): number | undefined {
@@ -48,6 +173,9 @@ function holderOf(descriptor: number): number | undefined {
   const found = line.exec(readIfPossible('/proc/locks'))?.[1];
   return found === undefined ? undefined : Number(found);
 }
+
+/** Characters of a command line in an error. */
+const longestCommand = 200;
 
 function describeProcess(pid: number | undefined): string {
   if (pid === undefined) return 'a process that is not to be seen from here';

@@ -50,7 +50,7 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   if (choice.outline.length === 0) return passThrough(machine, request);
   const draft = await newRecord(machine, request, choice);
   const whole = wholeOf(choice, configuration.clusterCIDRs);
-  using _lock = machine.store.lock();
+  using _lock = await machine.store.lock();
   const previous = machine.store.load(request.attachment);
   const { known, node, ...own } = await nodeFor(machine, configuration, choice.outline);
   // Without ports to give they are only those whose ports go with an exit that is another now.
@@ -89,7 +89,7 @@ async function passThrough(machine: Machine, { attachment, podNetwork }: AddRequ
   if (store.load(attachment) === undefined && !(await host.hasTable())) return;
   const stale = await host.findElements('', podNetwork.addresses);
   if (stale.length === 0 && store.load(attachment) === undefined) return;
-  using _lock = store.lock();
+  using _lock = await store.lock();
   await tearDown(machine, attachment, { addresses: podNetwork.addresses, keepLinks: true });
   const marks = new Set(stale.map(({ comment = '' }) => comment));
   if (marks.size > 0) await releaseMarks(machine, marks, podNetwork.addresses);

@@ -17,7 +17,7 @@ export async function del(
 ): Promise<void> {
   // Most pods have no policy: they shall not wait for those that have.
   if (await isUnknown(machine, attachment, hints)) return;
-  using _lock = machine.store.lockToTakeDown();
+  using _lock = await machine.store.lockToTakeDown();
   await tearDown(machine, attachment, {
     ...(hints.length > 0 && { addresses: hints }),
     ...(hostInterfaces && { hostInterfaces }),

@@ -18,6 +18,6 @@ export async function settled<T>(
   } catch {
     // The second look tells whether it is so.
   }
-  using _lock = store.lockToLook();
+  using _lock = await store.lockToLook();
   return await look();
 }

@@ -1,12 +1,11 @@
-import { closeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isSystemError } from '../base/errors.ts';
-import { makeFolder, openLocked, openLockedIfThere, openLockedInstead } from '../files/file.ts';
+import { type LockFile, makeFolder, openLocked, openLockedIfThere, openLockedInstead } from '../files/file.ts';
 
 /** What the lock needs from outside. */
 export interface LockSurroundings {
-  /** Waits until nobody else holds the open file, then holds it until the descriptor is closed: flock(2). Throws `try-again`. */
-  lockFile(fd: number, path: string): void;
+  /** Waits, and lets the process go on meanwhile, until nobody else holds the open file: flock(2). Throws `try-again`. */
+  readonly lockFile: LockFile;
   /**
    * Path of one file that everybody who changes this node can open, whatever their data folder. The holder of the
    * folder's lock locks it, too. Without it the folder's lock is the only one.
@@ -16,7 +15,11 @@ export interface LockSurroundings {
   warn(message: string): void;
 }
 
-/** The lock of a data folder: who changes anything holds it from the first look to the last change. */
+/**
+ * The lock of a data folder: who changes anything holds it from the first look to the last change, be it another process or
+ * another user of this one. Hold it for one change only, and never ask for it while holding it: that waits for itself, and
+ * ends as any other wait for who never gives it back.
+ */
 export class Lock {
   readonly #path: string;
   readonly #surroundings: LockSurroundings;
@@ -27,65 +30,63 @@ export class Lock {
     this.#surroundings = surroundings;
   }
 
-  /** Whether this process holds it to change something. */
+  /** Whether somebody in this process holds it to change something. */
   get isHeld(): boolean {
     return this.#isHeld;
   }
 
   /**
-   * Waits for the lock and holds it until it is disposed of; the kernel takes it back from a process that dies. Whoever
-   * holds it already gets an error: waiting for oneself has no end. Throws `try-again` when somebody keeps it for too long.
+   * Waits for the lock and holds it until it is disposed of; the kernel takes it back from a process that dies. Who asked
+   * first gets it first. Throws `try-again` when somebody keeps it for too long.
    */
-  hold(): Disposable {
-    if (this.#isHeld) throw new Error(`${this.#path} is already held by this process`);
+  async hold(): Promise<Disposable> {
     makeFolder(dirname(this.#path));
-    return this.#held(openLocked(this.#path, this.#surroundings.lockFile));
+    return await this.#held(await openLocked(this.#path, this.#surroundings.lockFile));
   }
 
   /**
    * The lock for taking down, which must not depend on the folder. Where the folder cannot be written to, or its lock
    * is no file, a stand-in is held. Throws as {@link hold} does.
    */
-  holdToTakeDown(): Disposable {
+  async holdToTakeDown(): Promise<Disposable> {
     try {
-      return this.hold();
+      return await this.hold();
     } catch (error) {
       if (!isSystemError(error)) throw error;
       this.#surroundings.warn(`${this.#path} cannot be opened: ${error.message}`);
-      return this.#held(openLockedInstead(this.#path, this.#surroundings.lockFile));
+      return await this.#held(await openLockedInstead(this.#path, this.#surroundings.lockFile));
     }
   }
 
   /**
    * Keeps others from changing anything while one looks, and gives no right to change anything oneself. `undefined` where
-   * there is nothing to wait for: nobody ever locked this store, or this process has the lock. Throws as {@link hold}.
+   * there is nothing to wait for: nobody ever locked this store. Throws as {@link hold} does.
    */
-  holdToLook(): Disposable | undefined {
-    const fd = this.#isHeld ? undefined : openLockedIfThere(this.#path, this.#surroundings.lockFile);
-    return fd === undefined ? undefined : { [Symbol.dispose]: () => closeSync(fd) };
+  async holdToLook(): Promise<Disposable | undefined> {
+    return await openLockedIfThere(this.#path, this.#surroundings.lockFile);
   }
 
   /** Always the folder first: nobody waits for it who has the node. */
-  #held(fd: number): Disposable {
-    const node = this.#nodeHeld(fd);
+  async #held(folder: Disposable): Promise<Disposable> {
+    const node = await this.#nodeHeld(folder);
     this.#isHeld = true;
     return {
       [Symbol.dispose]: () => {
         this.#isHeld = false;
-        if (node !== undefined) closeSync(node);
-        closeSync(fd);
+        node?.[Symbol.dispose]();
+        folder[Symbol.dispose]();
       },
     };
   }
 
   /** Few have two data folders: that it cannot be opened is no reason to change nothing. */
-  #nodeHeld(fd: number): number | undefined {
+  async #nodeHeld(folder: Disposable): Promise<Disposable | undefined> {
     const { nodePath, lockFile, warn } = this.#surroundings;
     try {
-      return nodePath === undefined ? undefined : openLockedIfThere(nodePath, lockFile);
+      return nodePath === undefined ? undefined : await openLockedIfThere(nodePath, lockFile);
     } catch (error) {
       if (isSystemError(error)) return void warn(`${nodePath} cannot be opened: ${error.message}`);
-      closeSync(fd);
+      folder[Symbol.dispose]();
       throw error;
     }
   }

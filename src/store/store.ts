@@ -85,17 +85,17 @@ export class Store {
   }
 
   /** See {@link Lock.hold}. */
-  lock(): Disposable {
+  lock(): Promise<Disposable> {
     return this.#lock.hold();
   }
 
   /** See {@link Lock.holdToTakeDown}. */
-  lockToTakeDown(): Disposable {
+  lockToTakeDown(): Promise<Disposable> {
     return this.#lock.holdToTakeDown();
   }
 
   /** See {@link Lock.holdToLook}. */
-  lockToLook(): Disposable | undefined {
+  lockToLook(): Promise<Disposable | undefined> {
     return this.#lock.holdToLook();
   }
 

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { Cluster, internet, internetPolicy, policyFile } from '../support/cluster.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import type { PluginOutcome } from '../support/plugin.ts';
 import type { Daemon } from '../support/run.ts';
-import { tool } from '../support/tools.ts';
+import { egressBinary, tool } from '../support/tools.ts';
 import { world } from '../support/world.ts';
 
 const lock = '/var/lib/cni/egress/lock';
@@ -46,6 +49,32 @@ describe('the lock of a process that is stopped', labTest, () => {
   });
 });
 
+describe('a watched gateway that waits for the lock', labTest, () => {
+  // Seen with cni-egress 0.1.0: the whole process stood still, and heard no signal until somebody gave the lock back.
+  test('goes on with all else: told twice, it ends at once', async () => {
+    await using lab = await Lab.create();
+    const cluster = await Cluster.create(lab, { nodes: [3, 5], gateways: [3] });
+    await cluster.policy({
+      exits: [{ ...internet, gateways: ['172.18.0.3'] }],
+      policies: [{ ...internetPolicy, exit: internet.name }],
+    });
+    const [gateway] = cluster.gateways;
+    assert.ok(gateway);
+    const holder = await stoppedHolder(gateway);
+    const script = '"$@" & echo "pid $!"; wait $!; echo "exit code $?"';
+    const command = [egressBinary, 'gateway', '--policy', policyFile, '--watch'];
+    const watch = await gateway.machine.start(['sh', '-c', script, 'sh', ...command], 'pid ');
+    const pid = Number(watch.lines[0]?.replace('pid ', ''));
+    await waiting(gateway);
+    for (const _ of ['first', 'second']) {
+      process.kill(pid, 'SIGTERM');
+      while (catches(pid, 15)) await setTimeout(20);
+    }
+    assert.equal(await watch.line('exit code '), `exit code ${128 + 15}`);
+    await holder.stop('SIGKILL');
+  });
+});
+
 describe('a lock that cannot be had', labTest, () => {
   for (const error of ['ENOLCK', 'ENOSYS', 'EIO', 'EBADF', 'ENOTSUP']) {
     test(`because flock(2) says ${error} is an error, in ADD and in DEL`, async () => {
@@ -80,6 +109,13 @@ describe('a lock that cannot be had', labTest, () => {
     assert.equal((await node.plugin('ADD', { pod, through })).code, 0);
   });
 });
+
+/** Whether a process has a handler for a signal: proc(5), SigCgt. */
+function catches(pid: number, signal: number): boolean {
+  const status = existsSync(`/proc/${pid}/status`) ? readFileSync(`/proc/${pid}/status`, 'utf8') : '';
+  const caught = /^SigCgt:\s+([0-9a-f]+)$/m.exec(status)?.[1];
+  return caught !== undefined && (BigInt(`0x${caught}`) & (1n << BigInt(signal - 1))) !== 0n;
+}
 
 const errorOf = ({ json }: PluginOutcome) => json as { code: number; msg: string; details: string };
 

@@ -5,8 +5,7 @@ import koffi from 'koffi';
 /**
  * The calls of the C library that Node has not. `socket`, `bind`, `sendto`, `recvfrom` and what belongs to them: Node
  * opens neither netlink nor packet nor raw sockets. `getsockopt`: the package `netlink` does not tell what was lost.
- * `flock`: a lock that the kernel releases when its holder dies; `setitimer` and `siginterrupt`: for waiting no longer
- * than one wants. `chroot` and `renameat2`: for the installer. `_exit`: for an end that nothing can fail in. Bound on
+ * `flock`: a lock that the kernel releases when its holder dies. `chroot` and `renameat2`: for the installer. `_exit`: for an end that nothing can fail in. Bound on
  * first use: koffi's addon costs a millisecond that VERSION need not pay.
  */
 let bound: ReturnType<typeof bind> | undefined;
@@ -18,8 +17,6 @@ function bind() {
     getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)'),
     getsockname: libc.func('int getsockname(int fd, void *address, void *length)'),
     flock: libc.func('int flock(int fd, int operation)'),
-    setitimer: libc.func('int setitimer(int which, const void *value, void *old)'),
-    siginterrupt: libc.func('int siginterrupt(int signal, int flag)'),
     socket: libc.func('int socket(int domain, int type, int protocol)'),
     sendto: libc.func(
       'long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int size)',
@@ -133,32 +130,24 @@ function portOf(fd: number): number | undefined {
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
-/** `EAGAIN`: somebody else has it. `EINTR`: a signal came while we waited. Else the name of what is wrong. */
+/** `EAGAIN`: somebody else has it. `EINTR`: a signal came. Else the name of what is wrong. */
 export type LockResult = 'locked' | (string & {});
 
-/** flock(2) for writing: waits until nobody else holds the file, or does not wait. */
-export function tryFileLock(fd: number, { wait }: { readonly wait: boolean }): LockResult {
-  return calls().flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) === 0 ? 'locked' : (systemError('flock').code ?? '');
-}
-
-const ITIMER_REAL = 0;
-const SIGALRM = 14;
+/** flock(2) for writing, without waiting. */
+export const tryFileLock = (fd: number): LockResult =>
+  calls().flock(fd, LOCK_EX | LOCK_NB) === 0 ? 'locked' : (systemError('flock').code ?? '');
 
 /**
- * Until it is disposed of, a call that waits in the kernel ends with EINTR each second: setitimer(2). SIGALRM must have a
- * handler.
+ * flock(2) for writing: a thread of its own waits until nobody else holds the file, whatever signals come. Nothing ends
+ * that wait before; if the descriptor is closed meanwhile, the kernel gives the lock back as soon as it is had.
  */
-export function interruptEachSecond(): Disposable {
-  calls().siginterrupt(SIGALRM, 1); // Node has the kernel go on with interrupted calls
-  setTimer(1n);
-  return { [Symbol.dispose]: () => setTimer(0n) };
-}
-
-/** @param seconds between two signals; 0 for none any more */
-function setTimer(seconds: bigint): void {
-  const interval = Buffer.alloc(32); // struct itimerval: seconds and microseconds of the interval, and until the first
-  for (const offset of [0, 16]) interval.writeBigInt64LE(seconds, offset);
-  calls().setitimer(ITIMER_REAL, interval, null);
+export function waitForFileLock(fd: number, done: (result: LockResult) => void): void {
+  calls().flock.async(fd, LOCK_EX, (error: unknown, result: number) => {
+    if (error) throw error;
+    const { code = '' } = result === 0 ? { code: 'locked' } : systemError('flock');
+    if (code === 'EINTR') waitForFileLock(fd, done);
+    else done(code);
+  });
 }
 
 /** Node has no name for it. */

@@ -219,7 +219,7 @@ describe('a call', () => {
     const machine = newMachine(t);
     const steered = sample({ network: document.name, containerId: 'a', ifname: 'eth0' });
     {
-      using _lock = machine.store.lock();
+      using _lock = await machine.store.lock();
       machine.store.save(steered);
     }
     const more = { openMachine: async () => machine };

@@ -115,7 +115,7 @@ describe('a move on the gateway that the exit moves to', () => {
   test('leaves the same as a gateway that was brought up after the move', async (t) => {
     const [machine, later] = [newNode(t, second), newNode(t, second)];
     await moveExit(machine, configured, toSecond);
-    const lock = later.store.lock();
+    const lock = await later.store.lock();
     later.store.saveMoves({ shared: second });
     lock[Symbol.dispose]();
     await bringUp(later, configured);

@@ -3,13 +3,12 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { lockFile } from '../../../cmd/lock.ts';
 import { takeOut } from '../../../src/cli/uninstall.ts';
-
 import { withEntry } from '../../../src/installer/conflist.ts';
 import { Drain } from '../../../src/installer/drain.ts';
 import { entryText } from '../../../src/installer/entry.ts';
 import type { HostTools } from '../../../src/installer/installer.ts';
+import { lockFile } from '../../../src/kernel/lock.ts';
 import { exchangeFiles } from '../../../src/kernel/netlink/libc.ts';
 import { listOf, until } from '../../support/installation.ts';
 import { type FakeMachine, newMachine } from '../support/fake-machine.ts';
@@ -92,64 +91,64 @@ class Host {
 }
 
 describe('a node that is drained', () => {
-  test('says so in the chain while pods are steered, also when the primary writes its file anew', (t) => {
+  test('says so in the chain while pods are steered, also when the primary writes its file anew', async (t) => {
     const host = new Host(t);
     host.steer('a', 'b');
     const drain = host.drain();
     for (const mark of ['first', 'second', 'third']) {
-      const found = drain.look();
+      const found = await drain.look();
       assert.deepEqual([found?.attachments, found?.network.ok], [2, true]);
       assert.equal(host.read(first), withEntry(listOf(mark), host.draining));
       host.write(first, listOf(mark === 'first' ? 'second' : 'third'));
     }
   });
 
-  test('says so in every list that egress is in, and in no other one but that which runtimes use', (t) => {
+  test('says so in every list that egress is in, and in no other one but that which runtimes use', async (t) => {
     const host = new Host(t);
     host.write(second, withEntry(listOf('second'), host.entry));
     host.write('30-third.conflist', listOf('third'));
     host.steer('a');
-    host.drain().look();
+    await host.drain().look();
     assert.equal(host.read(first), withEntry(listOf('first'), host.draining));
     assert.equal(host.read(second), withEntry(listOf('second'), host.draining));
     assert.equal(host.read('30-third.conflist'), listOf('third'));
   });
 
-  test('says so in the list that is named, and where egress is', (t) => {
+  test('says so in the list that is named, and where egress is', async (t) => {
     const host = new Host(t);
     host.write(second, listOf('second'));
     host.steer('a');
-    host.drain(second).look();
+    await host.drain(second).look();
     assert.equal(host.read(first), withEntry(listOf('first'), host.draining));
     assert.equal(host.read(second), withEntry(listOf('second'), host.draining));
   });
 
-  test('has nothing to wait for without pods, and its chain stays as it is', (t) => {
+  test('has nothing to wait for without pods, and its chain stays as it is', async (t) => {
     const host = new Host(t);
-    assert.equal(host.drain().look(), undefined);
+    assert.equal(await host.drain().look(), undefined);
     assert.equal(host.read(first), withEntry(listOf('first'), host.entry));
   });
 
-  test('is never given an entry whose binary is missing, and no folder either', (t) => {
+  test('is never given an entry whose binary is missing, and no folder either', async (t) => {
     const host = new Host(t);
     host.write(first, listOf('first'));
     host.steer('a');
     rmSync(host.at('bin/egress'));
-    assert.equal(host.drain().look(), undefined);
+    assert.equal(await host.drain().look(), undefined);
     assert.equal(host.read(first), listOf('first'));
     assert.deepEqual(readdirSync(host.places.binDir), []);
   });
 
-  test('whose binary goes while somebody else has the lock is given no entry', (t) => {
+  test('whose binary goes while somebody else has the lock is given no entry', async (t) => {
     const host = new Host(t);
     host.write(first, listOf('first'));
     host.steer('a');
     const lock = (fd: number, path: string) => {
-      lockFile(fd, path);
       rmSync(host.at('bin/egress'));
+      return lockFile(fd, path);
     };
     const drain = new Drain(host.places, {}, { ...tools, lockFile: lock });
-    assert.equal(drain.look(), undefined);
+    assert.equal(await drain.look(), undefined);
     assert.equal(host.read(first), listOf('first'));
   });
 });

@@ -20,6 +20,7 @@ import {
   request,
   stateOf,
 } from '../support/fake-machine.ts';
+import { isPending } from '../support/pending.ts';
 
 const isError = (code: ErrorCode, details?: RegExp) => (error: unknown) => {
   assert.ok(error instanceof EgressError, String(error));
@@ -446,10 +447,12 @@ test('an address that moved to another pod is that pod’s: its element has one 
 
 test('ADD takes the store’s lock, and gives it back also when it fails', async (t) => {
   const machine = newMachine(t);
-  const lock = machine.store.lock();
-  await assert.rejects(add(machine, request('a', '10.0.0.5')), /is already held/);
+  const lock = await machine.store.lock();
+  const added = add(machine, request('a', '10.0.0.5'));
+  assert.ok(await isPending(added));
   lock[Symbol.dispose]();
+  await added;
   machine.host.refusal = refusal;
-  await assert.rejects(add(machine, request('a', '10.0.0.5')), refusal);
-  machine.store.lock()[Symbol.dispose]();
+  await assert.rejects(add(machine, request('b', '10.0.0.6')), refusal);
+  (await machine.store.lock())[Symbol.dispose]();
 });

@@ -10,7 +10,7 @@ import { added, newMachine, policyTo, request, stateOf } from '../support/fake-m
 describe('GC', () => {
   test('of an empty node does nothing, not even take the lock', async (t) => {
     const machine = newMachine(t);
-    using _lock = machine.store.lock();
+    using _lock = await machine.store.lock();
     await gc(machine, 'pods', new Set());
   });
 

@@ -414,8 +414,10 @@ describe('when something is missing, it is said what, and what the packet does t
 
   test('the node’s record, without which nothing is known', async (t) => {
     const machine = await machineWithPod(t);
-    using _lock = machine.store.lock();
-    machine.store.forgetNode();
+    {
+      using _lock = await machine.store.lock();
+      machine.store.forgetNode();
+    }
     assert.equal((await told(machine, '203.0.113.9')).outcome, 'unknown');
   });
 });
@@ -445,8 +447,10 @@ describe('when the policies', () => {
     const machine = await machineWithPod(t);
     const [record] = machine.store.list();
     assert.ok(record);
-    using _lock = machine.store.lock();
-    machine.store.save({ ...record, pod: { ...record.pod, annotations: { policy: 'gone' } } });
+    {
+      using _lock = await machine.store.lock();
+      machine.store.save({ ...record, pod: { ...record.pod, annotations: { policy: 'gone' } } });
+    }
     const { outcome, notes } = await told(machine, '203.0.113.9');
     assert.equal(outcome, 'leaves');
     assert.match(notes.join(), /A new pod like it would be refused: .*gone/);

@@ -18,8 +18,10 @@ const long = (count: number) => Array.from({ length: count }, (_, i) => `203.0.$
 const sample = textOf([{ name: 'a', namespaces: ['*'], destinations: long(9), except: long(3), exit: 'partners' }]);
 
 /** A policy file that counts how often it is read, and one call after another on one store. */
-function newFile(t: TestContext, text = sample) {
+async function newFile(t: TestContext, text = sample) {
   const { store, dataDir } = newMachine(t);
+  const lock = await store.lock();
+  t.after(() => lock[Symbol.dispose]());
   const file = { text: text as string | undefined, identity: 'one' as string | undefined, reads: 0 };
   const files = {
     readFile: () => {
@@ -31,7 +33,6 @@ function newFile(t: TestContext, text = sample) {
   const call = (entry: Partial<ChainEntry> = {}, pod = {}) => {
     const policies = readPolicies({ type: 'egress', policyFile: '/policy', ...entry }, files, store);
     const choice = policies.choose(pod);
-    using _lock = store.lock();
     policies.keep();
     return { policies, choice };
   };
@@ -39,8 +40,8 @@ function newFile(t: TestContext, text = sample) {
 }
 
 describe('a policy file', () => {
-  test('is read once for all pods that have the same policies, and once more for its ranges', (t) => {
-    const { file, call } = newFile(t);
+  test('is read once for all pods that have the same policies, and once more for its ranges', async (t) => {
+    const { file, call } = await newFile(t);
     const [{ choice: first }, { choice: second, policies }] = [call(), call()];
     assert.equal(file.reads, 1);
     assert.deepEqual([second.outline, second.digest], [first.outline, first.digest]);
@@ -52,8 +53,8 @@ describe('a policy file', () => {
     assert.equal(file.reads, 2);
   });
 
-  test('at the default place may be absent, but not once it was there: pods would start without policies', (t) => {
-    const { file, call } = newFile(t);
+  test('at the default place may be absent, but not once it was there: pods would start without policies', async (t) => {
+    const { file, call } = await newFile(t);
     const byDefault = () => call({ policyFile: undefined });
     const [text, identity] = [file.text, file.identity];
     const gone = () => Object.assign(file, { text: undefined, identity: undefined });
@@ -70,11 +71,11 @@ describe('a policy file', () => {
     assert.deepEqual(byDefault().choice.outline, []);
   });
 
-  test('makes the same programs whether or not it was read before', (t) => {
+  test('makes the same programs whether or not it was read before', async (t) => {
     const pods = [{ namespace: 'blue', name: 'db' }, { namespace: 'red', name: 'web-0' }, {}];
-    fc.assert(
-      fc.property(anyPolicies, (policies) => {
-        const { call } = newFile(t, textOf(policies));
+    await fc.assert(
+      fc.asyncProperty(anyPolicies, async (policies) => {
+        const { call } = await newFile(t, textOf(policies));
         for (const pod of pods) {
           const [{ choice }, { choice: again }] = [call({}, pod), call({}, pod)];
           assert.deepEqual(
@@ -87,22 +88,22 @@ describe('a policy file', () => {
     );
   });
 
-  test('of which no policy is for a pod is not read again for it', (t) => {
-    const { file, call } = newFile(t, textOf([{ name: 'a', namespaces: ['blue'], exit: 'partners' }]));
+  test('of which no policy is for a pod is not read again for it', async (t) => {
+    const { file, call } = await newFile(t, textOf([{ name: 'a', namespaces: ['blue'], exit: 'partners' }]));
     call({}, { namespace: 'blue' });
     assert.deepEqual(call({}, { namespace: 'red' }).choice.outline, []);
     assert.equal(file.reads, 1);
   });
 
-  test('is read each time for pods with annotations: tenants must not fill what is kept', (t) => {
-    const { file, call, kept } = newFile(t);
+  test('is read each time for pods with annotations: tenants must not fill what is kept', async (t) => {
+    const { file, call, kept } = await newFile(t);
     for (const _ of [1, 2]) call({}, { annotations: { policy: 'a' } });
     assert.equal(file.reads, 2);
     assert.ok(!existsSync(kept));
   });
 
-  test('is kept without its ranges', (t) => {
-    const { call, kept } = newFile(
+  test('is kept without its ranges', async (t) => {
+    const { call, kept } = await newFile(
       t,
       textOf([{ name: 'a', namespaces: ['*'], destinations: long(5000), exit: 'drop' }]),
     );
@@ -114,8 +115,8 @@ describe('a policy file', () => {
     ['that has changed', 'two'],
     ['that changed just now', undefined],
   ] as const) {
-    test(`${what} is read again`, (t) => {
-      const { file, call } = newFile(t);
+    test(`${what} is read again`, async (t) => {
+      const { file, call } = await newFile(t);
       call();
       Object.assign(file, { identity, text: sample.replaceAll('203.0.', '192.0.') });
       assert.equal(call().choice.outline[0]?.destinations[0], '192.0.0.0/32');
@@ -123,16 +124,16 @@ describe('a policy file', () => {
     });
   }
 
-  test('that changes before its ranges are read asks to be called again', (t) => {
-    const { file, call } = newFile(t);
+  test('that changes before its ranges are read asks to be called again', async (t) => {
+    const { file, call } = await newFile(t);
     call();
     const { choice } = call();
     file.text = sample.replaceAll('203.0.', '192.0.');
     assert.throws(choice.whole, (error) => error instanceof EgressError && error.code === 'try-again');
   });
 
-  test('is read each time when the chain entry has policies, too', (t) => {
-    const { file, call } = newFile(t);
+  test('is read each time when the chain entry has policies, too', async (t) => {
+    const { file, call } = await newFile(t);
     for (const destinations of [['198.51.100.0/24'], ['192.0.2.0/24']]) {
       const { choice } = call({ policies: [{ name: 'b', namespaces: ['*'], destinations, exit: 'drop' }] });
       assert.deepEqual(choice.whole().find(({ policy }) => policy === 'b')?.destinations, destinations);
@@ -151,8 +152,8 @@ describe('what was kept of a policy file', () => {
     ['is there twice', (text) => text + text],
   ];
   for (const [what, change] of ways) {
-    test(`is not believed when it ${what}`, (t) => {
-      const { file, call, kept } = newFile(t);
+    test(`is not believed when it ${what}`, async (t) => {
+      const { file, call, kept } = await newFile(t);
       const { choice } = call();
       const text = readFileSync(kept, 'utf8');
       writeFileSync(kept, change(text));

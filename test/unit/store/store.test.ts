@@ -7,16 +7,17 @@ import { describe, type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { markOf } from '../../../src/base/attachment.ts';
 import { EgressError } from '../../../src/base/errors.ts';
+import { lockFile } from '../../../src/kernel/lock.ts';
 import { migrated, recordVersion } from '../../../src/store/migration.ts';
 import { Store } from '../../../src/store/store.ts';
 import { anyNodeRecord, anyRecord, sample, sampleNode } from './records.ts';
 
 /** A store in a folder of its own, with its lock held, and what it warned of. */
-function newStore(t: TestContext) {
+async function newStore(t: TestContext) {
   const folder = fs.mkdtempSync(join(tmpdir(), 'egress-store-'));
   const [dataDir, warnings] = [join(folder, 'state'), [] as string[]];
-  const store = new Store(dataDir, { lockFile: () => undefined, warn: (message) => warnings.push(message) });
-  const lock = store.lock();
+  const store = new Store(dataDir, { lockFile, warn: (message) => warnings.push(message) });
+  const lock = await store.lock();
   t.after(() => fs.rmSync(folder, { recursive: true }));
   return { store, dataDir, warnings, lock };
 }
@@ -32,8 +33,8 @@ const filesBelow = (folder: string) =>
     .sort();
 
 describe('the store', () => {
-  test('gives back every attachment as it was saved, and forgets it', (t) => {
-    const { store, warnings } = newStore(t);
+  test('gives back every attachment as it was saved, and forgets it', async (t) => {
+    const { store, warnings } = await newStore(t);
     fc.assert(
       fc.property(anyRecord, (record) => {
         store.save(record);
@@ -47,8 +48,8 @@ describe('the store', () => {
     assert.deepEqual(warnings, []);
   });
 
-  test('gives back every node record as it was saved, and forgets it', (t) => {
-    const { store, warnings } = newStore(t);
+  test('gives back every node record as it was saved, and forgets it', async (t) => {
+    const { store, warnings } = await newStore(t);
     fc.assert(
       fc.property(anyNodeRecord, (record) => {
         store.saveNode(record);
@@ -61,8 +62,8 @@ describe('the store', () => {
     assert.deepEqual(warnings, []);
   });
 
-  test('gives back which exits were moved, none at first, and keeps no file without any', (t) => {
-    const { store, dataDir, warnings } = newStore(t);
+  test('gives back which exits were moved, none at first, and keeps no file without any', async (t) => {
+    const { store, dataDir, warnings } = await newStore(t);
     assert.deepEqual(store.loadMoves(), {});
     const moves = { shared: '172.18.0.7', other: 'fd00:18::7' };
     store.saveMoves(moves);
@@ -76,16 +77,16 @@ describe('the store', () => {
     assert.deepEqual([filesBelow(dataDir), warnings], [['lock'], []]);
   });
 
-  test('forgets the node, but not which exits were moved', (t) => {
-    const { store } = newStore(t);
+  test('forgets the node, but not which exits were moved', async (t) => {
+    const { store } = await newStore(t);
     store.saveNode(sampleNode);
     store.saveMoves({ shared: '172.18.0.7' });
     store.forgetNode();
     assert.deepEqual(store.loadMoves(), { shared: '172.18.0.7' });
   });
 
-  test('lists all attachments, keeping apart those that differ in one name', (t) => {
-    const { store } = newStore(t);
+  test('lists all attachments, keeping apart those that differ in one name', async (t) => {
+    const { store } = await newStore(t);
     const records = [
       sample({ network: 'n'.repeat(200) }),
       sample({ network: 'other' }),
@@ -98,8 +99,8 @@ describe('the store', () => {
     for (const record of records) assert.deepEqual(store.load(record), record);
   });
 
-  test('replaces what was known of an attachment', (t) => {
-    const { store } = newStore(t);
+  test('replaces what was known of an attachment', async (t) => {
+    const { store } = await newStore(t);
     store.save(sample());
     store.save(sample({ addresses: ['10.0.0.9'] }));
     assert.deepEqual(store.list(), [sample({ addresses: ['10.0.0.9'] })]);
@@ -107,13 +108,13 @@ describe('the store', () => {
 
   test('is empty, and makes nothing, where nothing was saved', () => {
     const dataDir = join(tmpdir(), `egress-store-absent-${process.pid}`);
-    const store = new Store(dataDir, { lockFile: () => undefined, warn: assert.fail });
+    const store = new Store(dataDir, { lockFile, warn: assert.fail });
     assert.deepEqual([store.list(), store.load(sample()), store.loadNode()], [[], undefined, undefined]);
     assert.ok(!fs.existsSync(dataDir));
   });
 
-  test('knows whether it has a file of an attachment, even one that is no record', (t) => {
-    const { store, dataDir, warnings } = newStore(t);
+  test('knows whether it has a file of an attachment, even one that is no record', async (t) => {
+    const { store, dataDir, warnings } = await newStore(t);
     assert.equal(store.has(sample()), false);
     store.save(sample());
     fs.writeFileSync(join(dataDir, sampleFile), 'hello');
@@ -121,15 +122,15 @@ describe('the store', () => {
     assert.deepEqual(warnings, []);
   });
 
-  test('forgets an attachment that it does not know', (t) => {
-    const { store } = newStore(t);
+  test('forgets an attachment that it does not know', async (t) => {
+    const { store } = await newStore(t);
     store.forget(sample());
     store.forgetNode();
     assert.deepEqual(store.list(), []);
   });
 
-  test('leaves nothing but its lock when everything is forgotten', (t) => {
-    const { store, dataDir } = newStore(t);
+  test('leaves nothing but its lock when everything is forgotten', async (t) => {
+    const { store, dataDir } = await newStore(t);
     store.save(sample());
     store.saveNode(sampleNode);
     store.forget(sample());
@@ -137,15 +138,15 @@ describe('the store', () => {
     assert.deepEqual(fs.readdirSync(dataDir), ['lock']);
   });
 
-  test('keeps the attachments when it forgets the node', (t) => {
-    const { store } = newStore(t);
+  test('keeps the attachments when it forgets the node', async (t) => {
+    const { store } = await newStore(t);
     store.save(sample());
     store.forgetNode();
     assert.deepEqual(store.list(), [sample()]);
   });
 
-  test('names files so that a person sees whose they are, whatever the length of the names', (t) => {
-    const { store, dataDir } = newStore(t);
+  test('names files so that a person sees whose they are, whatever the length of the names', async (t) => {
+    const { store, dataDir } = await newStore(t);
     store.save(sample());
     store.save(sample({ network: 'n'.repeat(300), containerId: 'c'.repeat(300) }));
     const files = fs.readdirSync(join(dataDir, 'attachments'));
@@ -156,10 +157,10 @@ describe('the store', () => {
     );
   });
 
-  test('is readable for nobody but its owner, whatever the umask', (t) => {
+  test('is readable for nobody but its owner, whatever the umask', async (t) => {
     const umask = process.umask(0);
     t.after(() => process.umask(umask));
-    const { store, dataDir } = newStore(t);
+    const { store, dataDir } = await newStore(t);
     store.save(sample());
     store.saveNode(sampleNode);
     fs.writeFileSync(join(dataDir, 'attachments/nonsense.json'), '');
@@ -168,8 +169,8 @@ describe('the store', () => {
     for (const entry of ['lock', 'node.json', sampleFile]) assert.equal(mode(join(dataDir, entry)), 0o600, entry);
   });
 
-  test('changes nothing without its lock', (t) => {
-    const { store, lock, dataDir } = newStore(t);
+  test('changes nothing without its lock', async (t) => {
+    const { store, lock, dataDir } = await newStore(t);
     store.save(sample());
     lock[Symbol.dispose]();
     for (const change of [
@@ -188,8 +189,8 @@ describe('the store', () => {
     assert.deepEqual(filesBelow(dataDir), [sampleFile, 'lock']);
   });
 
-  test('puts a record on the disk before it takes its place, and its place on the disk before it returns', (t) => {
-    const { store, dataDir } = newStore(t);
+  test('puts a record on the disk before it takes its place, and its place on the disk before it returns', async (t) => {
+    const { store, dataDir } = await newStore(t);
     const steps: string[] = [];
     const { fsyncSync, renameSync } = fs;
     store.save(sample({ ifname: 'net1' }));
@@ -208,8 +209,8 @@ describe('the store', () => {
     assert.deepEqual(steps, ['sync attachments/.new', `rename to ${sampleFile}`, 'sync attachments']);
   });
 
-  test('passes over a file that vanishes while it reads', (t) => {
-    const { store, dataDir } = newStore(t);
+  test('passes over a file that vanishes while it reads', async (t) => {
+    const { store, dataDir } = await newStore(t);
     store.save(sample());
     store.save(sample({ ifname: 'net1' }));
     const original = fs.readdirSync;
@@ -226,9 +227,9 @@ describe('the store', () => {
   });
 
   // mkdir(2) in /proc says ENOENT though the parent is there, which Node's recursive mkdir takes for a parent yet to make.
-  test('says why its folder cannot be made', () => {
-    const store = new Store('/proc/egress/state', { lockFile: () => undefined, warn: () => undefined });
-    assert.throws(() => store.lock(), /ENOENT.*\/proc\/egress/);
+  test('says why its folder cannot be made', async () => {
+    const store = new Store('/proc/egress/state', { lockFile, warn: () => undefined });
+    await assert.rejects(store.lock(), /ENOENT.*\/proc\/egress/);
   });
 });
 
@@ -236,8 +237,8 @@ describe('the programs of a store', () => {
   const { outline } = sample();
   const file = 'programs/program-5f1c.json';
 
-  test('are given back as they were saved, and forgotten but for those that are kept', (t) => {
-    const { store, dataDir } = newStore(t);
+  test('are given back as they were saved, and forgotten but for those that are kept', async (t) => {
+    const { store, dataDir } = await newStore(t);
     for (const program of ['program-5f1c', 'program-01']) store.saveProgram(program, { matches: outline });
     assert.deepEqual([store.loadProgram('program-5f1c')?.matches, store.hasProgram('program-5f1c')], [outline, true]);
     assert.deepEqual([store.loadProgram('program-02'), store.hasProgram('program-02')], [undefined, false]);
@@ -247,16 +248,16 @@ describe('the programs of a store', () => {
     assert.deepEqual(fs.readdirSync(dataDir), ['lock']);
   });
 
-  test('are written once: the name says what is in them', (t) => {
-    const { store, dataDir } = newStore(t);
+  test('are written once: the name says what is in them', async (t) => {
+    const { store, dataDir } = await newStore(t);
     store.saveProgram('program-5f1c', { matches: outline });
     const { ino } = fs.statSync(join(dataDir, file));
     store.saveProgram('program-5f1c', { matches: outline });
     assert.equal(fs.statSync(join(dataDir, file)).ino, ino);
   });
 
-  test('are written anew in place of a file that is broken, which is put aside', (t) => {
-    const { store, dataDir, warnings } = newStore(t);
+  test('are written anew in place of a file that is broken, which is put aside', async (t) => {
+    const { store, dataDir, warnings } = await newStore(t);
     store.saveProgram('program-5f1c', { matches: outline });
     fs.truncateSync(join(dataDir, file), 20);
     store.saveProgram('program-5f1c', { matches: outline });
@@ -265,8 +266,8 @@ describe('the programs of a store', () => {
     assert.equal(warnings.length, 1);
   });
 
-  test('leave nothing of a file whose writer was killed', (t) => {
-    const { store, dataDir } = newStore(t);
+  test('leave nothing of a file whose writer was killed', async (t) => {
+    const { store, dataDir } = await newStore(t);
     store.saveProgram('program-5f1c', { matches: outline });
     fs.writeFileSync(join(dataDir, 'programs/.new'), 'half');
     store.forgetPrograms(new Set(['program-5f1c']));
@@ -292,8 +293,8 @@ describe('a file that is no record', () => {
   ];
 
   for (const [situation, text, reason] of bad) {
-    test(`because it ${situation} is moved aside with a warning, and the call goes on`, (t) => {
-      const { store, dataDir, warnings } = newStore(t);
+    test(`because it ${situation} is moved aside with a warning, and the call goes on`, async (t) => {
+      const { store, dataDir, warnings } = await newStore(t);
       store.save(sample({ ifname: 'net1' }));
       for (const read of [() => store.load(sample()), () => store.list()[1]]) {
         fs.writeFileSync(join(dataDir, sampleFile), text);
@@ -312,8 +313,8 @@ describe('a file that is no record', () => {
     });
   }
 
-  test('is not lost when its attachment is saved anew or forgotten', (t) => {
-    const { store, dataDir } = newStore(t);
+  test('is not lost when its attachment is saved anew or forgotten', async (t) => {
+    const { store, dataDir } = await newStore(t);
     store.save(sample());
     for (const change of [() => store.save(sample()), () => store.forget(sample())]) {
       fs.writeFileSync(join(dataDir, sampleFile), 'hello');
@@ -322,16 +323,16 @@ describe('a file that is no record', () => {
     assert.equal(filesBelow(join(dataDir, 'broken')).length, 2);
   });
 
-  test('is moved aside also where the node’s record should be', (t) => {
-    const { store, dataDir, warnings } = newStore(t);
+  test('is moved aside also where the node’s record should be', async (t) => {
+    const { store, dataDir, warnings } = await newStore(t);
     fs.writeFileSync(join(dataDir, 'node.json'), '{}');
     assert.equal(store.loadNode(), undefined);
     assert.equal(warnings.length, 1);
     assert.deepEqual(filesBelow(dataDir), ['broken/node.json.1', 'lock']);
   });
 
-  test('is moved aside also where the moved exits should be, which then are none', (t) => {
-    const { store, dataDir, warnings } = newStore(t);
+  test('is moved aside also where the moved exits should be, which then are none', async (t) => {
+    const { store, dataDir, warnings } = await newStore(t);
     for (const text of ['{}', '{"version":1,"gateways":{"shared":"here"}}', '{"version":1,"gateways":[]}']) {
       fs.writeFileSync(join(dataDir, 'moves.json'), text);
       assert.deepEqual(store.loadMoves(), {});
@@ -340,8 +341,8 @@ describe('a file that is no record', () => {
     assert.deepEqual(filesBelow(join(dataDir, 'broken')).length, 3);
   });
 
-  test('is only warned of by a reader that does not hold the lock', (t) => {
-    const { dataDir } = newStore(t);
+  test('is only warned of by a reader that does not hold the lock', async (t) => {
+    const { dataDir } = await newStore(t);
     fs.mkdirSync(join(dataDir, 'attachments'));
     fs.writeFileSync(join(dataDir, sampleFile), 'hello');
     const warnings: string[] = [];
@@ -362,8 +363,8 @@ describe('records that version 0.1.0 wrote, beside pods that still run', () => {
     'moves.json': text('moves'),
   };
 
-  test('are read as if we had written them, with nothing lost', (t) => {
-    const { store, dataDir, warnings } = newStore(t);
+  test('are read as if we had written them, with nothing lost', async (t) => {
+    const { store, dataDir, warnings } = await newStore(t);
     for (const folder of ['attachments', 'programs']) fs.mkdirSync(join(dataDir, folder));
     for (const [file, content] of Object.entries(files)) fs.writeFileSync(join(dataDir, file), content);
     const now = (name: string) => ({ ...JSON.parse(text(name)), version: recordVersion });
@@ -375,8 +376,8 @@ describe('records that version 0.1.0 wrote, beside pods that still run', () => {
     assert.deepEqual([warnings, filesBelow(dataDir)], [[], [...Object.keys(files), 'lock'].sort()]);
   });
 
-  test('are written in our version with the first change', (t) => {
-    const { store, dataDir } = newStore(t);
+  test('are written in our version with the first change', async (t) => {
+    const { store, dataDir } = await newStore(t);
     fs.writeFileSync(join(dataDir, 'node.json'), text('node'));
     const node = store.loadNode();
     assert.ok(node);
@@ -393,8 +394,8 @@ describe('records that version 0.1.0 wrote, beside pods that still run', () => {
 });
 
 describe('a record that a newer version wrote', () => {
-  test('is left alone, and every call that needs it says so and names the file', (t) => {
-    const { store, dataDir, warnings } = newStore(t);
+  test('is left alone, and every call that needs it says so and names the file', async (t) => {
+    const { store, dataDir, warnings } = await newStore(t);
     const newer = JSON.stringify({ version: recordVersion + 1, network: 'pods' });
     fs.mkdirSync(join(dataDir, 'attachments'));
     fs.mkdirSync(join(dataDir, 'programs'));

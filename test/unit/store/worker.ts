@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
-import { lockFile } from '../../../cmd/lock.ts';
+import { lockFile } from '../../../src/kernel/lock.ts';
 import { Store } from '../../../src/store/store.ts';
 import { sample } from './records.ts';
 
@@ -28,19 +28,19 @@ function dieBeforeCall(number: number): void {
   syncBuiltinESMExports();
 }
 
-const tasks: Record<string, () => void> = {
+const tasks: Record<string, () => Promise<void>> = {
   /** Says when it has the lock, and keeps it until it is killed. */
-  hold() {
-    using _lock = store.lock();
+  async hold() {
+    using _lock = await store.lock();
     fs.writeSync(1, 'locked\n');
     sleep(2 ** 31 - 1);
   },
 
   /** Writes down when it takes and gives back the lock, again and again. */
-  takeTurns() {
+  async takeTurns() {
     const log = join(dataDir, 'turns');
     for (let turn = 0; turn < Number(argument); turn++) {
-      using _lock = store.lock();
+      using _lock = await store.lock();
       fs.appendFileSync(log, `${process.pid} takes\n`);
       sleep(1);
       fs.appendFileSync(log, `${process.pid} gives\n`);
@@ -48,11 +48,11 @@ const tasks: Record<string, () => void> = {
   },
 
   /** Saves a record, but is killed before the given change to the file system, if there are so many. */
-  save() {
-    using _lock = store.lock();
+  async save() {
+    using _lock = await store.lock();
     dieBeforeCall(Number(argument));
     store.save(sample({ program: 'program-02' }));
   },
 };
 
-tasks[task]?.();
+await tasks[task]?.();

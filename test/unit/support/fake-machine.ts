@@ -8,6 +8,7 @@ import type { ChainEntry, PolicyDocument } from '../../../src/config/schema.ts';
 import { keyOf } from '../../../src/datapath/difference.ts';
 import type { Counters, LinkAddress } from '../../../src/datapath/host.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
+import { lockFile } from '../../../src/kernel/lock.ts';
 import { type AddRequest, add } from '../../../src/node/add.ts';
 import type { Machine } from '../../../src/node/machine.ts';
 import { policiesOf } from '../../../src/sources/policies.ts';
@@ -56,7 +57,7 @@ export function newMachine(t: TestContext): FakeMachine {
     host,
     dataDir,
     warnings,
-    store: new Store(dataDir, { lockFile: () => undefined, warn }),
+    store: new Store(dataDir, { lockFile, warn }),
     log: { debug: () => {}, info: () => {}, warn: (_fields, message) => warn(message) },
     [Symbol.dispose]: () => {},
   };
