@@ -5,9 +5,12 @@ import type { Log } from '../src/node/machine.ts';
 import { tell } from './stderr.ts';
 
 /** Loaded only when a log is wanted: pino costs more start-up time than everything else together. */
-export async function openLog(file: string, level: string): Promise<Log> {
+export const openLog = (file: string, level: string): Promise<Log> => openLogTo(new LogFile(file), level);
+
+/** A log whose lines, each with its line feed, go to whoever takes them. */
+export async function openLogTo(lines: { write(line: string): void }, level: string): Promise<Log> {
   const { pino } = await import('pino');
-  const log = pino({ level, base: { pid: process.pid } }, new LogFile(file));
+  const log = pino({ level, base: { pid: process.pid } }, lines);
   const debug: Log['debug'] = (fields, message) => log.isLevelEnabled('debug') && log.debug(fields(), message);
   return { debug, info: log.info.bind(log), warn: log.warn.bind(log) };
 }

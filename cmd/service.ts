@@ -1,6 +1,9 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import type { Service } from '../src/cli/command.ts';
 import { explain } from './explain.ts';
+import { claimFile } from './claim.ts';
+import { openLogTo } from './log.ts';
+import { writeOut } from './output.ts';
 
 const endings = ['SIGTERM', 'SIGINT'] as const;
 /**
@@ -8,6 +11,8 @@ const endings = ['SIGTERM', 'SIGINT'] as const;
  * yet to come.
  */
 const interval = 1_000;
+/** Milliseconds that whoever collects logs may leave a pipe full: the node matters more. */
+const patience = 100;
 
 /** From now on SIGTERM and SIGINT end the service; a second one ends the process as it is. */
 export function openService(): Service & Disposable {
@@ -17,6 +22,8 @@ export function openService(): Service & Disposable {
   return {
     signal: controller.signal,
     report: (error, consequence) => process.stderr.write(`${explain(error)} ${consequence}\n`),
+    openLog: () => openLogTo({ write: (line) => void writeOut(Buffer.from(line), patience) }, 'info'),
+    claim: claimFile,
     watchFile: (path, changed) => {
       watchFile(path, { interval }, changed);
       return { [Symbol.dispose]: () => unwatchFile(path, changed) };

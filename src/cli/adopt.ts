@@ -2,7 +2,7 @@ import { podName } from '../report/asked-pod.ts';
 import { outdatedBy } from '../report/outdated.ts';
 import { type Adoption, type AdoptOptions, adoptAll } from '../runtimes/adopt.ts';
 import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
-import { withConfDir, withJson } from './options.ts';
+import { withConfDir, withJson, withResultsDir } from './options.ts';
 
 type Options = AdoptOptions & { readonly json?: true };
 
@@ -19,7 +19,7 @@ export async function adopt(options: Options, surroundings: CliSurroundings): Pr
 }
 
 /** One line for each pod that has a policy, and one that sums up. */
-function printAdoptions(adoptions: readonly Adoption[], dryRun: boolean): string {
+export function printAdoptions(adoptions: readonly Adoption[], dryRun: boolean): string {
   const lines = adoptions.flatMap((adoption) => {
     const { exits, problem } = adoption;
     if (problem !== undefined) return [`${podName(adoption)}: ${problem}`];
@@ -39,8 +39,7 @@ export const adoptCommand: CliCommand = {
   summary: 'give pods that were started before egress their exits; exit code 1 when one could not have its own',
   options: (command) =>
     withJson(
-      withConfDir(command)
-        .option('--results-dir <dir>', 'where the runtime keeps the results of ADD', '/var/lib/cni/results')
+      withResultsDir(withConfDir(command))
         .option('--outdated', 'also give pods that have something else what a new pod like them would get')
         .option('--dry-run', 'tell what would be done, and change nothing'),
     ),

@@ -3,7 +3,7 @@ import type { MachineOptions } from '../cni/plugin.ts';
 import type { ReadFile } from '../config/read.ts';
 import type { HostTools } from '../installer/installer.ts';
 import type { Cluster } from '../installer/node-taint.ts';
-import type { Machine } from '../node/machine.ts';
+import type { Log, Machine } from '../node/machine.ts';
 
 /** The surroundings of all commands. */
 export interface CliSurroundings {
@@ -32,6 +32,10 @@ export interface Service {
   readonly signal: AbortSignal;
   /** Tells a person, on stderr, of an error that does not end the command. */
   report(error: unknown, consequence: string): void;
+  /** Lines of JSON on stdout, for programs that collect logs. */
+  openLog(): Promise<Log>;
+  /** Locks a file until it is disposed of, or the process ends; `undefined` when somebody else has it. */
+  claim(path: string): Disposable | undefined;
   /** Calls back when a file may have changed, come or gone, until disposed of. */
   watchFile(path: string, changed: () => void): Disposable;
 }

@@ -19,6 +19,7 @@ export interface PolicyOptions {
 }
 
 const confFolder = '/etc/cni/net.d';
+const resultsFolder = '/var/lib/cni/results';
 
 export const withDataDir = (command: Command): Command =>
   command.option('--data-dir <dir>', 'where the plugin keeps its state', defaults.dataDir);
@@ -27,6 +28,9 @@ export const withJson = (command: Command): Command => command.option('--json', 
 
 export const withConfDir = (command: Command): Command =>
   command.option('--conf-dir <dir>', 'where the runtime looks for network configurations', confFolder);
+
+export const withResultsDir = (command: Command): Command =>
+  command.option('--results-dir <dir>', 'where the runtime keeps the results of ADD', resultsFolder);
 
 export const withDryRun = (command: Command): Command =>
   command.option('--dry-run', 'print the commands that this stands for, and change nothing');

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { adoptCommand } from './adopt.ts';
+import { agentCommand } from './agent.ts';
 import { checkCommand } from './check.ts';
 import type { CliCommand, CliSurroundings } from './command.ts';
 import { explainCommand } from './explain.ts';
@@ -24,6 +25,7 @@ const commands: readonly CliCommand[] = [
   explainCommand,
   adoptCommand,
   gatewayCommand,
+  agentCommand,
   exitMoveCommand,
   validateCommand,
   importCommand,

@@ -185,9 +185,9 @@ export interface Host {
   observeOurs(node: NodeState | undefined): Promise<Observed<OurState>>;
   /**
    * Calls back, until disposed of, after every change of the kernel's that may make a difference to {@link observe} or
-   * to what a decision asks; also after such as turn out to make none.
+   * to what a decision asks; also after such as turn out to make none. `isUrgent`: packets may not be steered any more.
    */
-  watch(changed: () => void): Disposable;
+  watch(changed: (isUrgent: boolean) => void): Disposable;
   /** What was counted since the table was made. */
   readCounters(): Promise<Counters>;
   /** What the kernel knows of a next hop, in its words; undefined when it did not have to ask for it of late. */

@@ -89,29 +89,40 @@ function releaseOthers(machine: Machine, node: NodeRecord | undefined): Promise<
 }
 
 /** The changes that {@link reconcile} would make. Changes nothing. Waits for a call that is changing something. */
-export const planReconcile = (
+export const planReconcile = async (
   machine: Machine,
   configuration: Configuration,
   wanted: Wanted,
 ): Promise<readonly Change[]> =>
-  settled(
-    machine,
-    () => planNow(machine, configuration, wanted),
-    (changes) => changes.length === 0,
-  );
+  (
+    await settled(
+      machine,
+      () => lookAtNode(machine, configuration, wanted),
+      ({ changes }) => changes.length === 0,
+    )
+  ).changes;
 
-async function planNow(machine: Machine, configuration: Configuration, wanted: Wanted): Promise<readonly Change[]> {
-  const { next } = await wantedNode(machine, configuration, machine.store.loadNode(), wanted);
+/** What {@link reconcile} would change, and what it could not, as one look sees it: another call may be at work. */
+export async function lookAtNode(
+  machine: Machine,
+  configuration: Configuration,
+  wanted: Wanted,
+): Promise<Omit<Outcome, 'node'>> {
+  const { next, failures } = await wantedNode(machine, configuration, machine.store.loadNode(), wanted);
   const served = new Set(next.gateway?.served);
   const released = await planReleaseServed(machine, (id) => !served.has(id));
-  if (next.exits.length === 0) return released;
+  if (next.exits.length === 0) return { changes: released, failures };
   const needs = needsOn(machine, next);
   const { state } = await machine.host.observe(next, needs, { contents: true });
   const changes = await differenceNow(machine, next, needs, state);
   const known = new Set(changes.map(({ object }) => keyOf(object)));
-  const pods = (await planRepairPods(machine, next)).changes.filter(({ object }) => !known.has(keyOf(object)));
+  const pods = await planRepairPods(machine, next);
+  const ofPods = pods.changes.filter(({ object }) => !known.has(keyOf(object)));
   const keeping = await keepingChanges(machine, overwrittenBy(machine, changes), changes);
-  return [...changes, ...keeping, ...pods, ...released];
+  return {
+    changes: [...changes, ...keeping, ...ofPods, ...released],
+    failures: [...failures, ...pods.failures.map(({ error }) => error)],
+  };
 }
 
 async function wantedNode(

@@ -175,7 +175,7 @@ export class LinuxHost implements Host, Disposable {
     return { state: await observeOurs(this.#netfilter, this.#route, node), generation };
   }
 
-  watch(changed: () => void): Disposable {
+  watch(changed: (isUrgent: boolean) => void): Disposable {
     return listen(changed);
   }
 

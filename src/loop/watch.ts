@@ -8,6 +8,8 @@ export interface Watch {
   readonly bell: Bell;
   /** Ends the watch; a look that has begun is finished. */
   readonly signal: AbortSignal;
+  /** Milliseconds from one look to the next, unless the bell is rung for a look at once; see {@link pauses} for the default. */
+  readonly rest?: number;
 }
 
 /**
@@ -19,24 +21,33 @@ export const pauses = { rest: 100, retry: 1_000, idle: 30_000 } as const;
 /** Rung whenever a look may find something. A ring during a look is kept for the next one; any number are one. */
 export class Bell {
   #next = new AbortController();
+  #urgent = new AbortController();
 
   readonly ring = (): void => this.#next.abort();
 
-  /** Forgets earlier rings. The next ring aborts the signal. */
-  reset(): AbortSignal {
+  /** The next look shall not rest before it. */
+  readonly ringAtOnce = (): void => {
+    this.#urgent.abort();
+    this.#next.abort();
+  };
+
+  /** Forgets what was rung; the signals are aborted by the next ring, and by the next that is urgent. */
+  reset(): { readonly rung: AbortSignal; readonly urgent: AbortSignal } {
     this.#next = new AbortController();
-    return this.#next.signal;
+    this.#urgent = new AbortController();
+    return { rung: this.#next.signal, urgent: this.#urgent.signal };
   }
 }
 
 /** Looks at once, after every ring and after every idle while, until the signal is aborted. */
-export async function watch({ look, report, bell, signal }: Watch): Promise<void> {
+export async function watch({ look, report, bell, signal, rest = pauses.rest }: Watch): Promise<void> {
   const errors = new ErrorsOnce(report);
-  signal.addEventListener('abort', bell.ring, { once: true });
+  signal.addEventListener('abort', bell.ringAtOnce, { once: true });
   while (!signal.aborted) {
-    const rung = bell.reset();
+    const { rung, urgent } = bell.reset();
     const succeeded = await errors.ofAsync(look);
     await pause(succeeded ? pauses.rest : pauses.retry, signal);
+    if (succeeded) await pause(rest - pauses.rest, urgent);
     await pause(pauses.idle, rung);
   }
 }

@@ -53,11 +53,12 @@ export const planRepairPods = async (machine: Machine, node: NodeRecord): Promis
 export const planRepair = (machine: Machine): Promise<Repair> =>
   settled(
     machine,
-    () => planNow(machine),
+    () => lookAtRecorded(machine),
     ({ changes, failures }) => changes.length + failures.length === 0,
   );
 
-async function planNow(machine: Machine): Promise<Repair> {
+/** What {@link repair} would change, as one look sees it: another call may be at work. */
+export async function lookAtRecorded(machine: Machine): Promise<Repair> {
   const node = machine.store.loadNode();
   const parts = node === undefined ? [] : await partsOf(machine, node);
   return await all(machine, parts, async ({ needs }) => (node ? await changesFor(machine, node, needs()) : []));

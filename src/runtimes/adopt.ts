@@ -9,7 +9,7 @@ import { filesIn } from '../files/file.ts';
 import { type AddRequest, add } from '../node/add.ts';
 import type { Machine } from '../node/machine.ts';
 import type { Pod } from '../policy/match.ts';
-import { readPolicies } from '../sources/policies.ts';
+import { type Policies, readPolicies } from '../sources/policies.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { type CachedResult, readCachedResult } from './cached-result.ts';
 import { type Entry, ownEntries } from './conflists.ts';
@@ -51,8 +51,11 @@ export interface Adoption extends Pick<Attachment, 'network' | 'containerId' | '
  */
 export async function adoptAll(options: AdoptOptions, surroundings: AdoptSurroundings): Promise<readonly Adoption[]> {
   const adoptions: Adoption[] = [];
+  const known = new Map<Entry, (machine: Machine) => Policies>();
   for (const { cached, entry } of candidates(options, surroundings)) {
-    const adoption = await adoptOne(cached, entry, options, surroundings);
+    const policies = known.get(entry) ?? policiesOnce(entry, surroundings);
+    known.set(entry, policies);
+    const adoption = await adoptOne(cached, { entry: asGiven(entry, cached), policies }, options, surroundings);
     if (adoption !== undefined) adoptions.push(adoption);
   }
   return adoptions;
@@ -68,7 +71,7 @@ function candidates({ confDir, resultsDir }: AdoptOptions, { readFile }: AdoptSu
     .flatMap((file) => {
       const cached = readCachedResult(readFile(`${resultsDir}/${file}`) ?? '');
       const entry = cached && entries.get(cached.network);
-      return cached && entry ? [{ cached, entry: asGiven(entry, cached) }] : [];
+      return cached && entry ? [{ cached, entry }] : [];
     });
 }
 
@@ -78,10 +81,25 @@ const asGiven = (entry: Entry, { annotations, result }: CachedResult): Entry => 
   prevResult: result,
 });
 
+/** What ADD would be given for a pod. */
+interface Given {
+  readonly entry: Entry;
+  policies(machine: Machine): Policies;
+}
+
+/** The policies of a network are read once for all its pods. */
+function policiesOnce(entry: Entry, { readFile }: AdoptSurroundings): (machine: Machine) => Policies {
+  let known: Policies | undefined;
+  return ({ store }) => {
+    known ??= readPolicies(readChainEntry(entry), { readFile, identify: () => undefined }, store);
+    return known;
+  };
+}
+
 /** `undefined` for a pod that has its exits already, or is gone. */
 async function adoptOne(
   cached: CachedResult,
-  entry: Entry,
+  given: Given,
   options: AdoptOptions,
   surroundings: AdoptSurroundings,
 ): Promise<Adoption | undefined> {
@@ -89,10 +107,10 @@ async function adoptOne(
   const told: Writable<Adoption> = { network, containerId, ifname, pod: {}, exits: [] };
   try {
     checkNames(containerId, ifname);
-    const annotations = readAnnotations(entry);
+    const annotations = readAnnotations(given.entry);
     told.pod = { ...podOf(cached.args), ...(annotations && { annotations }) };
-    using machine = await surroundings.openMachine(machineOptionsOf(entry));
-    const request = await requestOf(told, cached, entry, options, surroundings, machine);
+    using machine = await surroundings.openMachine(machineOptionsOf(given.entry));
+    const request = await requestOf(told, cached, given, options, surroundings, machine);
     if (request === undefined) return undefined;
     if (options.dryRun || (told.exits.length === 0 && told.outdated === undefined)) return told;
     await add(machine, request);
@@ -109,9 +127,9 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
 async function requestOf(
   told: Writable<Adoption>,
   cached: CachedResult,
-  entry: Entry,
+  { entry, policies: policiesFor }: Given,
   { outdated: withOutdated }: AdoptOptions,
-  { readFile, whyOutdated }: AdoptSurroundings,
+  { whyOutdated }: AdoptSurroundings,
   machine: Machine,
 ): Promise<AddRequest | undefined> {
   const podNetwork = readPrevResult(entry, cached.ifname);
@@ -120,7 +138,7 @@ async function requestOf(
   const outdated = record && (await whyOutdated(machine, record));
   if (record !== undefined && outdated === undefined) return undefined;
   if (outdated !== undefined) told.outdated = outdated;
-  const policies = readPolicies(readChainEntry(entry), { readFile, identify: () => undefined }, machine.store);
+  const policies = policiesFor(machine);
   told.exits = [...new Set(policies.choose(told.pod).outline.map(({ exit }) => exit))];
   const { network, containerId, ifname } = cached;
   return { attachment: { network, containerId, ifname }, pod: told.pod, policies, podNetwork };
@@ -128,6 +146,6 @@ async function requestOf(
 
 /** Whether all is there on the host's side: an address of a pod that is gone may be another's by now. */
 async function isAlive({ host }: Machine, { addresses, hostInterfaces }: AddRequest['podNetwork']): Promise<boolean> {
-  for (const name of hostInterfaces) if ((await host.readLink(name)) === undefined) return false;
+  for (const name of hostInterfaces) if ((await host.readLink(name))?.up !== true) return false; // DEL sets it down first
   return addresses.length > 0 && hostInterfaces.length > 0;
 }

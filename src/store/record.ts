@@ -51,6 +51,19 @@ export interface MovesRecord {
   readonly gateways: Readonly<Record<string, Address>>;
 }
 
+/** What the agent of this node did last, for whoever asks. */
+export interface AgentRecord {
+  readonly version: Version;
+  /** Times of the clock, RFC 3339 in UTC. */
+  readonly startedAt: string;
+  /** When its last round ended. */
+  readonly lookedAt: string;
+  /** The last round that put something back. */
+  readonly mended?: { readonly at: string; readonly what: readonly string[] };
+  /** What could not be made as it should be at the last round. */
+  readonly failures: readonly string[];
+}
+
 /** The schemas of all members of a type: one that the type gets later has to be named here, too. */
 type Members<T> = { readonly [K in keyof T]-?: z.ZodMiniType };
 
@@ -165,6 +178,17 @@ export const movesRecord: z.ZodMiniType<MovesRecord> = z.object({
   version,
   gateways: z.record(z.string(), address),
 } satisfies Members<MovesRecord>);
+
+const time = z.string().check(z.minLength(1));
+
+/** The agent's record as it is read back. */
+export const agentRecord: z.ZodMiniType<AgentRecord> = z.object({
+  version,
+  startedAt: time,
+  lookedAt: time,
+  mended: z.exactOptional(z.object({ at: time, what: z.array(z.string()) })),
+  failures: z.array(z.string()),
+} satisfies Members<AgentRecord>);
 
 /** The result of reading a text. */
 export type Reading<T> =

@@ -18,7 +18,9 @@ import { Lock, type LockSurroundings } from './lock.ts';
 import { recordVersion } from './migration.ts';
 import { readingOf } from './reading.ts';
 import {
+  type AgentRecord,
   type AttachmentRecord,
+  agentRecord,
   attachmentRecord,
   type MovesRecord,
   movesRecord,
@@ -46,6 +48,7 @@ const fileNameOf = (attachment: Attachment): string => `${markOf(attachment).rep
 const attachmentKind: Kind<AttachmentRecord> = { schema: attachmentRecord, fileNameOf };
 const programKind: Kind<ProgramRecord> = { schema: programRecord, fileNameOf: ({ program }) => `${program}.json` };
 const nodeKind: Kind<NodeRecord> = { schema: nodeRecord, fileNameOf: () => 'node.json' };
+const agentKind: Kind<AgentRecord> = { schema: agentRecord, fileNameOf: () => 'agent.json' };
 const movesKind: Kind<MovesRecord> = { schema: movesRecord, fileNameOf: () => 'moves.json' };
 
 /**
@@ -56,6 +59,7 @@ const movesKind: Kind<MovesRecord> = { schema: movesRecord, fileNameOf: () => 'm
  *     node.json                                               what is set up for all of them, and for a gateway
  *     moves.json                                              exits that were moved to another gateway than their first
  *     policies.summary                                        what ADD needs of the policy file again and again
+ *     agent/agent.json, agent/lock                            what the agent did last; held while it runs
  *     broken/                                                 files that are no records, for a person to look at
  *     lock                                                    held by whoever changes anything
  *
@@ -68,6 +72,7 @@ export class Store {
   readonly #node: string;
   readonly #moves: string;
   readonly #summary: string;
+  readonly #agent: string;
   readonly #folder: string;
   readonly #lock: Lock;
   readonly #surroundings: StoreSurroundings;
@@ -79,6 +84,7 @@ export class Store {
     this.#node = join(dataDir, 'node.json');
     this.#moves = join(dataDir, 'moves.json');
     this.#summary = join(dataDir, 'policies.summary');
+    this.#agent = join(dataDir, 'agent');
     this.#folder = dataDir;
     this.#lock = new Lock(join(dataDir, 'lock'), surroundings);
     this.#surroundings = surroundings;
@@ -211,6 +217,22 @@ export class Store {
   saveMoves(gateways: MovesRecord['gateways']): void {
     if (Object.keys(gateways).length === 0) this.#remove(this.#moves, movesKind);
     else this.#replace(this.#moves, movesKind, { version: recordVersion, gateways });
+  }
+
+  /** The file that the agent holds (flock) while it runs. */
+  get agentLock(): string {
+    return join(this.#agent, 'lock');
+  }
+
+  /** What the agent did last; `undefined` also where it never ran. Throws `record-newer`. */
+  loadAgent(): AgentRecord | undefined {
+    return this.#read(join(this.#agent, 'agent.json'), agentKind);
+  }
+
+  /** Writes down what the agent did. It alone writes there, and so needs no other lock than its own. */
+  saveAgent(record: AgentRecord): void {
+    makeFolder(this.#agent);
+    replaceFile(join(this.#agent, 'agent.json'), `${JSON.stringify(record, undefined, 2)}\n`);
   }
 
   #programPath(program: string): string {

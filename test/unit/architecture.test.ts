@@ -41,6 +41,10 @@ const table: Readonly<Record<string, Row>> = {
     imports: ['base', 'files', 'loop', 'config', 'store', 'cni'],
     packages: ['node:crypto', 'node:fs', 'node:https', 'node:path'],
   },
+  // What it repeats is in the rooms above; sockets and files are handed in.
+  agent: {
+    imports: [...pure, 'files', 'loop', 'store', 'sources', 'node', 'runtimes', 'gateway', 'report'],
+  },
   cli: {
     imports: [
       ...pure,
@@ -55,8 +59,9 @@ const table: Readonly<Record<string, Row>> = {
       'report',
       'import',
       'installer',
+      'agent',
     ],
-    packages: ['commander', 'cli-table3', 'pino', 'yaml'],
+    packages: ['node:timers', 'commander', 'cli-table3', 'pino', 'yaml'],
   },
 };
 

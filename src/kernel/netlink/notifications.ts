@@ -10,6 +10,8 @@ interface Source {
   readonly protocol: (typeof protocols)[keyof typeof protocols];
   readonly groups: readonly number[];
   concerns(message: Reply): boolean;
+  /** Whether it tells that packets may not be steered any more. */
+  isUrgent(message: Reply): boolean;
 }
 
 /** linux/rtnetlink.h, RTNLGRP_*. The kernel tells of `rp_filter` in the group of IPv4's netconf. */
@@ -28,8 +30,8 @@ const routeGroups = {
 const nftablesGroup = 7;
 
 const sources: readonly Source[] = [
-  { protocol: protocols.route, groups: Object.values(routeGroups), concerns: isNoLearning },
-  { protocol: protocols.netfilter, groups: [nftablesGroup], concerns: isOurTable },
+  { protocol: protocols.route, groups: Object.values(routeGroups), concerns: isNoLearning, isUrgent: isRuleGone },
+  { protocol: protocols.netfilter, groups: [nftablesGroup], concerns: isOurTable, isUrgent: isTableGone },
 ];
 
 const RTM_NEWNEIGH = 28;
@@ -57,18 +59,32 @@ function isOurTable({ body }: Reply): boolean {
   return first?.type === tableAttribute && ourTable.equals(first.payload);
 }
 
+const RTM_DELRULE = 33;
+function isRuleGone({ type }: Reply): boolean {
+  return type === RTM_DELRULE;
+}
+
+/** linux/netfilter/nfnetlink.h and nf_tables.h: NFNL_SUBSYS_NFTABLES, and NFT_MSG_DELTABLE of it. */
+const deleteTable = (10 << 8) | 2;
+function isTableGone({ type }: Reply): boolean {
+  return type === deleteTable;
+}
+
 /** How notifications are received. */
 export interface ListenOptions {
   /** Room in the kernel for those that wait to be read, in bytes (SO_RCVBUF); 0 for the kernel's default. */
   readonly bufferBytes: number;
 }
 
+/** `isUrgent`: packets may not be steered any more, since our table or a policy rule is gone. */
+export type Changed = (isUrgent: boolean) => void;
+
 /**
  * Calls back for each notification of the kernel that may concern us: about our tables, links, permanent neighbours,
  * addresses, routes and policy rules of this network namespace. One that was lost for want of room counts too. Keeps the
  * event loop alive until it is disposed of. Throws where the kernel has no such groups, or needs CAP_NET_ADMIN for them.
  */
-export function listen(changed: () => void, options: ListenOptions = { bufferBytes: 0 }): Disposable {
+export function listen(changed: Changed, options: ListenOptions = { bufferBytes: 0 }): Disposable {
   const listeners: Listener[] = [];
   const close = () => {
     for (const listener of listeners) listener[Symbol.dispose]();
@@ -89,12 +105,12 @@ const NETLINK_NO_ENOBUFS = 5;
 
 class Listener implements Disposable {
   readonly #source: Source;
-  readonly #changed: () => void;
+  readonly #changed: Changed;
   readonly #socket: RawNetlinkSocket;
   readonly #descriptor: number;
   #dropped = 0;
 
-  constructor(source: Source, changed: () => void, { bufferBytes }: ListenOptions) {
+  constructor(source: Source, changed: Changed, { bufferBytes }: ListenOptions) {
     this.#source = source;
     this.#changed = changed;
     this.#socket = new RawNetlinkSocket(source.protocol, {
@@ -111,7 +127,7 @@ class Listener implements Disposable {
       throw error;
     }
     this.#socket.on('message', (bytes: Buffer) => this.#receive(bytes));
-    for (const event of ['truncatedMessage', 'error'] as const) this.#socket.on(event, changed);
+    for (const event of ['truncatedMessage', 'error'] as const) this.#socket.on(event, () => changed(false));
   }
 
   [Symbol.dispose](): void {
@@ -126,7 +142,8 @@ class Listener implements Disposable {
 
   #receive(bytes: Buffer): void {
     const messages = parseMessages(bytes).map(({ type, flags, data }) => ({ type, flags, body: data as Buffer }));
-    if (this.#hasLost() || messages.some((message) => this.#source.concerns(message))) this.#changed();
+    const concerning = messages.filter((message) => this.#source.concerns(message));
+    if (this.#hasLost() || concerning.length > 0) this.#changed(concerning.some(this.#source.isUrgent));
   }
 
   /** Whether something was lost since the last message. No loss stays unseen: where no room was, messages waited. */

@@ -74,6 +74,8 @@ class Host {
       signal: end.signal,
       report: (error: unknown) => assert.fail(String(error)),
       watchFile: () => assert.fail('nothing was expected to be watched so'),
+      openLog: () => assert.fail('no log was expected'),
+      claim: () => assert.fail('nothing was expected to be claimed'),
       [Symbol.dispose]: () => {},
     };
     const surroundings = {

@@ -58,7 +58,7 @@ export class FakeHost implements Host, Disposable {
   refusal: Error | undefined;
 
   /** Who waits for changes of the kernel's. */
-  readonly watchers = new Set<() => void>();
+  readonly watchers = new Set<(isUrgent: boolean) => void>();
 
   /** All changes that were carried out. */
   readonly applied: Change[] = [];
@@ -202,7 +202,7 @@ export class FakeHost implements Host, Disposable {
     return { state, generation: this.kernel.generation };
   }
 
-  watch(changed: () => void): Disposable {
+  watch(changed: (isUrgent: boolean) => void): Disposable {
     this.watchers.add(changed);
     return { [Symbol.dispose]: () => this.watchers.delete(changed) };
   }

@@ -1,0 +1,53 @@
+import type { Address } from '../base/address.ts';
+import type { Configuration } from '../config/configuration.ts';
+import { policyFileOf, type ReadFile, readChainEntry, readConfiguration, readPolicy } from '../config/read.ts';
+import { type ChainEntry, defaults } from '../config/schema.ts';
+import { ownEntries } from '../runtimes/conflists.ts';
+
+/** Where the agent finds what is configured. */
+export interface ConfiguredPlaces {
+  /** Where the runtime looks for network configurations. */
+  readonly confDir: string;
+  /** The policy file, in the place of that which the chain entry names. */
+  readonly policy?: string;
+  /** This node's underlay address, where it cannot be known from the policy file. */
+  readonly node?: Address;
+}
+
+/**
+ * What is configured for this node: what the plugin would go by, so the entry in the chain of a network with its policy
+ * file. Networks share their exits, the first by name says the numbers. A node whose chains have no entry, as a gateway
+ * without pods, goes by the policy file alone. Throws as ADD does for a configuration that is invalid or incomplete.
+ */
+export function readConfigured({ node, ...places }: ConfiguredPlaces, readFile: ReadFile): Configuration {
+  const configuration = readShared(places, readFile);
+  return node === undefined ? configuration : { ...configuration, node };
+}
+
+function readShared({ confDir, policy }: ConfiguredPlaces, readFile: ReadFile): Configuration {
+  const configurations = entriesIn({ confDir, ...(policy && { policy }) }, readFile).map((entry) =>
+    readConfiguration(entry, readFile),
+  );
+  const [first, ...others] = configurations;
+  if (first === undefined) return readPolicy(policy ?? defaults.policyFile, readFile);
+  const exits = Map.groupBy(
+    [first, ...others].flatMap(({ exits }) => exits),
+    ({ name }) => name,
+  );
+  return { ...first, exits: [...exits.values()].flatMap(([exit]) => exit ?? []) };
+}
+
+/** The policy file that is in force: its changes are followed. */
+export function policyFileInForce(places: ConfiguredPlaces, readFile: ReadFile): string {
+  const [entry] = entriesIn(places, readFile);
+  return entry === undefined ? (places.policy ?? defaults.policyFile) : policyFileOf(entry);
+}
+
+/** Our entries in the chains of networks, as far as they are valid in themselves: an invalid one throws. */
+function entriesIn({ confDir, policy }: ConfiguredPlaces, readFile: ReadFile): ChainEntry[] {
+  const entries = [...ownEntries(confDir, readFile).values()].filter((entry) => entry !== undefined);
+  return entries.map(({ 'cni.dev/valid-attachments': _, ...entry }) => ({
+    ...readChainEntry(entry),
+    ...(policy !== undefined && { policyFile: policy }),
+  }));
+}

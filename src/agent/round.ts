@@ -1,0 +1,91 @@
+import type { EgressError } from '../base/errors.ts';
+import type { Configuration } from '../config/configuration.ts';
+import { isReset } from '../datapath/counting.ts';
+import { describe } from '../datapath/describe.ts';
+import type { Change } from '../datapath/difference.ts';
+import { lookAtNode, reconcile } from '../gateway/reconcile.ts';
+import { collect } from '../node/collect.ts';
+import { findDead } from '../node/living.ts';
+import type { Machine } from '../node/machine.ts';
+import { lookAtRecorded, repair } from '../node/repair.ts';
+import type { Adoption } from '../runtimes/adopt.ts';
+
+/** What one round found, and did about it. */
+export interface Round {
+  /** What was missing, different or too much, in sentences. */
+  readonly mended: readonly string[];
+  /** Pods that were given exits, or others than they had, or none any more. */
+  readonly adopted: readonly Adoption[];
+  /** Marks of attachments that were taken down, because their pods are gone. */
+  readonly collected: readonly string[];
+  /** What could not be made as it should be, in sentences. */
+  readonly failures: readonly string[];
+}
+
+/** What a round works with. */
+export interface RoundSurroundings {
+  readonly machine: Machine;
+  /** Undefined while it cannot be read, and never could: the node is kept as its records say. */
+  readonly configuration: Configuration | undefined;
+  /** Gives pods what new ones like them would get. */
+  adopt(): Promise<readonly Adoption[]>;
+}
+
+/**
+ * Makes the node as it should be, once: what somebody took comes back first, what dead pods left goes, and then running
+ * pods get what the policies say now. Each part takes the store's lock for its own changes, and only where a look
+ * without the lock found something to change, so that no ADD waits for a node that is right.
+ */
+export async function round({ machine, configuration, adopt }: RoundSurroundings): Promise<Round> {
+  const kept = await keep(machine, configuration);
+  const collected = (await findDead(machine)).length > 0 ? await collect(machine) : [];
+  const adopted = configuration === undefined ? [] : await adopt();
+  const refused = adopted.flatMap(({ pod, problem }) => (problem === undefined ? [] : [refusal(pod, problem)]));
+  return {
+    mended: kept.changes.filter((change) => !isReset(change)).flatMap(describe),
+    adopted: adopted.filter(isChanged),
+    collected,
+    failures: [...kept.failures.map(({ message }) => message), ...refused],
+  };
+}
+
+const isChanged = ({ exits, outdated, problem }: Adoption): boolean =>
+  problem === undefined && (exits.length > 0 || outdated !== undefined);
+
+const refusal = ({ namespace = '', name = '' }: Adoption['pod'], problem: string): string =>
+  `pod ${namespace}/${name}: ${problem}`;
+
+interface Kept {
+  readonly changes: readonly Change[];
+  readonly failures: readonly EgressError[];
+}
+
+/** Exits, what is served, and attachments that are set up. */
+async function keep(machine: Machine, configuration: Configuration | undefined): Promise<Kept> {
+  const looked = await lookWithoutLock(machine, configuration);
+  if (looked !== undefined && looked.changes.length === 0) return looked;
+  using _lock = await machine.store.lock();
+  return configuration === undefined
+    ? onlyErrors(await repair(machine))
+    : await reconcile(machine, configuration, wantedOn(machine));
+}
+
+/** `undefined` when the look failed: an ADD or DEL beside it may be the reason. */
+async function lookWithoutLock(machine: Machine, configuration: Configuration | undefined): Promise<Kept | undefined> {
+  using host = machine.host.look();
+  const looking = { ...machine, host };
+  try {
+    return configuration === undefined
+      ? onlyErrors(await lookAtRecorded(looking))
+      : await lookAtNode(looking, configuration, wantedOn(machine));
+  } catch {
+    return undefined;
+  }
+}
+
+const wantedOn = ({ store }: Machine) => ({ serves: () => true, moves: store.loadMoves() });
+
+const onlyErrors = ({ changes, failures }: Awaited<ReturnType<typeof repair>>): Kept => ({
+  changes,
+  failures: failures.map(({ error }) => error),
+});

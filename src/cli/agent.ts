@@ -1,0 +1,138 @@
+import { setTimeout } from 'node:timers/promises';
+import type { Command } from 'commander';
+import { Agent, type AgentPlaces, type AgentSurroundings } from '../agent/agent.ts';
+import { policyFileInForce } from '../agent/configured.ts';
+import { planRound } from '../agent/plan.ts';
+import type { Round } from '../agent/round.ts';
+import { type Address, parseAddress } from '../base/address.ts';
+import { EgressError } from '../base/errors.ts';
+import { watchFolder } from '../files/watch-folder.ts';
+import { Bell, watch } from '../loop/watch.ts';
+import { printAdoptions } from './adopt.ts';
+import type { CliCommand, CliSurroundings, Service } from './command.ts';
+import { type ConfOptions, type PolicyOptions, withConfDir, withDataDir, withResultsDir } from './options.ts';
+
+type Options = ConfOptions &
+  PolicyOptions & {
+    readonly dataDir: string;
+    readonly resultsDir: string;
+    readonly node?: string;
+    readonly once?: true;
+    readonly dryRun?: true;
+  };
+
+/** Where things are, by what the command line says. Throws `invalid-argument`. */
+function placesOf({ confDir, policy, dataDir, resultsDir, node }: Options): AgentPlaces {
+  return {
+    ...{ confDir, dataDir, resultsDir },
+    ...(policy !== undefined && { policy }),
+    ...(node !== undefined && { node: requireAddress(node) }),
+  };
+}
+
+function requireAddress(text: string): Address {
+  const address = parseAddress(text);
+  if (address !== undefined) return address;
+  throw new EgressError('invalid-argument', `--node: expected an IP address, got "${text}"`);
+}
+
+async function surroundingsOf(
+  { openMachine, readFile }: CliSurroundings,
+  service: Service,
+): Promise<AgentSurroundings> {
+  const log = await service.openLog();
+  const report = (error: unknown, consequence: string) => service.report(error, consequence);
+  return { readFile, openMachine, log, report, now: () => performance.now() };
+}
+
+/** `egress agent`: rounds until the service ends, one at a time on this node. The node stays as it is then. */
+async function run(surroundings: CliSurroundings, places: AgentPlaces): Promise<void> {
+  using service = surroundings.openService();
+  const { report, ...own } = await surroundingsOf(surroundings, service);
+  using machine = await surroundings.openMachine(places);
+  using claim = await claimed(service, machine.store.agentLock, report);
+  if (claim === undefined) return;
+  const agent = new Agent(places, { ...own, report });
+  const bell = new Bell();
+  using _kernel = machine.host.watch((urgent) => {
+    agent.notice();
+    if (urgent) bell.ringAtOnce();
+    else bell.ring();
+  });
+  using _policy = service.watchFile(policyFileInForce(places, surroundings.readFile), bell.ring);
+  using _conf = watchFolder(places.confDir, bell.ring);
+  own.log.info({ dataDir: places.dataDir }, 'the agent looks after this node');
+  await watch({
+    look: async () => void (await agent.look()),
+    report: (error) => report(error, 'It is tried again until then.'),
+    bell,
+    signal: service.signal,
+    rest: agentRest,
+  });
+  own.log.info({}, 'the agent ends, and leaves the node as it is');
+}
+
+/** Milliseconds from one round to the next while others change things that do not hurt: ADDs and DELs do that all the time. */
+const agentRest = 1_000;
+
+/** Milliseconds between two attempts to be the agent of the node. */
+const claimPause = 500;
+
+/** The right to be this node's agent, when nobody else has it any more; `undefined` when the service ends before. */
+async function claimed(
+  { claim, signal }: Service,
+  path: string,
+  report: AgentSurroundings['report'],
+): Promise<Disposable | undefined> {
+  let isSaid = false;
+  while (!signal.aborted) {
+    const own = claim(path);
+    if (own !== undefined) return own;
+    if (!isSaid)
+      report(new EgressError('try-again', `Another agent looks after this node: it has locked ${path}`), waits);
+    isSaid = true;
+    await setTimeout(claimPause, undefined, { signal }).catch(() => undefined);
+  }
+  return undefined;
+}
+
+const waits = 'This one waits, and takes over when the other ends.';
+
+/** `egress agent --once`: one round, and what it did. */
+async function once(surroundings: CliSurroundings, places: AgentPlaces): Promise<void> {
+  using service = surroundings.openService();
+  const { log: _, ...own } = await surroundingsOf(surroundings, service);
+  const silent = { debug: () => {}, info: () => {}, warn: () => {} };
+  const done = await new Agent(places, { ...own, log: silent }).look();
+  surroundings.write(printRound(done));
+  if (done.failures.length > 0) surroundings.setExitCode(1);
+}
+
+/** What a round did, one line for each thing. */
+export function printRound({ mended, adopted, collected, failures }: Round): string {
+  const lines = [
+    ...mended.map((what) => `Mended: ${what}`),
+    ...(adopted.length > 0 ? [printAdoptions(adopted, false).trimEnd()] : []),
+    ...collected.map((mark) => `${mark} taken down`),
+    ...failures.map((failure) => `Could not be done: ${failure}`),
+  ];
+  return lines.length === 0 ? 'All is as it should be.\n' : `${lines.join('\n')}\n`;
+}
+
+const withAgentOptions = (command: Command): Command =>
+  withResultsDir(withConfDir(withDataDir(command)))
+    .option('--policy <file>', 'the policy file, in the place of that which the chain entry names')
+    .option('--node <address>', 'this node’s underlay address, if it cannot be known from the policy file')
+    .option('--once', 'make one round, and print what it did; exit code 1 when something could not be done')
+    .option('--dry-run', 'print the commands that one round stands for, and change nothing');
+
+export const agentCommand: CliCommand = {
+  name: 'agent',
+  summary: 'keep this node right until told to stop: mend, apply changed policies, adopt, collect, serve',
+  options: withAgentOptions,
+  run: async (surroundings, options: Options) => {
+    const places = placesOf(options);
+    if (options.dryRun) return surroundings.write(await planRound(places, surroundings));
+    await (options.once ? once(surroundings, places) : run(surroundings, places));
+  },
+};

@@ -1,0 +1,33 @@
+import { markOf } from '../base/attachment.ts';
+import { printChanges } from '../datapath/print.ts';
+import { findDead } from './living.ts';
+import type { Machine } from './machine.ts';
+import { settled } from './settled.ts';
+import { planRelease, tearDownAll } from './tear-down.ts';
+
+/** Takes down what belongs to attachments whose interface is gone from the host. Returns their marks. */
+export async function collect(machine: Machine): Promise<string[]> {
+  using _lock = await machine.store.lockToTakeDown();
+  const dead = await findDead(machine);
+  if (dead.length > 0) await tearDownAll(machine, dead);
+  return dead.map(markOf);
+}
+
+/** The attachments that {@link collect} would take down, and the commands that it would stand for. */
+export interface Collection {
+  readonly marks: readonly string[];
+  readonly commands: string;
+}
+
+/** What {@link collect} would do. Changes nothing; what another call is about to change is waited for. */
+export const planCollection = (machine: Machine): Promise<Collection> =>
+  settled(
+    machine,
+    () => planNow(machine),
+    ({ marks, commands }) => marks.length === 0 && commands === '',
+  );
+
+async function planNow(machine: Machine): Promise<Collection> {
+  const marks = (await findDead(machine)).map(markOf);
+  return { marks, commands: printChanges(await planRelease(machine, new Set(marks))) };
+}
