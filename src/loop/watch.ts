@@ -47,7 +47,7 @@ export async function watch({ look, report, bell, signal, rest = pauses.rest }: 
     const { rung, urgent } = bell.reset();
     const succeeded = await errors.ofAsync(look);
     await pause(succeeded ? pauses.rest : pauses.retry, signal);
-    if (succeeded) await pause(rest - pauses.rest, urgent);
+    if (succeeded && rest > pauses.rest) await pause(rest - pauses.rest, urgent);
     await pause(pauses.idle, rung);
   }
 }

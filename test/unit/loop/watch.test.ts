@@ -12,7 +12,7 @@ class Watched {
   looks = 0;
   isOver = false;
 
-  constructor(context: TestContext, look: (watched: Watched) => void | Promise<void> = () => {}) {
+  constructor(context: TestContext, look: (watched: Watched) => void | Promise<void> = () => {}, rest?: number) {
     this.#context = context;
     context.mock.timers.enable({ apis: ['setTimeout'] });
     const once = async () => {
@@ -21,7 +21,8 @@ class Watched {
     };
     const report = (error: unknown) => this.reported.push((error as Error).message);
     const { bell } = this;
-    this.#finished = watch({ look: once, report, bell, signal: this.#controller.signal }).then(() => {
+    const own = rest === undefined ? {} : { rest };
+    this.#finished = watch({ look: once, report, bell, signal: this.#controller.signal, ...own }).then(() => {
       this.isOver = true;
     });
     context.after(() => this.end());
@@ -100,6 +101,20 @@ describe('a watch', () => {
     await watched.pass(1_000);
     assert.equal(watched.looks, 1);
     resolve();
+  });
+});
+
+describe('a watch that rests longer', () => {
+  test('looks again when that is over, and at once when the ring is urgent', async (t) => {
+    const watched = new Watched(t, () => {}, 1_000);
+    watched.bell.ring();
+    await watched.pass(990);
+    assert.equal(watched.looks, 1);
+    await watched.pass(10);
+    assert.equal(watched.looks, 2);
+    watched.bell.ringAtOnce();
+    await watched.pass(pauses.rest);
+    assert.equal(watched.looks, 3);
   });
 });
 
