@@ -1,7 +1,7 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import type { Service } from '../src/cli/command.ts';
-import { explain } from './explain.ts';
 import { claimFile } from './claim.ts';
+import { explain } from './explain.ts';
 import { openLogTo } from './log.ts';
 import { writeOut } from './output.ts';
 
