@@ -8,14 +8,14 @@ import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
 
 /**
- * Who asks the address of an exit gets the answer by that exit: a Service has the address, say, whose pods would answer by
- * the node's default route, where the address must not be seen; or nobody listens, and the node itself says so. Packets
- * that take the exit's interface anyway, and those to the cluster, go as they would.
+ * Answers from the address of an exit leave by that exit. A Service may have the address: its pods would answer by the
+ * node's default route, where the address must not be seen. Or nobody listens, and the node itself says so. Packets to
+ * the cluster, and packets that take the exit's interface anyway, go as they would.
  */
 
 const done = say.verdict({ code: 'return' });
 
-/** What all exits share: where answers of pods, and of the node itself, are looked for. */
+/** The part of all exits: maps and chains for answers of pods, and of the node itself. */
 export const answersBase = ({ inside = [] }: NodeState): HostObject[] => [
   ...families.flatMap((family) => [
     layout.returnsMap(family),
@@ -33,7 +33,7 @@ export const answersBase = ({ inside = [] }: NodeState): HostObject[] => [
   chain(
     layout.chainNames.local,
     [
-      rule(say.isUntracked, done), // what goes around the tunnel's packets, and neighbour discovery
+      rule(say.isUntracked, done), // the packets around the tunnel's packets, and neighbour discovery
       rule(say.isOriginal, done),
       ...families.map((family) => rule(say.originalDestinationVerdict(family, layout.setNames.locals(family)))),
       // Without a connection: a reset for a packet that conntrack calls invalid.
@@ -43,7 +43,7 @@ export const answersBase = ({ inside = [] }: NodeState): HostObject[] => [
   ),
 ];
 
-/** What one exit has of it; none when its packets leave from another node. */
+/** The part of one exit; none when its packets leave from another node. */
 export function desiredAnswers(node: NodeState, exit: ResolvedExit): HostObject[] {
   if (exit.gateway !== undefined || node.inside === undefined) return []; // an earlier version wrote no ranges
   const inside = families.map((family) =>
@@ -82,14 +82,14 @@ const element = (set: string, key: string, chain: string): Element => ({
   verdict: { code: 'goto', chain },
 });
 
-/** Whether an element leads answers to one of the exits, or is where that shall. */
+/** Whether an element leads answers to one of the exits, or shall. */
 export function concernsAnswers(element: Element, node: NodeState, ids: ReadonlySet<number | undefined>): boolean {
   if (!layout.isAnswersSet(element.set)) return false;
   const owner = ownerOf(addressFromBytes(Buffer.from(element.key, 'hex')), node.exits);
   return ids.has(layout.exitIdOfElement(element)) || (owner !== undefined && ids.has(owner.id));
 }
 
-/** The element that takes the place of one whose exit goes: when another of the exits has the address, too. */
+/** The element in place of one whose exit goes, when another exit has the address, too. */
 export function heirOf(gone: Element, exits: readonly ResolvedExit[]): Element | undefined {
   const address = addressFromBytes(Buffer.from(gone.key, 'hex'));
   const owner = layout.isAnswersSet(gone.set) ? ownerOf(address, exits) : undefined;

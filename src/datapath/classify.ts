@@ -6,8 +6,8 @@ import * as layout from './layout.ts';
 import { forged, isFromElsewhere, isProven, prove } from './sources.ts';
 
 /**
- * Where packets get their exit. A packet of a pod without a policy comes through here, too: what it pays for is one look at
- * what conntrack says, and one into the map of pods.
+ * Where packets get their exit. A packet of a pod without a policy comes through here, too. It pays for one look at
+ * conntrack's state, and one into the map of pods.
  */
 export const desiredClassify = (fwmark: number): readonly Chain[] => [
   midStream,
@@ -19,8 +19,8 @@ export const desiredClassify = (fwmark: number): readonly Chain[] => [
 ];
 
 /**
- * Behind destination NAT (-100), so that a Service's real destination is seen. Replies take the node's routes, but for those
- * of a Service that has an exit's address.
+ * Behind destination NAT (-100), so that a Service's real destination is seen. Replies take the node's routes, unless a
+ * Service has an exit's address.
  */
 const classify = chain(
   layout.chainNames.classify,
@@ -32,7 +32,7 @@ const classify = chain(
   { type: 'filter', hook: 'prerouting', priority: -90 },
 );
 
-/** What only a connection's first packet is asked: of one that nobody answers, each packet is new to conntrack. */
+/** Questions for a connection's first packet alone. To `ct state new` each packet is first until somebody answers. */
 const begin = (fwmark: number): Chain =>
   chain(layout.chainNames.begin, [
     rule(say.asksForNoConnection, say.verdict({ code: 'jump', chain: layout.chainNames.midStream })),
@@ -43,8 +43,8 @@ const begin = (fwmark: number): Chain =>
   ]);
 
 /**
- * Conntrack must not take an answer of a connection that it has forgotten for the begin of one: it would call the pod's
- * packets replies, and they would leave on an ordinary way. With the pod's next packet it knows the connection again.
+ * Conntrack must not take an answer of a forgotten connection for the begin of one. It would call the pod's packets
+ * replies, and they would leave on an ordinary way. With the pod's next packet it knows the connection again.
  */
 const midStream = chain(
   layout.chainNames.midStream,

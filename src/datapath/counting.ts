@@ -4,9 +4,9 @@ import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
 
 /**
- * Adds to changes what makes the two counters of an exit begin together: how many packets it was given is counted in its
- * chain, how many left in an element. When one of them is made anew, or the chain that feeds it, the other begins anew in
- * the same transaction; else their difference would tell of packets that were never dropped.
+ * Adds changes so that the two counters of an exit begin together: its chain counts the packets it was given, an
+ * element those that left. When one of them is made anew, or the chain that feeds it, the other begins anew in the same
+ * transaction. Otherwise their difference would show packets that were never dropped.
  */
 export function countedTogether(changes: readonly Change[], wanted: readonly HostObject[]): Change[] {
   const changed = new Set(changes.map(({ object }) => keyOf(object)));
@@ -21,7 +21,7 @@ export function countedTogether(changes: readonly Change[], wanted: readonly Hos
   return [...changes, ...resets.map((object): Change => ({ verb: 'replace', object, observed: object }))];
 }
 
-/** By the id of the exit: its chain, and the elements that count what left, in the order of `wanted`. */
+/** By the id of the exit: its chain, and the elements that count leaving packets, in the order of `wanted`. */
 function countersOf(wanted: readonly HostObject[]): ReadonlyMap<number, readonly HostObject[]> {
   const hasHook = wanted.some((object) => object.kind === 'element' && object.set === layout.setNames.sent);
   const counters = new Map<number, HostObject[]>();
@@ -32,7 +32,7 @@ function countersOf(wanted: readonly HostObject[]): ReadonlyMap<number, readonly
   return counters;
 }
 
-/** What counts where the kernel has no egress hook. */
+/** The counters without the egress hook. */
 const withoutHook: readonly string[] = [layout.setNames.tunnels, layout.setNames.lanes(4), layout.setNames.lanes(6)];
 
 function exitIdOf(object: HostObject, sets: readonly string[]): number | undefined {

@@ -1,6 +1,6 @@
 import type { Passage } from './passage.ts';
 
-/** A base chain of somebody else, which packets may meet. */
+/** A base chain of somebody else on the way of packets. */
 export interface Filter {
   /** Of its table, as nft writes it. */
   readonly family: 'inet' | 'ip' | 'ip6' | 'bridge' | 'netdev';
@@ -10,13 +10,13 @@ export interface Filter {
   readonly hook: string;
   /** Of the hooks ingress and egress: the interfaces that it is at. */
   readonly devices: readonly string[];
-  /** What becomes of a packet that no rule decides about. */
+  /** The fate of a packet that no rule decides about. */
   readonly policy: 'accept' | 'drop';
   /** How many rules it has of its own. */
   readonly rules: number;
 }
 
-/** What others' filters do to packets of a passage. */
+/** The effect of others' filters on packets of a passage. */
 export interface Judgement {
   /** The chain that drops all of them: it has no rule that could accept one. */
   readonly drops?: Filter;
@@ -26,7 +26,7 @@ export interface Judgement {
   readonly mayPass: readonly Filter[];
 }
 
-/** Judges the chains that packets of the passage meet, by their policies: what rules say of a packet is not looked at. */
+/** Judges the chains on the passage by their policies. Their rules are not read. */
 export function judge(filters: readonly Filter[], passage: Passage): Judgement {
   const met = filters.filter((filter) => isMet(filter, passage));
   const drops = met.find(({ policy, rules }) => policy === 'drop' && rules === 0);

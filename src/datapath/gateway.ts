@@ -8,7 +8,7 @@ import * as layout from './layout.ts';
 import type { HostObject, Route } from './objects.ts';
 import { nextHopOf, tunnelDevice } from './tunnel.ts';
 
-/** What a gateway has on top of its exits and the tunnel. */
+/** The objects of a gateway beside its exits and the tunnel. */
 export function desiredGateway(node: NodeState, gateway: Gateway, exits: readonly ResolvedExit[]): HostObject[] {
   const served = exits.filter(({ id }) => gateway.served.includes(id));
   const egress = served.flatMap(({ ways }) => ways.flatMap(({ addresses }) => addresses));
@@ -60,7 +60,7 @@ const replyElement: Element = { kind: 'element', set: layout.setNames.tunnels, k
 
 /**
  * Nobody listens on an address that is there for others. The node must not say so to the other end of a connection that
- * it does not know yet because it moved here a moment ago: that would end it. Who pings the address gets an answer.
+ * it does not know yet because it moved here a moment ago: that would end it. Pings of the address are answered.
  */
 const ownedChain = chain(
   layout.chainNames.owned,
@@ -76,9 +76,9 @@ const ownedChain = chain(
 );
 
 /**
- * Behind destination NAT, which has put the pod's address back: answers to pods elsewhere take the tunnel. Out of the
- * tunnel comes nothing with an egress address, except from a gateway that gives it up, for a moment: tracked here, it
- * would take the port of the connection that it belongs to.
+ * Answers to pods elsewhere take the tunnel. This is behind destination NAT, which has put the pod's address back.
+ * Packets with an egress address come out of the tunnel only for a moment, from a gateway that gives the address up.
+ * They are dropped: tracked here, they would take the port of their own connection.
  */
 const replies = (fwmark: number): Chain =>
   chain(

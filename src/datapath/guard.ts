@@ -6,7 +6,7 @@ import type { NodeState } from './attachment.ts';
 import * as layout from './layout.ts';
 import { tunnelDevice } from './tunnel.ts';
 
-/** What packets meet behind routing: the exit's address, and whoever lets them leave with it, or not at all. */
+/** The chains behind routing: they give packets the exit's address, and let them leave with it or not at all. */
 export const desiredGuard = (node: Pick<NodeState, 'fwmark' | 'tunnel'>): readonly Chain[] => [
   decide,
   stray,
@@ -16,15 +16,18 @@ export const desiredGuard = (node: Pick<NodeState, 'fwmark' | 'tunnel'>): readon
   ...desiredLook(node),
 ];
 
-/** Those of them that ask where a packet came from only while the node has a tunnel: most nodes have none, and each packet pays. */
+/**
+ * The chains that depend on the tunnel. Without one they do not ask where a packet came from: most nodes have none, and
+ * each packet pays.
+ */
 export function desiredLook({ fwmark, tunnel }: Pick<NodeState, 'fwmark' | 'tunnel'>): readonly Chain[] {
   const hasTunnel = tunnel !== undefined;
   return [lost(fwmark, hasTunnel), guard(fwmark, hasTunnel)];
 }
 
 /**
- * Decides again by the pod that the connection began at, or that sent a packet without a connection: destination and
- * protocol are what {@link classify} saw, and the pod's elements here do not count. Leaves packets of others alone.
+ * Decides again, by the pod that began the connection, or sent the packet without one. Destination and protocol are
+ * still as {@link classify} saw them, and the pod's elements here have no counters. Packets of others are left alone.
  */
 const decide = chain(layout.chainNames.decide, [
   ...families.map((family) => rule(say.originVerdict(family, layout.setNames.programs(family)))),
@@ -32,16 +35,16 @@ const decide = chain(layout.chainNames.decide, [
   ...families.map((family) => rule(say.sourceVerdict(family, layout.setNames.programs(family)))),
 ]);
 
-/** Of a packet that came out of the tunnel nobody here can tell the exit any more: unless it is an answer, it is dropped. */
+/** Packets out of the tunnel without a mark: nobody here knows their exit any more. All but answers are dropped. */
 const stray = chain(layout.chainNames.stray, [
   rule(say.isReply, say.verdict({ code: 'return' })),
-  rule(say.isUntracked, say.verdict({ code: 'return' })), // those around packets in the tunnel: the kernel has them come in by its device
+  rule(say.isUntracked, say.verdict({ code: 'return' })), // packets around the tunnel's packets: the kernel calls its device their input
   rule(say.counter, say.verdict({ code: 'drop' })),
 ]);
 
 /**
- * Packets without our mark, behind the hooks in which others can have taken it: those of steered pods get it back and are
- * counted.
+ * Packets without our mark, behind the hooks where others may have taken it. Packets of steered pods get it back and
+ * are counted.
  */
 const unmarked = (fwmark: number): Chain =>
   chain(layout.chainNames.unmarked, [
@@ -67,9 +70,9 @@ const lost = (fwmark: number, hasTunnel: boolean): Chain =>
 
 /**
  * Before everybody's masquerade (100): the first binding of a connection wins. Only a connection's first packet comes
- * here, so its mark is not believed: whatever it says, the pod's program decides again. With an id that no exit has, a
- * packet gets no address, and {@link judge} drops it. Inside the tunnel a packet keeps the pod's address: the gateway
- * gives it another.
+ * here. Its mark is not believed: the pod's program decides again. With an id that no exit has, a packet gets no
+ * address, and {@link judge} drops it. Inside the tunnel a packet keeps the pod's address: the gateway gives it
+ * another.
  */
 const nat = (fwmark: number): Chain =>
   chain(
@@ -100,10 +103,16 @@ const nat = (fwmark: number): Chain =>
     { type: 'nat', hook: 'postrouting', priority: 95 },
   );
 
-/** Behind all others, but for conntrack's own last look (NF_IP_PRI_LAST, the largest number): what we see here is what leaves. */
+/**
+ * Behind all others but conntrack's own last hook (NF_IP_PRI_LAST, the largest number). No later chain changes a
+ * packet.
+ */
 const behindAll = 0x7ffffffe;
 
-/** Packets with our mark are judged, the others looked at; without a tunnel most of these end at the first rule. */
+/**
+ * Packets with our mark go to {@link judge}, the others to {@link lost}. Without a tunnel most of the others end at the
+ * first rule.
+ */
 const guard = (fwmark: number, hasTunnel: boolean): Chain =>
   chain(
     layout.chainNames.guard,
@@ -124,11 +133,11 @@ const guard = (fwmark: number, hasTunnel: boolean): Chain =>
   );
 
 /**
- * A packet of ours passes only by its exit's interface, with its exit's address, and only while
- * that interface has the address (or, if the exit says so, any of the node's: others hold addresses of the whole cluster
- * on interfaces that lead nowhere); or into the tunnel, if that is its exit's way. All else is dropped and counted: connections
- * that were there before the policy, packets that conntrack calls invalid and therefore does not translate, addresses
- * that moved to another node. An exit may say that its packets leave with the node's own address when it has no route.
+ * A packet of ours passes into the tunnel, if that is its exit's way. Otherwise it passes only by its exit's interface,
+ * with its exit's address, while that interface has the address. With `addressesOn` any interface of the node may have
+ * it: others hold addresses of the whole cluster on interfaces that lead nowhere. All other packets are dropped and
+ * counted: of connections from before the policy, invalid ones, which conntrack does not translate, and packets with an
+ * address that moved to another node. An exit with `onUnavailable: "node"` also lets the node's own address pass.
  */
 const judge = chain(layout.chainNames.judge, [
   rule(
@@ -140,7 +149,7 @@ const judge = chain(layout.chainNames.judge, [
   ),
   ...families.map((family) =>
     rule(
-      say.sourceIsOfOutput, // first: the lane counts what passes it
+      say.sourceIsOfOutput, // first: the lane counts the packets that pass it
       say.markDeviceSourceIn(family, layout.exitIdMask, layout.setNames.lanes(family)),
       say.verdict({ code: 'return' }),
     ),
@@ -155,7 +164,7 @@ const judge = chain(layout.chainNames.judge, [
   ),
   rule(
     say.markIn(layout.exitIdMask, layout.setNames.fallback),
-    say.sourceIsOfOutput, // not the exit's address, which a connection may have from before
+    say.sourceIsOfOutput, // the exit's address must not pass here: a connection may have it from before
     say.verdict({ code: 'return' }),
   ),
   rule(say.counter, say.verdict({ code: 'drop' })),

@@ -5,7 +5,7 @@ import type { NodeRoute, NodeRule } from './objects.ts';
 import { isOurRoute, ourRules } from './ours.ts';
 import { routeText, ruleText } from './routing-words.ts';
 
-/** What rules look at in a packet that an exit is to take. What is absent may be anything. */
+/** The fields of a packet for an exit that policy rules select by. What is absent may be anything. */
 export interface MarkedPacket {
   readonly mark: number;
   readonly source?: Address;
@@ -13,12 +13,15 @@ export interface MarkedPacket {
   readonly destination?: Address;
 }
 
-/** The kernel's own tables: of the node's addresses, and the one that a rule for VRFs names, which each has of its own. */
+/**
+ * The kernel's own tables: of the node's addresses, and the number in the rule for VRFs, which stands for each VRF's
+ * table.
+ */
 const [localTable, noTable] = [255, 0];
 
 /**
- * Rules of others that the kernel asks before the one that leads to an exit's table. None when that one is missing: then
- * it is what is wrong.
+ * Rules of others that the kernel asks before the one that leads to an exit's table. None when that rule is missing:
+ * the missing rule is the fault then.
  *
  * @param rules all of a node, in their order
  */
@@ -40,7 +43,7 @@ const isNumbered = ({ protocol }: NodeRule): boolean => protocol === undefined;
 const lookup = ({ action }: NodeRule): number | undefined =>
   typeof action === 'object' && 'lookup' in action ? action.lookup : undefined;
 
-/** Whether a rule may act on a packet, as far as it is known what it selects by. */
+/** Whether a rule may act on a packet, by the selectors that we know. */
 export function mayAct(rule: NodeRule, packet: MarkedPacket): boolean {
   const { fwmark, from, to, input, invert, narrower } = rule;
   const { mark, source, destination } = packet;
@@ -56,7 +59,7 @@ export function mayAct(rule: NodeRule, packet: MarkedPacket): boolean {
   return !parts.includes(false);
 }
 
-/** Whether a rule makes of a packet what the kernel answered. */
+/** Whether the rule alone explains the kernel's answer for a packet. */
 export function isDecidedBy(rule: NodeRule, answer: RouteTaken | undefined, numbers: layout.NodeNumbers): boolean {
   const { action } = rule;
   const { exits } = layout.rulePriorities(numbers.rulePriority);
@@ -79,7 +82,7 @@ export const routesBefore = (routes: readonly NodeRoute[]): readonly NodeRoute[]
     (route) => !isOurRoute(route) && (route.destination !== undefined || route.metric <= layout.exitMetric),
   );
 
-/** What a rule of somebody else does to packets of an exit, in a sentence. */
+/** A sentence: the effect of somebody else's rule on packets of an exit. */
 export function ruleWords(
   exit: string,
   destination: Address,
@@ -97,7 +100,7 @@ export function ruleWords(
   );
 }
 
-/** What a route of somebody else does to packets of an exit, in a sentence. */
+/** A sentence: the effect of somebody else's route on packets of an exit. */
 export const routeWords = (exit: string, route: NodeRoute): string =>
   `packets to ${route.destination ?? wholeOf(route.family)} do not take exit "${exit}" as it is set up: ` +
   `${routeText(route)} in its table is none of ours, and comes before our route; take it away`;

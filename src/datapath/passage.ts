@@ -38,9 +38,9 @@ function whyNotForwarded6(input: string, read: ReadSysctl): string | undefined {
 }
 
 /**
- * Why the reverse path filter of the interface that packets come in by drops those that have an exit's mark: it looks
- * for the way back to the pod in the exit's table, if `src_valid_mark` says so (__fib_validate_source in
- * net/ipv4/fib_frontend.c). Undefined when it does not; IPv6 has no such filter.
+ * Why the reverse path filter of the input interface drops packets with an exit's mark. With `src_valid_mark` it looks
+ * for the way back to the pod in the exit's table (__fib_validate_source in net/ipv4/fib_frontend.c). Undefined when it
+ * does not; IPv6 has no such filter.
  */
 export function whyFiltered({ family, input }: Passage, read: ReadSysctl): string | undefined {
   const both = (parameter: string) =>
@@ -56,7 +56,7 @@ const strict = 1;
 /**
  * Why answers do not get from the interface that they come in by to the pod; undefined when they do.
  *
- * @param loosened what the reverse path filter of that interface must be, if anything must
+ * @param loosened the value that the reverse path filter of that interface must have, if any
  */
 export function whyUnanswered(
   { family, output }: Passage,

@@ -10,9 +10,9 @@ import { addressOf } from './slots.ts';
 import { tunnelDevice } from './tunnel.ts';
 
 /**
- * What gives pods source ports of their own: for each address of a pod and each exit a chain, which an element of the
- * maps `blocks` leads to. Where an exit's packets go through the tunnel they get their port here, and keep it on every
- * gateway.
+ * The objects that give pods source ports of their own: for each address of a pod and each exit a chain, and an element
+ * of the maps `blocks` that leads to it. Where an exit's packets go through the tunnel they get their port here, and
+ * keep it on every gateway.
  */
 export function desiredPorts(exits: readonly ResolvedExit[], owners: readonly OwnPorts[]): HostObject[] {
   return owners.flatMap((owner) => {
@@ -24,11 +24,11 @@ export function desiredPorts(exits: readonly ResolvedExit[], owners: readonly Ow
   });
 }
 
-/** Packets of other protocols, and those that leave by another interface, come back from here to the rules for all. */
+/** Packets of other protocols, or by another interface, return from here to the rules for all. */
 function portsChain(name: string, exit: ResolvedExit, egress: string, { address, first, last, mark }: OwnPorts): Chain {
   const family = familyOf(address);
   const to = exit.device === tunnelDevice ? undefined : egress;
-  // Of ICMP the number in the place of a port, by which a ping knows its answer.
+  // ICMP has an identifier in place of a port, by which a ping knows its answer.
   const rules = protocols.map(
     (protocol): Rule => ({
       statements: [

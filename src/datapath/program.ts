@@ -43,7 +43,7 @@ const sharedSets = ({ clusterCIDRs = [] }: NodeState): NftSet[] =>
 /** Adds a set whose name ends like this, and returns the name. */
 type WithSet = (suffix: string, make: (name: string) => NftSet) => string;
 
-/** What no match decides about: the node and its segment, the cluster, and the networks that the pod is in. */
+/** Rules before all matches: the node and its segment, the cluster, and the pod's own networks are left alone. */
 function inClusterRules({ subnets, cluster }: SteeredAttachment, withSet: WithSet): Rule[] {
   const done = say.verdict({ code: 'return' });
   const rulesFor = (what: string, ranges: readonly Prefix[]) =>
@@ -63,8 +63,8 @@ function inClusterRules({ subnets, cluster }: SteeredAttachment, withSet: WithSe
 }
 
 /**
- * Where a match is for everywhere, asking for the family is enough; not in front of ports: nft leaves `meta nfproto` out
- * of what it lists when `meta l4proto icmp` follows, and what it lists would load as another rule.
+ * For a match for everywhere it is enough to ask for the family. Not in front of ports: nft lists no `meta nfproto`
+ * before `meta l4proto icmp`, and its listing would load as another rule.
  */
 function destinationStatements({ family, destinations, except, ports }: Match, withSet: WithSet): Statement[] {
   const isIn = (suffix: string, ranges: readonly string[], options: say.AddressOptions) => {
@@ -80,7 +80,7 @@ function destinationStatements({ family, destinations, except, ports }: Match, w
   ];
 }
 
-/** What a match says of protocols and ports: a packet for which any of these holds is one of the match. */
+/** The protocols and ports of a match as alternatives: a packet of the match fits one of them. */
 function portAlternatives(match: Match, withSet: WithSet): Statement[][] {
   const { ports } = match;
   if (ports === undefined) return [[]];
@@ -91,9 +91,9 @@ function portAlternatives(match: Match, withSet: WithSet): Statement[][] {
 }
 
 /**
- * The packets of a protocol, by what stands in them, and the ICMP errors that belong to its connections. So a packet that
- * conntrack calls invalid has its match as well: steered, it meets the guard. Fragments are whole datagrams here, since
- * conntrack puts them together.
+ * The packets of a protocol, by their own headers, and the ICMP errors of its connections. So a packet that conntrack
+ * calls invalid has its match as well: steered, it meets the guard. Fragments are whole datagrams here, since conntrack
+ * puts them together.
  */
 function protocolAlternatives(
   { family }: Match,
@@ -110,8 +110,8 @@ function protocolAlternatives(
 }
 
 /**
- * What an exit does with a family that it lacks is the exit's matter; but programs from before they had ranges of their
- * own say it themselves.
+ * An exit itself drops a family that it lacks. Programs from before programs had ranges of their own drop it
+ * themselves.
  */
 function verdictOf(node: NodeState, { cluster }: SteeredAttachment, match: Match): Statement {
   if (match.exit === 'node') return say.verdict({ code: 'return' });

@@ -11,8 +11,9 @@ const strict = 1;
 export const loose = '2';
 
 /**
- * What the filter of an exit's interface must be. Strict filtering drops the answers that come in by it, because the
- * node's own route to the world is another interface. `undefined` when nothing need be said: it does not filter.
+ * The value that the filter of an exit's interface must have. Strict filtering drops the answers that come in by it,
+ * because the node's own route to the world is another interface. `undefined` when nothing need be said: it does not
+ * filter.
  */
 export function looseReversePath(device: string, all: string | undefined, own: string | undefined): Sysctl | undefined {
   if (own === undefined || Math.max(Number(all ?? 0), Number(own)) < strict) return undefined;
@@ -22,16 +23,15 @@ export function looseReversePath(device: string, all: string | undefined, own: s
 const carrierSuffix = '/ignore_routes_with_linkdown';
 
 /**
- * Parameters by which the kernel passes over an exit's routes while its interface has no carrier, and takes them again
- * when it has: without them packets that may leave with the node's address would wait for a dead link. None for an exit
- * whose packets shall do just that.
+ * Parameters by which the kernel skips an exit's routes while its interface has no carrier. Without them packets that
+ * may leave with the node's address would wait for a dead link. None for other exits: their packets shall wait.
  */
 export const carrierNames = ({ device, onUnavailable }: Pick<ResolvedExit, 'device' | 'onUnavailable'>): string[] =>
   onUnavailable === 'node' ? families.map((family) => `net/ipv${family}/conf/${device}${carrierSuffix}`) : [];
 
 const validMarkSuffix = '/src_valid_mark';
 
-/** The kernel parameter by which an interface's reverse path filter asks with the mark of the packet. */
+/** The kernel parameter that has an interface's reverse path filter ask with the packet's mark. */
 export const validMarkName = (device: string): string => `net/ipv4/conf/${device}${validMarkSuffix}`;
 
 /** All parameters that an exit may want to have another value. */

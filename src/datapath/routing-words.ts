@@ -2,7 +2,7 @@ import { familyOf } from '../base/address.ts';
 import { nameOfTable } from '../nftables/script.ts';
 import type { NodeRoute, NodeRule, Other } from './objects.ts';
 
-/** What is not ours, in words for a person: those of the tool that shows it, and takes it away. */
+/** Objects of others in words for a person: the words of the tool that shows and removes them. */
 export function describeOther(other: Other): string {
   if (other.kind === 'table') return `nft table ${nameOfTable(other)}`;
   return other.kind === 'rule' ? ruleText(other) : routeText(other);
@@ -11,7 +11,7 @@ export function describeOther(other: Other): string {
 const hex = (value: number) => `0x${value.toString(16)}`;
 const ip = (family: 4 | 6) => (family === 4 ? 'ip' : 'ip -6');
 
-/** A rule, ours or not, as `ip rule` takes it, but for what it is not known to select by. */
+/** A rule, ours or not, in the words of `ip rule`, without the selectors that we do not know. */
 export function ruleText({ family, priority, action, fwmark, invert, input, from, to, narrower }: NodeRule): string {
   const parts = [
     invert ? 'not' : '',

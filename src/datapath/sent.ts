@@ -8,8 +8,8 @@ import type { HostObject } from './objects.ts';
 import { tunnelDevice } from './tunnel.ts';
 
 /**
- * What counts the packets that leave by exits: a chain at each of their interfaces. All that can lose a packet before it
- * is handed to its interface lies before this hook, neighbours that do not answer included.
+ * The counters of packets that leave by exits: a chain at each of their interfaces. All that can lose a packet before
+ * it is handed to its interface lies before this hook, neighbours that do not answer included.
  */
 export function desiredSent(fwmark: number, exits: readonly ResolvedExit[]): HostObject[] {
   if (exits.length === 0) return [];
@@ -50,6 +50,6 @@ export function needsEgressHook(object: HostObject): boolean {
   return object.kind === 'set' ? object.name === layout.setNames.sent : object.kind === 'element';
 }
 
-/** What a kernel without the egress hook can have: there the lanes count what may leave. */
+/** The objects for a kernel without the egress hook. There the lanes count packets that may leave. */
 export const withoutEgressHook = (objects: readonly HostObject[]): HostObject[] =>
   objects.filter((object) => !needsEgressHook(object));

@@ -4,7 +4,7 @@ import { setNames } from './names.ts';
 
 const addressType = { 4: 'ipv4_addr', 6: 'ipv6_addr' } as const;
 
-/** Pod address → what becomes of its packets. Each element counts them. */
+/** Pod address → its program. Each element counts the pod's packets. */
 export const podsMap = (family: Family): NftSet => ({
   kind: 'set',
   name: setNames.pods(family),
@@ -13,7 +13,7 @@ export const podsMap = (family: Family): NftSet => ({
   counter: true,
 });
 
-/** Pod address → its program, for packets that {@link podsMap} has counted and whose mark is not believed. */
+/** Pod address → its program, for packets that {@link podsMap} has counted, when their mark is not believed. */
 const programsMap = (family: Family): NftSet => ({
   kind: 'set',
   name: setNames.programs(family),
@@ -29,8 +29,8 @@ const steeredSet = (family: Family): NftSet => ({
 });
 
 /**
- * Addresses of pods whose packets leave with an address of another node, or may. Answers come to them that only the
- * connection, as conntrack knows it, tells from packets of strangers.
+ * Addresses of pods that leave, or may, with an address of another node. Only conntrack's entry tells their answers
+ * from packets of strangers.
  */
 const answeredSet = (family: Family): NftSet => ({
   kind: 'set',
@@ -38,7 +38,7 @@ const answeredSet = (family: Family): NftSet => ({
   key: [addressType[family]],
 });
 
-/** Addresses of pods whose packets are checked where they come in: without the proof of that they are forged. */
+/** Addresses of pods whose packets are checked where they come in. Packets without the proof are forged. */
 const checkedSet = (family: Family): NftSet => ({
   kind: 'set',
   name: setNames.checked(family),
@@ -124,10 +124,12 @@ const answersMap = (name: string, family: Family): NftSet => ({
 export const isAnswersSet = (name: string): boolean =>
   families.some((family) => name === setNames.returns(family) || name === setNames.locals(family));
 
-/** Ids of exits whose packets go through the tunnel. Each element counts them. */
+/** Ids of exits through the tunnel. Each element counts them. */
 export const tunnelsSet: NftSet = { kind: 'set', name: setNames.tunnels, key: ['mark'], counter: true };
 
-/** Ids of exits whose packets may leave with the node's address when the exit has no route. */
+/**
+ * Ids of exits with `onUnavailable: "node"`: their packets may leave with the node's address when there is no route.
+ */
 export const fallbackSet: NftSet = { kind: 'set', name: setNames.fallback, key: ['mark'] };
 
 /** Exit id that came out of the tunnel → its exit. Each element counts the packets. */
@@ -139,13 +141,12 @@ export const servedMap: NftSet = {
   counter: true,
 };
 
-/** Ids of exits whose addresses may be on other interfaces of the node than the exit's. */
+/** Ids of exits with `addressesOn`: other interfaces of the node may hold their addresses. */
 export const elsewhereSet: NftSet = { kind: 'set', name: setNames.elsewhere, key: ['mark'] };
 
 /**
- * The table at interfaces. It counts where nothing can come between a packet and its interface any more: a next hop that
- * does not answer loses packets behind all hooks of the family inet. And it checks sources where nothing has come between
- * a pod and its packet yet.
+ * The table at interfaces. It counts behind everything else: a next hop that does not answer loses packets behind all
+ * hooks of the family inet. And it checks sources before everything else.
  */
 export const sentTable: Table = { kind: 'table', family: 'netdev' };
 

@@ -24,7 +24,7 @@ export function slotsOf(addresses: readonly Address[]): readonly Address[] {
   return numbers.map((slot) => slots.get(slot) ?? '');
 }
 
-/** The address that a pod leaves with, when pods are spread over the addresses, all of the pod's family. */
+/** The address that a pod leaves with, out of several of the pod's family. */
 export const addressOf = (addresses: readonly Address[], pod: Address): Address =>
   knownSlots(addresses)[slotOf(pod)] ?? '';
 
@@ -54,7 +54,7 @@ function mixed(hash: number): number {
   return (twice ^ (twice >>> 16)) >>> 0;
 }
 
-/** Counts down what each address may still take: its equal share, and one of the slots that are left over. */
+/** Counts the slots down that each address may still take: its equal share, and one of the left-over slots. */
 function roomFor(addresses: readonly Address[]) {
   const share = Math.floor(slotCount / addresses.length);
   const taken = new Map<Address, number>();

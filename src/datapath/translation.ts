@@ -7,9 +7,9 @@ import type { HostObject } from './objects.ts';
 import { slotCount, slotsOf } from './slots.ts';
 
 /**
- * What gives the packets of an exit that leaves from here one of its addresses, and lets them pass the guard with those
- * alone. A family with one address has it in a map that all exits share; several are in maps of the exit's own, and a
- * chain of the exit's own chooses.
+ * The objects that give the packets of a local exit one of its addresses, and let them pass the guard with these alone.
+ * A family with one address has it in a map that all exits share; several are in maps of the exit's own, and a chain of
+ * the exit's own chooses.
  */
 export function desiredTranslation(exit: ResolvedExit): HostObject[] {
   const several = exit.ways.filter(hasSeveral);

@@ -12,7 +12,7 @@ import { loose, reversePathName } from './reverse-path.ts';
 /** Name of the tunnel's device. */
 export const tunnelDevice = 'egress0';
 
-/** What VXLAN puts around an inner IP packet: its own header, UDP, and the inner Ethernet header, behind the outer IP. */
+/** Bytes that VXLAN adds to an inner IP packet: outer IP, UDP, its own header, and the inner Ethernet header. */
 const overhead = { 4: 20 + 8 + 8 + 14, 6: 40 + 8 + 8 + 14 } as const;
 
 /** How long an inner IP packet may be, in bytes, over an underlay of `underlayMtu` between addresses like `local`. */
@@ -51,7 +51,10 @@ export function isSameTunnel(a: TunnelLink, b: TunnelLink): boolean {
   return fixed.every((name) => a[name] === b[name]);
 }
 
-/** The tunnel as it must be on a node that has one: its device, what leads to the others, and who may use it. */
+/**
+ * The objects of the tunnel: its device, neighbours and forwarding entries for the other ends, and chains for its
+ * senders.
+ */
 export function desiredTunnel(node: NodeNumbers, tunnel: Tunnel): HostObject[] {
   return [
     ...desiredDevice(tunnel),
@@ -95,9 +98,9 @@ function desiredDevice({ vni, port, local, mtu, families, peers }: Tunnel): Outs
 }
 
 /**
- * A packet that comes out of the tunnel for an exit has no other way than that exit. {@link arrive} says so already; this
- * holds when somebody flushes the ruleset, and the gateway's own routes would send the packet out as it came. Answers to
- * pods have no id, nor has the question of the reverse path filter where a packet into the tunnel came from.
+ * A packet that comes out of the tunnel for an exit has no other way than that exit. {@link arrive} says so already.
+ * These rules hold when somebody flushes the ruleset: the gateway's own routes would send the packet out as it came.
+ * Answers to pods have no id, nor has the question of the reverse path filter where a packet into the tunnel came from.
  */
 function strayRules({ rulePriority, fwmark }: NodeNumbers, { families }: Tunnel): PolicyRule[] {
   const { noExit, stray, end } = layout.tunnelPriorities(rulePriority);
@@ -121,7 +124,7 @@ function strayRules({ rulePriority, fwmark }: NodeNumbers, { families }: Tunnel)
   ]);
 }
 
-/** Those of our policy rules that belong to the tunnel, and not to exits; told by what they say, wherever they stand. */
+/** Our policy rules of the tunnel, not of exits, known by their content at any priority. */
 export function tunnelRules(rules: readonly PolicyRule[]): PolicyRule[] {
   const jumps = rules.filter(({ fwmark }) => fwmark?.value === 0 && fwmark.mask === layout.exitIdMask);
   const isLanding = ({ action, priority }: PolicyRule) =>
@@ -133,7 +136,9 @@ export function tunnelRules(rules: readonly PolicyRule[]): PolicyRule[] {
 const done = say.verdict({ code: 'return' });
 const drop = [say.counter, say.verdict({ code: 'drop' })] as const;
 
-/** What comes out of the tunnel is for an exit that is served here, or an answer to a pod of ours. Else it goes nowhere. */
+/**
+ * A packet out of the tunnel is for an exit that is served here, or an answer to a pod of ours. All others are dropped.
+ */
 const arrive = chain(
   layout.chainNames.arrive,
   [
@@ -146,7 +151,7 @@ const arrive = chain(
 );
 
 /**
- * VXLAN asks nobody who they are: only nodes may send to our port, by the interface that leads to them, and only to the
+ * VXLAN authenticates nobody. Only nodes may send to our port, by the interface that leads to them, and only to the
  * tunnel's own address. The kernel's socket would take packets at any address of the node.
  */
 const inputChains = ({ port, local }: Tunnel): Chain[] => [

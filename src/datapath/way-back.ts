@@ -10,17 +10,19 @@ import { validMarkName } from './reverse-path.ts';
 import { tunnelDevice } from './tunnel.ts';
 
 /**
- * On a node without a default route even a loose reverse path filter drops the answers that come in by an exit's
- * interface: no route leads to where they come from (__fib_validate_source in net/ipv4/fib_frontend.c). With
- * `src_valid_mark` the filter asks with the packet's mark. So answers get the exit's id there, without the bit that says
- * "ours", and behind all routes of the node a rule leads the id to the exit's table. The answers themselves never come to
- * that rule: only those get the id to which the node has a route. IPv6 has no such filter.
+ * On a node without a default route even a loose reverse path filter drops answers that come in by an exit's interface:
+ * no route leads back to their source (__fib_validate_source in net/ipv4/fib_frontend.c). With `src_valid_mark` the
+ * filter asks with the packet's mark. So answers get the exit's id there, without the bit that says "ours", and behind
+ * all routes of the node a rule leads the id to the exit's table. The answers themselves never come to that rule: only
+ * those get the id to which the node has a route. IPv6 has no such filter.
  */
 
 /** Behind the tables `main` (32766) and `default` (32767). */
 export const wayBackPriority = 33_000;
 
-/** What answers by an exit need on a node without a default route; nothing for one that leaves from another node. */
+/**
+ * The objects for answers by an exit on a node without a default route; none for an exit that leaves from another node.
+ */
 export function desiredWayBack(node: layout.NodeNumbers, exit: ResolvedExit): HostObject[] {
   const { id, device, ways, gateway } = exit;
   if (gateway !== undefined || !ways.some(({ family }) => family === 4)) return [];
@@ -37,7 +39,9 @@ export function desiredWayBack(node: layout.NodeNumbers, exit: ResolvedExit): Ho
   ];
 }
 
-/** Behind the chain that marks answers which go into the tunnel: these keep that mark, and {@link tunnelWayBack} is for them. */
+/**
+ * Behind the chain that marks answers into the tunnel. These keep their mark, and {@link tunnelWayBack} is for them.
+ */
 const answersChain = (fwmark: number, { id, device }: ResolvedExit) =>
   chain(
     layout.chainNames.exitBack(id),
@@ -56,9 +60,10 @@ const answersChain = (fwmark: number, { id, device }: ResolvedExit) =>
   );
 
 /**
- * The same for a gateway that sends answers through the tunnel: they have the mark of its table already. A loose filter is
- * content with any route, so the tunnel's device will do, which is there as long as they are. It leads to nobody. What
- * pods elsewhere send comes out of the tunnel with the mark of an exit, whose table is a way back to them as well.
+ * The same for a gateway that sends answers through the tunnel: they have the mark of its table already. A loose filter
+ * is content with any route, so the tunnel's device will do, which is there as long as they are. It leads to nobody.
+ * Packets of pods elsewhere come out of the tunnel with the mark of an exit, and its table is a way back to them as
+ * well.
  */
 export function tunnelWayBack(node: layout.NodeNumbers, gateway: Gateway): (Route | Sysctl)[] {
   if (!gateway.replies.some(({ destination }) => familyOf(destination) === 4)) return [];
@@ -69,7 +74,7 @@ export function tunnelWayBack(node: layout.NodeNumbers, gateway: Gateway): (Rout
   ];
 }
 
-/** Whether a change takes away what answers need no more, since the node has a default route again: that is no fault. */
+/** Whether a change removes an object for answers because the node has a default route again: that is no fault. */
 export function isSpareWayBack({ verb, object }: Change): boolean {
   if (verb !== 'remove') return false;
   if (object.kind === 'chain') return layout.isBackChain(object.name);
