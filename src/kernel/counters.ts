@@ -9,7 +9,7 @@ const none: Counter = { packets: 0n, bytes: 0n };
 
 const add = (a: Counter, b: Counter): Counter => ({ packets: a.packets + b.packets, bytes: a.bytes + b.bytes });
 
-/** What our rules and elements have counted. */
+/** The counters of our rules and elements. */
 export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
   const [steered, left, served] = [new Map<number, Counter>(), new Map<number, Counter>(), new Map<number, Counter>()];
   const pods = new Map<string, Counter>();
@@ -45,11 +45,14 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
   };
 }
 
-/** Elements that count what left; without the egress hook of netdev the lanes, which cannot see a next hop fail. */
+/**
+ * Elements that count leaving packets. Without the egress hook of netdev these are the lanes, which do not see a next
+ * hop fail.
+ */
 async function listLeft(socket: NetlinkSocket): Promise<ObservedElement[]> {
   const hasTable = (await listSets(socket, layout.sentTable)).length > 0;
   const chains = hasTable ? await listChains(socket, layout.sentTable) : [];
-  // The chain of an interface that went, went with it: then nobody knows what left.
+  // An interface takes its chain along when it goes. Then nobody knows what left.
   const isFed = ({ family, key }: ObservedElement) =>
     family === undefined || chains.some(({ name }) => name === layout.chainNames.sent(layout.deviceOfKey(key)));
   const sets = hasTable ? [layout.sentSet] : [layout.tunnelsSet, ...families.map(layout.lanesSet)];

@@ -4,7 +4,7 @@ import type { Family } from '../base/address.ts';
 const files = { 4: '/proc/net/ip_tables_names', 6: '/proc/net/ip6_tables_names' } as const;
 
 /**
- * Names of the tables that the older iptables, which is not nftables, has in use here: `filter`, `nat`, … Their rules and
+ * Names of the tables in use here of the older iptables, which is not nftables: `filter`, `nat`, … Their rules and
  * policies are not to be had by netlink. None where the kernel has no such tables.
  */
 // cat /proc/net/ip_tables_names

@@ -5,9 +5,9 @@ import { listSet } from './observe-pods.ts';
 import { readLink } from './rtnetlink/link.ts';
 
 /**
- * The administrator's values in our table, with what the interfaces are called now. Throws KernelError.
+ * The administrator's values in our table, with the present names of the interfaces. Throws KernelError.
  *
- * @param sets those that are known to be there
+ * @param sets the sets that are there
  */
 export async function listKept(
   netfilter: NetlinkSocket,

@@ -23,7 +23,10 @@ import { remark } from './remark.ts';
 import { setUp, steeredOf } from './set-up.ts';
 import { releaseMarks, releaseStale, tearDown } from './tear-down.ts';
 
-/** What the plugins before us made of the pod's network: of their result (CNI specification, "Success") what we need. */
+/**
+ * The pod's network as the plugins before us made it: the part of their result (CNI specification, "Success") that we
+ * need.
+ */
 export interface PodNetwork {
   /** Addresses of the pod's interface, each once, with the networks that they lie in. */
   readonly addresses: readonly Address[];
@@ -53,12 +56,12 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   using _lock = await machine.store.lock();
   const previous = machine.store.load(request.attachment);
   const { known, node, ...own } = await nodeFor(machine, configuration, choice.outline);
-  // Without ports to give they are only those whose ports go with an exit that is another now.
+  // Without ports to give, the others are only pods whose ports go with a changed exit.
   const isAboutOthers = givesPorts(configuration, own.exits) || !isSame(known?.exits, node.exits);
   const { others, gone } = isAboutOthers ? othersThan(machine, request) : noOthers;
   const ports = choosePorts({ configuration, ...own, ...draft, previous: previous?.ports ?? [], others });
   const record = { ...draft, ...(ports.length > 0 && { ports }) };
-  machine.store.save(record); // first: what has a record, DEL takes down
+  machine.store.save(record); // first: DEL takes down attachments with a record
   try {
     for (const { ports: _, ...other } of gone) machine.store.save(other);
     if (previous !== undefined || !machine.store.hasProgram(record.program)) {
@@ -67,7 +70,7 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
     request.policies.keep();
     await remark(machine, node);
     if (!isSame(known, node)) machine.store.saveNode(node);
-    // What a tenant chose is not trusted by its name.
+    // Content of a tenant's choice is not trusted by its name.
     const thorough = previous !== undefined || choice.outline.some(({ policy }) => policy === wishName);
     await setUp(machine, node, record, { whole, others, thorough });
     if (previous !== undefined) await leavePrevious(machine, node, previous, record);
@@ -77,12 +80,15 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   }
 }
 
-/** All ranges of a program: those of the cluster go with it, so that a change of the policy file reaches no running pod. */
+/**
+ * All ranges of a program. The cluster's ranges are part of it, so that a change of the policy file reaches no running
+ * pod.
+ */
 const wholeOf = (choice: Choice, cluster: readonly Prefix[]) => () => ({ matches: choice.whole(), cluster });
 
 /**
- * A pod without a policy leaves as if we were not there. What an earlier attachment left on its addresses, or an
- * earlier ADD of its own, would steer it all the same: that goes.
+ * A pod without a policy leaves as if we were not there. Elements of an earlier attachment on its addresses, or of an
+ * earlier ADD of its own, would steer it all the same: they go.
  */
 async function passThrough(machine: Machine, { attachment, podNetwork }: AddRequest): Promise<void> {
   const { host, store } = machine;
@@ -129,7 +135,7 @@ async function newRecord(
   };
 }
 
-/** Only at a veth it is known which pod a packet comes from. */
+/** Only a veth tells which pod a packet comes from. */
 function sourcesOf(
   { checkSources, extraSources }: Configuration,
   pod: Pod,
@@ -177,7 +183,7 @@ async function nodeFor(machine: Machine, configuration: Configuration, program: 
 /** The other attachments to the node. */
 interface Others {
   readonly others: readonly AttachmentRecord[];
-  /** Of pods whose address another pod gets, and that had ports of their own: they are gone, though their DEL has not come. */
+  /** Pods with ports of their own whose address another pod gets: they are gone, though their DEL has not come. */
   readonly gone: readonly AttachmentRecord[];
 }
 
@@ -194,7 +200,7 @@ function othersThan({ store }: Machine, { attachment, podNetwork }: AddRequest):
 
 const isSame = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b);
 
-/** After an ADD that was repeated with another outcome: what only the earlier one needed goes. */
+/** Takes down the objects that only the earlier ADD needed, after a repeated ADD with another outcome. */
 async function leavePrevious(
   machine: Machine,
   node: NodeRecord,
@@ -211,8 +217,8 @@ async function leavePrevious(
 }
 
 /**
- * A repeated ADD that failed leaves the attachment as the earlier one made it. What cannot be undone now is left to the
- * DEL that follows: the runtime shall hear why ADD failed, not why that failed.
+ * A repeated ADD that failed leaves the attachment as the earlier one made it. The DEL that follows undoes the rest:
+ * the runtime shall hear why ADD failed, not why undoing failed.
  */
 async function undo(
   machine: Machine,

@@ -7,7 +7,7 @@ import type { Machine } from './machine.ts';
 /** Other programs change the ruleset now and then, not all the time. */
 const tries = 100;
 
-/** What was seen, and what is to be done about it. */
+/** The state that was seen, and the changes for it. */
 export interface Decision<T> {
   readonly seen: T;
   readonly changes: readonly Change[];

@@ -10,17 +10,19 @@ import type { Machine } from './machine.ts';
 import { gatewayUsers, otherWays } from './other-ways.ts';
 import { differenceNow, steeredOf } from './set-up.ts';
 
-/** What is wrong with a node as a whole, or may be, one sentence each. */
+/** The faults and warnings of a node as a whole, one sentence each. */
 export interface NodeCheck {
-  /** Present while the node is a gateway: what is missing or different of all that it needs as one. */
+  /** Present while the node is a gateway: the missing and different objects of the gateway's side. */
   readonly gateway?: readonly string[];
   /** What others' filters drop for sure. */
   readonly problems: readonly string[];
-  /** What others' filters may drop, whose rules are not judged; and that others change marks. */
+  /**
+   * Warnings: packets that others' filters may drop, since their rules are not judged, and marks that others change.
+   */
   readonly warnings: readonly string[];
 }
 
-/** Checks what no attachment is asked for: the gateway's side, and filters of others between pods and exits. */
+/** Checks the parts outside of attachments: the gateway's side, and filters of others between pods and exits. */
 export async function checkNode(machine: Machine): Promise<NodeCheck> {
   const node = machine.store.loadNode();
   const others = (await machine.host.listOthers(node)).map(otherText);
@@ -33,7 +35,7 @@ export async function checkNode(machine: Machine): Promise<NodeCheck> {
   };
 }
 
-/** Nobody but a person can tell whose it is. */
+/** Only a person can tell whose it is. */
 const otherText = (other: Other): string => {
   const sign =
     other.kind === 'table'
@@ -42,7 +44,7 @@ const otherText = (other: Other): string => {
   return `${describeOther(other)} ${sign}: it is left alone`;
 };
 
-/** What the counters alone can tell: that somebody else changes the mark of packets on their way. */
+/** The counters alone show that somebody else changes the mark of packets on their way. */
 async function lostMarks({ host }: Machine): Promise<string[]> {
   const counters = (await host.hasTable()) ? await host.readCounters() : undefined;
   const { packets } = counters?.unmarked ?? { packets: 0n };

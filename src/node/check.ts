@@ -11,8 +11,8 @@ import { settled } from './settled.ts';
 
 /**
  * CHECK (CNI specification, "Check container's networking is as expected"): throws `check-failed` that names each thing
- * that is missing or different. An attachment without a record was passed through, when no policy is for it. With one,
- * its annotations are not judged again: what policies said when it was added is what it has.
+ * that is missing or different. An attachment without a record was passed through, when no policy is for it. With a
+ * record, annotations are not judged again: the policies of its ADD hold.
  *
  * @param hasPolicy whether a pod like it would be steered now; may throw what ADD would throw
  */
@@ -26,8 +26,8 @@ export async function check(machine: Machine, attachment: Attachment, hasPolicy:
 }
 
 /**
- * What is missing or different of all that an attachment needs, one sentence each; `undefined` without a record. What
- * another call is about to change is waited for.
+ * The missing and different objects of an attachment, one sentence each; `undefined` without a record. Waits for a call
+ * that is changing something.
  */
 const problemsOf = (machine: Machine, attachment: Attachment): Promise<string[] | undefined> =>
   settled(
@@ -36,7 +36,7 @@ const problemsOf = (machine: Machine, attachment: Attachment): Promise<string[] 
     (problems) => problems === undefined || problems.length === 0,
   );
 
-/** The same by one look, which beside other calls may see the half of one. */
+/** The same by one look. It may see half of another call. */
 export async function problemsSeen(machine: Machine, attachment: Attachment): Promise<string[] | undefined> {
   const record = machine.store.load(attachment);
   return record && (await problemsNow(machine, record));

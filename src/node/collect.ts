@@ -5,7 +5,7 @@ import type { Machine } from './machine.ts';
 import { settled } from './settled.ts';
 import { planRelease, tearDownAll } from './tear-down.ts';
 
-/** Takes down what belongs to attachments whose interface is gone from the host. Returns their marks. */
+/** Takes down attachments whose interface is gone from the host. Returns their marks. */
 export async function collect(machine: Machine): Promise<string[]> {
   using _lock = await machine.store.lockToTakeDown();
   const dead = await findDead(machine);
@@ -19,7 +19,7 @@ export interface Collection {
   readonly commands: string;
 }
 
-/** What {@link collect} would do. Changes nothing; what another call is about to change is waited for. */
+/** What {@link collect} would do. Changes nothing. Waits for a call that is changing something. */
 export const planCollection = (machine: Machine): Promise<Collection> =>
   settled(
     machine,

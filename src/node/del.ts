@@ -5,9 +5,9 @@ import { tearDown } from './tear-down.ts';
 
 /**
  * DEL (CNI specification, "Remove container from network"): takes down what the attachment alone needs. Whatever is
- * gone already is no error. Needs neither the pod's namespace nor prevResult; `hints` are the addresses that prevResult
- * has, which save a search when the record is lost; `hostInterfaces` those of its interfaces that are the pod's on the
- * host's side.
+ * gone already is no error. Needs neither the pod's namespace nor prevResult; `hints` are the addresses of prevResult.
+ * They save a search when the record is lost; `hostInterfaces` those of its interfaces that are the pod's on the host's
+ * side.
  */
 export async function del(
   machine: Machine,
@@ -15,7 +15,7 @@ export async function del(
   hints: readonly Address[],
   hostInterfaces?: readonly string[],
 ): Promise<void> {
-  // Most pods have no policy: they shall not wait for those that have.
+  // Most pods have no policy, and shall not wait for pods with one.
   if (await isUnknown(machine, attachment, hints)) return;
   using _lock = await machine.store.lockToTakeDown();
   await tearDown(machine, attachment, {

@@ -14,7 +14,7 @@ import {
   resolveUnavailable,
 } from './resolve-exit.ts';
 
-/** The gateway that an exit uses: the one that it was moved to while that is one of its gateways, else the first. */
+/** The gateway that an exit uses: the choice of a move, while it is one of the exit's gateways, else the first. */
 export function gatewayOf({ name, gateways }: Exit, moves: MovesRecord['gateways']): Address | undefined {
   const moved = moves[name];
   return moved !== undefined && gateways.includes(moved) ? moved : gateways[0];
@@ -58,8 +58,8 @@ async function resolveBy(
 }
 
 /**
- * Without an interface of its own the exit leaves as the gateway's default routes do; a family whose default route is
- * another interface's, or missing, it does not have.
+ * An exit without an interface of its own leaves as the gateway's default routes do. It lacks a family without a
+ * default route, or with one by another interface.
  */
 async function withInterface(host: Host, exit: Exit): Promise<LocalExit> {
   if (exit.interface !== undefined) return { ...exit, interface: exit.interface };

@@ -5,15 +5,15 @@ import { matchFor, type Packet } from '../policy/match-for.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import type { Machine } from './machine.ts';
 
-/** What the pod sends, as its program sees it: after DNAT. */
+/** A packet of the flow as the pod's program sees it: after DNAT. */
 export function packetOf({ family, protocol: number, replySource: destination, replySourcePort: port }: Flow): Packet {
   const protocol = protocolOf(number, family);
   return { destination, ...(protocol && { protocol }), ...(port !== undefined && { port }) };
 }
 
 /**
- * Forgets the connections that an attachment began with other ports than it has now, by the exits that give it some:
- * those ports may be another pod's. So are pings, whose numbers nobody tells.
+ * Forgets the connections that an attachment began with other ports than it has now, by the exits that give it ports:
+ * the old ports may be another pod's. So are pings: nobody tells their numbers.
  */
 export async function forgetOutsidePorts(
   { host, store }: Machine,

@@ -5,9 +5,9 @@ import type { Machine } from './machine.ts';
 import { releaseMarks, tearDown, tearDownAll } from './tear-down.ts';
 
 /**
- * GC (CNI specification, "Garbage collection"): takes down what belongs to attachments of the network that are not
- * valid, from the records and from the marks in the kernel, in as few transactions as there are of these two. Goes on after
- * an error, and throws `partly-done` at the end.
+ * GC (CNI specification, "Garbage collection"): takes down attachments of the network that are not valid, in two
+ * transactions: one by the records, and one by the marks in the kernel. Goes on after an error, and throws
+ * `partly-done` at the end.
  */
 export async function gc(machine: Machine, network: string, valid: ReadonlySet<string>): Promise<void> {
   const { host, store } = machine;
@@ -24,7 +24,7 @@ export async function gc(machine: Machine, network: string, valid: ReadonlySet<s
   }
 }
 
-/** What could not be taken down at once: all but those that cannot be, each of which is named. */
+/** Takes attachments down one by one, after a failure of all at once. It names each failure. */
 async function oneByOne(
   machine: Machine,
   dead: readonly AttachmentRecord[],

@@ -8,9 +8,9 @@ import { whyNoWay } from './resolve-exit.ts';
 import { whyNoWayBack } from './way-back.ts';
 
 /**
- * What keeps packets of pods from leaving by exits although all that is ours is there: forwarding that is off, a reverse
- * path filter, also one that drops answers, an address that the node has no more, a gateway without a way to it,
- * an interface that is a part of another one. One sentence each, with the remedy.
+ * Obstacles that keep packets of pods from leaving by exits, though all of ours is there: forwarding is off; a reverse
+ * path filter drops packets or answers; the node lost an address; the gateway has no route; the interface is a part of
+ * another one. One sentence each, with the remedy.
  *
  * @param inputs the interfaces that the packets come in by
  */
@@ -45,7 +45,7 @@ async function droppedAnswers(host: Host, exit: ResolvedExit): Promise<string | 
   return why && `answers by exit "${exit.name}" do not arrive: ${why}`;
 }
 
-/** Addresses of a pod with the interfaces that their packets come in by: those that the node reaches them by. */
+/** Addresses of a pod, each with the interface of the node's route to it: its packets come in there. */
 export async function sendersOf(host: Host, addresses: readonly Address[]): Promise<Sender[]> {
   const senders: Sender[] = [];
   for (const address of addresses) {

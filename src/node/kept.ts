@@ -19,10 +19,7 @@ export const overwrittenBy = ({ host }: Machine, changes: readonly Change[]): Va
     ),
   );
 
-/**
- * The changes by which our table keeps the values that are `overwritten`, and, when others make it anew, those that the
- * record knows.
- */
+/** The changes that keep `overwritten` values in our table, and the record's values when the table is made anew. */
 export async function keepingChanges(
   { host, store }: Machine,
   overwritten: Values,
@@ -44,9 +41,9 @@ export async function keepingChanges(
 }
 
 /**
- * What the node's record has to know: what an earlier record knew, and for interfaces that it did not know what our table
- * keeps, since the record may have been lost, and others steer by them, too. What a record says is over when nothing is
- * set up and no pod and no gateway needs it.
+ * The values for the node's record: the earlier record's, and our table's for interfaces that the record did not know.
+ * The record may have been lost, and another installation steers by them, too. A record's values are out of date when
+ * nothing is set up, and no pod and no gateway needs them.
  */
 export async function knownValues(
   { host, store }: Machine,

@@ -14,7 +14,7 @@ export async function findDead({ host, store }: Machine): Promise<Attachment[]> 
   return dead;
 }
 
-/** Records without those whose interface is gone, and those whose address another one has by now, as the kernel says. */
+/** Records of living pods: their interface is there, and no other pod has their address by now. */
 export async function listLiving(machine: Machine): Promise<AttachmentRecord[]> {
   const dead = new Set((await findDead(machine)).map(markOf));
   const alive = machine.store.list().filter((record) => !dead.has(markOf(record)));

@@ -5,7 +5,7 @@ const wholeMark = 0xffffffff;
 
 const hex = (value: number) => `0x${value.toString(16)}`;
 
-/** Says which foreign policy rule uses our bit of the mark, in a sentence; undefined when none does. */
+/** A sentence that names the foreign policy rule with our bit of the mark; undefined when there is none. */
 export function markConflict(flag: number, rules: readonly NodeRule[]): string | undefined {
   const uses = ({ fwmark, protocol }: NodeRule) =>
     protocol !== undefined &&

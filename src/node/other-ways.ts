@@ -39,9 +39,9 @@ export interface Users {
 }
 
 /**
- * Where packets of exits do not come to our routes, although all that is ours is there: rules of others are asked before
- * ours, or routes of others are in the tables of exits. The kernel is asked for the way of packets only where such rules
- * could act on them. One sentence each.
+ * Ways of packets past our routes, though all of ours is there: rules of others come before ours, or routes of others
+ * are in the tables of exits. The kernel is asked for the way of packets only where such rules could act on them. One
+ * sentence each.
  */
 export async function otherWays(
   host: Host,
@@ -108,7 +108,7 @@ function isRight({ node, exit, way }: Place, answer: RouteTaken | undefined): bo
 const localTable = 255;
 const mainTable = 254;
 
-/** Where rules may send packets elsewhere: what they themselves name, what routes of their tables name, and any other. */
+/** Destinations that rules may send elsewhere: their own, those of routes in their tables, and one of all others. */
 async function destinationsOf({ host, exit, way: { family }, users }: Place, rules: readonly NodeRule[]) {
   const ranges = new Set([wholeOf(family), ...rules.flatMap(({ to }) => to ?? [])]);
   for (const table of new Set(rules.flatMap(ownTable))) {
@@ -117,7 +117,7 @@ async function destinationsOf({ host, exit, way: { family }, users }: Place, rul
   return new Set([...ranges].flatMap((range) => users.steered(exit, range)));
 }
 
-/** The table of a rule. Of the node's main table, which may have a million routes, none is looked at. */
+/** The table of a rule. The node's main table is not read: it may have a million routes. */
 const ownTable = ({ action }: NodeRule): number[] =>
   typeof action === 'object' && 'lookup' in action && action.lookup !== mainTable ? [action.lookup] : [];
 
@@ -138,7 +138,7 @@ async function decidingOne(
   return undefined;
 }
 
-/** A pod, whose program says what it sends to its exits. */
+/** A pod. Its program says which packets go to its exits. */
 export function podUsers(
   { matches, subnets, cluster = [] }: Pick<SteeredAttachment, 'matches' | 'subnets' | 'cluster'>,
   node: NodeState,
@@ -164,7 +164,7 @@ export function podUsers(
 /** How many addresses are tried in a range: each is looked for in all of the program. */
 const most = 16;
 
-/** Pods of other nodes, of which the gateway knows that they are no part of the cluster's own traffic. */
+/** Pods of other nodes. Their packets to a gateway leave the cluster. */
 export const gatewayUsers = ({ inside = [] }: NodeState): Users => ({
   senders: [],
   steered: (_, range) => addressesIn(range).filter((address) => !inside.some((own) => contains(own, address))),

@@ -7,7 +7,7 @@ import { tunnelDevice } from '../datapath/tunnel.ts';
 
 /** This node's end of the tunnel. */
 export interface OwnEnd {
-  /** One of the node's addresses, which other nodes know it by. */
+  /** An address of the node that other nodes know it by. */
   readonly address: Address;
   /** MTU of the interface that packets to the other nodes leave by, in bytes. */
   readonly underlayMtu: number;
@@ -21,10 +21,10 @@ const underlayFamily = ({ exits }: Configuration): Family | undefined => {
 
 /**
  * Finds this node's end of the tunnel: `node` of the chain entry, else the address that the list of nodes or gateways
- * has of this node, else the address of the interface with the default route. What our own device has, and kube-ipvs0,
- * is no address of the node's own; what loopback and dummies have counts behind what other interfaces have. Throws
- * `node-address` when it is not on this node, or when gateways would take the node for a stranger. Undefined when
- * nothing is configured that needs it.
+ * has of this node, else the address of the interface with the default route. Addresses on our own device and on
+ * kube-ipvs0 are not the node's own. Addresses on loopback and dummies come last. Throws `node-address` when it is not
+ * on this node, or when gateways would take the node for a stranger. Undefined when nothing is configured that needs
+ * it.
  */
 export async function findOwnEnd(host: Host, configuration: Configuration): Promise<OwnEnd | undefined> {
   const family = underlayFamily(configuration);
@@ -44,7 +44,10 @@ interface Candidate {
   readonly holders: readonly Link[];
 }
 
-/** Of other interfaces there may be thousands: they are asked only when the one with the default route has none of those addresses. */
+/**
+ * There may be thousands of other interfaces: they are asked only when the one with the default route has none of those
+ * addresses.
+ */
 async function choose(
   host: Host,
   configuration: Configuration,
@@ -62,7 +65,7 @@ async function choose(
   throw new EgressError('node-address', `This node has no IPv${family} address on the interface of its default route`);
 }
 
-/** Those of the addresses that the configuration names as this node's, or as nodes', in the order of preference. */
+/** The configuration's address of this node, or its addresses of nodes, in the order of preference. */
 const namedAmong = (
   host: Host,
   { node, nodes, exits }: Configuration,
@@ -74,7 +77,7 @@ const namedAmong = (
   return candidatesAmong(host, held, node === undefined ? ofFamily : [node]);
 };
 
-/** Those of the addresses that the node has, where it may be known by them. Asks only for interfaces that hold one. */
+/** The addresses that the node has, on interfaces that count. Asks only for interfaces that hold one. */
 async function candidatesAmong(
   host: Host,
   held: readonly HeldAddress[],
@@ -105,8 +108,8 @@ function mainCandidate(family: Family, main: Link | undefined, held: readonly He
 }
 
 /**
- * Our own device has the node's address, and its MTU is made from what is found here. kube-proxy's device has the
- * addresses of all Services on every node, among them external ones, which may be a node's.
+ * Our own device has the node's address, and its MTU is made from the result of this search. kube-proxy's device has
+ * the addresses of all Services on every node. External ones among them may be a node's.
  */
 const mayHold = ({ name }: Link): boolean => name !== tunnelDevice && name !== 'kube-ipvs0';
 

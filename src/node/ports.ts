@@ -10,7 +10,7 @@ import { chooseBlock, type PortBlock, type Share } from '../policy/port-blocks.t
 import type { AttachmentRecord } from '../store/record.ts';
 import type { OwnEnd } from './own-end.ts';
 
-/** What is known when an attachment gets its ports. */
+/** The facts for the choice of an attachment's ports. */
 export interface PortsRequest {
   readonly configuration: Configuration;
   /** The exits that it uses, as they are on this node. */
@@ -18,7 +18,7 @@ export interface PortsRequest {
   readonly ownEnd: OwnEnd | undefined;
   readonly addresses: readonly Address[];
   readonly pod: Pod;
-  /** What it has from an earlier ADD. */
+  /** Its ports of an earlier ADD. */
   readonly previous: readonly PortBlock[];
   /** All other attachments to this node. */
   readonly others: readonly AttachmentRecord[];
@@ -45,7 +45,7 @@ export const choosePorts = (request: PortsRequest): PortBlock[] =>
     return [chooseBlock({ exit: exit.name, portsPerPod: exit.portsPerPod, share, own, taken })];
   });
 
-/** Whether the pod's namespace may have one more block: who has one keeps it, also when less is allowed meanwhile. */
+/** Whether the pod's namespace may have one more block. A pod keeps its block when less is allowed meanwhile. */
 function requireRoom({ pod, others }: PortsRequest, { name, portBlocksPerNamespace: most = Infinity }: Exit): void {
   const fellows = others.filter((other) => other.pod.namespace === pod.namespace);
   const count = fellows.filter(({ ports = [] }) => ports.some((block) => block.exit === name)).length;
@@ -57,7 +57,7 @@ function requireRoom({ pod, others }: PortsRequest, { name, portBlocksPerNamespa
   );
 }
 
-/** Pods of all nodes leave by a gateway with the same addresses; by a local exit only those of one node do. */
+/** Pods of all nodes leave by a gateway with the same addresses, but by a local exit only pods of one node. */
 function shareOf({ configuration: { nodes }, ownEnd }: PortsRequest, { name, gateways }: Exit): Share {
   if (gateways.length === 0 || ownEnd === undefined) return { place: 0, nodes: 1 };
   const sharing = nodes.filter(({ address }) => familyOf(address) === familyOf(ownEnd.address));
@@ -76,7 +76,7 @@ function takenOn({ addresses, others }: PortsRequest, exit: ResolvedExit): PortB
   return sharing.flatMap(({ ports = [] }) => ports.filter((block) => block.exit === exit.name));
 }
 
-/** With which addresses a pod is seen that leaves by an exit. */
+/** The addresses that a pod is seen with, by an exit. */
 export const egressOf = ({ ways }: ResolvedExit, addresses: readonly Address[]): Address[] =>
   addresses.flatMap((pod) => {
     const way = ways.find(({ family }) => family === familyOf(pod));

@@ -15,18 +15,18 @@ export interface InterfaceAddress {
   readonly usable: boolean;
 }
 
-/** What an exit must know of its interface on this node; no `link` when there is none of that name. */
+/** The facts of an exit's interface on this node; no `link` without an interface of that name. */
 export interface InterfaceFacts {
   readonly link?: Link;
   readonly addresses: readonly InterfaceAddress[];
 }
 
-/** An exit whose packets leave from this node. */
+/** An exit that leaves from this node. */
 export interface LocalExit extends Exit {
   readonly interface: string;
 }
 
-/** The exit as it is on this node, from which its packets leave, now. */
+/** The exit on this node, which its packets leave from, by the facts of now. */
 export function resolveExit(exit: LocalExit, facts: InterfaceFacts): ResolvedExit {
   requireUsableLink(exit, facts.link);
   requireOtherHop(exit, facts.addresses);
@@ -38,8 +38,8 @@ export function resolveExit(exit: LocalExit, facts: InterfaceFacts): ResolvedExi
 }
 
 /**
- * An exit whose interface is missing or down, with the interface's facts as far as there are any, for pods that shall leave
- * with the node's address meanwhile. A family of which no address is known yet has none: it is not dropped.
+ * An exit with an interface that is missing or down, by the facts there are. Its pods shall leave with the node's
+ * address meanwhile. A family without known addresses has none, and is not dropped.
  */
 export function resolveUnavailable(exit: LocalExit, { addresses: own }: InterfaceFacts): ResolvedExit {
   const addresses = addressesOf(exit, own);
@@ -60,7 +60,7 @@ export const isUnavailable = (
   link: Link | undefined,
 ): boolean => onUnavailable === 'node' && link?.up !== true;
 
-/** The exit as it is on a node whose packets reach it through the tunnel. */
+/** The exit on a node whose packets reach it through the tunnel. */
 export function resolveThroughTunnel(exit: Exit, gateway: Address, device: string): ResolvedExit {
   const ways = families.flatMap((family) => wayOf(family, exit.addresses, {}, []));
   return { name: exit.name, id: exit.id, device, ways, gateway, ...traitsOf(exit) };

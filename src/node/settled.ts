@@ -1,11 +1,11 @@
 import type { Machine } from './machine.ts';
 
 /**
- * What a look tells that changes nothing. Beside it ADDs and DELs go on, and it may see the half of one. So when something
- * seems wrong, or the look fails, it is made once more with the store's lock, under which all of ours is done or not begun.
- * A look that finds all well makes nobody wait.
+ * The result of a look that changes nothing. Beside it ADDs and DELs go on, and it may see the half of one. So when
+ * something seems wrong, or the look fails, it is made once more with the store's lock. Under the lock each of our
+ * calls is done or not begun. A look that finds all well makes nobody wait.
  *
- * @param isFine whether nothing of it need be looked at again
+ * @param isFine whether the result needs no second look
  */
 export async function settled<T>(
   { store }: Pick<Machine, 'store'>,

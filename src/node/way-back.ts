@@ -8,8 +8,8 @@ import { looseReversePath, reversePathName, validMarkName } from '../datapath/re
 import { desiredWayBack, tunnelWayBack } from '../datapath/way-back.ts';
 
 /**
- * What lets answers past the reverse path filters of exits' interfaces on a node that has no default route now. One
- * question to the kernel, and none where nothing filters.
+ * The objects that let answers past the reverse path filters of exits' interfaces, on a node without a default route
+ * now. One question to the kernel, and none where nothing filters.
  */
 export async function wayBackOf(
   host: Host,
@@ -29,8 +29,8 @@ function isFiltered(host: Host, { device }: Pick<ResolvedExit, 'device'>): boole
 }
 
 /**
- * Why a reverse path filter drops answers by an exit for want of a route to where they come from: what {@link wayBackOf}
- * says is missing, or cannot help. Undefined when answers pass.
+ * Why a reverse path filter drops answers by an exit for want of a route to their source: the objects of
+ * {@link wayBackOf} are missing, or cannot help. Undefined when answers pass.
  *
  * @param from where they come from; when not given, anywhere
  */
@@ -52,8 +52,8 @@ export async function whyNoWayBack(
 }
 
 /**
- * The interface that answers come in by, if it filters. Of those of a gateway nobody here knows whether they come out of
- * the tunnel: that they meet a filter is certain when the interface that leads to the gateway has one, too.
+ * The interface that answers come in by, if it filters. Nobody here knows whether a gateway's answers come out of the
+ * tunnel. They surely meet a filter only when the interface to the gateway has one, too.
  */
 async function filterOf(host: Host, exit: ResolvedExit): Promise<string | undefined> {
   if (exit.gateway === undefined) return isFiltered(host, exit) ? exit.device : undefined;

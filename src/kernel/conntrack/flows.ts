@@ -12,7 +12,7 @@ type Socket = Pick<NetlinkSocket, 'request' | 'dump'>;
 const FILTER_SOURCE = 1;
 const FILTER_DESTINATION = 2;
 
-/** The addresses of a flow that can be asked for, with what asks the kernel for it. */
+/** The addresses of a flow that the kernel can filter by, with the attributes for it. */
 const filters = {
   source: (source4: Address) => ({ original: { ip: { source4 } }, filter: { originalFlags: FILTER_SOURCE } }),
   replySource: (source4: Address) => ({ reply: { ip: { source4 } }, filter: { replyFlags: FILTER_SOURCE } }),
@@ -25,8 +25,8 @@ const filters = {
 type FlowEnd = keyof typeof filters;
 
 /**
- * The flows whose first packet came from an address, or those that are answered to it: what was sent with it as the
- * address after SNAT, and what its owner sent as it is. Throws KernelError.
+ * The flows whose first packet came from an address, or whose answers go to it: SNAT gave it to them, or its owner
+ * began them. Throws KernelError.
  */
 // conntrack -L --orig-src 10.0.0.7; conntrack -L --reply-dst 192.0.2.50
 export async function listFlows(
@@ -38,10 +38,9 @@ export async function listFlows(
 }
 
 /**
- * Deletes all flows of a pod's address: those that it began (their first packet came from it) and those that others
- * began (the answers come from it, whatever address they were sent to before DNAT). With `only`, those of them that it
- * says; it may be asked twice for a flow between the address and itself. How many, the kernel does not tell. Throws
- * KernelError.
+ * Deletes all flows of a pod's address, whoever began them: their first packet comes from it, or their answers do
+ * (whatever address they were sent to before DNAT). `only` chooses among them; it may be asked twice for a flow between
+ * the address and itself. How many, the kernel does not tell. Throws KernelError.
  */
 // conntrack -D --orig-src 10.0.0.7; conntrack -D --reply-src 10.0.0.7
 export async function deleteFlows(
@@ -58,16 +57,13 @@ export async function deleteFlows(
   );
 }
 
-/**
- * Deletes all flows that are answered to an address: those that SNAT gave it to, and those that its owner began with it.
- * Throws KernelError.
- */
+/** Deletes all flows with answers to an address: SNAT gave it to them, or its owner began them. Throws KernelError. */
 // conntrack -D --reply-dst 192.0.2.50
 export function deleteFlowsTo(socket: Socket, address: Address): Promise<void> {
   return deleteByEnds(socket, address, ['replyDestination']);
 }
 
-/** Deletes those of all flows of a family that are chosen. Throws KernelError. */
+/** Deletes the chosen ones among all flows of a family. Throws KernelError. */
 // conntrack -L -f ipv4; conntrack -D …
 export async function deleteChosenFlows(
   socket: Socket,

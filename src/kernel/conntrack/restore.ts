@@ -12,7 +12,10 @@ const newOnly = 0x600;
 /** linux/netfilter/nf_conntrack_tcp.h: TCP_CONNTRACK_ESTABLISHED; IP_CT_TCP_FLAG_BE_LIBERAL, for windows nobody knows. */
 const established = 3;
 const liberal = 8;
-/** linux/netfilter/nf_conntrack_common.h: IPS_SEEN_REPLY, IPS_ASSURED, and IPS_CONFIRMED, which the kernel insists on. */
+/**
+ * linux/netfilter/nf_conntrack_common.h: IPS_SEEN_REPLY, IPS_ASSURED, and IPS_CONFIRMED. The kernel insists on the
+ * last.
+ */
 const seenBothWays = 0x2 | 0x4 | 0x8;
 /** A pod may send faster than we delete and create, but hardly so often in a row. */
 const tries = 20;
@@ -21,8 +24,8 @@ const timeout = 432_000;
 
 /**
  * Makes conntrack know an established connection of TCP: translated as the flow says, but that it leaves with `source`.
- * A rule could not do that: it would choose the port anew. So it has, when a packet of the connection came before
- * (EEXIST): what conntrack made of that goes. Throws KernelError.
+ * A rule could not do that: it would choose the port anew. When a packet of the connection came first (EEXIST),
+ * conntrack has made another flow of it: that one goes. Throws KernelError.
  */
 // conntrack -I --orig-src … --state ESTABLISHED --src-nat …
 export async function restoreFlow(socket: Pick<NetlinkSocket, 'request'>, flow: Flow, source: Address): Promise<void> {

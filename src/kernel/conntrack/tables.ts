@@ -11,7 +11,7 @@ const ipTable = {
   destination6: [4, addressField],
 } as const satisfies Table;
 
-/** Attributes that go back to the kernel as they came, those that we do not know among them. */
+/** Attributes that go back to the kernel as they came, unknown ones too. */
 const asTheyCame: Field<Hex> & { readonly nested: true } = { ...hex, nested: true };
 
 /** CTA_TUPLE_*: one direction of a flow. */
@@ -21,14 +21,14 @@ const tupleTable = {
   zone: [3, be16],
 } as const satisfies Table;
 
-/** CTA_PROTO_*: what is in `protocol` of a tuple. */
+/** CTA_PROTO_*: the attributes of `protocol` in a tuple. */
 export const protocolTable = {
   number: [1, u8],
   sourcePort: [2, be16],
   destinationPort: [3, be16],
 } as const satisfies Table;
 
-/** struct nf_ct_tcp_flags: which flags of a direction to set, and which of them are meant. */
+/** struct nf_ct_tcp_flags: the flags of a direction, and a mask of the flags to set. */
 const flagsAndMask: Field<number> = {
   encode: (flags) => Buffer.from([flags, flags]),
   decode: (bytes) => bytes.readUInt8(0),
@@ -48,7 +48,7 @@ const natTable = {
   lastAddress6: [5, addressField],
 } as const satisfies Table;
 
-/** CTA_FILTER_*: which parts of the tuples beside it a flow must have. */
+/** CTA_FILTER_*: the parts of the given tuples that a flow must have. */
 const filterTable = { originalFlags: [1, u32], replyFlags: [2, u32] } as const satisfies Table;
 
 /** linux/netfilter/nfnetlink_conntrack.h: CTA_*. */

@@ -3,8 +3,8 @@ import type { Hex } from '../../nftables/expression.ts';
 import { decode, encode, encodeAttribute, type Table, type Values, walk } from './wire.ts';
 
 /**
- * How the payload of one attribute is written and read. Integers are in the order of the host, which Node runs on
- * little-endian machines only, unless the name says `be` (network order, as nf_tables and ctnetlink want it).
+ * How the payload of one attribute is written and read. Integers are in host order, and Node runs on little-endian
+ * machines only. Names with `be` are in network order, for nf_tables and ctnetlink.
  */
 export interface Field<T> {
   encode(value: T): Buffer;
@@ -45,7 +45,7 @@ export const be64: Field<bigint> = {
   decode: (bytes) => bytes.readBigUInt64BE(),
 };
 
-/** A string that ends with a NUL (NLA_NUL_STRING); what follows the first NUL is not read. */
+/** A string that ends with a NUL (NLA_NUL_STRING). Bytes behind the first NUL are not read. */
 export const cString: Field<string> = {
   encode: (value) => Buffer.from(`${value}\0`),
   decode: (bytes) => {
@@ -66,7 +66,7 @@ export const address: Field<Address> = {
   decode: (bytes) => addressFromBytes(bytes),
 };
 
-/** An attribute whose presence says it all (NLA_FLAG). */
+/** An attribute without value: it is there or not (NLA_FLAG). */
 export const flag: Field<true> = { encode: () => Buffer.alloc(0), decode: () => true };
 
 /** Attributes inside an attribute, by a table of their own. */

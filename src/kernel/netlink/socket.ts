@@ -20,7 +20,7 @@ export const flags = {
   append: 0x800,
 } as const;
 
-/** A message to the kernel: its type, its flags beyond REQUEST, and what follows the netlink header. */
+/** A message to the kernel: its type, its flags beyond REQUEST, and the bytes behind the netlink header. */
 export interface Request {
   readonly type: number;
   readonly flags: number;
@@ -36,11 +36,11 @@ export interface Reply {
 
 /** The kernel said no: errno, its name, the place of the request in its batch, and the kernel's own words where it gave some. */
 export class KernelError extends Error {
-  /** As in errno.h: positive. */
+  /** Positive, as in errno.h. */
   readonly errno: number;
   /** `ENOENT`, `EEXIST`, … */
   readonly code: string;
-  /** Which request of those sent together, from 0. */
+  /** The place of the request among those sent together, from 0. */
   readonly index: number;
   /** The kernel's own words (extended acknowledgement), or an empty text. */
   readonly reason: string;
@@ -75,7 +75,10 @@ const SOL_NETLINK = 270;
 const options = { sendBufferForce: 32, receiveBufferForce: 33, capAck: 10, extendedAck: 11, strictCheck: 12 } as const;
 /** Ten thousand set elements fit in one batch; the kernel's default of 208 KiB holds about a thousand. */
 const bufferBytes = 16 * 1024 * 1024;
-/** The kernel makes the messages of a dump as long as what is read into: 4 KiB for a short look first, up to 32 KiB else. */
+/**
+ * The kernel fills the buffer of the reader with each message of a dump: 4 KiB for a short look first, up to 32 KiB
+ * else.
+ */
 const messageBytes = 64 * 1024;
 /** A dump that others keep changing is read again so often before we give up. */
 const dumpTries = 16;
@@ -83,7 +86,7 @@ const netlinkHeaderLength = 16;
 /** Seconds without a word from the kernel, which answers before it returns from sendto(2), or never. */
 const patience = 30;
 
-/** What was asked together: the numbers of its first and its last request, and what came for it so far. */
+/** Requests sent together: the numbers of the first and the last, and the answers so far. */
 interface Exchange {
   readonly first: number;
   readonly last: number;
@@ -91,13 +94,13 @@ interface Exchange {
 }
 
 /**
- * A netlink socket with extended acknowledgements and strict checking. It waits in the kernel, not in Node's event loop:
- * the answer is there when a request has been sent, and what a loop needs (io_uring, epoll) cannot fail. Close it.
+ * A netlink socket with extended acknowledgements and strict checking. It waits in the kernel, not in Node's event
+ * loop. The answer is there when a request has been sent, and a loop's io_uring and epoll cannot fail. Close it.
  */
 export class NetlinkSocket {
   readonly #descriptor: number;
   readonly #port: number;
-  /** Answers by their questions, for who looks at many things at once. */
+  /** Answers by their questions, for a look at many things at once. */
   readonly #remembered: Map<string, Promise<Reply[]>> | undefined;
   readonly #buffer = Buffer.allocUnsafeSlow(messageBytes);
   #sequence = 1;
@@ -105,7 +108,7 @@ export class NetlinkSocket {
   /**
    * Throws `io-failure`.
    *
-   * @param remembers whether an answer stands for all times that the same is asked: what changes is not seen any more
+   * @param remembers whether an answer stands for all equal questions: changes are not seen any more
    */
   constructor(protocol: (typeof protocols)[keyof typeof protocols], { remembers = false } = {}) {
     this.#remembered = remembers ? new Map() : undefined;
@@ -173,7 +176,7 @@ export class NetlinkSocket {
     ];
   }
 
-  /** Takes the next that the kernel has sent. What is still there of an exchange that ended with an error is passed over. */
+  /** Takes the next that the kernel has sent. Messages left over from an exchange that failed are passed over. */
   #isOver({ first, last, replies }: Exchange): boolean {
     for (const { type, flags, seq, data } of parseMessages(this.#receive())) {
       if (seq < first || seq > last) continue;
@@ -200,7 +203,7 @@ export class NetlinkSocket {
   }
 }
 
-/** What keeps us from speaking to the kernel at all, for a person. */
+/** The reason why we cannot speak to the kernel at all, for a person. */
 function explained<T>(call: () => T): T {
   try {
     return call();

@@ -57,7 +57,7 @@ export function walk(bytes: Buffer): readonly Attribute[] {
   return attributes;
 }
 
-/** The attributes of `bytes` that the table knows; those of a newer kernel are passed over. */
+/** The attributes of `bytes` that the table knows. Attributes of newer kernels are passed over. */
 export function decode<T extends Table>(table: T, bytes: Buffer): Values<T> {
   const rows = rowsByType(table);
   const values: Record<string, unknown> = {};

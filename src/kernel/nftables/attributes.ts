@@ -5,7 +5,7 @@ import { choice, data, dataAttributes, type Nested, raw, rawNested } from './dat
 // The attributes of linux/netfilter/nf_tables.h in the order in which nft 1.0.6 writes them, so that our bytes can be
 // compared with nft's.
 
-/** NFTA_EXPR_*: what `data` holds depends on the name. */
+/** NFTA_EXPR_*: the name decides the content of `data`. */
 export const expressionAttributes = { name: [1, cString], data: [2, rawNested] } as const satisfies Table;
 
 /** NFTA_COUNTER_* */
@@ -14,7 +14,7 @@ export const counterAttributes = { bytes: [1, be64], packets: [2, be64] } as con
 /** NFTA_TABLE_* */
 export const tableAttributes = { table: [1, cString], flags: [2, be32] } as const satisfies Table;
 
-/** NFTA_HOOK_*: what the number of a hook means depends on the family. */
+/** NFTA_HOOK_*: the family decides the meaning of a hook's number. */
 export const hookAttributes = {
   hook: [1, be32],
   priority: [2, be32Signed],

@@ -8,12 +8,12 @@ export type Nested<T> = Field<T> & { readonly nested: true };
 /** Bytes as they are. */
 export const raw: Field<Buffer> = { encode: (bytes) => bytes, decode: (bytes) => bytes };
 
-/** Attributes whose meaning hangs on something outside of them, as bytes. */
+/** Attributes as bytes, when something outside of them decides their meaning. */
 export const rawNested: Nested<Buffer> = { ...raw, nested: true };
 
 /**
- * A number that has a name with us. Any other number reads as absent, and what lacks an attribute is not taken for one
- * of ours.
+ * A number that has a name with us. Any other number reads as absent, and an object without an attribute is not taken
+ * for one of ours.
  */
 export function choice<const K>(
   rows: readonly (readonly [K, number])[],
@@ -45,7 +45,7 @@ const verdictAttributes = {
   chain: [2, cString],
 } as const satisfies Table;
 
-/** A verdict; `continue`, `break` and those of the future read as absent. */
+/** A verdict; `continue`, `break` and future ones read as absent. */
 const verdict: Nested<Verdict | undefined> = {
   nested: true,
   encode: (value) => encode(verdictAttributes, value ?? {}),

@@ -11,7 +11,7 @@ export function encodeElement({ key, value, verdict, comment }: Element): Buffer
   return encode(elementAttributes, { key, data, userdata: comment === undefined ? undefined : encodeComment(comment) });
 }
 
-/** What names an element that is deleted or asked for. */
+/** The attributes that name an element in a deletion or a question. */
 export const encodeKey = (key: Element['key']): Buffer => encode(elementAttributes, { key });
 
 /** An element of a set as the kernel lists it. */

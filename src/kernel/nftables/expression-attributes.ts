@@ -2,8 +2,8 @@ import { be32, cString, nested, u8 } from '../netlink/field.ts';
 import type { Table } from '../netlink/wire.ts';
 import { choice, data, dataAttributes } from './data.ts';
 
-// The attributes of each expression (linux/netfilter/nf_tables.h) in the order in which nft 1.0.6 writes them. What we
-// never write but the kernel may list has a row too: it must be seen to be told from what is ours.
+// The attributes of each expression (linux/netfilter/nf_tables.h) in the order in which nft 1.0.6 writes them.
+// Attributes that only others' rules have are here, too: seen, they tell such rules from ours.
 
 /** NFTA_META_* */
 export const metaAttributes = {
@@ -56,7 +56,7 @@ export const tcpOptionAttributes = {
   op: [6, choice([['tcpopt', 1]])],
 } as const satisfies Table;
 
-/** NFTA_CT_*, of what a connection has once. */
+/** NFTA_CT_* of a connection's keys without direction. */
 export const ctAttributes = {
   key: [
     2,
@@ -70,7 +70,7 @@ export const ctAttributes = {
   dreg: [1, be32],
 } as const satisfies Table;
 
-/** NFTA_CT_*, of what a connection has for each direction (IP_CT_DIR_*). */
+/** NFTA_CT_* of a connection's keys with a direction (IP_CT_DIR_*). */
 export const ctTupleAttributes = {
   key: [
     2,
@@ -98,7 +98,7 @@ export const ctTupleAttributes = {
 /** NFTA_RT_* */
 export const rtAttributes = { key: [2, choice([['tcpmss', 3]])], dreg: [1, be32] } as const satisfies Table;
 
-/** NFTA_FIB_*; the flags say which address is looked up, for which interface, and that only whether there is a result is asked. */
+/** NFTA_FIB_*. The flags name the address to look up and the interface, or ask only for the presence of a result. */
 export const fibAttributes = {
   field: [
     3,

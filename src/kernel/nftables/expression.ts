@@ -26,7 +26,7 @@ export type SetId = (name: string) => number;
 
 type Named<N extends Expression['name']> = Extract<Expression, { readonly name: N }>;
 
-/** How the expressions of one name lie in NFTA_EXPR_DATA. What `decode` does not know in full it does not return. */
+/** How the expressions of one name lie in NFTA_EXPR_DATA. `decode` returns nothing for a partly unknown expression. */
 interface Codec<E extends Expression> {
   /** Nothing for an expression that has no NFTA_EXPR_DATA at all. */
   encode(expression: E, setId: SetId): Buffer | undefined;
@@ -160,7 +160,7 @@ export function decodeExpression({
   return codec?.decode(data) ?? { name: 'unknown', expression: name, data: hex.decode(data) };
 }
 
-/** What the first counter among the expressions has counted. */
+/** The values of the first counter among the expressions. */
 export function counterIn(expressions: readonly Values<typeof expressionAttributes>[]): Counter | undefined {
   const counter = expressions.find(({ name }) => name === 'counter');
   if (counter?.data === undefined) return undefined;

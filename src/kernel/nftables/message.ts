@@ -24,10 +24,10 @@ const messageTypes = {
 
 /** NFNL_SUBSYS_NFTABLES */
 export const subsystem = 10;
-/** NFPROTO_UNSPEC, for listings of all; NFPROTO_INET, which sees both families of addresses; and NFPROTO_NETDEV. */
+/** NFPROTO_UNSPEC, for listings of all; NFPROTO_INET for both families of addresses, and NFPROTO_NETDEV. */
 const families = { any: 0, inet: 1, netdev: 5 } as const;
 
-/** What stands between the netlink header and the attributes (linux/netfilter/nfnetlink.h, struct nfgenmsg). */
+/** The bytes between the netlink header and the attributes (linux/netfilter/nfnetlink.h, struct nfgenmsg). */
 export const genericHeader = (familyNumber: number, resource: number): Buffer =>
   Buffer.of(familyNumber, 0, resource >> 8, resource & 0xff);
 

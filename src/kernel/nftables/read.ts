@@ -20,7 +20,7 @@ import { attributesOf, message, ourTable } from './message.ts';
 import { decodeSet, keyLengthOf } from './set.ts';
 import { decodeComment } from './userdata.ts';
 
-/** Our table of a family, with what flags it has; `undefined` when it is not there. */
+/** Our table of a family, with its flags; `undefined` when it is not there. */
 export async function readTable(socket: NetlinkSocket, table: InTable = {}): Promise<Table | undefined> {
   const [reply] = await unlessAbsent(socket.request(message('getTable', 0, tableAttributes, ourTable, table)));
   if (reply === undefined) return undefined;
@@ -29,7 +29,7 @@ export async function readTable(socket: NetlinkSocket, table: InTable = {}): Pro
   return { kind: 'table', ...(family && { family }), ...(flags !== 0 && { flags }) };
 }
 
-// A socket that remembers answers the same question with the same messages: they are decoded once, whoever asks again.
+// A remembering socket answers equal questions with the same messages. They are decoded once.
 
 /** The chains of our table of a family. */
 export async function listChains(socket: NetlinkSocket, table: InTable = {}): Promise<readonly ObservedChain[]> {
@@ -104,7 +104,9 @@ export async function findElement(socket: NetlinkSocket, set: NftSet, key: Hex):
   return replies.flatMap(elementsIn).map((bytes) => decodeElement(set, bytes))[0];
 }
 
-/** The elements whose comment begins with a text. Only those are decoded that hold the text: a map may have ten thousand. */
+/**
+ * The elements whose comment begins with a text. Only elements with the text are decoded: a map may have ten thousand.
+ */
 export async function findElementsByComment(
   socket: NetlinkSocket,
   set: NftSet,

@@ -40,7 +40,7 @@ const encodeValueType = (value: DataType | 'verdict') =>
 
 /**
  * A set as the kernel lists it, without its content: an interval set has empty `intervals`. A set that we would not
- * have written has an empty key, which no set of ours has.
+ * have written has an empty key. No set of ours has one.
  */
 export function decodeSet(
   { name = '', flags = 0, keyType = 0, dataType, expression }: Values<typeof setAttributes>,

@@ -27,9 +27,10 @@ export async function readGeneration(socket: NetlinkSocket): Promise<number> {
 /**
  * Runs the operations in order, all or nothing.
  *
- * @param generation what {@link readGeneration} said before that was read on which the operations rest. When somebody
- *   has changed the ruleset since, nothing is done and a KernelError with the code ERESTART is thrown: decide again
- * @param sets those whose elements are named in `operations`, for the text of an error
+ * @param generation the ruleset's, from {@link readGeneration} before the reads that the operations rest on. When
+ *   somebody has changed the ruleset since, nothing is done and a KernelError with the code ERESTART is thrown: decide
+ *   again
+ * @param sets the sets of elements in `operations`, for the text of an error
  * @throws EgressError `kernel-refused`, naming the operation
  */
 export async function runTransaction(
@@ -52,8 +53,8 @@ export async function runTransaction(
 }
 
 /**
- * Whether the kernel takes a chain with the hook, as `nft --check` asks it: a batch without an end is undone, whatever
- * the kernel thinks of it.
+ * Whether the kernel takes a chain with the hook. It asks like `nft --check`: the kernel undoes every batch without an
+ * end.
  */
 export async function canHook(socket: NetlinkSocket, hook: DeviceHook): Promise<boolean> {
   const table: InTable = { family: 'netdev' };

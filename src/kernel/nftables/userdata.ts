@@ -2,9 +2,8 @@ import { type DataType, dataTypes, type NftSet } from '../../nftables/object.ts'
 import { cString, u32 } from '../netlink/field.ts';
 
 /**
- * What nft remembers in the kernel for itself: libnftnl's own type-length-value lists (libnftnl/udata.h), in which
- * type and length take a byte each and nothing is aligned. nft 1.0.6 reads them back without much suspicion, so ours
- * are exactly those that it writes.
+ * nft's own notes in the kernel: type-length-value lists of libnftnl (libnftnl/udata.h). Type and length take a byte
+ * each, and nothing is aligned. nft 1.0.6 hardly checks them when it reads them back, so we write exactly its own.
  */
 interface Item {
   readonly type: number;

@@ -4,7 +4,7 @@ import { broadcast, ethernetFrame, etherTypes, macBytes } from './ethernet.ts';
 import { type IpHeader, ipPacket, ipProtocols, transportChecksum } from './ip.ts';
 
 /**
- * The frames that tell a link that an address is at a MAC address from now on, whatever its neighbours believed. Nobody
+ * The frames that announce an address at a MAC address to a link, over the neighbours' earlier knowledge. Nobody
  * acknowledges them: a lost one is made good by sending it again, or by the neighbours' own doubts.
  */
 export const announcement = (mac: Mac, address: Address): readonly Buffer[] =>
@@ -17,14 +17,13 @@ const nobody: Mac = '00:00:00:00:00:00';
 /**
  * Gratuitous ARP for an IPv4 address, as a request (RFC 5227, 3: an ARP announcement) and as a reply.
  *
- * Both, because either alone misses somebody: some stacks and switches learn only from requests and pass over replies
- * to what they did not ask, others only from replies.
+ * Both are sent, because some stacks and switches learn only from requests, and others only from replies.
  */
 // arping -U -c 1 -I eth1 192.0.2.50; arping -A -c 1 -I eth1 192.0.2.50
 export const gratuitousArp = (mac: Mac, address: Address): readonly Buffer[] => [
   arpFrame(ARPOP_REQUEST, mac, address, nobody),
-  // Linux takes a reply for gratuitous only if its target is the sender in both addresses (arp_is_garp), and without
-  // that it does not let go of what it learnt within the last second (locktime).
+  // Linux takes a reply for gratuitous only if its target is the sender in both addresses (arp_is_garp). Others do not
+  // replace an entry of the last second (locktime).
   arpFrame(ARPOP_REPLY, mac, address, mac),
 ];
 
@@ -37,7 +36,7 @@ function arpFrame(operation: number, mac: Mac, address: Address, target: Mac): B
 }
 
 const ND_NEIGHBOR_ADVERT = 136;
-/** RFC 4861, 4.4: the receiver shall replace what it knows. */
+/** RFC 4861, 4.4: the receiver shall replace its entry. */
 const NA_FLAG_OVERRIDE = 0x20;
 const ND_OPT_TARGET_LINKADDR = 2;
 /** All nodes of the link, and the group of Ethernet that they listen to (RFC 2464, 7). */

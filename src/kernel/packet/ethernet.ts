@@ -11,7 +11,7 @@ export const broadcast: Mac = 'ff:ff:ff:ff:ff:ff';
 /** The 6 bytes of a MAC address. */
 export const macBytes = (mac: Mac): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
 
-/** An Ethernet frame (struct ethhdr) without padding to the 60 bytes of a wire, which is the driver's business. */
+/** An Ethernet frame (struct ethhdr). The driver pads it to the 60 bytes of a wire. */
 export function ethernetFrame(destination: Mac, source: Mac, etherType: EtherType, payload: Buffer): Buffer {
   const type = Buffer.alloc(2);
   type.writeUInt16BE(etherType);

@@ -3,7 +3,7 @@ import { type Address, addressBytes, familyOf } from '../../base/address.ts';
 /** linux/in.h: IPPROTO_*. */
 export const ipProtocols = { tcp: 6, icmp6: 58 } as const;
 
-/** What stands in the IP header of a packet that we make. */
+/** The IP header of a packet of ours. */
 export interface IpHeader {
   readonly source: Address;
   /** Of the same family as the source. */

@@ -27,7 +27,7 @@ export const primerPackets = (hops: number, flows: readonly Flow[]): Buffer[] =>
 export const primerFrames = (ends: TunnelEnds, hops: number, flows: readonly Flow[]): Buffer[] =>
   primerPackets(hops, flows.map(behindNat)).map((packet) => inFrame(ends, packet));
 
-/** The address stays what it is: the gateway gives another. */
+/** The address stays as it is: the gateway gives another. */
 const behindNat = (flow: Flow): Flow => ({
   ...flow,
   destination: flow.replySource,
@@ -43,17 +43,17 @@ function inFrame({ sourceMac, destinationMac }: TunnelEnds, packet: Buffer): Buf
 const TCP_ACK = 0x10;
 
 /**
- * An IP packet with an empty TCP segment that makes a conntrack that did not see the connection begin pick it up
- * (nf_conntrack_tcp_loose), with the address translation that its rules give it. Sequence and acknowledgement numbers
- * are 0: conntrack does not hold the window of such a flow against later packets (IP_CT_TCP_FLAG_BE_LIBERAL), and an
- * endpoint that gets it after all answers what is out of its window with an acknowledgement and goes on.
+ * An IP packet with an empty TCP segment. By it a conntrack that did not see the connection begin picks it up
+ * (nf_conntrack_tcp_loose), with the address translation of its rules. Sequence and acknowledgement numbers are 0.
+ * Conntrack does not check the window of such a flow (IP_CT_TCP_FLAG_BE_LIBERAL). An endpoint that gets the segment
+ * after all answers with an acknowledgement, since it is out of its window, and goes on.
  */
 export function primer({ sourcePort, destinationPort, ...ip }: Primer): Buffer {
   const header = { ...ip, protocol: ipProtocols.tcp };
   return ipPacket(header, tcpSegment(header, sourcePort, destinationPort));
 }
 
-/** Not 0: a flow whose last known window is 0 is forgotten after 300 s without a packet, not after the usual days. */
+/** Not 0: conntrack forgets a flow with a last window of 0 after 300 s without a packet, not after the usual days. */
 const anyWindow = 0xffff;
 
 /** linux/tcp.h, struct tcphdr: no options, no data. */

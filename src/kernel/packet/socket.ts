@@ -24,9 +24,9 @@ export function sendFrames(deviceIndex: number, frames: readonly Buffer[], mark?
 }
 
 /**
- * Sends IP packets of either family, with a packet mark, through the node's own stack: routing, conntrack and the hooks
- * `output` and `postrouting` see them as they see the node's own packets, whoever their source is. What a rule or a
- * route refuses is lost, as it would be further on; the others are sent. Throws an Error with `code`: `EPERM` without
+ * Sends IP packets of either family, with a packet mark, through the node's own stack. Routing, conntrack and the hooks
+ * `output` and `postrouting` treat them as the node's own packets, with any source. A packet that a rule or a route
+ * refuses is lost, as it would be further on. The others are sent. Throws an Error with `code`: `EPERM` without
  * CAP_NET_RAW or CAP_NET_ADMIN, `EAFNOSUPPORT` on a kernel without the family.
  */
 export function sendPackets(packets: readonly Buffer[], mark: number): void {

@@ -4,14 +4,14 @@ import { addressFamily } from './family.ts';
 import { unlessRefused } from './refusal.ts';
 import { type Entry, hopOf, RTM_GETROUTE, RTNH_F_ONLINK, routeMessage, routeTypes } from './route.ts';
 
-/** Linux 4.13: the answer is the route itself, not what it makes of the packet. */
+/** Linux 4.13: the answer is the route itself, not its result for the packet. */
 const RTM_F_FIB_MATCH = 0x2000;
 /** linux/rtnetlink.h, RTNH_F_*: of a route's only next hop they are among its own flags. */
 const RTNH_F_DEAD = 1;
 const RTNH_F_LINKDOWN = 16;
 const mainTable = 254;
 
-/** Where the node sends what it has no better route for. */
+/** The way of packets without a better route. */
 export interface DefaultRoute {
   readonly deviceIndex: number;
   /** Absent: everything is on the link. */
@@ -20,9 +20,9 @@ export interface DefaultRoute {
 }
 
 /**
- * The default route of the main table, whoever made it: the one with the lowest metric that leads to an interface, and of
- * several next hops the first. One that is dead, or whose link is, comes after all that are not; among the living, one by
- * the `preferred` interface comes first. `undefined` when there is none. Throws KernelError.
+ * The default route of the main table, whoever made it: the one with the lowest metric that leads to an interface, and
+ * of several next hops the first. A hop that is dead, or whose link is, comes after all living ones. Among the living,
+ * one by the `preferred` interface comes first. `undefined` when there is none. Throws KernelError.
  */
 // ip route show default
 export async function defaultRoute(
@@ -63,8 +63,9 @@ function hopsOf({ header, attributes }: Entry): NextHop[] {
 }
 
 /**
- * The default route by which the node reaches an address that nobody has, or none: one question, however many routes
- * there are. `undefined` when the answer tells nothing of the main table, as with a rule or an unreachable route before it.
+ * The default route by which the node reaches an address that nobody has, or none. This is one question, whatever the
+ * number of routes. `undefined` when the answer tells nothing of the main table, as with a rule or an unreachable route
+ * before it.
  */
 // ip route get fibmatch 240.0.0.1
 async function routeToNobody(socket: NetlinkSocket, family: Family): Promise<readonly Entry[] | undefined> {

@@ -6,7 +6,7 @@ export type Struct = Readonly<Record<string, Field<number>>>;
 
 type Header<S extends Struct> = { readonly [K in keyof S]: number };
 
-/** What follows the netlink header: a struct of fixed length, then attributes. Members that are not given are 0. */
+/** The bytes behind the netlink header: a struct of fixed length, then attributes. Members that are not given are 0. */
 export interface Message<S extends Struct, T extends Table> {
   encode(header: Partial<Header<S>>, attributes?: Values<T>): Buffer;
   decode(body: Buffer): { readonly header: Header<S>; readonly attributes: Values<T> };

@@ -1,8 +1,8 @@
 import { isKernelError } from '../netlink/socket.ts';
 
 /**
- * The result of an exchange; `undefined` when the kernel refused it with one of these error names, by which it says
- * that there is no such thing. Throws every other error.
+ * The result of an exchange; `undefined` when the kernel refused it with one of these error names: there is no such
+ * thing. Throws every other error.
  */
 export async function unlessRefused<T>(exchange: Promise<T>, ...codes: string[]): Promise<T | undefined> {
   try {
