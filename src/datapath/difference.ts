@@ -1,8 +1,5 @@
-import { canonicalJson, isEqual } from '../base/canonical.ts';
-import { mergeIntervals, printRange } from '../nftables/interval.ts';
-import type { Chain, InTable, NftSet, Rule } from '../nftables/object.ts';
-import { isProgramChain } from './layout.ts';
-import type { HostObject } from './objects.ts';
+import { isEqual } from '../base/canonical.ts';
+import { type HostObject, kindOf } from './objects.ts';
 
 /** What must be done to one object so that the node is as it should be. */
 export type Change =
@@ -32,67 +29,8 @@ function changeOf(object: HostObject, observed: HostObject | undefined): Change[
 export const isOfFlags = (change: Change): boolean =>
   change.verb === 'replace' && change.object.kind === 'table' && !isEqual(change.object, change.observed);
 
-/** What makes an object the same one on two lists, whatever else may differ: the words name it for people, too. */
-export function keyOf(object: HostObject): string {
-  switch (object.kind) {
-    case 'table':
-      return [...family(object), 'table'].join(' ');
-    case 'set':
-    case 'chain':
-      return [...family(object), object.kind, object.name].join(' ');
-    case 'element':
-      return [...family(object), 'element', object.set, object.key].join(' ');
-    case 'rule':
-      return `rule ${object.family} ${object.priority} ${canonicalJson([object.action, object.fwmark, object.invert, object.input])}`;
-    case 'route':
-      return `route ${object.family} ${object.table} ${object.destination ?? 'default'} ${object.type}`;
-    case 'sysctl':
-    case 'tunnel':
-      return `${object.kind} ${object.name}`;
-    case 'address':
-    case 'behind':
-    case 'neighbour':
-      return `${object.kind} ${object.device} ${object.address}`;
-    case 'forwarding':
-      return `forwarding ${object.device} ${object.mac}`;
-  }
-}
+/** What makes an object the same one on two lists. */
+export const keyOf = (object: HostObject): string => kindOf(object).key(object);
 
-const family = ({ family }: InTable) => (family === undefined ? [] : [family]);
-
-function same(desired: HostObject, observed: HostObject): boolean {
-  if (desired.kind === 'set' && observed.kind === 'set') return sameSet(desired, observed);
-  return isEqual(comparable(desired), comparable(observed));
-}
-
-const comparable = (object: HostObject): unknown =>
-  object.kind === 'chain' ? { hook: object.hook, rules: object.rules.map(comparableRule) } : object;
-
-/** Ranges are compared as the kernel keeps them: merged. When they were not read, the set's name says what is in it. */
-function sameSet(desired: NftSet, observed: NftSet): boolean {
-  if (!sameType(desired, observed)) return false;
-  const { intervals = [] } = desired;
-  const { intervals: read } = observed;
-  return read === undefined || isEqual(mergeIntervals(intervals).map(printRange), read);
-}
-
-/** Whether two sets differ in their content at most: what else they are cannot be changed while rules look into them. */
-export function sameType({ intervals, ...desired }: NftSet, { intervals: read, ...observed }: NftSet): boolean {
-  // Of programs' sets the ranges may not have been read.
-  const sameRanges = (intervals === undefined) === (read === undefined) || isProgramChain(desired.name);
-  return sameRanges && isEqual(desired, observed);
-}
-
-/** The instructions only: what was read from the kernel has no words of ours. */
-export const comparableRule = (rule: Rule): unknown => ({
-  comment: rule.comment,
-  expressions: rule.statements.flatMap((statement) => statement.expressions),
-});
-
-/** The rules of a chain that are missing or different, by their place from 1, with the words for them. */
-export function missingRules(desired: Chain, observed: Chain): readonly { place: number; rule: Rule }[] {
-  const found = new Set(observed.rules.map((rule) => canonicalJson(comparableRule(rule))));
-  return desired.rules
-    .map((rule, i) => ({ place: i + 1, rule }))
-    .filter(({ rule }) => !found.has(canonicalJson(comparableRule(rule))));
-}
+const same = (desired: HostObject, observed: HostObject): boolean =>
+  kindOf(desired).isSame?.(desired, observed) ?? isEqual(desired, observed);

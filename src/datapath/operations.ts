@@ -3,7 +3,15 @@ import type { NftSet, Operation } from '../nftables/object.ts';
 import { type Change, isOfFlags } from './difference.ts';
 import { keptMaps } from './kept.ts';
 import { addressMaps, exitIdOfPart, nodeSets } from './layout.ts';
-import type { HostObject, Neighbour, OutsideObject, Route, TunnelLink } from './objects.ts';
+import {
+  type HostObject,
+  isOutside,
+  nftKinds,
+  type OutsideObject,
+  outsideKindOf,
+  outsideKinds,
+  type TunnelLink,
+} from './objects.ts';
 import { isSameTunnel } from './tunnel.ts';
 
 /**
@@ -29,29 +37,17 @@ export interface Plan {
    * The tunnel's device to set up, after the transaction, and what the kernel does not take while it is down, or forgets
    * when it comes up: neighbours on it, and routes by it.
    */
-  readonly open: readonly (TunnelLink | Neighbour | Route)[];
+  readonly open: readonly OutsideObject[];
   /** The same as `before` to take down, but for parameters, at the end; what is on a device goes with it. */
   readonly after: readonly OutsideObject[];
   /** Rules to set up last of all, in the place of the first. */
   readonly last: readonly OutsideObject[];
 }
 
-/** A device before what is on it, what leads somewhere before what leads to that. */
-const setUpFirst: { readonly [K in OutsideObject['kind']]: number } = {
-  tunnel: 0,
-  address: 1,
-  behind: 2,
-  sysctl: 3,
-  neighbour: 4,
-  forwarding: 5,
-  route: 6,
-  rule: 7,
-};
-
-const isOutside = (object: HostObject): object is OutsideObject => object.kind in setUpFirst;
 const isTunnel = (object: HostObject): object is TunnelLink => object.kind === 'tunnel';
-const isParameter = ({ kind }: OutsideObject): boolean => kind === 'sysctl';
-const order = (a: OutsideObject, b: OutsideObject) => setUpFirst[a.kind] - setUpFirst[b.kind];
+const goesFirst = (object: OutsideObject): boolean => outsideKindOf(object).goes === 'first';
+const setUpOrder = Object.keys(outsideKinds);
+const order = (a: OutsideObject, b: OutsideObject) => setUpOrder.indexOf(a.kind) - setUpOrder.indexOf(b.kind);
 
 /** Puts changes in the order in which no packet can take a way that is not there yet, or not there any more. */
 export function planOf(changes: readonly Change[]): Plan {
@@ -65,12 +61,12 @@ export function planOf(changes: readonly Change[]): Plan {
     .map((tunnel) => ({ ...tunnel, up: false }));
   const closed = kept.flatMap(closedTunnel);
   const isClosed = ({ name, up }: TunnelLink) => up && closed.some((one) => one.name === name);
-  const isOpenedLater = (object: HostObject): object is Neighbour | Route =>
-    (object.kind === 'route' || object.kind === 'neighbour') && closed.some(({ name }) => name === object.device);
+  const isOpenedLater = (object: OutsideObject) =>
+    closed.some(({ name }) => name === outsideKindOf(object).needsUp(object));
   const isOnGone = (object: OutsideObject) => 'device' in object && shut.some(({ name }) => name === object.device);
   return {
     shut,
-    first: [...objects(skips.filter(({ verb }) => verb === 'remove')), ...objects(gone).filter(isParameter)],
+    first: [...objects(skips.filter(({ verb }) => verb === 'remove')), ...objects(gone).filter(goesFirst)],
     before: objects(kept)
       .filter((object) => !isOpenedLater(object))
       .map((object) => (isTunnel(object) ? (closed.find(({ name }) => name === object.name) ?? object) : object))
@@ -79,7 +75,7 @@ export function planOf(changes: readonly Change[]): Plan {
     sets: [...nodeSets, ...keptMaps, ...addressMapsOf(changes)],
     open: [...objects(kept).filter(isTunnel).filter(isClosed), ...objects(kept).filter(isOpenedLater).sort(order)],
     after: objects(gone)
-      .filter((object) => !isOnGone(object) && !isParameter(object))
+      .filter((object) => !isOnGone(object) && !goesFirst(object))
       .sort((a, b) => order(b, a)),
     last: objects(skips.filter(({ verb }) => verb !== 'remove')),
   };
@@ -113,8 +109,8 @@ function closedTunnel(change: Change): TunnelLink[] {
 }
 
 /** What leads to others goes before them: elements to chains, the rules of chains to sets. */
-const removed: Partial<Record<HostObject['kind'], number>> = { element: 0, chain: 1, set: 2, table: 3 };
-const removeFirst = (a: Change, b: Change) => (removed[a.object.kind] ?? 0) - (removed[b.object.kind] ?? 0);
+const removal = Object.keys(nftKinds);
+const removeFirst = (a: Change, b: Change) => removal.indexOf(a.object.kind) - removal.indexOf(b.object.kind);
 
 const addressMapsOf = (changes: readonly Change[]): readonly NftSet[] => {
   const ids = changes.flatMap(({ object }) => (object.kind === 'element' ? (exitIdOfPart(object.set) ?? []) : []));

@@ -1,13 +1,13 @@
-import { families, familyOf } from '../base/address.ts';
+import { families } from '../base/address.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
 import { deviceHex } from '../nftables/statement.ts';
-import { type Place, placesOf } from './behind.ts';
+import type { Place } from './behind.ts';
 import { keyOf } from './difference.ts';
 import type { ResolvedExit } from './exit.ts';
 import { type Kept, putBack } from './kept.ts';
 import * as layout from './layout.ts';
-import type { Behind, HostObject, InterfaceAddress, Other, PolicyRule, Route, TunnelLink } from './objects.ts';
-import { tunnelDevice, tunnelRules } from './tunnel.ts';
+import { type HostObject, type Other, type OutsideObject, outsideKinds } from './objects.ts';
+import { tunnelDevice } from './tunnel.ts';
 
 /** A chain as the kernel has it, and how many rules and elements elsewhere lead to it. */
 export interface UsedChain extends Chain {
@@ -28,12 +28,8 @@ export interface OurState {
   readonly exitElements: readonly Element[];
   /** Values of the administrator's that were overwritten. */
   readonly kept: readonly Kept[];
-  readonly rules: readonly PolicyRule[];
-  readonly routes: readonly Route[];
-  /** Our tunnel's device, if it is there. */
-  readonly tunnel?: TunnelLink;
-  /** Addresses that we put on interfaces, but for the tunnel's. */
-  readonly addresses: readonly InterfaceAddress[];
+  /** What we made outside of nftables, but for what is on the tunnel's device, which goes with it. */
+  readonly outside: readonly OutsideObject[];
   /** What others made with our number, or with a name of ours: none of it is in the lists above. */
   readonly others: readonly Other[];
 }
@@ -47,6 +43,16 @@ export interface Remembered {
   readonly sysctls: Readonly<Record<string, string>>;
   /** Addresses that others hold, and that the kernel was made to find on exits' interfaces first. */
   readonly behind?: readonly Place[];
+}
+
+/** Of all that may own something what is in use. */
+export interface InUse {
+  /** Ids of exits. */
+  readonly exits: ReadonlySet<number | undefined>;
+  /** Ids of those that are served to other nodes. */
+  readonly served: ReadonlySet<number>;
+  readonly hasTunnel: boolean;
+  readonly remembered: Remembered;
 }
 
 /**
@@ -69,11 +75,10 @@ export function released(
   const exitIds = new Set(left.map(({ name }) => layout.exitIdOfChain(name)));
   if (isGateway) exitIds.add(layout.replyId);
   const hasTunnel = isGateway || usesTunnel(state, exitIds);
-  const exitObjects = objectsOfOtherExits(state, exitIds, remembered);
-  const addresses = state.addresses.filter((address) => !isEgressAddress(state, served, address));
+  const outside = (hasTunnel: boolean) => releasedOutside(state, { exits: exitIds, served, hasTunnel, remembered });
   if (!isGateway && !left.some(({ name }) => layout.isProgramChain(name))) {
     const table = state.table ? [{ kind: 'table' } as const] : [];
-    return [...exitObjects.host, ...addresses, ...tunnelOf(state), ...table, ...(state.sent ? [layout.sentTable] : [])];
+    return [...outside(false), ...table, ...(state.sent ? [layout.sentTable] : [])];
   }
   const inUse = new Set(left.flatMap(setsLookedInto));
   const isOfGoneExit = ({ name }: Chain | NftSet) => isPartOfOthers(name, exitIds);
@@ -85,17 +90,23 @@ export function released(
   );
   const parts = [
     ...(isGateway ? [] : partsOf(state, layout.gatewayParts)),
-    ...(hasTunnel ? [] : [...tunnelOf(state), ...partsOf(state, layout.tunnelParts)]),
+    ...(hasTunnel ? [] : partsOf(state, layout.tunnelParts)),
   ];
+  const back = putBack(state, exitIds, remembered);
   const nft = [
-    ...withoutRepeats([...elements, ...exitObjects.nft, ...goneUplinks(state, exitIds)]),
+    ...withoutRepeats([
+      ...elements,
+      ...elementsOfOtherExits(state, exitIds),
+      ...back.elements,
+      ...goneUplinks(state, exitIds),
+    ]),
     ...state.chains.filter(isOfGoneExit), // some of them lead to the chain of their exit
     ...goneChains,
     ...goneSets,
-    ...exitObjects.sets,
+    ...back.maps,
     ...parts,
   ];
-  return [...exitObjects.host, ...addresses, ...nft, ...goneAtInterfaces(state, exitIds, sourceChains)];
+  return [...outside(hasTunnel), ...nft, ...goneAtInterfaces(state, exitIds, sourceChains)];
 }
 
 /** Ids of the exits that are served to others without the elements that go. */
@@ -108,21 +119,8 @@ function servedLeft({ exitElements }: OurState, gone: readonly Element[]): Reado
 const usesTunnel = ({ exitElements }: OurState, used: ReadonlySet<number | undefined>): boolean =>
   exitElements.some(({ set, key }) => set === layout.setNames.tunnels && used.has(layout.exitIdOfKey(key)));
 
-const tunnelOf = ({ tunnel, rules }: OurState): HostObject[] => [...tunnelRules(rules), ...(tunnel ? [tunnel] : [])];
-
-/** Whether an exit that is served gives the address to packets that leave by its interface. Two gateways must not have it, so pods do not keep it. */
-const isEgressAddress = (
-  { exitElements }: OurState,
-  served: ReadonlySet<number>,
-  { device, address }: InterfaceAddress,
-) =>
-  exitElements.some(
-    ({ set, key }) =>
-      set === layout.setNames.lanes(familyOf(address)) &&
-      key.endsWith(layout.addressHex(address)) &&
-      layout.deviceOfKey(key) === device &&
-      served.has(layout.exitIdOfKey(key)),
-  );
+const releasedOutside = (state: OurState, inUse: InUse): OutsideObject[] =>
+  Object.values(outsideKinds).flatMap((kind): readonly OutsideObject[] => kind.released(state, inUse));
 
 /** Whether a chain or set is a part of an exit that is not in use. */
 function isPartOfOthers(name: string, used: ReadonlySet<number | undefined>): boolean {
@@ -222,48 +220,5 @@ function chainsLedTo(chain: Chain): string[] {
   );
 }
 
-/** What belongs to exits that are not in use, and the rules that a family without exits does not need. */
-function objectsOfOtherExits(state: OurState, used: ReadonlySet<number | undefined>, remembered: Remembered) {
-  const back = putBack(state, used, remembered);
-  const ofTunnel = tunnelRules(state.rules);
-  const rules = state.rules.filter((rule) => !ofTunnel.includes(rule));
-  const routeTable = remembered.routeTable ?? tableBase(rules);
-  const isUsedTable = (table: number | undefined) => table !== undefined && used.has(table - routeTable);
-  const idle = new Set(
-    families.filter((family) => !rules.some((rule) => rule.family === family && isUsedTable(lookup(rule)))),
-  );
-  const goneRules = rules.filter(
-    (rule) => idle.has(rule.family) || (lookup(rule) !== undefined && !isUsedTable(lookup(rule))),
-  );
-  return {
-    host: [
-      ...goneRules,
-      ...state.routes.filter(({ table }) => !isUsedTable(table)),
-      ...back.parameters,
-      ...forward(used, remembered),
-    ],
-    nft: [
-      ...state.exitElements.filter(
-        (element) => element.family === undefined && !used.has(layout.exitIdOfElement(element)),
-      ),
-      ...back.elements,
-    ],
-    sets: back.maps,
-  };
-}
-
-/** The table that a rule leads to; the others jump or land. */
-const lookup = ({ action }: PolicyRule): number | undefined =>
-  typeof action === 'object' && 'lookup' in action ? action.lookup : undefined;
-
-/** The number that tables of exits begin at, as any rule of an exit tells; without one no table is in use. */
-function tableBase(rules: readonly PolicyRule[]): number {
-  const rule = rules.find((rule) => lookup(rule) !== undefined);
-  return ((rule && lookup(rule)) ?? 0) - ((rule?.fwmark?.value ?? 0) & layout.exitIdMask);
-}
-
-/** Addresses of others that no exit in use leaves with. */
-function forward(used: ReadonlySet<number | undefined>, { exits, behind = [] }: Remembered): Behind[] {
-  const needed = new Set(placesOf(exits.filter(({ id }) => used.has(id))).map(({ address }) => address));
-  return behind.filter(({ address }) => !needed.has(address)).map((place) => ({ kind: 'behind', ...place }));
-}
+const elementsOfOtherExits = ({ exitElements }: OurState, used: ReadonlySet<number | undefined>): Element[] =>
+  exitElements.filter((element) => element.family === undefined && !used.has(layout.exitIdOfElement(element)));

@@ -26,17 +26,17 @@ import { applyOutside, removeOutside } from './apply.ts';
 import { deleteChosenFlows, deleteFlows, deleteFlowsTo, listFlows } from './conntrack/flows.ts';
 import { restoreFlow } from './conntrack/restore.ts';
 import { readCounters } from './counters.ts';
+import { observeOutside } from './kinds.ts';
 import { listLegacyTables } from './legacy-tables.ts';
 import { listen } from './netlink/notifications.ts';
 import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { listFilters } from './nftables/foreign.ts';
 import { findElementsByComment, readTable } from './nftables/read.ts';
 import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
-import { observeDevices, observeSent, observeTable } from './observe.ts';
+import { observeSent, observeTable } from './observe.ts';
 import { listKept } from './observe-kept.ts';
 import { listOthers, listOthersTables, observeOurs } from './observe-ours.ts';
 import { findBlocks, findPods, listSet } from './observe-pods.ts';
-import { observeRouting } from './observe-routing.ts';
 import { announcement } from './packet/announcement.ts';
 import { primerFrames, primerPackets } from './packet/primer.ts';
 import { sendFrames, sendPackets } from './packet/socket.ts';
@@ -45,7 +45,8 @@ import { defaultRoute } from './rtnetlink/default-route.ts';
 import { readLink, setLinkDown } from './rtnetlink/link.ts';
 import { firstHolder } from './rtnetlink/local-route.ts';
 import { readNeighbour } from './rtnetlink/neighbour.ts';
-import { listNodeRoutes, lookupRoute, type RouteLookup } from './rtnetlink/route.ts';
+import { listNodeRoutes } from './rtnetlink/route.ts';
+import { lookupRoute, type RouteLookup } from './rtnetlink/route-lookup.ts';
 import { listRules } from './rtnetlink/rule.ts';
 import { readSysctl } from './sysctl.ts';
 
@@ -166,8 +167,7 @@ export class LinuxHost implements Host, Disposable {
     const found = await this.#table();
     const table: HostObject[] = found ? [found, ...(await observeTable(this.#netfilter, node, needs, contents))] : [];
     const sent = await observeSent(this.#netfilter, needs);
-    const devices = await observeDevices(this.#route, node, needs);
-    return { state: [...table, ...sent, ...devices, ...(await observeRouting(this.#route, node, needs))], generation };
+    return { state: [...table, ...sent, ...(await observeOutside(this.#route, node, needs))], generation };
   }
 
   async observeOurs(node: NodeState | undefined): Promise<Observed<OurState>> {

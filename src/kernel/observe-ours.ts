@@ -1,18 +1,20 @@
+import { families } from '../base/address.ts';
 import type { NodeState } from '../datapath/attachment.ts';
+import { exitTables, lookupOf } from '../datapath/kinds/rule.ts';
 import * as layout from '../datapath/layout.ts';
-import type { Other } from '../datapath/objects.ts';
-import { isOurTable } from '../datapath/ours.ts';
+import type { NodeRoute, Other } from '../datapath/objects.ts';
+import { isOurRoute, isOurTable } from '../datapath/ours.ts';
 import type { OurState } from '../datapath/release.ts';
-import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { InTable, Table } from '../nftables/object.ts';
+import { listOutside } from './kinds.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
 import { listElements, listSets, readTable } from './nftables/read.ts';
 import { chainOf, listExitElements, readChains } from './observe.ts';
 import { listKept } from './observe-kept.ts';
 import { elementOf, listSet } from './observe-pods.ts';
-import { listNumbered, listOurRoutes, listOurRules, lookupsOf, tablesOf } from './observe-routing.ts';
-import { findOurAddresses, listOurAddresses } from './rtnetlink/address.ts';
-import { readTunnel } from './rtnetlink/tunnel.ts';
+import { routeProtocol } from './rtnetlink/protocol.ts';
+import { listNodeRoutes } from './rtnetlink/route.ts';
+import { ruleKind } from './rtnetlink/rule.ts';
 
 /** Everything of ours in nftables and routing, by the node's record or without one. */
 export async function observeOurs(
@@ -20,19 +22,13 @@ export async function observeOurs(
   route: NetlinkSocket,
   node: NodeState | undefined,
 ): Promise<OurState> {
-  const { rules, others } = await listOurRules(route, node);
-  const routes = await listOurRoutes(route, [...lookupsOf(rules), ...tablesOf(node)]);
+  const outside = await listOutside(route, node);
   const tables = await observeTables(netfilter);
-  const tunnel = await readTunnel(route, tunnelDevice);
-  const held = node?.addresses ? await listOurAddresses(route, node.addresses) : await findOurAddresses(route);
   return {
     ...tables,
     kept: await listKept(netfilter, route, tables.sets),
-    rules,
-    ...(tunnel && { tunnel }),
-    addresses: held.filter(({ device }) => device !== tunnelDevice),
-    routes: routes.routes,
-    others: [...tables.others, ...others, ...routes.others],
+    outside: outside.ours,
+    others: [...tables.others, ...outside.others],
   };
 }
 
@@ -77,3 +73,15 @@ export const listOthers = async (
   route: NetlinkSocket,
   node: NodeState | undefined,
 ): Promise<readonly Other[]> => [...(await listOthersTables(netfilter)), ...(await listNumbered(route, node))];
+
+/** Rules and routes with our protocol number that others made, in whichever table. */
+async function listNumbered(socket: NetlinkSocket, node: NodeState | undefined): Promise<readonly Other[]> {
+  const { ours: rules, others = [] } = await ruleKind.list({ socket, node, found: [] });
+  const tables = new Set([...(node ? exitTables(node, node) : []), ...rules.map(lookupOf)]);
+  const routes: NodeRoute[] = [];
+  for (const family of families) {
+    const listed = await listNodeRoutes(socket, family, { protocol: routeProtocol });
+    routes.push(...listed.filter((route) => !(tables.has(route.table) && isOurRoute(route))));
+  }
+  return [...others, ...routes];
+}

@@ -14,11 +14,6 @@ import { deviceHex } from '../nftables/statement.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
 import { listChains, listElements, listRules, listSets, readIntervals, readTable } from './nftables/read.ts';
 import { elementOf, findBlocks, findPods, listSet } from './observe-pods.ts';
-import { listOurAddresses } from './rtnetlink/address.ts';
-import { listForwardings } from './rtnetlink/forwarding.ts';
-import { readLink } from './rtnetlink/link.ts';
-import { listNeighbours } from './rtnetlink/neighbour.ts';
-import { readTunnel } from './rtnetlink/tunnel.ts';
 
 /** What is there of what is needed in the table of the family inet. */
 export async function observeTable(
@@ -176,27 +171,4 @@ async function listSlots(socket: NetlinkSocket, sets: readonly NftSet[]): Promis
     if (layout.exitIdOfPart(set.name) !== undefined) elements.push(...(await listSet(socket, set)));
   }
   return elements;
-}
-
-/** The tunnel's device with what is on it, and the addresses that a gateway holds for its exits. */
-export async function observeDevices(
-  socket: NetlinkSocket,
-  { addresses: given = [] }: NodeState,
-  { tunnel, gateway }: Needs,
-): Promise<HostObject[]> {
-  if (tunnel === undefined) return [];
-  const ofGateway = gateway ? [...given, ...gateway.owned] : [];
-  const addresses = await listOurAddresses(socket, [...ofGateway, { device: tunnelDevice }]);
-  const link = await readLink(socket, tunnelDevice);
-  const device = link && (await readTunnel(socket, tunnelDevice));
-  return [
-    ...addresses,
-    ...(device
-      ? [
-          device,
-          ...(await listNeighbours(socket, tunnelDevice, link.index)),
-          ...(await listForwardings(socket, tunnelDevice, link.index)),
-        ]
-      : []),
-  ];
 }

@@ -1,4 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import type { Sysctl } from '../datapath/objects.ts';
+import { type KernelKind, noneListed } from './kind.ts';
 
 /**
  * Kernel parameters by their path below /proc/sys: `net/ipv4/conf/eth1/rp_filter`. Never with dots between the parts,
@@ -30,3 +32,13 @@ export function writeSysctl(name: string, value: string): boolean {
     throw error;
   }
 }
+
+const write = async (_: unknown, { name, value }: Sysctl) => writeSysctl(name, value);
+
+/** What is desired of parameters is read by name (`node/set-up.ts`), and what they were is kept in our table. */
+export const sysctlKind: KernelKind<Sysctl> = {
+  setUp: write,
+  takeDown: write,
+  observe: async () => [],
+  list: noneListed,
+};

@@ -1,6 +1,6 @@
 import type { Change } from '../datapath/difference.ts';
 import { needsOfNode } from '../datapath/needs.ts';
-import type { HostObject } from '../datapath/objects.ts';
+import { type HostObject, kindOf } from '../datapath/objects.ts';
 import { needsEgressHook } from '../datapath/sent.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
@@ -35,5 +35,5 @@ const isAtInterface = (object: HostObject) =>
 
 const isOfMarks = ({ verb, object }: Change): boolean => {
   if (verb === 'add' && (needsEgressHook(object) || isAtInterface(object))) return false;
-  return ['rule', 'table', 'set', 'chain', 'element'].includes(object.kind);
+  return kindOf(object).hasMark;
 };

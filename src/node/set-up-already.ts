@@ -1,6 +1,6 @@
 import type { ResolvedExit } from '../datapath/exit.ts';
 import { exitIdMask, exitIdOfChain, type NodeNumbers } from '../datapath/layout.ts';
-import type { PolicyRule } from '../datapath/objects.ts';
+import { ofKind, type PolicyRule } from '../datapath/objects.ts';
 import type { OurState } from '../datapath/release.ts';
 import type { Chain } from '../nftables/object.ts';
 import type { Machine } from './machine.ts';
@@ -36,8 +36,10 @@ function markOf({ name: chain, rules }: Chain): { readonly value: number; readon
 }
 
 /** The numbers that the policy rule for a mark tells. */
-const numbersOf = ({ rules }: OurState, value: number): Omit<NodeNumbers, 'fwmark'>[] =>
-  rules.filter(({ fwmark }) => fwmark?.value === value).flatMap((rule) => numbersOfRule(rule, value));
+const numbersOf = ({ outside }: OurState, value: number): Omit<NodeNumbers, 'fwmark'>[] =>
+  ofKind(outside, 'rule')
+    .filter(({ fwmark }) => fwmark?.value === value)
+    .flatMap((rule) => numbersOfRule(rule, value));
 
 const numbersOfRule = ({ action, priority }: PolicyRule, value: number) =>
   typeof action === 'object' && 'lookup' in action

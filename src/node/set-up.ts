@@ -4,13 +4,13 @@ import { EgressError } from '../base/errors.ts';
 import type { ProgramContent, SteeredAttachment } from '../datapath/attachment.ts';
 import { type Place, placesOf } from '../datapath/behind.ts';
 import { countedTogether } from '../datapath/counting.ts';
-import { describeType } from '../datapath/describe.ts';
 import { desired } from '../datapath/desired.ts';
-import { type Change, difference, keyOf, sameType } from '../datapath/difference.ts';
+import { type Change, difference, keyOf } from '../datapath/difference.ts';
 import { isKeeping } from '../datapath/kept.ts';
+import { describeType, sameType } from '../datapath/kinds/set.ts';
 import { addressHex, setNames } from '../datapath/layout.ts';
 import { type Needs, needsOf } from '../datapath/needs.ts';
-import type { Behind, HostObject, Sysctl } from '../datapath/objects.ts';
+import { type Behind, type HostObject, kindOf, type Sysctl } from '../datapath/objects.ts';
 import { carrierNames, looseReversePath, parameterValue, reversePathName } from '../datapath/reverse-path.ts';
 import { needsEgressHook, withoutEgressHook } from '../datapath/sent.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
@@ -199,10 +199,7 @@ async function attainable(host: Machine['host'], { exits }: Needs, changes: read
   for (const exit of exits.filter(({ gateway, onUnavailable }) => gateway === undefined && onUnavailable === 'node')) {
     if (isUnavailable(exit, await host.readLink(exit.device))) unavailable.add(exit.device);
   }
-  const deviceOf = ({ object }: Change) =>
-    object.kind === 'route'
-      ? object.device
-      : object.kind === 'chain' && object.hook && 'device' in object.hook && object.hook.device;
+  const deviceOf = ({ object }: Change) => kindOf(object).needsUp(object);
   return changes.filter((change) => change.verb === 'remove' || !unavailable.has(deviceOf(change) || ''));
 }
 

@@ -1,7 +1,8 @@
 import { type Address, contains, familyOf, prefixLength } from '../base/address.ts';
 import { canonicalJson } from '../base/canonical.ts';
-import { comparableRule, keyOf, missingRules } from '../datapath/difference.ts';
+import { keyOf } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
+import { comparableRule, missingRules } from '../datapath/kinds/chain.ts';
 import * as layout from '../datapath/layout.ts';
 import type { HostObject, Route } from '../datapath/objects.ts';
 import { desiredProgram } from '../datapath/program.ts';

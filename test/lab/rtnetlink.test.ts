@@ -6,7 +6,8 @@ import { isKernelError, NetlinkSocket, protocols } from '../../src/kernel/netlin
 import { listAddresses } from '../../src/kernel/rtnetlink/address.ts';
 import { readLink, setLinkDown } from '../../src/kernel/rtnetlink/link.ts';
 import { readNeighbour } from '../../src/kernel/rtnetlink/neighbour.ts';
-import { deleteRoute, listRoutes, lookupRoute, replaceRoute } from '../../src/kernel/rtnetlink/route.ts';
+import { deleteRoute, listRoutes, replaceRoute } from '../../src/kernel/rtnetlink/route.ts';
+import { lookupRoute } from '../../src/kernel/rtnetlink/route-lookup.ts';
 import { addRule, deleteRule, listRules } from '../../src/kernel/rtnetlink/rule.ts';
 import { readSysctl, writeSysctl } from '../../src/kernel/sysctl.ts';
 import { hangsAfterMs } from '../support/guard.ts';

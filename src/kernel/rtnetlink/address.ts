@@ -1,11 +1,14 @@
 import { type Address, type Family, families, familyOf } from '../../base/address.ts';
 import type { HeldAddress } from '../../datapath/host.ts';
 import type { InterfaceAddress } from '../../datapath/objects.ts';
+import { tunnelDevice } from '../../datapath/tunnel.ts';
+import type { KernelKind } from '../kind.ts';
 import { address, type Field, u8, u32 } from '../netlink/field.ts';
 import { flags, type NetlinkSocket } from '../netlink/socket.ts';
 import { addressFamily } from './family.ts';
 import { readLink, readLinkNames } from './link.ts';
 import { message } from './message.ts';
+import { onDevice } from './on-device.ts';
 import { routeProtocol } from './protocol.ts';
 import { unlessRefused } from './refusal.ts';
 
@@ -209,3 +212,19 @@ function addressOf(family: Family, { header, attributes }: Entry): LinkAddress {
 function interfaceAddressOf(device: string, { address, prefixLength, scope }: LinkAddress): InterfaceAddress {
   return { kind: 'address', device, address, prefixLength, scope: scope === scopes.global ? 'global' : 'link' };
 }
+
+/** Of a tunnel the addresses of its device, of a gateway those that it holds for its exits as well. */
+export const addressKind: KernelKind<InterfaceAddress> = {
+  ...onDevice(addAddress, deleteAddress),
+  observe: async ({ socket, node: { addresses = [] }, needs: { tunnel, gateway } }) =>
+    tunnel === undefined
+      ? []
+      : await listOurAddresses(socket, [
+          ...(gateway ? [...addresses, ...gateway.owned] : []),
+          { device: tunnelDevice },
+        ]),
+  list: async ({ socket, node }) => {
+    const held = node?.addresses ? await listOurAddresses(socket, node.addresses) : await findOurAddresses(socket);
+    return { ours: held.filter(({ device }) => device !== tunnelDevice) };
+  },
+};

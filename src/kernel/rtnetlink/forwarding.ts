@@ -1,8 +1,10 @@
 import type { Forwarding } from '../../datapath/objects.ts';
+import { type KernelKind, noneListed } from '../kind.ts';
 import { address, u8, u16, u32 } from '../netlink/field.ts';
 import { flags, type NetlinkSocket } from '../netlink/socket.ts';
 import { mac } from './mac.ts';
 import { message } from './message.ts';
+import { onDevice, onTunnel } from './on-device.ts';
 import { unlessRefused } from './refusal.ts';
 
 /** linux/neighbour.h: struct ndmsg and NDA_*. Forwarding entries are told as neighbours of the family AF_BRIDGE. */
@@ -74,3 +76,10 @@ export function decodeForwarding(body: Buffer, device: string, deviceIndex: numb
   if (header.index !== deviceIndex || !isOurKind || mac === undefined || remote === undefined) return undefined;
   return { kind: 'forwarding', device, mac, remote };
 }
+
+/** Permanent forwarding entries are looked for on our tunnel's device, whoever made them, and go with it. */
+export const forwardingKind: KernelKind<Forwarding> = {
+  ...onDevice(setForwarding, deleteForwarding),
+  observe: onTunnel(listForwardings),
+  list: noneListed,
+};

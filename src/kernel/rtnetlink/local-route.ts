@@ -1,6 +1,9 @@
 import { type Address, familyOf } from '../../base/address.ts';
+import type { Behind } from '../../datapath/objects.ts';
+import { type KernelKind, noneListed } from '../kind.ts';
 import { flags, type NetlinkSocket } from '../netlink/socket.ts';
 import { addressFamily } from './family.ts';
+import { onDevice } from './on-device.ts';
 import { unlessRefused } from './refusal.ts';
 import { routeMessage } from './route.ts';
 
@@ -103,3 +106,13 @@ const encodeLocalRoute = (address: Address, deviceIndex: number, metric: number)
     },
     { destination: address, source: address, priority: metric, table: localTable, outputIndex: deviceIndex },
   );
+
+/** Which addresses are found in the wrong place is asked one by one (`node/set-up.ts`); the record knows those that were. */
+export const behindKind: KernelKind<Behind> = {
+  ...onDevice(
+    (socket, { address }, deviceIndex) => putBehind(socket, address, deviceIndex),
+    (socket, { address }, deviceIndex) => putForward(socket, address, deviceIndex),
+  ),
+  observe: async () => [],
+  list: noneListed,
+};

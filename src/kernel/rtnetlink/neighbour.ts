@@ -1,10 +1,12 @@
 import { type Address, familyOf } from '../../base/address.ts';
 import type { Neighbour } from '../../datapath/objects.ts';
+import { type KernelKind, noneListed } from '../kind.ts';
 import { address, u8, u16, u32 } from '../netlink/field.ts';
 import { flags, type NetlinkSocket } from '../netlink/socket.ts';
 import { addressFamily } from './family.ts';
 import { mac } from './mac.ts';
 import { message } from './message.ts';
+import { onDevice, onTunnel } from './on-device.ts';
 import { unlessRefused } from './refusal.ts';
 
 /** linux/neighbour.h: struct ndmsg and NDA_*. */
@@ -107,3 +109,10 @@ export function decodeNeighbour(body: Buffer): ObservedNeighbour {
   const names = Object.keys(states) as ObservedNeighbour['state'][];
   return { state: names.find((name) => states[name] === state) ?? 'none' };
 }
+
+/** Permanent neighbours are looked for on our tunnel's device, whoever made them, and go with it. */
+export const neighbourKind: KernelKind<Neighbour> = {
+  ...onDevice(setNeighbour, deleteNeighbour),
+  observe: onTunnel(listNeighbours),
+  list: noneListed,
+};

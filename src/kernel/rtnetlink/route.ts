@@ -3,16 +3,21 @@ import {
   addressBytes,
   addressFromBytes,
   type Family,
+  families,
   familyOf,
   type Prefix,
   prefixAddress,
   prefixLength,
 } from '../../base/address.ts';
-import type { NodeRoute, Route } from '../../datapath/objects.ts';
+import { EgressError } from '../../base/errors.ts';
+import { exitTables, lookupOf } from '../../datapath/kinds/rule.ts';
+import { type NodeRoute, ofKind, type Route } from '../../datapath/objects.ts';
+import { isOurRoute } from '../../datapath/ours.ts';
+import type { KernelKind } from '../kind.ts';
 import { address, type Field, u8, u16, u32 } from '../netlink/field.ts';
 import { flags, isKernelError, type NetlinkSocket } from '../netlink/socket.ts';
 import { addressFamily } from './family.ts';
-import { readLinkNames } from './link.ts';
+import { readLink, readLinkNames } from './link.ts';
 import { message } from './message.ts';
 import { routeProtocol } from './protocol.ts';
 import { unlessRefused } from './refusal.ts';
@@ -81,7 +86,6 @@ export const routeMessage = message(
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 export const RTM_GETROUTE = 26;
-const RTM_F_LOOKUP_TABLE = 0x1000;
 /** What older kernels made of routes for single destinations (linux/rtnetlink.h). */
 const RTM_F_CLONED = 0x200;
 export const RTNH_F_ONLINK = 4;
@@ -149,53 +153,24 @@ export async function replaceRoute(socket: NetlinkSocket, route: Route, deviceIn
   await socket.request({ type: RTM_NEWROUTE, flags: flags.create | flags.replace, body });
 }
 
+/** How IPv4 and IPv6 refuse a next hop that they do not reach by the interface alone. */
+const unknownHop = ['ENETUNREACH', 'EHOSTUNREACH'];
+
+/** The same by the interface's name. Throws `exit-next-hop` when the next hop is not behind it. */
+async function setUp(socket: NetlinkSocket, route: Route): Promise<void> {
+  try {
+    await replaceRoute(socket, route, await indexOf(socket, route));
+  } catch (error) {
+    if (route.via === undefined || !isKernelError(error, ...unknownHop)) throw error;
+    throw new EgressError('exit-next-hop', `${route.via} is in no network of ${route.device}`, { cause: error });
+  }
+}
+
 /** Deletes a route of ours; that it is gone already, or its interface, is no error. Throws KernelError. */
 // ip route del default via 192.168.0.1 dev eth1 metric 100 table 500007 protocol 230
 export async function deleteRoute(socket: NetlinkSocket, route: Route, deviceIndex?: number): Promise<void> {
   const body = encodeRoute(route, deviceIndex, scopes.nowhere);
   await unlessRefused(socket.request({ type: RTM_DELROUTE, flags: 0, body }), 'ESRCH');
-}
-
-/** The way that a packet would take. */
-export interface RouteLookup {
-  readonly type: keyof typeof routeTypes;
-  readonly deviceIndex?: number;
-  readonly via?: Address;
-  /** Absent for `unreachable`, `prohibit` and `blackhole`: the kernel answers them with an error that names no table. */
-  readonly table?: number;
-  /** The address that the node itself would send from. */
-  readonly source?: Address;
-}
-
-/** Where a packet comes from that is not the node's own. */
-export interface Sender {
-  readonly source: Address;
-  readonly inputIndex: number;
-}
-
-/**
- * The way of a packet to an address, of this node or of a sender; `undefined` when there is none, or the node would not
- * take the packet from the sender. Throws KernelError.
- */
-// ip route get 203.0.113.5 mark 0x100007
-// ip route get 203.0.113.5 from 10.0.0.7 iif cni0 mark 0x100007
-export async function lookupRoute(
-  socket: NetlinkSocket,
-  destination: Address,
-  fwmark?: number,
-  sender?: Sender,
-): Promise<RouteLookup | undefined> {
-  try {
-    const body = encodeLookup(destination, fwmark, sender);
-    const [reply] = await socket.request({ type: RTM_GETROUTE, flags: 0, body });
-    return reply && decodeLookup(reply.body);
-  } catch (error) {
-    if (isKernelError(error, 'EHOSTUNREACH')) return { type: 'unreachable' };
-    if (isKernelError(error, 'EACCES')) return { type: 'prohibit' };
-    if (isKernelError(error, 'EINVAL')) return { type: 'blackhole' };
-    if (isKernelError(error, 'ENETUNREACH', 'EXDEV')) return undefined;
-    throw error;
-  }
 }
 
 /** The body of a question for routes. */
@@ -229,32 +204,8 @@ function scopeOf({ family, type, via }: Route): number {
   return family === 4 && type === 'unicast' && via === undefined ? scopes.link : scopes.universe;
 }
 
-/** The body of a question for the way to an address. */
-export function encodeLookup(destination: Address, fwmark?: number, sender?: Sender): Buffer {
-  const family = familyOf(destination);
-  // Without the flag IPv4 says 254, main, for every table; IPv6 always says the right one, and refuses the flag.
-  const header = family === 4 ? { destinationLength: 32, flags: RTM_F_LOOKUP_TABLE } : { destinationLength: 128 };
-  return routeMessage.encode(
-    { family: addressFamily(family), ...header, ...(sender && { sourceLength: header.destinationLength }) },
-    { destination, from: sender?.source, inputIndex: sender?.inputIndex, mark: fwmark },
-  );
-}
-
 /** A route as a message holds it. */
 export type Entry = ReturnType<typeof routeMessage.decode>;
-
-/** The way that an answer holds. */
-export function decodeLookup(body: Buffer): RouteLookup {
-  const { header, attributes } = routeMessage.decode(body);
-  const via = hopOf(attributes);
-  return {
-    type: typeName(header.type),
-    ...(attributes.outputIndex !== undefined && { deviceIndex: attributes.outputIndex }),
-    ...(via !== undefined && { via }),
-    ...(attributes.table !== undefined && { table: attributes.table }),
-    ...(attributes.source !== undefined && { source: attributes.source }),
-  };
-}
 
 function routeOf(family: Family, { header, attributes }: Entry, names: ReadonlyMap<number, string>): NodeRoute {
   const { table = 0, priority: metric = 0, outputIndex, hops } = attributes;
@@ -281,8 +232,8 @@ function routeOf(family: Family, { header, attributes }: Entry, names: ReadonlyM
   };
 }
 
-const typeName = (type: number): RouteLookup['type'] =>
-  (Object.keys(routeTypes) as RouteLookup['type'][]).find((name) => routeTypes[name] === type) ?? 'unicast';
+export const typeName = (type: number): keyof typeof routeTypes =>
+  (Object.keys(routeTypes) as (keyof typeof routeTypes)[]).find((name) => routeTypes[name] === type) ?? 'unicast';
 
 function destinationOf(address: Address | undefined, length: number): Prefix | undefined {
   return address === undefined || length === 0 ? undefined : `${address}/${length}`;
@@ -291,3 +242,34 @@ function destinationOf(address: Address | undefined, length: number): Prefix | u
 /** The next hop, of whichever family. */
 export const hopOf = ({ gateway, foreignGateway }: Entry['attributes']): Address | undefined =>
   gateway ?? foreignGateway;
+
+/** None for a route by no interface, or by one that is gone. */
+async function indexOf(socket: NetlinkSocket, { device }: Route): Promise<number | undefined> {
+  return device === undefined ? undefined : (await readLink(socket, device))?.index;
+}
+
+async function takeDown(socket: NetlinkSocket, route: Route): Promise<void> {
+  const index = await indexOf(socket, route);
+  if (route.device === undefined || index !== undefined) await deleteRoute(socket, route, index);
+}
+
+/** Routes of tables that we made, and those of others that have our protocol number. */
+async function listOurs(socket: NetlinkSocket, tables: readonly number[]) {
+  const numbered: NodeRoute[] = [];
+  for (const table of new Set(tables)) {
+    for (const family of families) numbered.push(...(await listRoutes(socket, family, table)));
+  }
+  return { ours: numbered.filter(isOurRoute), others: numbered.filter((route) => !isOurRoute(route)) };
+}
+
+/** Routes are looked for in the tables of exits, and where rules lead: an ADD may have been killed between the two. */
+export const routeKind: KernelKind<Route> = {
+  setUp,
+  takeDown,
+  observe: async ({ socket, node, needs }) => (await listOurs(socket, exitTables(node, needs))).ours,
+  list: ({ socket, node, found }) =>
+    listOurs(socket, [
+      ...ofKind(found, 'rule').flatMap((rule) => lookupOf(rule) ?? []),
+      ...(node ? exitTables(node, node) : []),
+    ]),
+};

@@ -1,6 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Address, Family, Prefix } from '../../base/address.ts';
+import { type Address, type Family, families, type Prefix } from '../../base/address.ts';
+import { exitTables, lookupOf } from '../../datapath/kinds/rule.ts';
+import type { NodeNumbers } from '../../datapath/layout.ts';
 import type { NodeRule, PolicyRule } from '../../datapath/objects.ts';
+import { ourRules } from '../../datapath/ours.ts';
+import { tunnelRules } from '../../datapath/tunnel.ts';
+import type { KernelKind, Listed } from '../kind.ts';
 import { address, cString, hex, u8, u32 } from '../netlink/field.ts';
 import { flags, isKernelError, type NetlinkSocket } from '../netlink/socket.ts';
 import { addressFamily } from './family.ts';
@@ -156,3 +161,35 @@ function decodeAction(code: number, table: number, target: number): NodeRule['ac
   if (code === actions.nop) return 'nop';
   return code === actions.unreachable ? 'unreachable' : { other: code };
 }
+
+/** Policy rules that we made, and those of others that have our protocol number. */
+async function listOurs(socket: NetlinkSocket, numbers: NodeNumbers | undefined): Promise<Listed<PolicyRule>> {
+  const numbered: NodeRule[] = [];
+  for (const family of families) {
+    numbered.push(...(await listRules(socket, family)).filter(({ protocol }) => protocol === undefined));
+  }
+  const { rules, others } = ourRules(numbered, numbers);
+  return { ours: rules, others };
+}
+
+/** Those of the exits, and the rules around them, in the families that the exits have; and those of the tunnel. */
+const observe: KernelKind<PolicyRule>['observe'] = async ({ socket, node, needs }) => {
+  const { exits, tunnel, gateway } = needs;
+  const tables = exitTables(node, needs);
+  // Who looks for a gateway looks for the whole node: a family that nothing uses any more shows, too.
+  const inUse = new Set(gateway ? families : exits.flatMap(({ ways }) => ways.map(({ family }) => family)));
+  const isOfExits = (rule: PolicyRule) => {
+    const table = lookupOf(rule);
+    return inUse.has(rule.family) && (table === undefined || tables.includes(table));
+  };
+  const { ours } = await listOurs(socket, node);
+  const ofTunnel = tunnelRules(ours);
+  return ours.filter((rule) => (ofTunnel.includes(rule) ? tunnel !== undefined : isOfExits(rule)));
+};
+
+export const ruleKind: KernelKind<PolicyRule> = {
+  setUp: addRule,
+  takeDown: deleteRule,
+  observe,
+  list: ({ socket, node }) => listOurs(socket, node),
+};

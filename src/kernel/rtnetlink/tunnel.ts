@@ -1,7 +1,8 @@
 import { familyOf } from '../../base/address.ts';
 import { EgressError } from '../../base/errors.ts';
 import type { TunnelLink } from '../../datapath/objects.ts';
-import { isSameTunnel } from '../../datapath/tunnel.ts';
+import { isSameTunnel, tunnelDevice } from '../../datapath/tunnel.ts';
+import type { KernelKind } from '../kind.ts';
 import { address, be16, cString, type Field, flag, nested, u8, u16, u32 } from '../netlink/field.ts';
 import { flags, type NetlinkSocket } from '../netlink/socket.ts';
 import { decode, encode } from '../netlink/wire.ts';
@@ -159,3 +160,14 @@ export function decodeTunnel(body: Buffer): TunnelLink | undefined {
   const underlay = local ?? local6 ?? '';
   return { kind: 'tunnel', name, vni, port, local: underlay, mac, mtu, groupPolicy, learning: learning !== 0, up };
 }
+
+const listTunnel = async (socket: NetlinkSocket): Promise<readonly TunnelLink[]> =>
+  [(await readTunnel(socket, tunnelDevice)) ?? []].flat();
+
+/** The one device that we make. */
+export const tunnelKind: KernelKind<TunnelLink> = {
+  setUp: setTunnel,
+  takeDown: (socket, { name }) => deleteTunnel(socket, name),
+  observe: async ({ socket, needs }) => (needs.tunnel ? await listTunnel(socket) : []),
+  list: async ({ socket }) => ({ ours: await listTunnel(socket) }),
+};

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { type Change, difference, keyOf, missingRules } from '../../../src/datapath/difference.ts';
+import { type Change, difference, keyOf } from '../../../src/datapath/difference.ts';
+import { missingRules } from '../../../src/datapath/kinds/chain.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import type { Chain } from '../../../src/nftables/object.ts';
 import * as say from '../../../src/nftables/statement.ts';

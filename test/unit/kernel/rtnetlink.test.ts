@@ -5,13 +5,8 @@ import type { NetlinkSocket, Reply } from '../../../src/kernel/netlink/socket.ts
 import { decodeAddress, encodeAddressListing, listAddresses } from '../../../src/kernel/rtnetlink/address.ts';
 import { decodeLink, encodeLinkDown, encodeLinkQuery } from '../../../src/kernel/rtnetlink/link.ts';
 import { decodeNeighbour, encodeNeighbourQuery } from '../../../src/kernel/rtnetlink/neighbour.ts';
-import {
-  decodeLookup,
-  encodeLookup,
-  encodeRoute,
-  encodeRouteListing,
-  listRoutes,
-} from '../../../src/kernel/rtnetlink/route.ts';
+import { encodeRoute, encodeRouteListing, listRoutes } from '../../../src/kernel/rtnetlink/route.ts';
+import { decodeLookup, encodeLookup } from '../../../src/kernel/rtnetlink/route-lookup.ts';
 import { decodeRule, encodeRule } from '../../../src/kernel/rtnetlink/rule.ts';
 
 // Bytes that `ip` and the kernel exchanged (strace -e trace=sendmsg,recvmsg -e write=3 -e read=3 ip …), without the

@@ -133,11 +133,13 @@ export class FakeKernel {
         (object) => object.kind === 'element' && (isOfExit(object) || isServed(object)),
       ) as Element[],
       kept: [], // by a kernel without interfaces: see FakeHost
-      rules,
-      routes: all.filter((object) => object.kind === 'route').filter(({ table }) => listed.has(table)),
-      ...(tunnel && { tunnel }),
+      outside: [
+        ...rules,
+        ...all.filter((object) => object.kind === 'route').filter(({ table }) => listed.has(table)),
+        ...(tunnel ? [tunnel] : []),
+        ...this.outside.ourAddresses(addresses).filter(({ device }) => device !== tunnelDevice),
+      ],
       others: [],
-      addresses: this.outside.ourAddresses(addresses).filter(({ device }) => device !== tunnelDevice),
     };
   }
 

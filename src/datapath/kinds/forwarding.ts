@@ -1,0 +1,22 @@
+import type { Address } from '../../base/address.ts';
+import type { Mac } from '../link.ts';
+import { noInterface, type OutsideKind, replaceOr, withDevice } from './kind.ts';
+
+/** A permanent forwarding entry of a tunnel device: to which underlay address packets for a MAC address are sent. */
+export interface Forwarding {
+  readonly kind: 'forwarding';
+  readonly device: string;
+  readonly mac: Mac;
+  readonly remote: Address;
+}
+
+export const forwarding: OutsideKind<Forwarding> = {
+  key: ({ device, mac }) => `forwarding ${device} ${mac}`,
+  text: ({ device, mac, remote }) => `forwarding entry ${mac} of ${device} to ${remote}`,
+  command: ({ device, mac, remote }, verb) =>
+    `bridge fdb ${replaceOr(verb)} ${mac} dev ${device} dst ${remote} self permanent`,
+  needsUp: noInterface,
+  hasMark: false,
+  goes: 'last',
+  released: withDevice,
+};
