@@ -73,4 +73,5 @@ export const kindOf = ({ kind }: HostObject): Kind<HostObject> => kinds[kind];
 /** The same of what is outside of nftables. */
 export const outsideKindOf = ({ kind }: OutsideObject): OutsideKind<OutsideObject> => outsideKinds[kind];
 
+/** Whether it is none of our tables, and nothing in them. */
 export const isOutside = (object: HostObject): object is OutsideObject => object.kind in outsideKinds;

@@ -13,6 +13,7 @@ export interface InterfaceAddress {
   readonly scope: 'global' | 'link';
 }
 
+/** An address is taken down unless an exit that is served gives it to packets. */
 export const address: OutsideKind<InterfaceAddress> = {
   key: ({ device, address }) => `address ${device} ${address}`,
   text: ({ device, address, prefixLength }) => `address ${address}/${prefixLength} of ${device}`,

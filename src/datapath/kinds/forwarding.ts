@@ -10,6 +10,7 @@ export interface Forwarding {
   readonly remote: Address;
 }
 
+/** An entry leads to the other end of the tunnel. */
 export const forwarding: OutsideKind<Forwarding> = {
   key: ({ device, mac }) => `forwarding ${device} ${mac}`,
   text: ({ device, mac, remote }) => `forwarding entry ${mac} of ${device} to ${remote}`,

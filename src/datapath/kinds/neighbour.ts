@@ -10,6 +10,7 @@ export interface Neighbour {
   readonly mac: Mac;
 }
 
+/** The tunnel carries no questions for MAC addresses: each next hop in it is made known. */
 export const neighbour: OutsideKind<Neighbour> = {
   key: ({ device, address }) => `neighbour ${device} ${address}`,
   text: ({ device, address, mac }) => `neighbour ${address} of ${device} with ${mac}`,

@@ -34,6 +34,7 @@ export interface NodeRoute extends Omit<Route, 'type'> {
   readonly narrower?: true;
 }
 
+/** A route goes with the exit whose table it is in. */
 export const route: OutsideKind<Route> = {
   key: ({ family, table, destination = 'default', type }) => `route ${family} ${table} ${destination} ${type}`,
   text: routeText,

@@ -33,6 +33,7 @@ export interface NodeRule extends Omit<PolicyRule, 'action'> {
   readonly narrower?: true;
 }
 
+/** A rule goes with the exit whose table it leads to, and those around it with the last exit of the family. */
 export const rule: OutsideKind<PolicyRule> = {
   key: ({ family, priority, action, fwmark, invert, input }) =>
     `rule ${family} ${priority} ${canonicalJson([action, fwmark, invert, input])}`,

@@ -118,29 +118,46 @@ const codecs: { readonly [N in Expression['name']]: Codec<Named<N>> } = {
   counter: { encode: () => Buffer.alloc(0), decode: () => ({ name: 'counter' }) },
 };
 
-/** An expression whose properties are its attributes, one for one and never absent, beside some that are `fixed`. */
-function plain<N extends Expression['name']>(name: N, table: Table, fixed: Values<Table> = {}): Codec<Named<N>> {
+/** Those of the expressions whose members are the rows of a table that are not fixed, and have values that its rows take. */
+type Fitting<E extends Expression, T extends Table, Fixed> = E extends unknown
+  ? [Exclude<keyof E, 'name'>, Exclude<keyof T, Fixed>] extends [Exclude<keyof T, Fixed>, keyof E]
+    ? Extract<E, Values<T>>
+    : never
+  : never;
+
+/** A table is none that any expression fits: it has a row too much or too few, or one of another name or type. */
+type Fits<E> = [E] extends [never] ? { readonly 'no expression has these rows': never } : unknown;
+
+/** An expression whose members are its attributes, one for one and never absent, beside some that are `fixed`. */
+function plain<N extends Expression['name'], T extends Table, Fixed extends keyof T = never>(
+  name: N,
+  table: T & Fits<Fitting<Named<N>, T, Fixed>>,
+  fixed?: { readonly [K in Fixed]: Values<T>[K] },
+): Codec<Fitting<Named<N>, T, Fixed>> {
+  const rows: Table = table;
+  const known: Values<Table> = { ...fixed };
   return {
-    encode: (expression) => encode(table, { ...expression, ...fixed }),
+    encode: (expression) => encode(rows, { ...expression, ...known }),
     decode: (bytes) => {
-      const values = decode(table, bytes);
-      const isOurs = Object.keys(table).every(
-        (row) => values[row] !== undefined && values[row] === (fixed[row] ?? values[row]),
+      const values = decode(rows, bytes);
+      const isOurs = Object.keys(rows).every(
+        (row) => values[row] !== undefined && values[row] === (known[row] ?? values[row]),
       );
-      const own = Object.entries(values).filter(([row]) => !(row in fixed));
-      return isOurs ? ({ name, ...Object.fromEntries(own) } as Named<N>) : undefined;
+      const own = Object.entries(values).filter(([row]) => !(row in known));
+      return isOurs ? ({ name, ...Object.fromEntries(own) } as Fitting<Named<N>, T, Fixed>) : undefined;
     },
   };
 }
 
 /** An expression that has two forms, with attributes of their own. */
-function either<E extends Expression>(
-  isFirst: (expression: E) => boolean,
-  first: Codec<E>,
-  second: Codec<E>,
-): Codec<E> {
+function either<A extends Expression, B extends Expression>(
+  isFirst: (expression: A | B) => boolean,
+  first: Codec<A>,
+  second: Codec<B>,
+): Codec<A | B> {
+  const codecOf = (expression: A | B): Codec<A | B> => (isFirst(expression) ? first : second);
   return {
-    encode: (expression, setId) => (isFirst(expression) ? first : second).encode(expression, setId),
+    encode: (expression, setId) => codecOf(expression).encode(expression, setId),
     decode: (bytes) => first.decode(bytes) ?? second.decode(bytes),
   };
 }

@@ -187,6 +187,7 @@ const observe: KernelKind<PolicyRule>['observe'] = async ({ socket, node, needs 
   return ours.filter((rule) => (ofTunnel.includes(rule) ? tunnel !== undefined : isOfExits(rule)));
 };
 
+/** Rules are known by their shape: see `ours.ts`. */
 export const ruleKind: KernelKind<PolicyRule> = {
   setUp: addRule,
   takeDown: deleteRule,
