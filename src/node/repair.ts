@@ -4,6 +4,7 @@ import type { ProgramContent } from '../datapath/attachment.ts';
 import { type Change, keyOf } from '../datapath/difference.ts';
 import { type Needs, needsOf, needsOfExit, needsOfNode } from '../datapath/needs.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
+import { hindrances } from './hindrance.ts';
 import { listLiving } from './living.ts';
 import type { Machine } from './machine.ts';
 import { differenceNow, settle, setUp, steeredOf } from './set-up.ts';
@@ -30,8 +31,8 @@ export interface Repair {
  */
 export async function repair(machine: Machine): Promise<Repair> {
   const node = machine.store.loadNode();
-  const parts = node === undefined ? [] : await partsOf(machine, node);
-  return await all(machine, parts, mended);
+  if (node === undefined) return { changes: [], failures: [] };
+  return await withHindrances(machine, node, await all(machine, await partsOf(machine, node), mended));
 }
 
 const mended = ({ mend }: Part) => mend();
@@ -60,8 +61,18 @@ export const planRepair = (machine: Machine): Promise<Repair> =>
 /** What {@link repair} would change, as one look sees it: another call may be at work. */
 export async function lookAtRecorded(machine: Machine): Promise<Repair> {
   const node = machine.store.loadNode();
-  const parts = node === undefined ? [] : await partsOf(machine, node);
-  return await all(machine, parts, async ({ needs }) => (node ? await changesFor(machine, node, needs()) : []));
+  if (node === undefined) return { changes: [], failures: [] };
+  return await all(machine, await partsOf(machine, node), ({ needs }) => changesFor(machine, node, needs()));
+}
+
+/** What keeps an exit from working though all of ours is there again is not ours to mend: as CHECK, so `repair` tells it. */
+async function withHindrances({ host }: Machine, node: NodeRecord, done: Repair): Promise<Repair> {
+  const failures = [...done.failures];
+  for (const exit of node.exits) {
+    const found = await hindrances(host, [exit], []);
+    failures.push(...found.map((why) => ({ of: exit.name, error: new EgressError('exit-interface', why) })));
+  }
+  return { ...done, failures };
 }
 
 /** What of the node's exits is not as its record says, by the exit's name. Changes nothing. */

@@ -93,6 +93,29 @@ describe('egress repair', labTest, () => {
     assert.deepEqual(await pod.askEach('udp'), ['nothing', 'nothing']);
   });
 
+  test('says what still keeps an exit from working when all of ours is there again', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const pod = await node.started();
+    // An interface that went down comes up without its IPv6 addresses, and one that becomes a port has no answers.
+    await node.machine.ip(
+      'link set eth1 down',
+      'link set eth1 up',
+      `address add ${node.addresses('eth1')[1]}/64 dev eth1 nodad`,
+    );
+    const lost = await node.egress('repair');
+    assert.equal(lost.code, 1);
+    assert.match(lost.stdout, /^Mended: .* is missing$/m);
+    assert.match(lost.stdout, /^partners: exit "partners" drops what is to leave with fd00:168::245: .*$/m);
+    assert.match(lost.stdout, /^1 could not be mended; \d+ things were\.$/m);
+    assert.deepEqual(await pod.askEach('udp'), [world.exitAddress[0], 'nothing']);
+    await node.machine.ip(`address add ${world.exitAddress[1]} dev eth1 nodad`);
+    await node.machine.ip('link add over type bridge', 'link set eth1 master over', 'link set over up');
+    const { code, stdout } = await node.egress('repair');
+    assert.equal(code, 1);
+    assert.match(stdout, /^partners: exit "partners" leaves by eth1, which is a port of a bridge/m);
+  });
+
   test('leaves a pod alone that is gone, and whose address another one has', async () => {
     await using lab = await Lab.create();
     const node = await lab.node();
