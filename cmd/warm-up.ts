@@ -93,13 +93,13 @@ const ENODEV = 19;
 
 /** A kernel that keeps the messages it gets, and answers questions with the same bytes. */
 class EchoSocket {
-  readonly #told = new Map<number, Buffer[]>();
+  readonly #messages = new Map<number, Buffer[]>();
 
   async request(request: Request): Promise<Reply[]> {
     const { type } = request;
     if (type === getGeneration) return [reply(type, '00000000' + '0800010000000001')];
     // The first that is said of the tunnel's device makes it. The begin of a batch has the same type.
-    const device = this.#told.get(newLink)?.find((body) => body.includes(tunnelDevice));
+    const device = this.#messages.get(newLink)?.find((body) => body.includes(tunnelDevice));
     if (type === getLink && request.body.includes(tunnelDevice)) {
       if (device === undefined) throw new KernelError(ENODEV, 0, '');
       return [{ type, flags: 0, body: device }];
@@ -115,8 +115,8 @@ class EchoSocket {
     // An address of that link: 192.0.2.5/24.
     if (type === getAddress) return [reply(type, '0218000001000000' + '08000200c0000205')];
     const kept = answers.get(type);
-    if (kept !== undefined) return (this.#told.get(kept) ?? []).map((told) => ({ type: kept, flags: 0, body: told }));
-    this.#told.set(type, [...(this.#told.get(type) ?? []), body]);
+    if (kept !== undefined) return (this.#messages.get(kept) ?? []).map((body) => ({ type: kept, flags: 0, body }));
+    this.#messages.set(type, [...(this.#messages.get(type) ?? []), body]);
     return [];
   }
 

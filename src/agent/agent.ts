@@ -23,13 +23,13 @@ export interface AgentSurroundings {
   readonly readFile: ReadFile;
   openMachine(options: { readonly dataDir: string }): Promise<Machine & Disposable>;
   readonly log: Log;
-  /** Takes an error that does not end the agent, once, and what follows from it. */
+  /** Takes an error that does not end the agent, once, with its consequence. */
   report(error: unknown, consequence: string): void;
   /** Milliseconds of a clock that does not go back. */
   now(): number;
 }
 
-/** What is kept from one round to the next. */
+/** The state from one round to the next. */
 interface Memory {
   readonly startedAt: string;
   /** The last configuration that could be read. */

@@ -4,18 +4,18 @@ import { policyFileOf, type ReadFile, readChainEntry, readConfiguration, readPol
 import { type ChainEntry, defaults } from '../config/schema.ts';
 import { ownEntries } from '../runtimes/conflists.ts';
 
-/** Where the agent finds what is configured. */
+/** The places of the configuration. */
 export interface ConfiguredPlaces {
   /** Where the runtime looks for network configurations. */
   readonly confDir: string;
-  /** The policy file, in the place of that which the chain entry names. */
+  /** The policy file in place of the chain entry's. */
   readonly policy?: string;
   /** This node's underlay address, where it cannot be known from the policy file. */
   readonly node?: Address;
 }
 
 /**
- * What is configured for this node: what the plugin would go by, so the entry in the chain of a network with its policy
+ * The configuration for this node, as the plugin would read it: the entry in the chain of a network, with its policy
  * file. Networks share their exits, the first by name says the numbers. A node whose chains have no entry, as a gateway
  * without pods, goes by the policy file alone. Throws as ADD does for a configuration that is invalid or incomplete.
  */

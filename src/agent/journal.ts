@@ -12,8 +12,7 @@ export interface Since {
 }
 
 /**
- * Says what rounds did, one line for each thing that happened. What could not be done is said once, until it can be, or is
- * another thing.
+ * Says what rounds did, one line for each thing that happened. A failure is said once, until it is over or another one.
  */
 export class Journal {
   readonly #log: Log;

@@ -6,7 +6,7 @@ import { adoptAll } from '../runtimes/adopt.ts';
 import type { AgentPlaces, AgentSurroundings } from './agent.ts';
 import { readConfigured } from './configured.ts';
 
-/** What one round would do: the commands that it stands for, and one line for each pod that would be given something else. */
+/** The plan of one round: its commands, and one line for each pod that would be given something else. */
 export async function planRound(
   places: AgentPlaces,
   { openMachine, readFile }: Pick<AgentSurroundings, 'openMachine' | 'readFile'>,

@@ -10,31 +10,31 @@ import type { Machine } from '../node/machine.ts';
 import { lookAtRecorded, repair } from '../node/repair.ts';
 import type { Adoption } from '../runtimes/adopt.ts';
 
-/** What one round found, and did about it. */
+/** The findings and changes of one round. */
 export interface Round {
-  /** What was missing, different or too much, in sentences. */
+  /** Missing, different and stale objects, in sentences. */
   readonly mended: readonly string[];
   /** Pods that were given exits, or others than they had, or none any more. */
   readonly adopted: readonly Adoption[];
   /** Marks of attachments that were taken down, because their pods are gone. */
   readonly collected: readonly string[];
-  /** What could not be made as it should be, in sentences. */
+  /** Failures, in sentences. */
   readonly failures: readonly string[];
 }
 
-/** What a round works with. */
+/** The surroundings of a round. */
 export interface RoundSurroundings {
   readonly machine: Machine;
   /** Undefined while it cannot be read, and never could: the node is kept as its records say. */
   readonly configuration: Configuration | undefined;
-  /** Gives pods what new ones like them would get. */
+  /** Gives pods the exits that a new pod like them would get. */
   adopt(): Promise<readonly Adoption[]>;
 }
 
 /**
- * Makes the node as it should be, once: what somebody took comes back first, what dead pods left goes, and then running
- * pods get what the policies say now. Each part takes the store's lock for its own changes, and only where a look
- * without the lock found something to change, so that no ADD waits for a node that is right.
+ * Makes the node as it should be, once. Lost objects come back first, then dead pods are taken down, and then running
+ * pods get the exits of the present policies. Each part takes the store's lock for its own changes, and only after a
+ * look without the lock found some: no ADD waits for a node that is right.
  */
 export async function round({ machine, configuration, adopt }: RoundSurroundings): Promise<Round> {
   const kept = await keep(machine, configuration);
@@ -60,7 +60,7 @@ interface Kept {
   readonly failures: readonly EgressError[];
 }
 
-/** Exits, what is served, and attachments that are set up. */
+/** Keeps exits, served exits and attachments. */
 async function keep(machine: Machine, configuration: Configuration | undefined): Promise<Kept> {
   const looked = await lookWithoutLock(machine, configuration);
   if (looked !== undefined && looked.changes.length === 0) return looked;

@@ -58,7 +58,7 @@ async function drained(places: Places, flags: UninstallFlags, surroundings: CliS
   const drain = new Drain(places, { dataDir: flags.dataDir, fileName: flags.confName }, surroundings.hostTools);
   drain.requirePlaces();
   using service = surroundings.openService();
-  const [bell, done, tell] = [new Bell(), new AbortController(), teller(surroundings)];
+  const [bell, done, show] = [new Bell(), new AbortController(), reporter(surroundings)];
   using watchers = new DisposableStack();
   for (const folder of drain.folders) watchers.use(watchFolder(folder, bell.ring));
   let timer: NodeJS.Timeout | undefined;
@@ -66,7 +66,7 @@ async function drained(places: Places, flags: UninstallFlags, surroundings: CliS
     clearTimeout(timer);
     const found = await drain.look();
     if (found === undefined) return done.abort();
-    tell(found);
+    show(found);
     timer = ringLater(bell, found.network.lookAgainMs);
   };
   const report = (error: unknown) => service.report(error, 'It is tried again until then.');
@@ -81,13 +81,13 @@ const steered = (attachments: number): string =>
     : `${counted(attachments, 'attachment')} of pods are steered until they end`;
 
 /** Tells the number of pods that are left whenever it changes, and why the chain cannot be changed. */
-function teller({ write, remark }: CliSurroundings): (found: Drained) => void {
-  let told: Drained | undefined;
+function reporter({ write, remark }: CliSurroundings): (found: Drained) => void {
+  let reported: Drained | undefined;
   return (found) => {
     const { attachments, network } = found;
-    if (attachments !== told?.attachments) write(`${steered(attachments)}\n`);
-    if (!network.ok && network.text !== told?.network.text) remark(`egress: network: ${network.text}\n`);
-    told = found;
+    if (attachments !== reported?.attachments) write(`${steered(attachments)}\n`);
+    if (!network.ok && network.text !== reported?.network.text) remark(`egress: network: ${network.text}\n`);
+    reported = found;
   };
 }
 

@@ -55,11 +55,11 @@ export class Drain {
     const entry = entryIn(this.#conf());
     if (entry === undefined) return;
     const bin = join(this.#bin(), pluginType);
-    const { dataDir: told = defaults.dataDir } = entry;
+    const { dataDir: ownDataDir = defaults.dataDir } = entry;
     const trouble = !existsSync(bin)
       ? `${bin} is not there: say with --bin-dir where the runtime looks for plugins`
-      : told !== this.#dataDir
-        ? `the chain says that its pods are kept in ${told}, not in ${this.#dataDir}: say so with --data-dir`
+      : ownDataDir !== this.#dataDir
+        ? `the chain says that its pods are kept in ${ownDataDir}, not in ${this.#dataDir}: say so with --data-dir`
         : undefined;
     if (trouble === undefined) return;
     const why = 'egress stays in the chain, for pods that are steered could not be seen';

@@ -104,28 +104,28 @@ async function adoptOne(
   surroundings: AdoptSurroundings,
 ): Promise<Adoption | undefined> {
   const { network, containerId, ifname } = cached;
-  const told: Writable<Adoption> = { network, containerId, ifname, pod: {}, exits: [] };
+  const adoption: Writable<Adoption> = { network, containerId, ifname, pod: {}, exits: [] };
   try {
     checkNames(containerId, ifname);
     const annotations = readAnnotations(given.entry);
-    told.pod = { ...podOf(cached.args), ...(annotations && { annotations }) };
+    adoption.pod = { ...podOf(cached.args), ...(annotations && { annotations }) };
     using machine = await surroundings.openMachine(machineOptionsOf(given.entry));
-    const request = await requestOf(told, cached, given, options, surroundings, machine);
+    const request = await requestOf(adoption, cached, given, options, surroundings, machine);
     if (request === undefined) return undefined;
-    if (options.dryRun || (told.exits.length === 0 && told.outdated === undefined)) return told;
+    if (options.dryRun || (adoption.exits.length === 0 && adoption.outdated === undefined)) return adoption;
     await add(machine, request);
-    machine.log.info({ network, containerId, ifname, pod: told.pod }, 'adopted');
-    return told;
+    machine.log.info({ network, containerId, ifname, pod: adoption.pod }, 'adopted');
+    return adoption;
   } catch (error) {
-    return { ...told, problem: asEgressError(error).message };
+    return { ...adoption, problem: asEgressError(error).message };
   }
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** ADD's request for a pod to adopt. Says in `told` what it would have. Changes nothing. */
+/** ADD's request for a pod to adopt. Puts its exits into `adoption`. Changes nothing. */
 async function requestOf(
-  told: Writable<Adoption>,
+  adoption: Writable<Adoption>,
   cached: CachedResult,
   { entry, policies: policiesFor }: Given,
   { outdated: withOutdated }: AdoptOptions,
@@ -137,11 +137,11 @@ async function requestOf(
   const record = machine.store.load(cached);
   const outdated = record && (await whyOutdated(machine, record));
   if (record !== undefined && outdated === undefined) return undefined;
-  if (outdated !== undefined) told.outdated = outdated;
+  if (outdated !== undefined) adoption.outdated = outdated;
   const policies = policiesFor(machine);
-  told.exits = [...new Set(policies.choose(told.pod).outline.map(({ exit }) => exit))];
+  adoption.exits = [...new Set(policies.choose(adoption.pod).outline.map(({ exit }) => exit))];
   const { network, containerId, ifname } = cached;
-  return { attachment: { network, containerId, ifname }, pod: told.pod, policies, podNetwork };
+  return { attachment: { network, containerId, ifname }, pod: adoption.pod, policies, podNetwork };
 }
 
 /** Whether all is there on the host's side: an address of a pod that is gone may be another's by now. */
