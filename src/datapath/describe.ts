@@ -3,7 +3,7 @@ import type { Change } from './difference.ts';
 import { type HostObject, kindOf } from './objects.ts';
 import { isSpareWayBack } from './way-back.ts';
 
-/** What a change says about the node, in sentences for a person: what is missing, different, or too much. */
+/** A change in sentences for a person: the object is missing, different, or stale. */
 export function describe(change: Change): readonly string[] {
   if (isReset(change) || isSpareWayBack(change)) return [];
   const { object } = change;

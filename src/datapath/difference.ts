@@ -1,15 +1,15 @@
 import { isEqual } from '../base/canonical.ts';
 import { type HostObject, kindOf } from './objects.ts';
 
-/** What must be done to one object so that the node is as it should be. */
+/** A change of one object, after which it is as it should be. */
 export type Change =
   | { readonly verb: 'add'; readonly object: HostObject }
   | { readonly verb: 'remove'; readonly object: HostObject }
   | { readonly verb: 'replace'; readonly object: HostObject; readonly observed: HostObject };
 
 /**
- * The changes that make what is into what should be, in the order of `desired`, then what is too much in the order of
- * `observed`. ADD applies it, CHECK reports it, DEL and GC apply it to nothing, `--dry-run` prints it.
+ * Turns `observed` into `desired`: additions and replacements in the order of `desired`, then removals. ADD applies it,
+ * CHECK reports it, DEL and GC apply it to nothing, `--dry-run` prints it.
  */
 export function difference(desired: readonly HostObject[], observed: readonly HostObject[]): Change[] {
   const found = new Map(observed.map((object) => [keyOf(object), object]));
@@ -25,11 +25,13 @@ function changeOf(object: HostObject, observed: HostObject | undefined): Change[
   return same(object, observed) ? [] : [{ verb: 'replace', object, observed }];
 }
 
-/** Whether a change of a table is one of its flags alone. A table that is replaced by one like it loses what is in it. */
+/**
+ * Whether a change of a table is one of its flags alone. A table that is replaced by an equal one loses its content.
+ */
 export const isOfFlags = (change: Change): boolean =>
   change.verb === 'replace' && change.object.kind === 'table' && !isEqual(change.object, change.observed);
 
-/** What makes an object the same one on two lists. */
+/** The identity of an object on two lists. */
 export const keyOf = (object: HostObject): string => kindOf(object).key(object);
 
 const same = (desired: HostObject, observed: HostObject): boolean =>

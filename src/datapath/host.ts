@@ -27,11 +27,11 @@ export interface HeldAddress extends LinkAddress {
   readonly ours: boolean;
 }
 
-/** Where the node itself sends what has no route of its own. */
+/** The way of the node's packets without a better route. */
 export interface DefaultRoute {
   readonly device: Link;
   readonly via?: Address;
-  /** The next hop is behind the interface, whatever networks that is in. */
+  /** The next hop is behind the interface, in whatever network. */
   readonly onlink?: true;
 }
 
@@ -61,7 +61,7 @@ export interface RouteTaken {
   readonly table?: number;
 }
 
-/** From which end of the tunnel to which. */
+/** The MAC addresses of the two ends of the tunnel. */
 export interface TunnelEnds {
   readonly sourceMac: Mac;
   readonly destinationMac: Mac;
@@ -97,13 +97,13 @@ export interface Flow {
   readonly established?: true;
 }
 
-/** What was seen, and the generation of the ruleset in which it was seen: a change decided on it fails when it moved on. */
+/** An observed state, and its generation of the ruleset: a change decided on it fails in a later generation. */
 export interface Observed<T> {
   readonly state: T;
   readonly generation: number;
 }
 
-/** What our rules and elements count. Exits are told by id, pods by the comments of their elements. */
+/** The counters of our rules and elements. Exits are told by id, pods by the comments of their elements. */
 export interface Counters {
   /** Packets that programs, or the tunnel, sent to an exit. */
   readonly steered: ReadonlyMap<number, Counter>;
@@ -120,9 +120,11 @@ export interface Counters {
   readonly dropped: Counter;
   /** Packets that the guard kept from leaving in a wrong way. */
   readonly guarded: Counter;
-  /** Packets that lost our mark to somebody: those of pods got it back, those that came out of the tunnel were dropped. */
+  /**
+   * Packets that lost our mark to another program: packets of pods got it back, packets out of the tunnel were dropped.
+   */
   readonly unmarked: Counter;
-  /** Packets with a source that is not of the pod that sent them, or in the name of a pod that did not. */
+  /** Packets with a false source: another than the sending pod's, or a checked pod's without the proof. */
   readonly forged: Counter;
   /** Packets that came out of the tunnel for an exit that is not served here, and are no answers. */
   readonly unserved: Counter;
@@ -130,7 +132,7 @@ export interface Counters {
   readonly strangers: Counter;
 }
 
-/** What a decision may ask of the machine, and have done on it. */
+/** Questions to the machine, and changes of it, for decisions. */
 export interface Host {
   /** Undefined when there is no interface of that name or index. */
   readLink(nameOrIndex: string | number): Promise<Link | undefined>;
@@ -157,11 +159,11 @@ export interface Host {
   listRules(): Promise<readonly NodeRule[]>;
   /** All routes of a table, whoever made them. */
   listRoutes(family: Family, table: number): Promise<readonly NodeRoute[]>;
-  /** What carries our number or our name, wherever it is, and is none of ours by its shape. */
+  /** Objects with our number or name that are not ours by their shape. */
   listOthers(node: NodeState | undefined): Promise<readonly Other[]>;
   /** Base chains of others that filter, without their rules. */
   listFilters(): Promise<readonly Filter[]>;
-  /** Tables of the older iptables that are in use, whose rules cannot be read. */
+  /** Tables in use of the older iptables. Nobody else can read their rules. */
   listLegacyTables(family: Family): readonly string[];
   /** Kernel parameters: undefined when there is none of that name. */
   readSysctl(name: string): string | undefined;
@@ -169,28 +171,28 @@ export interface Host {
   listKept(): Promise<readonly Kept[]>;
 
   /**
-   * The same machine as it is now, for who asks much about it and changes nothing: what is asked twice is asked of the kernel
-   * once, and so no change is seen any more. To be disposed of.
+   * The same machine for many questions without changes: equal questions are asked of the kernel once, so later changes
+   * are not seen. To be disposed of.
    */
   look(): Host & Disposable;
 
-  /** What is there of what is needed; the contents of a program's sets only when `contents` is set. */
+  /** The needed objects that are there; the contents of a program's sets only with `contents`. */
   observe(node: NodeState, needs: Needs, options: { contents: boolean }): Promise<Observed<HostObject[]>>;
   /**
-   * What is there of ours, whoever it is for: what has our numbers and the shape of what we make with those of `node`.
-   * Routes are looked for in the tables that our rules lead to, and in those of its exits; of addresses those that it
-   * names, and what the kernel knows as ours on their interfaces. With `undefined`, when nobody knows what was set up, any
-   * numbers will do, and all addresses of the node are read.
+   * Reads everything we own, for all attachments: objects with our numbers and the shape that `node` gives them. Routes
+   * are looked for in the tables of our rules and of its exits. Addresses are its own, and others on their interfaces
+   * that the kernel knows as ours. With `undefined`, without a record, any numbers will do, and all addresses of the
+   * node are read.
    */
   observeOurs(node: NodeState | undefined): Promise<Observed<OurState>>;
   /**
-   * Calls back, until disposed of, after every change of the kernel's that may make a difference to {@link observe} or
-   * to what a decision asks; also after such as turn out to make none. `isUrgent`: packets may not be steered any more.
+   * Calls back, until disposed of, after every change in the kernel that may matter to {@link observe} or to another
+   * question here; some turn out not to. `isUrgent`: packets may not be steered any more.
    */
   watch(changed: (isUrgent: boolean) => void): Disposable;
-  /** What was counted since the table was made. */
+  /** The counters since the table was made. */
   readCounters(): Promise<Counters>;
-  /** What the kernel knows of a next hop, in its words; undefined when it did not have to ask for it of late. */
+  /** The state of a next hop in the kernel's words; undefined when it did not have to ask for it of late. */
   readNeighbour(device: string, address: Address): Promise<string | undefined>;
   /** Elements of the pods' maps whose comment begins with `mark`; looked up by address where the addresses are known. */
   findElements(mark: string, addresses?: readonly Address[]): Promise<readonly Element[]>;
@@ -204,7 +206,7 @@ export interface Host {
   hasEgressHook(): Promise<boolean>;
 
   /**
-   * Makes the changes: what is new is set up before the one nftables transaction, what goes is taken down after it.
+   * Makes the changes: new objects are set up before the one nftables transaction, stale ones are taken down after it.
    * Returns false, with nothing in nftables changed, when the ruleset is not of `generation` any more.
    */
   apply(changes: readonly Change[], generation: number): Promise<boolean>;
@@ -214,7 +216,7 @@ export interface Host {
   deleteFlows(address: Address, only?: (flow: Flow) => boolean): Promise<void>;
   /** Forgets the connections whose packets leave with an address. */
   deleteFlowsTo(address: Address): Promise<void>;
-  /** Forgets those of a family's connections that are chosen from all that there are: not cheap where there are many. */
+  /** Forgets chosen connections among all of a family: not cheap where there are many. */
   forgetFlows(family: Family, choose: (all: readonly Flow[]) => Promise<ReadonlySet<Flow>>): Promise<void>;
   /** The connections that an address began. */
   listFlows(source: Address): Promise<readonly Flow[]>;
@@ -223,7 +225,7 @@ export interface Host {
    * for the address that it leaves with. Nothing happens when it knows it already.
    */
   restoreFlow(flow: Flow, source: Address): Promise<void>;
-  /** The connections that leave with an address: what SNAT gave it to, and what its owner began. */
+  /** The connections that leave with an address: SNAT gave it to them, or its owner began them. */
   listFlowsTo(address: Address): Promise<readonly Flow[]>;
   /** Tells the neighbours on an interface that addresses are here now. */
   announce(device: string, addresses: readonly Address[]): Promise<void>;

@@ -28,7 +28,7 @@ export type {
   TunnelLink,
 };
 
-/** What we set up outside of nftables. */
+/** Our objects outside of nftables. */
 export type OutsideObject =
   | TunnelLink
   | InterfaceAddress
@@ -48,8 +48,8 @@ export type HostObject = Table | NftObject | OutsideObject;
 type Of<K extends HostObject['kind']> = Extract<HostObject, { readonly kind: K }>;
 
 /**
- * Each kind outside of nftables, in the order in which they are set up: a device before what is on it, what leads
- * somewhere before what leads to that.
+ * Each kind outside of nftables, in the order of setting up: a device before the objects on it, and a route before the
+ * rule that points to it.
  */
 export const outsideKinds: { readonly [K in OutsideObject['kind']]: OutsideKind<Of<K>> } = {
   tunnel,
@@ -62,15 +62,18 @@ export const outsideKinds: { readonly [K in OutsideObject['kind']]: OutsideKind<
   rule,
 };
 
-/** Each kind in our tables, in the order in which they are removed: elements before chains, whose rules lead to sets. */
+/**
+ * Each kind in our tables, in the order of removal: elements before chains, and chains before the sets that their rules
+ * look into.
+ */
 export const nftKinds: { readonly [K in (Table | NftObject)['kind']]: Kind<Of<K>> } = { element, chain, set, table };
 
 const kinds: { readonly [K in HostObject['kind']]: Kind<HostObject> } = { ...nftKinds, ...outsideKinds };
 
-/** What is known of an object's kind. It takes objects of that kind alone. */
+/** The descriptor of an object's kind. It takes objects of that kind alone. */
 export const kindOf = ({ kind }: HostObject): Kind<HostObject> => kinds[kind];
 
-/** The same of what is outside of nftables. */
+/** The same for kinds outside of nftables. */
 export const outsideKindOf = ({ kind }: OutsideObject): OutsideKind<OutsideObject> => outsideKinds[kind];
 
 /** Whether it is none of our tables, and nothing in them. */

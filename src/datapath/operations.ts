@@ -15,30 +15,30 @@ import {
 import { isSameTunnel } from './tunnel.ts';
 
 /**
- * Changes by who makes them and when. What steers goes up before what sends packets to it, and comes down after. The
- * tunnel's device lets packets in: nothing may come out of it before all that judges it is there, nor after that is gone,
- * also when a process is killed on the way.
+ * Changes in the order of making them. Devices, routes and rules go up before the chains that send packets to them, and
+ * come down after. The tunnel's device lets packets in. Nothing may come out of it before its chains and rules are
+ * there, nor after they are gone, even when the process is killed on the way.
  */
 export interface Plan {
   /** The tunnel's device when it goes: set down before anything else, so that nothing is on its way any more. */
   readonly shut: readonly TunnelLink[];
   /**
-   * To take down before all that follows: rules that stand in the way of a change of the mark, and parameters to put back,
-   * while the table is there that tells what they were, should the process be killed.
+   * Objects to take down first: rules that stand in the way of a change of the mark, and parameters to put back. The
+   * table still holds the parameters' values, should the process be killed.
    */
   readonly first: readonly OutsideObject[];
   /** Devices, addresses, parameters, routes and rules to set up, before the transaction; a new device of a tunnel is down. */
   readonly before: readonly OutsideObject[];
   /** One nftables transaction. */
   readonly transaction: readonly Operation[];
-  /** Sets whose elements the transaction may name without adding the set: their types tell what the bytes are. */
+  /** Existing sets of elements in the transaction: their types give the bytes of an element their meaning. */
   readonly sets: readonly NftSet[];
   /**
-   * The tunnel's device to set up, after the transaction, and what the kernel does not take while it is down, or forgets
-   * when it comes up: neighbours on it, and routes by it.
+   * Set up after the transaction: the tunnel's device, neighbours on it and routes by it. The kernel refuses or forgets
+   * these while the device is down.
    */
   readonly open: readonly OutsideObject[];
-  /** The same as `before` to take down, but for parameters, at the end; what is on a device goes with it. */
+  /** Taken down after the transaction: kinds of `before` without parameters. Objects on a device go with it. */
   readonly after: readonly OutsideObject[];
   /** Rules to set up last of all, in the place of the first. */
   readonly last: readonly OutsideObject[];
@@ -49,7 +49,7 @@ const goesFirst = (object: OutsideObject): boolean => outsideKindOf(object).goes
 const setUpOrder = Object.keys(outsideKinds);
 const order = (a: OutsideObject, b: OutsideObject) => setUpOrder.indexOf(a.kind) - setUpOrder.indexOf(b.kind);
 
-/** Puts changes in the order in which no packet can take a way that is not there yet, or not there any more. */
+/** Puts changes in such an order that no packet takes a way that is not there yet, or not there any more. */
 export function planOf(changes: readonly Change[]): Plan {
   const skips = exchangedSkips(changes);
   const others = changes.filter((change) => !skips.includes(change));
@@ -99,7 +99,7 @@ function exchangedSkips(changes: readonly Change[]): readonly Change[] {
     .map(({ change }) => change);
 }
 
-/** The device as it is made, or made anew, until all is there; none when it is up, and can stay so. */
+/** The device down, as it is made or made anew, until all is there; none when it is up, and can stay so. */
 function closedTunnel(change: Change): TunnelLink[] {
   const { object } = change;
   if (!isTunnel(object)) return [];
@@ -108,7 +108,7 @@ function closedTunnel(change: Change): TunnelLink[] {
   return staysUp ? [] : [{ ...object, up: false }];
 }
 
-/** What leads to others goes before them: elements to chains, the rules of chains to sets. */
+/** Objects go before the objects that they point to: elements before chains, rules before sets. */
 const removal = Object.keys(nftKinds);
 const removeFirst = (a: Change, b: Change) => removal.indexOf(a.object.kind) - removal.indexOf(b.object.kind);
 
@@ -142,7 +142,7 @@ function replacing(object: Exclude<HostObject, OutsideObject>, observed: HostObj
     : [...asNew];
 }
 
-/** What of a set or chain cannot be changed while it exists. */
+/** The parts of a set or chain that cannot be changed while it exists. */
 function shapeOf(object: HostObject): unknown {
   if (object.kind === 'chain') return object.hook;
   if (object.kind === 'set') return { ...object, intervals: undefined };

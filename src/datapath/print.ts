@@ -10,7 +10,7 @@ import { tunnelDevice } from './tunnel.ts';
 export function printChanges(changes: readonly Change[]): string {
   const { shut, first, before, transaction, sets, open, after, last } = planOf(changes);
   const script = printScript(transaction, sets);
-  // The kernel changes little of a device that is there; what is on it comes back by the next look.
+  // The kernel changes little of an existing device. Objects on it come back by the next look.
   const remade = changes.some(({ verb, object }) => verb === 'replace' && object.kind === 'tunnel');
   const nft = script === '' ? [] : [`nft -f - <<'EOT'\n${script}EOT`];
   const gone = remade ? [`ip link del ${tunnelDevice}`] : [];

@@ -31,7 +31,7 @@ export interface Wanted {
   readonly required?: string;
 }
 
-/** What was done, or would be. */
+/** The changes, done or planned. */
 export interface Outcome {
   /** The node as it is now; undefined when nothing of ours is left on it. */
   readonly node: NodeRecord | undefined;
@@ -102,7 +102,7 @@ export const planReconcile = async (
     )
   ).changes;
 
-/** What {@link reconcile} would change, and what it could not, as one look sees it: another call may be at work. */
+/** The changes and failures of {@link reconcile}, by one look: another call may be at work. */
 export async function lookAtNode(
   machine: Machine,
   configuration: Configuration,

@@ -5,7 +5,7 @@ import { kernelKindOf } from './kinds.ts';
 import { isKernelError, type NetlinkSocket } from './netlink/socket.ts';
 
 /**
- * Sets up what is not in nftables, one by one in the order given. Throws `kernel-refused` that names the object,
+ * Sets objects outside of nftables up, one by one in the order given. Throws `kernel-refused` that names the object,
  * `exit-next-hop` for a route whose next hop is not behind its interface, and `tunnel-device` when somebody else has a
  * device of the tunnel's name.
  */
@@ -14,8 +14,8 @@ export async function applyOutside(socket: NetlinkSocket, objects: readonly Outs
 }
 
 /**
- * Takes down what is not in nftables, one by one in the order given; a kernel parameter gets the value that the object
- * has. What hung on a device that is gone went with it, which is no error.
+ * Takes objects outside of nftables down, one by one in the order given; a kernel parameter gets the object's value.
+ * Objects of a device that is gone went with it: that is no error.
  */
 export async function removeOutside(socket: NetlinkSocket, objects: readonly OutsideObject[]): Promise<void> {
   for (const object of objects)

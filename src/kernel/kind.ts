@@ -5,28 +5,28 @@ import type { NetlinkSocket } from './netlink/socket.ts';
 
 /** How a kind of object outside of nftables is made, taken down and found. All of it throws KernelError. */
 export interface KernelKind<T> {
-  /** That it is there already is no error. */
+  /** An object that is there already is no error. */
   setUp(socket: NetlinkSocket, object: T): Promise<unknown>;
-  /** That it is gone already, or what it is on, is no error. */
+  /** An object that is gone already, or its device, is no error. */
   takeDown(socket: NetlinkSocket, object: T): Promise<unknown>;
-  /** Those that are there of what is needed. */
+  /** The needed objects that are there. */
   observe(look: Look & { readonly node: NodeState; readonly needs: Needs }): Promise<readonly T[]>;
-  /** All of ours, whoever they are for, that do not go with their device. */
+  /** All of ours, for all attachments, unless they go with their device. */
   list(look: Look & { readonly node: NodeState | undefined }): Promise<Listed<T>>;
 }
 
 interface Look {
   readonly socket: NetlinkSocket;
-  /** What was found of the kinds before this one. */
+  /** The objects of earlier kinds. */
   readonly found: readonly OutsideObject[];
 }
 
-/** What a kind finds without knowing what is needed. */
+/** The objects of a kind, needed or not. */
 export interface Listed<T> {
   readonly ours: readonly T[];
-  /** What others made with our number. */
+  /** Others' objects with our number. */
   readonly others?: readonly Other[];
 }
 
-/** Of kinds whose objects go with their device, or are asked for by name. */
+/** For kinds whose objects go with their device, or are asked for by name. */
 export const noneListed = async (): Promise<Listed<never>> => ({ ours: [] });

@@ -12,7 +12,7 @@ import { ruleKind } from './rtnetlink/rule.ts';
 import { tunnelKind } from './rtnetlink/tunnel.ts';
 import { sysctlKind } from './sysctl.ts';
 
-/** Each kind outside of nftables, in the order in which they are looked for: what tells where others are comes first. */
+/** Each kind outside of nftables, in the order of looking: a kind that tells the places of others comes first. */
 export const kernelKinds: {
   readonly [K in OutsideObject['kind']]: KernelKind<Extract<HostObject, { readonly kind: K }>>;
 } = {
@@ -29,7 +29,7 @@ export const kernelKinds: {
 /** How the kind of an object is made and taken down. It takes objects of that kind alone. */
 export const kernelKindOf = ({ kind }: OutsideObject): KernelKind<OutsideObject> => kernelKinds[kind];
 
-/** What is there of what is needed, but for what is in our tables. */
+/** The needed objects that are there, outside of our tables. */
 export async function observeOutside(
   socket: NetlinkSocket,
   node: NodeState,
@@ -40,7 +40,7 @@ export async function observeOutside(
   return found;
 }
 
-/** The same of all that is ours, by the node's record or without one, with what others made with our number. */
+/** All of ours, by the node's record or without one, and others' objects with our number. */
 export async function listOutside(
   socket: NetlinkSocket,
   node: NodeState | undefined,

@@ -2,28 +2,28 @@ import { closeSync, fstatSync, readFileSync } from 'node:fs';
 import { EgressError } from '../base/errors.ts';
 import { type LockResult, tryFileLock, waitForFileLock } from './netlink/libc.ts';
 
-/** Seconds that one and the same holder may keep a lock while others wait. What we do with it takes one at most. */
+/** Seconds that one and the same holder may keep a lock while others wait. Our own work under it takes one at most. */
 const patience = 20;
 
 /**
- * Milliseconds for which a process that gave a lock back leaves it alone. The kernel wakes whoever waits, but gives the
- * lock to whoever asks first: a process that never stopped running would always be first.
+ * Milliseconds for which a process that gave a lock back leaves it alone. The kernel wakes the waiting process, but
+ * gives the lock to the first that asks: a process that runs on would always be first.
  */
 const pauseMs = 5;
 
 /**
- * Locks an open file, flock(2), until what it returns is disposed of, or the process dies. Takes over the descriptor, and
- * closes it in any case.
+ * Locks an open file, flock(2), until what it returns is disposed of, or the process dies. Takes over the descriptor,
+ * and closes it in any case.
  *
  * A free lock is taken at once, without a timer or a thread. Else users of this process queue here, in their order, and
  * the first of them queues in the kernel, on a thread of its own, so that timers and sockets of this process go on. The
  * kernel lets in who came first, and a process that gives the lock back has it again after {@link pauseMs} at the
- * earliest: one that changes much, with one hold for each change, delays an ADD by one change at most for each time that
- * the ADD asks, and is itself never passed by more than those who asked before.
+ * earliest. So a process with many changes and one hold for each delays an ADD by one change at most, each time that
+ * the ADD asks. Only earlier users pass that process.
  *
- * Waiting lasts as long as others take turns; but a holder that keeps the lock for {@link patience} may never give it back
- * (it is stopped, its cgroup is frozen, or it waits for itself): `try-again`, which names the process. `io-failure`
- * when the file system has no locks.
+ * Waiting lasts as long as others take turns; but a holder that keeps the lock for {@link patience} may never give it
+ * back (it is stopped, its cgroup is frozen, or it waits for itself): `try-again`, which names the process.
+ * `io-failure` when the file system has no locks.
  *
  * @param path of the file, for errors
  */
@@ -48,7 +48,7 @@ function queueOf(descriptor: number): Queue {
   return queue;
 }
 
-/** Somebody of this process who waits. */
+/** A user of this process that waits. */
 interface Waiter {
   readonly descriptor: number;
   readonly path: string;
@@ -62,7 +62,10 @@ class Queue {
   /** How often somebody here has got the lock. */
   #holds = 0;
   #isHeld = false;
-  /** The descriptor on which the kernel is asked. It outlives who gave up: the next one has the place in the kernel's queue. */
+  /**
+   * The descriptor on which the kernel is asked. It outlives a user that gave up: the next one gets the place in the
+   * kernel's queue.
+   */
   #asking: number | undefined;
   #pauseUntil: number | undefined;
 
@@ -126,7 +129,7 @@ class Queue {
     }
     if (result === 'locked') waiter.resolve(this.#hold(descriptor));
     else waiter.reject(noLocks(waiter.path, result));
-    // Whoever asked may have given up: its descriptor has the lock for who is the first now.
+    // The user that asked may have given up: its descriptor has the lock for the first user of now.
     if (waiter.descriptor !== descriptor) closeSync(result === 'locked' ? waiter.descriptor : descriptor);
     this.#ask();
   }

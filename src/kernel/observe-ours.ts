@@ -32,7 +32,7 @@ export async function observeOurs(
   };
 }
 
-/** What of ours is in both tables. One with our name that holds nothing of ours is somebody else's. */
+/** Our objects in both tables. One with our name that holds nothing of ours is somebody else's. */
 async function observeTables(socket: NetlinkSocket) {
   const inet = await readOurTable(socket, {});
   const sent = await readOurTable(socket, layout.sentTable);
@@ -67,7 +67,7 @@ export async function listOthersTables(socket: NetlinkSocket): Promise<readonly 
   return tables.flatMap(({ found, isOurs }) => (found && !isOurs ? [found] : []));
 }
 
-/** The same, and what else carries our number and others made. */
+/** The same, and others' objects with our number. */
 export const listOthers = async (
   netfilter: NetlinkSocket,
   route: NetlinkSocket,

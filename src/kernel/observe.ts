@@ -15,7 +15,7 @@ import type { NetlinkSocket } from './netlink/socket.ts';
 import { listChains, listElements, listRules, listSets, readIntervals, readTable } from './nftables/read.ts';
 import { elementOf, findBlocks, findPods, listSet } from './observe-pods.ts';
 
-/** What is there of what is needed in the table of the family inet. */
+/** The needed objects that are there in the table of the family inet. */
 export async function observeTable(
   socket: NetlinkSocket,
   node: NodeState,
@@ -54,7 +54,7 @@ export async function observeTable(
   ];
 }
 
-/** What a local exit can have; one through the tunnel has the first alone. */
+/** Chains of a local exit; an exit through the tunnel has the first alone. */
 const chainsOfExit = (id: number): string[] => [
   layout.chainNames.exit(id),
   layout.chainNames.exitSnat(id),
@@ -82,7 +82,7 @@ function namesOf({ exits, tunnel, gateway, attachment, ports }: Needs): [Readonl
   return [new Set(chains), new Set(sets)];
 }
 
-/** What is there of what exits, and the sources of attachments, need in the table of the family netdev. */
+/** The objects of exits, and of attachments' sources, that are there in the table of the family netdev. */
 export async function observeSent(socket: NetlinkSocket, { exits, checked = [] }: Needs): Promise<HostObject[]> {
   const devices = checked.flatMap(({ sources }) => sources?.devices ?? []);
   const table = exits.length + devices.length === 0 ? undefined : await readTable(socket, layout.sentTable);
@@ -132,7 +132,7 @@ function usedChain({ name, hook, use }: ObservedChain, rules: readonly ObservedR
     kind: 'chain',
     ...(family && { family }),
     name,
-    // A place where we never hook in is kept as it is: it equals none of ours.
+    // A hook that we never use is kept as it is: it equals none of ours.
     ...(hook !== undefined && { hook: hook as Hook }),
     rules: rules.map(ruleOf),
     references: use - rules.length,
@@ -145,12 +145,12 @@ const ruleOf = ({ expressions, comment }: ObservedRule): Chain['rules'][number] 
   ...(comment !== undefined && { comment }),
 });
 
-/** A base chain that is none of ours: nobody else has a say in our tables. Those that nothing leads to do nothing. */
+/** A base chain that is none of ours: nobody else has a say in our tables. Chains that nothing leads to do nothing. */
 const isForeign = ({ name, hook, family }: Chain): boolean => hook !== undefined && !layout.isBaseChain(name, family);
 
 export const chainOf = ({ references: _, ...chain }: UsedChain): Chain => chain;
 
-/** Elements of the maps and sets of all exits in the table of the family inet, but for those that are served. */
+/** Elements of the maps and sets of all exits in the table of the family inet, without served exits. */
 export async function listExitElements(socket: NetlinkSocket): Promise<Element[]> {
   const sets = families.flatMap((family) => [
     layout.snatMap(family),
@@ -164,7 +164,7 @@ export async function listExitElements(socket: NetlinkSocket): Promise<Element[]
   return elements;
 }
 
-/** Which addresses the slots of exits have, in those of the sets that hold them. */
+/** The addresses of exits' slots, in the maps that are there. */
 async function listSlots(socket: NetlinkSocket, sets: readonly NftSet[]): Promise<Element[]> {
   const elements: Element[] = [];
   for (const set of sets) {

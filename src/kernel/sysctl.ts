@@ -35,7 +35,7 @@ export function writeSysctl(name: string, value: string): boolean {
 
 const write = async (_: unknown, { name, value }: Sysctl) => writeSysctl(name, value);
 
-/** What is desired of parameters is read by name (`node/set-up.ts`), and what they were is kept in our table. */
+/** Desired parameters are read by name (`node/set-up.ts`), and their earlier values are kept in our table. */
 export const sysctlKind: KernelKind<Sysctl> = {
   setUp: write,
   takeDown: write,

@@ -8,9 +8,9 @@ import type { Machine } from './machine.ts';
 import { differenceNow, steeredOf } from './set-up.ts';
 
 /**
- * Gives the whole node another mark, while packets go on: rules for the new mark come before the one transaction, and
- * those for the old one go after it. The node's record has the new mark only when that is done, so that who is killed
- * before begins again. Does nothing when the node has the mark of `next`. Needs the store's lock.
+ * Gives the whole node another mark, while packets go on. Rules for the new mark come before the one transaction, and
+ * rules for the old one go after it. The node's record gets the new mark at the end. After a kill the next call begins
+ * again. Does nothing when the node has the mark of `next`. Needs the store's lock.
  */
 export async function remark(machine: Machine, next: NodeRecord): Promise<void> {
   const { host, store } = machine;
@@ -29,7 +29,7 @@ export async function remark(machine: Machine, next: NodeRecord): Promise<void> 
   store.saveNode(node);
 }
 
-/** An exit or a pod whose interface is gone gets its mark, too: what hangs on the interface is not asked for. */
+/** An exit or a pod without its interface gets the mark, too: objects on the interface are not asked for. */
 const isAtInterface = (object: HostObject) =>
   object.kind === 'chain' && object.hook !== undefined && 'device' in object.hook;
 

@@ -17,17 +17,17 @@ export interface RepairFailure {
   readonly error: EgressError;
 }
 
-/** What was not as the records say. */
+/** An object that was not as the records say. */
 export interface Repair {
-  /** What was mended, or with a plan would be; nothing when all was right. */
+  /** The repairs, done or planned; empty when all was right. */
   readonly changes: readonly Change[];
   readonly failures: readonly RepairFailure[];
 }
 
 /**
- * Makes the exits of the node, its gateway's side and all its attachments as the records say, as ADD does it for one: what
- * somebody flushed, removed or changed comes back. Each of them alone, so that one that cannot be keeps no other from it.
- * Pods that are gone are left to GC. Needs the store's lock.
+ * Makes the exits of the node, its gateway's side and all its attachments as the records say, as ADD does it for one.
+ * Flushed, removed and changed objects come back. Each is made alone, so that one that fails stops no other. Pods that
+ * are gone are left to GC. Needs the store's lock.
  */
 export async function repair(machine: Machine): Promise<Repair> {
   const node = machine.store.loadNode();
@@ -38,8 +38,8 @@ export async function repair(machine: Machine): Promise<Repair> {
 const mended = ({ mend }: Part) => mend();
 
 /**
- * The same for the attachments alone: for whoever makes the rest of the node as it should be by himself, before he takes
- * down what no attachment uses. Needs the store's lock.
+ * The same for the attachments alone. The caller makes the rest of the node as it should be, and afterwards takes down
+ * unused objects. Needs the store's lock.
  */
 export const repairPods = async (machine: Machine, node: NodeRecord): Promise<Repair> =>
   await all(machine, podParts(machine, node, await listLiving(machine)), mended);
@@ -50,7 +50,7 @@ export const planRepairPods = async (machine: Machine, node: NodeRecord): Promis
     changesFor(machine, node, needs()),
   );
 
-/** What {@link repair} would change. Changes nothing; what another call is about to change is waited for. */
+/** What {@link repair} would change. Changes nothing. Waits for a call that is changing something. */
 export const planRepair = (machine: Machine): Promise<Repair> =>
   settled(
     machine,
@@ -58,7 +58,7 @@ export const planRepair = (machine: Machine): Promise<Repair> =>
     ({ changes, failures }) => changes.length + failures.length === 0,
   );
 
-/** What {@link repair} would change, as one look sees it: another call may be at work. */
+/** The changes of {@link repair}, by one look: another call may be at work. */
 export async function lookAtRecorded(machine: Machine): Promise<Repair> {
   const node = machine.store.loadNode();
   if (node === undefined) return { changes: [], failures: [] };
@@ -75,7 +75,7 @@ async function withHindrances({ host }: Machine, node: NodeRecord, done: Repair)
   return { ...done, failures };
 }
 
-/** What of the node's exits is not as its record says, by the exit's name. Changes nothing. */
+/** The faults of the node's exits against their record, by the exit's name. Changes nothing. */
 export async function exitProblems(
   machine: Machine,
   node: NodeRecord,
@@ -98,7 +98,7 @@ interface Part {
   readonly of: string;
   needs(): Needs;
   mend(): Promise<readonly Change[]>;
-  /** What is tried when it cannot be mended as a whole. */
+  /** The parts to try when the whole fails. */
   readonly each?: readonly Part[];
 }
 
@@ -147,7 +147,7 @@ function wholeProgram({ store }: Machine, { program }: AttachmentRecord): Progra
   throw new EgressError('check-failed', `The record of ${program} is missing: what it says is only made by ADD`);
 }
 
-/** Each part alone, and what a part is made of alone where it fails as a whole. */
+/** Tries each part alone, and the parts of a failed part alone. */
 async function all(
   machine: Machine,
   parts: readonly Part[],

@@ -5,7 +5,7 @@ import type { OurState } from '../datapath/release.ts';
 import type { Chain } from '../nftables/object.ts';
 import type { Machine } from './machine.ts';
 
-/** What the kernel says of how this node is set up, whoever did it; numbers are absent where nothing tells them. */
+/** The node's setup by the kernel's word, whoever made it. Numbers are absent where nothing tells them. */
 export interface SetUpAlready extends Partial<NodeNumbers> {
   readonly exits: readonly Pick<ResolvedExit, 'id' | 'name'>[];
 }

@@ -9,7 +9,7 @@ export interface Behind {
   readonly address: Address;
 }
 
-/** Which addresses were put behind only the record knows. */
+/** Only the record knows the addresses that were put behind. */
 export const behind: OutsideKind<Behind> = {
   key: ({ device, address }) => `behind ${device} ${address}`,
   text: ({ device, address }) => `metric 230 of local route ${address} of ${device}`,

@@ -19,7 +19,7 @@ function textOf({ name, hook }: Chain): string {
 
 const comparable = ({ hook, rules }: Chain): unknown => ({ hook, rules: rules.map(comparableRule) });
 
-/** The instructions only: what was read from the kernel has no words of ours. */
+/** The instructions only: rules read from the kernel have no words of ours. */
 export const comparableRule = (rule: Rule): unknown => ({
   comment: rule.comment,
   expressions: rule.statements.flatMap((statement) => statement.expressions),

@@ -2,7 +2,7 @@ import type { Address } from '../../base/address.ts';
 import type { Mac } from '../link.ts';
 import { noInterface, type OutsideKind, replaceOr, withDevice } from './kind.ts';
 
-/** A permanent forwarding entry of a tunnel device: to which underlay address packets for a MAC address are sent. */
+/** A permanent forwarding entry of a tunnel device: packets for the MAC address go to the underlay address. */
 export interface Forwarding {
   readonly kind: 'forwarding';
   readonly device: string;

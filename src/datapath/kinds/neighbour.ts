@@ -2,7 +2,7 @@ import type { Address } from '../../base/address.ts';
 import type { Mac } from '../link.ts';
 import { type OutsideKind, replaceOr, withDevice } from './kind.ts';
 
-/** A permanent neighbour: which MAC address a next hop has. */
+/** A permanent neighbour: a next hop and its MAC address. */
 export interface Neighbour {
   readonly kind: 'neighbour';
   readonly device: string;

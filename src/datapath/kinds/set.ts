@@ -20,7 +20,10 @@ function textOf({ name, value }: NftSet): string {
   return `${value === undefined ? 'set' : 'map'} ${name}`;
 }
 
-/** Ranges are compared as the kernel keeps them: merged. When they were not read, the set's name says what is in it. */
+/**
+ * Ranges are compared as the kernel keeps them: merged. Unread intervals count as right: the set's name is made from
+ * its content.
+ */
 function isSameSet(desired: NftSet, observed: NftSet): boolean {
   if (!sameType(desired, observed)) return false;
   const { intervals = [] } = desired;
@@ -28,14 +31,14 @@ function isSameSet(desired: NftSet, observed: NftSet): boolean {
   return read === undefined || isEqual(mergeIntervals(intervals).map(printRange), read);
 }
 
-/** Whether two sets differ in their content at most: what else they are cannot be changed while rules look into them. */
+/** Whether two sets differ in their content at most. Nothing else can be changed while rules look into them. */
 export function sameType({ intervals, ...desired }: NftSet, { intervals: read, ...observed }: NftSet): boolean {
   // Of programs' sets the ranges may not have been read.
   const sameRanges = (intervals === undefined) === (read === undefined) || isProgramChain(desired.name);
   return sameRanges && isEqual(desired, observed);
 }
 
-/** What a set that has one of our names is, and what it should be. */
+/** The type of a set with one of our names, and the expected type. */
 export const describeType = (desired: NftSet, observed: NftSet): string =>
   `${textOf(desired)} of table ${nameOfTable(desired)} is a ${typeText(observed)}, expected a ${typeText(desired)}`;
 

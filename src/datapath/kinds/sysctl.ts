@@ -11,7 +11,7 @@ export interface Sysctl {
 /** To take a parameter down is to give it the value that it had before us. */
 export const sysctl: OutsideKind<Sysctl> = {
   key: ({ name }) => `sysctl ${name}`,
-  // As `sysctl` takes it; the path is taken as it is, because an interface's name may hold dots.
+  // In the words of `sysctl`. The path keeps its slashes, because an interface's name may hold dots.
   text: ({ name }) => `sysctl ${name}`,
   describe: ({ name, value }, observed) => [`sysctl ${name} is ${observed.value}, expected ${value}`],
   command: ({ name, value }) => `sysctl -w ${name}=${value}`,

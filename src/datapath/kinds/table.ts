@@ -2,7 +2,7 @@ import { dormant, type InTable, type Table } from '../../nftables/object.ts';
 import { nameOfTable } from '../../nftables/script.ts';
 import { type Kind, noInterface } from './kind.ts';
 
-/** A table that is replaced by one like it loses what is in it. */
+/** A table that is replaced by an equal one loses its content. */
 export const table: Kind<Table> = {
   key: (object) => keyIn(object, 'table'),
   text: (object) => `table ${nameOfTable(object)}`,

@@ -17,7 +17,7 @@ export interface TunnelLink {
   readonly mtu: number;
   /** The low 16 bits of the packet mark travel in the header (IFLA_VXLAN_GBP). */
   readonly groupPolicy: boolean;
-  /** Forwarding entries are made from what comes in: never by us (IFLA_VXLAN_LEARNING). */
+  /** The device learns forwarding entries from incoming packets (IFLA_VXLAN_LEARNING): never ours. */
   readonly learning: boolean;
   /** Administratively up. */
   readonly up: boolean;

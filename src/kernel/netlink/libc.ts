@@ -3,10 +3,10 @@ import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
 
 /**
- * The calls of the C library that Node has not. `socket`, `bind`, `sendto`, `recvfrom` and what belongs to them: Node
- * opens neither netlink nor packet nor raw sockets. `getsockopt`: the package `netlink` does not tell what was lost.
- * `flock`: a lock that the kernel releases when its holder dies. `chroot` and `renameat2`: for the installer. `_exit`: for an end that nothing can fail in. Bound on
- * first use: koffi's addon costs a millisecond that VERSION need not pay.
+ * The calls of the C library that Node has not. `socket`, `bind`, `sendto`, `recvfrom` and others around them: Node
+ * opens neither netlink nor packet nor raw sockets. `getsockopt`: the package `netlink` does not report losses.
+ * `flock`: a lock that the kernel releases when its holder dies. `chroot` and `renameat2`: for the installer. `_exit`:
+ * for an end that nothing can fail in. Bound on first use: koffi's addon costs a millisecond that VERSION need not pay.
  */
 let bound: ReturnType<typeof bind> | undefined;
 
@@ -94,8 +94,9 @@ const MSG_TRUNC = 0x20;
 const EINTR = 4;
 
 /**
- * Waits for what the kernel sends to a netlink socket, and puts it into the buffer. Returns how long it is, which may be
- * longer than the buffer: then the rest is lost. What anybody else sends is passed over. Throws {@link systemError}.
+ * Waits for a message of the kernel on a netlink socket, and puts it into the buffer. Returns how long it is, which may
+ * be longer than the buffer: then the rest is lost. Messages of other processes are passed over. Throws
+ * {@link systemError}.
  */
 export function receiveFromKernel(fd: number, buffer: Buffer): number {
   const [address, size] = [Buffer.alloc(addressLength), Buffer.alloc(4)];
@@ -130,7 +131,7 @@ function portOf(fd: number): number | undefined {
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
-/** `EAGAIN`: somebody else has it. `EINTR`: a signal came. Else the name of what is wrong. */
+/** `EAGAIN`: somebody else has it. `EINTR`: a signal came. Otherwise the name of the error. */
 export type LockResult = 'locked' | (string & {});
 
 /** flock(2) for writing, without waiting. */
@@ -174,8 +175,8 @@ export function sendTo(fd: number, bytes: Buffer, address: Buffer): void {
 }
 
 /**
- * Ends the process at once: _exit(2). Nothing of Node's own that comes behind, closing its loops and flushing what was
- * flushed, can fail or wait then. Does nothing where no call of this file was needed.
+ * Ends the process at once: _exit(2). Node's own end, which closes loops and flushes streams, does not run: it could
+ * fail or wait. Does nothing where no call of this file was needed.
  */
 export function exitAtOnce(code: number): void {
   bound?._exit(code);

@@ -5,7 +5,7 @@ import { descriptorOfPort, droppedMessages, setSocketOption } from './libc.ts';
 import { protocols, type Reply } from './socket.ts';
 import { walk } from './wire.ts';
 
-/** What is listened to: a protocol's multicast groups, and which of their messages matter. */
+/** The sources of notifications: a protocol's multicast groups, and the messages that matter. */
 interface Source {
   readonly protocol: (typeof protocols)[keyof typeof protocols];
   readonly groups: readonly number[];
@@ -41,7 +41,7 @@ const stateOffset = 8;
 /** NUD_INCOMPLETE, NUD_REACHABLE, NUD_STALE, NUD_DELAY and NUD_PROBE: the kernel's own way with a neighbour. */
 const learnt = 0x1f;
 
-/** Everything but what traffic alone does: neighbours, and the addresses behind a bridge, that come, age and go. */
+/** Every change but those of traffic alone: neighbours, and addresses behind a bridge, come, age and go. */
 function isNoLearning({ type, body }: Reply): boolean {
   if (type !== RTM_NEWNEIGH && type !== RTM_DELNEIGH) return true;
   return (body.readUInt16LE(stateOffset) & learnt) === 0;
@@ -72,7 +72,7 @@ function isTableGone({ type }: Reply): boolean {
 
 /** How notifications are received. */
 export interface ListenOptions {
-  /** Room in the kernel for those that wait to be read, in bytes (SO_RCVBUF); 0 for the kernel's default. */
+  /** Room in the kernel for unread messages, in bytes (SO_RCVBUF); 0 for the kernel's default. */
   readonly bufferBytes: number;
 }
 
@@ -98,7 +98,7 @@ export function listen(changed: Changed, options: ListenOptions = { bufferBytes:
   return { [Symbol.dispose]: close };
 }
 
-/** Larger than any notification: one is as long as what it tells of, a set's elements come in messages of a page. */
+/** Larger than any notification: one is as long as its object, and a set's elements come in messages of a page. */
 const messageBytes = 64 * 1024;
 const SOL_NETLINK = 270;
 const NETLINK_NO_ENOBUFS = 5;

@@ -60,7 +60,7 @@ const noDuplicateDetection = 0x02;
 /** linux/if_addr.h, IFA_F_*. */
 const unusable = { dadFailed: 0x08, deprecated: 0x20, tentative: 0x40 } as const;
 const unusableMask = unusable.dadFailed | unusable.deprecated | unusable.tentative;
-/** IFA_F_TEMPORARY: a privacy address that will be another tomorrow. For IPv4 the same bit says SECONDARY. */
+/** IFA_F_TEMPORARY: a privacy address that will be another tomorrow. The same bit means SECONDARY for IPv4. */
 const temporary = 0x01;
 
 /** The addresses of an interface, IPv4 first; none when the interface is gone. Throws KernelError. */
@@ -101,9 +101,9 @@ export interface Holder {
 }
 
 /**
- * The addresses that we gave to interfaces, IPv4 first: those that `known` names, and what else the kernel knows as ours on
- * those interfaces; others are not looked at. Kernels before 5.18 know no protocols of addresses (IFA_PROTO) and forget
- * who made one. Throws KernelError.
+ * The addresses that we gave to interfaces, IPv4 first: the `known` ones, and others on the same interfaces that the
+ * kernel knows as ours. Other interfaces are not looked at. Kernels before 5.18 know no protocols of addresses
+ * (IFA_PROTO) and forget who made one. Throws KernelError.
  */
 // ip addr show dev eth0 proto 230
 export async function listOurAddresses(
@@ -122,7 +122,10 @@ export async function listOurAddresses(
   return lists.flat().sort((a, b) => familyOf(a.address) - familyOf(b.address));
 }
 
-/** All that the kernel knows as ours, on whatever interface: for this every address of the node is read. Throws KernelError. */
+/**
+ * All addresses that the kernel knows as ours, on any interface: for this every address of the node is read. Throws
+ * KernelError.
+ */
 // ip addr show proto 230
 export async function findOurAddresses(socket: NetlinkSocket): Promise<readonly InterfaceAddress[]> {
   const ours = (await listAllAddresses(socket)).filter((held) => held.ours);
@@ -137,8 +140,8 @@ export async function findOurAddresses(socket: NetlinkSocket): Promise<readonly 
 }
 
 /**
- * Gives an address to an interface; that it has it already, from whomever, is no error. IPv6 ones are there at once,
- * without a search for others who have them, and one of global scope is deprecated from the start: the node itself never
+ * Gives an address to an interface; that it has it already, from whomever, is no error. IPv6 addresses are there at
+ * once, without duplicate address detection. One of global scope is deprecated from the start: the node itself never
  * chooses it. Throws KernelError. For IPv6 the kernel takes the scope from the address, not from `scope`.
  *
  * @param deviceIndex of the interface that `address.device` names
@@ -213,7 +216,7 @@ function interfaceAddressOf(device: string, { address, prefixLength, scope }: Li
   return { kind: 'address', device, address, prefixLength, scope: scope === scopes.global ? 'global' : 'link' };
 }
 
-/** Of a tunnel the addresses of its device, of a gateway those that it holds for its exits as well. */
+/** The addresses of the tunnel's device, and on a gateway its egress addresses. */
 export const addressKind: KernelKind<InterfaceAddress> = {
   ...onDevice(addAddress, deleteAddress),
   observe: async ({ socket, node: { addresses = [] }, needs: { tunnel, gateway } }) =>

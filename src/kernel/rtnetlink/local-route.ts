@@ -10,14 +10,14 @@ import { routeMessage } from './route.ts';
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
-/** linux/rtnetlink.h, RTM_F_FIB_MATCH: answer with the route that was found, not with what it makes of a packet. */
+/** linux/rtnetlink.h, RTM_F_FIB_MATCH: the answer is the route itself, not its result for a packet. */
 const RTM_F_FIB_MATCH = 0x2000;
 /** linux/rtnetlink.h: RT_TABLE_LOCAL, RTN_LOCAL, RT_SCOPE_HOST, RTPROT_KERNEL. */
 const localTable = 255;
 const localType = 2;
 const hostScope = 254;
 const kernelProtocol = 2;
-/** Behind the 0 of those that the kernel makes: our number, so that people know whose doing it is. */
+/** Behind the 0 of the kernel's own routes. It is our number, so that people know who did it. */
 const behindMetric = 230;
 
 /** Where the kernel finds an address of the node. */
@@ -107,7 +107,10 @@ const encodeLocalRoute = (address: Address, deviceIndex: number, metric: number)
     { destination: address, source: address, priority: metric, table: localTable, outputIndex: deviceIndex },
   );
 
-/** Which addresses are found in the wrong place is asked one by one (`node/set-up.ts`); the record knows those that were. */
+/**
+ * Addresses found on the wrong interface are asked for one by one (`node/set-up.ts`). The record knows the earlier
+ * ones.
+ */
 export const behindKind: KernelKind<Behind> = {
   ...onDevice(
     (socket, { address }, deviceIndex) => putBehind(socket, address, deviceIndex),

@@ -31,12 +31,12 @@ const states = {
   permanent: 0x80,
 } as const;
 
-/** How well the kernel knows a neighbour: `failed` and `incomplete` are those that do not answer. */
+/** How well the kernel knows a neighbour: `failed` and `incomplete` next hops do not answer. */
 export interface ObservedNeighbour {
   readonly state: keyof typeof states;
 }
 
-/** What the kernel knows of a next hop; `undefined` when it has not asked for it of late. Throws KernelError. */
+/** The kernel's state of a next hop; `undefined` when it has not asked for it of late. Throws KernelError. */
 // ip neigh get 192.168.0.1 dev eth1
 export async function readNeighbour(
   socket: NetlinkSocket,
@@ -49,7 +49,7 @@ export async function readNeighbour(
 }
 
 /**
- * Makes a permanent neighbour, or puts it in the place of what is known of its address. Throws KernelError.
+ * Makes a permanent neighbour, or puts it in place of the address's entry. Throws KernelError.
  *
  * @param deviceIndex of the interface that `neighbour.device` names
  */
@@ -59,7 +59,7 @@ export async function setNeighbour(socket: NetlinkSocket, neighbour: Neighbour, 
   await socket.request({ type: RTM_NEWNEIGH, flags: flags.create | flags.replace, body });
 }
 
-/** Deletes what is known of a neighbour; that it is gone already, or its device, is no error. Throws KernelError. */
+/** Deletes the entry of a neighbour. An entry that is gone already, or its device, is no error. Throws KernelError. */
 // ip neigh del 172.18.0.3 dev egress0
 export async function deleteNeighbour(socket: NetlinkSocket, neighbour: Neighbour, deviceIndex: number): Promise<void> {
   const body = encodeNeighbourQuery(deviceIndex, neighbour.address);

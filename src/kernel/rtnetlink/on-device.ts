@@ -10,7 +10,7 @@ type OnDevice = OutsideObject & { readonly device: string };
 /** Makes or takes down an object on the interface that has the index. */
 type ByIndex<T> = (socket: NetlinkSocket, object: T, deviceIndex: number) => Promise<void>;
 
-/** How a kind is made, and taken down, whose objects are each on an interface: what is on one that is gone went with it. */
+/** Sets up and takes down objects on an interface. They went with an interface that is gone. */
 export const onDevice = <T extends OnDevice>(
   setUp: ByIndex<T>,
   takeDown: ByIndex<T>,
@@ -28,7 +28,7 @@ export const onDevice = <T extends OnDevice>(
   },
 });
 
-/** What is on our tunnel's device, as `list` tells it; nothing without the device. */
+/** The objects on our tunnel's device, by `list`; none without the device. */
 export const onTunnel =
   <T>(list: (socket: NetlinkSocket, device: string, deviceIndex: number) => Promise<readonly T[]>) =>
   async ({ socket, found }: Parameters<KernelKind<T>['observe']>[0]): Promise<readonly T[]> => {

@@ -28,7 +28,7 @@ const foreignHop: Field<Address> = {
   decode: (bytes) => addressFromBytes(bytes.subarray(2)),
 };
 
-/** linux/rtnetlink.h: struct rtnexthop and what follows it. */
+/** linux/rtnetlink.h: struct rtnexthop and its attributes. */
 const hopMessage = message(
   { length: u16, flags: u8, hops: u8, outputIndex: u32 },
   { gateway: [5, address], foreignGateway: [18, foreignHop] },
@@ -86,10 +86,10 @@ export const routeMessage = message(
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 export const RTM_GETROUTE = 26;
-/** What older kernels made of routes for single destinations (linux/rtnetlink.h). */
+/** Cached routes for single destinations of older kernels (linux/rtnetlink.h). */
 const RTM_F_CLONED = 0x200;
 export const RTNH_F_ONLINK = 4;
-/** linux/rtnetlink.h, RTN_*: what the kernel does with packets for a destination. */
+/** linux/rtnetlink.h, RTN_*: the kernel's treatment of packets for a destination. */
 export const routeTypes = {
   unicast: 1,
   local: 2,
@@ -105,7 +105,7 @@ export const routeTypes = {
 /** linux/rtnetlink.h, RT_SCOPE_*. `nowhere` in a deletion: of whatever scope. */
 const scopes = { universe: 0, link: 253, nowhere: 255 } as const;
 
-/** Which routes of a family are listed: those of a table, those of a protocol. */
+/** Limits the listing to routes of a table, or of a protocol. */
 export interface RouteChoice {
   readonly table?: number;
   readonly protocol?: number;

@@ -13,7 +13,7 @@ import { message } from './message.ts';
 import { routeProtocol } from './protocol.ts';
 import { unlessRefused } from './refusal.ts';
 
-/** FRA_* that are in a listing only when a rule looks at them, each for what we never look at. */
+/** FRA_* of selectors that we never use. They are in a listing only when a rule has them. */
 const narrowing = {
   realm: [11, hex],
   tunnel: [12, hex],
@@ -121,7 +121,7 @@ function encodeAction(action: PolicyRule['action']): { code: number; table?: num
   return { code: actions.lookup, table: action.lookup };
 }
 
-/** The rule that a message of a listing holds. The kernel leaves out what is 0, but for the mask of a mark. */
+/** The rule that a message of a listing holds. The kernel leaves out values of 0, but for the mask of a mark. */
 export function decodeRule(family: Family, body: Buffer): NodeRule {
   const { header, attributes } = ruleMessage.decode(body);
   const { priority = 0, fwmark = 0, fwmask = 0, table = 0, goto = 0, protocol = 0, input } = attributes;
@@ -172,11 +172,11 @@ async function listOurs(socket: NetlinkSocket, numbers: NodeNumbers | undefined)
   return { ours: rules, others };
 }
 
-/** Those of the exits, and the rules around them, in the families that the exits have; and those of the tunnel. */
+/** The rules of the exits, and the rules around them, in the families of the exits; and the rules of the tunnel. */
 const observe: KernelKind<PolicyRule>['observe'] = async ({ socket, node, needs }) => {
   const { exits, tunnel, gateway } = needs;
   const tables = exitTables(node, needs);
-  // Who looks for a gateway looks for the whole node: a family that nothing uses any more shows, too.
+  // A look for a gateway is one for the whole node, and shows families without use, too.
   const inUse = new Set(gateway ? families : exits.flatMap(({ ways }) => ways.map(({ family }) => family)));
   const isOfExits = (rule: PolicyRule) => {
     const table = lookupOf(rule);

@@ -21,7 +21,7 @@ const deviceGroup = routeProtocol;
 /** A string that is sent without a NUL at its end, as ip sends it. */
 const bareString: Field<string> = { encode: (value) => Buffer.from(value), decode: cString.decode };
 
-/** Bytes as they are: what the data of a device mean depends on its kind. */
+/** Bytes, because the kind of a device decides the meaning of its data. */
 const raw: Field<Buffer> = { encode: (value) => value, decode: (bytes) => bytes };
 
 /** linux/if_link.h: IFLA_VXLAN_*, the data of the kind `vxlan`. */
@@ -62,9 +62,9 @@ export async function readTunnel(socket: NetlinkSocket, name: string): Promise<T
 }
 
 /**
- * Makes the tunnel device, or changes it to what it should be. MTU, MAC address and being up are changed as it runs;
- * for all else it is made anew, and then what was on it (addresses, neighbours, forwarding entries, routes, kernel
- * parameters) is gone. Throws `tunnel-device` when somebody else has a device of that name, and KernelError.
+ * Makes the tunnel device, or changes it as it should be. MTU, MAC address and state are changed while it runs. For all
+ * else it is made anew, without its addresses, neighbours, forwarding entries, routes and kernel parameters. Throws
+ * `tunnel-device` when somebody else has a device of that name, and KernelError.
  */
 // ip link add egress0 address 02:e6:ac:12:00:05 mtu 1450 group 230 type vxlan id 14597 dstport 4788 local 172.18.0.5 \
 //   nolearning gbp
@@ -130,8 +130,9 @@ export function encodeTunnel({ name, vni, port, local, mac, mtu, groupPolicy, le
 }
 
 /**
- * The body of the message that changes what can be changed on a device that runs. It must not repeat any data of VXLAN:
- * Linux 6.18 then forgets that group policy uses bits of the header, and drops every packet that comes with them.
+ * The body of the message that changes MTU, MAC address and state of a running device. It must not repeat any data of
+ * VXLAN: Linux 6.18 then forgets that group policy uses bits of the header, and drops every packet that comes with
+ * them.
  */
 const encodeTunnelChange = ({ name, mac, mtu }: TunnelLink): Buffer => tunnelMessage.encode({}, { mac, mtu, name });
 
