@@ -48,40 +48,44 @@ const deviceHook = fc
 /** The other table has objects of the same names. */
 const inTable = fc.constantFrom(undefined, 'netdev' as const);
 
-/** Any object, likely to be about the same thing as another. */
-export const anyObject: fc.Arbitrary<HostObject> = fc.oneof(
-  object('table', { family: inTable }),
-  object('set', {
-    name: fc.constantFrom('ranges-a', 'ranges-b'),
-    key: fc.constant(['ipv4_addr']),
-    intervals: fc.subarray(['10.0.0.0/25', '10.0.0.128/25', '10.0.1.0/24', '192.0.2.7/32']),
-  }),
-  object('set', {
-    family: inTable,
-    name: fc.constantFrom('map-a', 'map-b'),
-    key: fc.constantFrom(['ipv4_addr'], ['mark', 'ifname']),
-    value: fc.constantFrom(undefined, 'verdict', 'ipv6_addr'),
-    counter: fc.constantFrom(undefined, true),
-  }),
-  object('chain', {
-    name: fc.constantFrom('one', 'two', 'three'),
-    rules: fc.array(rule, { maxLength: 3 }),
-    hook: maybe(hook),
-  }),
-  object('chain', {
-    family: fc.constant('netdev' as const),
-    name: fc.constantFrom('one', 'two'),
-    rules: fc.array(rule, { maxLength: 1 }),
-    hook: deviceHook,
-  }),
-  object('element', {
+/** Objects of each kind, likely to be about the same thing as others of it. */
+const objects: { readonly [K in HostObject['kind']]: fc.Arbitrary<HostObject> } = {
+  table: object('table', { family: inTable }),
+  set: fc.oneof(
+    object('set', {
+      name: fc.constantFrom('ranges-a', 'ranges-b'),
+      key: fc.constant(['ipv4_addr']),
+      intervals: fc.subarray(['10.0.0.0/25', '10.0.0.128/25', '10.0.1.0/24', '192.0.2.7/32']),
+    }),
+    object('set', {
+      family: inTable,
+      name: fc.constantFrom('map-a', 'map-b'),
+      key: fc.constantFrom(['ipv4_addr'], ['mark', 'ifname']),
+      value: fc.constantFrom(undefined, 'verdict', 'ipv6_addr'),
+      counter: fc.constantFrom(undefined, true),
+    }),
+  ),
+  chain: fc.oneof(
+    object('chain', {
+      name: fc.constantFrom('one', 'two', 'three'),
+      rules: fc.array(rule, { maxLength: 3 }),
+      hook: maybe(hook),
+    }),
+    object('chain', {
+      family: fc.constant('netdev' as const),
+      name: fc.constantFrom('one', 'two'),
+      rules: fc.array(rule, { maxLength: 1 }),
+      hook: deviceHook,
+    }),
+  ),
+  element: object('element', {
     family: inTable,
     set: fc.constantFrom('pods4', 'snat4'),
     key: fc.constantFrom('0a000001', '0a000002'),
     value: fc.constantFrom(undefined, '0a000001', '0a000002'),
     comment: fc.constantFrom(undefined, 'a', 'b'),
   }),
-  object('rule', {
+  rule: object('rule', {
     family,
     priority: fc.constantFrom(700, 701),
     action: fc.constantFrom<PolicyRule['action']>('nop', { goto: 702 }, { lookup: 500007 }),
@@ -89,7 +93,7 @@ export const anyObject: fc.Arbitrary<HostObject> = fc.oneof(
     input: fc.constantFrom(undefined, 'egress0'),
     invert: fc.constantFrom(undefined, true),
   }),
-  object('route', {
+  route: object('route', {
     family,
     table: fc.constantFrom(500007, 500008),
     type: fc.constantFrom('unicast', 'unreachable'),
@@ -98,29 +102,36 @@ export const anyObject: fc.Arbitrary<HostObject> = fc.oneof(
     onlink: fc.constantFrom(undefined, true),
     metric: fc.constantFrom(1024, 1),
   }),
-  object('tunnel', {
+  tunnel: object('tunnel', {
     ...{ name: fc.constant('egress0'), vni: fc.constantFrom(1, 2), port: fc.constant(4788) },
     ...{ local: fc.constant('172.18.0.5'), mac: fc.constant('02:e6:ac:12:00:05'), mtu: fc.constantFrom(1450, 1430) },
     ...{ groupPolicy: fc.boolean(), learning: fc.boolean(), up: fc.boolean() },
   }),
-  object('address', {
+  address: object('address', {
     device: fc.constantFrom('eth1', 'egress0'),
     address: fc.constantFrom('172.18.0.5', '192.0.2.50'),
     prefixLength: fc.constant(32),
     scope: fc.constantFrom('global', 'link'),
   }),
-  object('neighbour', {
+  neighbour: object('neighbour', {
     device: fc.constant('egress0'),
     address: fc.constantFrom('172.18.0.6', '172.18.0.7'),
     mac: fc.constantFrom('02:e6:ac:12:00:06', '02:e6:ac:12:00:07'),
   }),
-  object('forwarding', {
+  forwarding: object('forwarding', {
     device: fc.constant('egress0'),
     mac: fc.constantFrom('02:e6:ac:12:00:06', '02:e6:ac:12:00:07'),
     remote: fc.constantFrom('172.18.0.6', '172.18.0.7'),
   }),
-  object('sysctl', { name: fc.constantFrom('net/a', 'net/b'), value: fc.constantFrom('0', '1', '2') }),
-);
+  sysctl: object('sysctl', { name: fc.constantFrom('net/a', 'net/b'), value: fc.constantFrom('0', '1', '2') }),
+  behind: object('behind', {
+    device: fc.constantFrom('lo', 'eth2'),
+    address: fc.constantFrom('192.0.2.50', '192.0.2.51'),
+  }),
+};
+
+/** An object of any kind. */
+export const anyObject: fc.Arbitrary<HostObject> = fc.oneof(...Object.values(objects));
 
 /** A node and attachments to it. Programs and exits are shared, and exits share interfaces. */
 export interface Situation {

@@ -2,15 +2,17 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type Change, difference, keyOf } from '../../../src/datapath/difference.ts';
-import type {
-  Forwarding,
-  HostObject,
-  InterfaceAddress,
-  Neighbour,
-  PolicyRule,
-  Route,
-  Sysctl,
-  TunnelLink,
+import {
+  type Forwarding,
+  type HostObject,
+  type InterfaceAddress,
+  type Neighbour,
+  nftKinds,
+  outsideKinds,
+  type PolicyRule,
+  type Route,
+  type Sysctl,
+  type TunnelLink,
 } from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
 import { printChanges } from '../../../src/datapath/print.ts';
@@ -54,10 +56,7 @@ const chain: Chain = { kind: 'chain', name: 'program-a', rules: [{ statements: [
 const hook = { type: 'filter', hook: 'forward', priority: 0 } as const;
 
 /** All kinds but the table. */
-const kinds = [
-  ...(['tunnel', 'address', 'sysctl', 'neighbour', 'forwarding', 'route', 'rule'] as const),
-  ...(['set', 'chain', 'element'] as const),
-];
+const kinds = [...Object.keys(outsideKinds), ...Object.keys(nftKinds)].filter((kind) => kind !== 'table');
 
 const operations = (...changes: Change[]) =>
   planOf(changes).transaction.map(({ verb, object }) => `${verb} ${keyOf(object)}`);

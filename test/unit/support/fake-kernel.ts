@@ -118,7 +118,7 @@ export class FakeKernel {
     const all = this.contents();
     const rules = all.filter((object) => object.kind === 'rule');
     const listed = new Set([...tables, ...rules.map(tableOf)]);
-    const { tunnel } = this.outside;
+    const known = this.outside.ourAddresses(addresses);
     return {
       table: this.hasTable,
       chains: all
@@ -133,12 +133,10 @@ export class FakeKernel {
         (object) => object.kind === 'element' && (isOfExit(object) || isServed(object)),
       ) as Element[],
       kept: [], // by a kernel without interfaces: see FakeHost
-      outside: [
-        ...rules,
-        ...all.filter((object) => object.kind === 'route').filter(({ table }) => listed.has(table)),
-        ...(tunnel ? [tunnel] : []),
-        ...this.outside.ourAddresses(addresses).filter(({ device }) => device !== tunnelDevice),
-      ],
+      outside: this.outside.list().filter((object) => {
+        if (object.kind === 'address') return object.device !== tunnelDevice && known.includes(object);
+        return object.kind !== 'route' || listed.has(object.table);
+      }),
       others: [],
     };
   }
