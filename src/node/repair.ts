@@ -17,9 +17,9 @@ export interface RepairFailure {
   readonly error: EgressError;
 }
 
-/** An object that was not as the records say. */
+/** The result of a repair, done or planned. */
 export interface Repair {
-  /** The repairs, done or planned; empty when all was right. */
+  /** Empty when all was right. */
   readonly changes: readonly Change[];
   readonly failures: readonly RepairFailure[];
 }
