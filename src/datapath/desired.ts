@@ -116,7 +116,7 @@ function wayRoutes(node: NodeState, exit: ResolvedExit, { family, via, onlink, n
   ];
 }
 
-/** A table that a mark leads to: that of an exit, or that of a gateway's answers. */
+/** A table that a mark leads to: an exit's, or the one for a gateway's answers. */
 interface Lookup {
   readonly id: number;
   readonly families: readonly Family[];

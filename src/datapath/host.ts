@@ -221,8 +221,8 @@ export interface Host {
   /** The connections that an address began. */
   listFlows(source: Address): Promise<readonly Flow[]>;
   /**
-   * Makes conntrack know a connection of TCP that it has forgotten: established, with the translation that it had, but
-   * for the address that it leaves with. Nothing happens when it knows it already.
+   * Gives conntrack a forgotten connection of TCP back: established, with its earlier translation, but leaving with
+   * `source`. Nothing happens when it knows it already.
    */
   restoreFlow(flow: Flow, source: Address): Promise<void>;
   /** The connections that leave with an address: SNAT gave it to them, or its owner began them. */

@@ -8,15 +8,15 @@ import { carrierNames, parameterNames, reversePathName, validMarkName } from './
 import { tunnelDevice } from './tunnel.ts';
 
 /**
- * A value of the administrator's that we overwrote, where no lost file loses it: in a map of our table, one for each kind
- * of parameter, by the index of the interface, which stays whatever the interface is called. No rule looks into these maps.
- * Who steers by the interface, too, sees them, whatever his data folder is. Somebody may flush the table, so the node's
+ * A value of the administrator's that we overwrote, kept in a map of our table, safe from lost files. There is one map
+ * for each kind of parameter, and its key is the interface's index, since names change. No rule looks into these maps.
+ * Another installation on the node sees them, whatever its data folder. Somebody may flush the table, so the node's
  * record has the values as well.
  */
 export interface Kept {
   /** Its comment is the name that the interface had when we overwrote the value. */
   readonly element: Element;
-  /** What the interface is called now; absent when it is gone. */
+  /** The present name of the interface; absent when it is gone. */
   readonly device?: string;
 }
 
@@ -58,7 +58,7 @@ export const keptValues = (kept: readonly Kept[]): Readonly<Record<string, strin
     kept.flatMap(({ element, device }) => (device === undefined ? [] : [[nameOf(element, device), textOf(element)]])),
   );
 
-/** What has to change for a value to be kept of a parameter. `index` is of its interface. */
+/** The changes that keep a parameter's value. `index` is of its interface. */
 export function keeping(kept: readonly Kept[], name: string, index: number, value: string): Change[] {
   const map = mapOf(name);
   const key = hostHex(index);
@@ -70,10 +70,10 @@ export function keeping(kept: readonly Kept[], name: string, index: number, valu
   return [{ verb: 'add', object: map }, observed ? { verb: 'replace', object, observed } : { verb: 'add', object }];
 }
 
-/** Whether a parameter is one of those whose values are kept: what is on the tunnel's device goes with it. */
+/** Whether a parameter's value is kept. Parameters of the tunnel's device go with it. */
 export const isKept = (name: string): boolean => isMap(mapOf(name)) && deviceOfParameter(name) !== tunnelDevice;
 
-/** Whether a change only keeps a value: nothing of what steers is different. */
+/** Whether a change only keeps a value, and no steering object differs. */
 export const isKeeping = ({ object }: Change): boolean =>
   object.kind === 'set' ? isMap(object) : object.kind === 'element' && isMap({ name: object.set });
 
@@ -86,7 +86,10 @@ export interface PutBack {
   readonly maps: readonly NftSet[];
 }
 
-/** What nobody needs when only some exits are in use, from the kernel and from the record: the kernel knows where an interface went. */
+/**
+ * Parameters and maps that nobody needs when only some exits are in use, by the kernel and by the record. The kernel
+ * knows where an interface went.
+ */
 export function putBack(state: OurState, used: ReadonlySet<number | undefined>, remembered: Remembered): PutBack {
   const needed = neededNames(state, used, remembered);
   const names = ({ element, device }: Kept) =>
@@ -103,7 +106,7 @@ export function putBack(state: OurState, used: ReadonlySet<number | undefined>, 
   };
 }
 
-/** Parameters of exits in use: as the record has them, and as the kernel has them, which others set up, too. */
+/** Parameters of exits in use, by the record and by the kernel: another installation may have set them up. */
 function neededNames(
   { exitElements }: OurState,
   used: ReadonlySet<number | undefined>,

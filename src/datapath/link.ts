@@ -10,8 +10,8 @@ export interface Link {
   /** `veth`, `bridge`, …; absent for a physical device. */
   readonly type?: string;
   /**
-   * The interface that this one is a part of, with the kernel's name of its kind: this is a port of a `bridge`, a link
-   * of a `bond` or `team`, or a member of a `vrf`. Packets of the host's routes do not leave by parts.
+   * The interface that this one is a part of, with its kind in the kernel's words. This one is a port of a `bridge`, a
+   * link of a `bond` or `team`, or a member of a `vrf`. Packets of the host's routes do not leave by parts.
    */
   readonly master?: { readonly index: number; readonly type?: string };
   /** Bytes of the largest IP packet. */

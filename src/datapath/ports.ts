@@ -10,9 +10,9 @@ import { addressOf } from './slots.ts';
 import { tunnelDevice } from './tunnel.ts';
 
 /**
- * The objects that give pods source ports of their own: for each address of a pod and each exit a chain, and an element
- * of the maps `blocks` that leads to it. Where an exit's packets go through the tunnel they get their port here, and
- * keep it on every gateway.
+ * The objects that give pods source ports of their own. Each address of a pod has a chain for each exit, and an element
+ * of the maps `blocks` leads there. Where an exit's packets go through the tunnel they get their port here, and keep it
+ * on every gateway.
  */
 export function desiredPorts(exits: readonly ResolvedExit[], owners: readonly OwnPorts[]): HostObject[] {
   return owners.flatMap((owner) => {

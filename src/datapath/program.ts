@@ -63,8 +63,8 @@ function inClusterRules({ subnets, cluster }: SteeredAttachment, withSet: WithSe
 }
 
 /**
- * For a match for everywhere it is enough to ask for the family. Not in front of ports: nft lists no `meta nfproto`
- * before `meta l4proto icmp`, and its listing would load as another rule.
+ * A match for everywhere only asks for the family. Not in front of ports: nft lists no `meta nfproto` before `meta
+ * l4proto icmp`, and its listing would load as another rule.
  */
 function destinationStatements({ family, destinations, except, ports }: Match, withSet: WithSet): Statement[] {
   const isIn = (suffix: string, ranges: readonly string[], options: say.AddressOptions) => {

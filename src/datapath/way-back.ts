@@ -10,8 +10,8 @@ import { validMarkName } from './reverse-path.ts';
 import { tunnelDevice } from './tunnel.ts';
 
 /**
- * On a node without a default route even a loose reverse path filter drops answers that come in by an exit's interface:
- * no route leads back to their source (__fib_validate_source in net/ipv4/fib_frontend.c). With `src_valid_mark` the
+ * On a node without a default route even a loose reverse path filter drops answers that come in by an exit's interface.
+ * No route leads back to their source (__fib_validate_source in net/ipv4/fib_frontend.c). With `src_valid_mark` the
  * filter asks with the packet's mark. So answers get the exit's id there, without the bit that says "ours", and behind
  * all routes of the node a rule leads the id to the exit's table. The answers themselves never come to that rule: only
  * those get the id to which the node has a route. IPv6 has no such filter.

@@ -15,14 +15,14 @@ const pauseMs = 5;
  * Locks an open file, flock(2), until what it returns is disposed of, or the process dies. Takes over the descriptor,
  * and closes it in any case.
  *
- * A free lock is taken at once, without a timer or a thread. Else users of this process queue here, in their order, and
- * the first of them queues in the kernel, on a thread of its own, so that timers and sockets of this process go on. The
+ * A free lock is taken at once, without a timer or a thread. Otherwise users of this process queue here, in their
+ * order. The first of them queues in the kernel, on a thread of its own: timers and sockets of this process go on. The
  * kernel lets in who came first, and a process that gives the lock back has it again after {@link pauseMs} at the
  * earliest. So a process with many changes and one hold for each delays an ADD by one change at most, each time that
  * the ADD asks. Only earlier users pass that process.
  *
- * Waiting lasts as long as others take turns; but a holder that keeps the lock for {@link patience} may never give it
- * back (it is stopped, its cgroup is frozen, or it waits for itself): `try-again`, which names the process.
+ * Waiting lasts as long as others take turns. But a holder that keeps the lock for {@link patience} may never give it
+ * back: it is stopped, its cgroup is frozen, or it waits for itself. That is `try-again`, which names the process.
  * `io-failure` when the file system has no locks.
  *
  * @param path of the file, for errors

@@ -8,9 +8,9 @@ import { whyNoWay } from './resolve-exit.ts';
 import { whyNoWayBack } from './way-back.ts';
 
 /**
- * Obstacles that keep packets of pods from leaving by exits, though all of ours is there: forwarding is off; a reverse
- * path filter drops packets or answers; the node lost an address; the gateway has no route; the interface is a part of
- * another one. One sentence each, with the remedy.
+ * Obstacles that keep packets of pods from leaving by exits, though all of ours is there. Forwarding is off, a reverse
+ * path filter drops packets or answers, the node lost an address, no route leads to the gateway, or the interface is a
+ * part of another one. One sentence each, with the remedy.
  *
  * @param inputs the interfaces that the packets come in by
  */

@@ -51,7 +51,7 @@ function earlierThan(own: Policy, policies: readonly Policy[], family: Family): 
   });
 }
 
-/** For each port of the own policy the earlier policies for it; ports with the same policies count once. */
+/** The earlier policies for each port of the own one; ports with the same policies count once. */
 function takingPorts({ destinations, except, ports }: Policy, policies: readonly Earlier[], family: Family): Taking[] {
   const all = (ports ?? [undefined]).map((port) =>
     policies.filter(({ policy }) => !policy.ports || (port && holdPorts(policy.ports, port))),

@@ -53,11 +53,9 @@ export interface ExitStatus {
   })[];
   /** Packets sent to the exit since its present objects were made. Absent when nothing counts them. */
   readonly steered?: Counter;
-  /** Those of them that left by it; of an exit that leaves from this node. */
+  /** Those of them that left by it, of an exit that leaves from this node. */
   readonly left?: Counter;
-  /**
-   * Those of them that went into the tunnel; of an exit that leaves from a gateway, which counts the rest of their way.
-   */
+  /** Those of them that went into the tunnel, of an exit with a gateway. The gateway counts the rest of their way. */
   readonly tunnelled?: Counter;
   /**
    * The others, which were dropped on this node. Absent when unknown: nothing counts at the interface, or packets may

@@ -118,7 +118,7 @@ const codecs: { readonly [N in Expression['name']]: Codec<Named<N>> } = {
   counter: { encode: () => Buffer.alloc(0), decode: () => ({ name: 'counter' }) },
 };
 
-/** Those of the expressions whose members are the rows of a table that are not fixed, and have values that its rows take. */
+/** The expressions whose members are exactly the rows of a table that are not fixed, with values that the rows take. */
 type Fitting<E extends Expression, T extends Table, Fixed> = E extends unknown
   ? [Exclude<keyof E, 'name'>, Exclude<keyof T, Fixed>] extends [Exclude<keyof T, Fixed>, keyof E]
     ? Extract<E, Values<T>>
