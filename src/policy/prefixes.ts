@@ -13,7 +13,7 @@ import {
  */
 export function withoutNested(prefixes: readonly Prefix[]): Prefix[] {
   const sorted = prefixes.map(toBits).sort((a, b) => (a.sortKey < b.sortKey ? -1 : a.sortKey > b.sortKey ? 1 : 0));
-  const kept: Bits[] = [];
+  const kept: Sorted[] = [];
   for (const candidate of sorted) {
     const last = kept.at(-1);
     // An outer prefix sorts before all that it holds, so looking at the last one is enough.
@@ -22,12 +22,25 @@ export function withoutNested(prefixes: readonly Prefix[]): Prefix[] {
   return kept.map(({ prefix }) => prefix);
 }
 
-interface Bits {
+interface Sorted {
   readonly prefix: Prefix;
   readonly family: number;
   /** The bits of the prefix as text: `0001` is 16.0.0.0/4. */
   readonly bits: string;
-  readonly sortKey: string;
+  readonly sortKey: Bits;
+}
+
+/** The bits of a prefix as text behind its family: `40001` is 16.0.0.0/4. A text that begins another one holds it. */
+export type Bits = string;
+
+export const bitsOf = (prefixes: readonly Prefix[]): Bits[] => prefixes.map((prefix) => toBits(prefix).sortKey);
+
+/** The length of the prefix. */
+export const bitsLength = (bits: Bits): number => bits.length - 1;
+
+/** {@link coverAll} for prefixes whose bits are known: making them takes longer than comparing them. */
+export function bitsCover(ranges: readonly Bits[], prefixes: readonly Bits[]): boolean {
+  return families.every((family) => remainder(`${family}`, prefixes, ranges).next().value === undefined);
 }
 
 /** Whether ranges hold every address of a prefix between them. */
@@ -48,7 +61,7 @@ export const without = (prefixes: readonly Prefix[], ranges: readonly Prefix[]):
   Array.from(left(prefixes, ranges), fromSortKey);
 
 function* left(prefixes: readonly Prefix[], ranges: readonly Prefix[]): Generator<string, undefined> {
-  const [texts, taken] = [sortKeys(prefixes), sortKeys(ranges)];
+  const [texts, taken] = [bitsOf(prefixes), bitsOf(ranges)];
   for (const family of families) yield* remainder(`${family}`, texts, taken);
 }
 
@@ -66,8 +79,6 @@ function* remainder(bits: string, texts: readonly string[], taken: readonly stri
   yield* remainder(`${bits}1`, parts, outside);
 }
 
-const sortKeys = (prefixes: readonly Prefix[]): string[] => prefixes.map((prefix) => toBits(prefix).sortKey);
-
 function fromSortKey(sortKey: string): Prefix {
   const [length, size] = [sortKey.length - 1, sortKey.startsWith('4') ? 4 : 16];
   const bits = sortKey.slice(1).padEnd(8 * size, '0');
@@ -78,7 +89,7 @@ function fromSortKey(sortKey: string): Prefix {
 /** Made once: a policy may have ten thousand ranges. */
 const bitsOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(2).padStart(8, '0'));
 
-function toBits(prefix: Prefix): Bits {
+function toBits(prefix: Prefix): Sorted {
   const family = familyOf(prefix);
   const allBits = addressBytes(prefixAddress(prefix)).reduce((bits, byte) => bits + bitsOfByte[byte], '');
   const bits = allBits.slice(0, prefixLength(prefix));

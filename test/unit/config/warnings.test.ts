@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { contains } from '../../../src/base/address.ts';
-import type { PortRange } from '../../../src/base/port-range.ts';
+import { contains, type Prefix } from '../../../src/base/address.ts';
+import { holdPorts, type PortRange, splitPortRange } from '../../../src/base/port-range.ts';
+import { hiders } from '../../../src/config/hidden.ts';
 import type { PolicyDocument } from '../../../src/config/schema.ts';
 import { warningsOf } from '../../../src/config/warnings.ts';
+import { includesGlob } from '../../../src/policy/glob.ts';
 import { matchFor, type Packet } from '../../../src/policy/match-for.ts';
 import type { Policy } from '../../../src/policy/policy.ts';
-import { programFor } from '../../../src/policy/program.ts';
+import { coverAll } from '../../../src/policy/prefixes.ts';
+import { byRank, programFor } from '../../../src/policy/program.ts';
 import { anyAddress, anyPolicies, anyPort, anyPorts, anyPrefix } from '../policy/arbitraries.ts';
 import { exit, policy } from './samples.ts';
 
@@ -295,6 +298,97 @@ test('a policy that is said to decide nothing, or to fit nothing, decides about 
   );
   fc.assert(property, { numRuns: 500 });
   assert.ok(warned > 50 && warnedWithPorts > 20, 'the sample hardly has such policies');
+});
+
+test('who decides before a policy is said as it is found by comparing it with each other one', () => {
+  let [alone, together] = [0, 0];
+  const property = fc.property(
+    fc.tuple(anyCrowd, fc.infiniteStream(anyPorts)).map(([policies, ports]) => withPorts(policies, ports)),
+    fc.array(anyPrefix, { maxLength: 1 }),
+    (policies, cluster) => {
+      const hidersOf = hiders(policies);
+      for (const policy of policies) {
+        const expected = hidersByComparison(policy, policies, cluster);
+        // Of a policy that fits no packet there is nothing to ask.
+        if (expected?.length === 0) continue;
+        assert.deepEqual(hidersOf(policy, cluster)?.map(nameOf), expected?.map(nameOf));
+        if (expected?.length === 1) alone++;
+        if ((expected?.length ?? 0) > 1) together++;
+      }
+    },
+  );
+  fc.assert(property, { numRuns: 2000 });
+  assert.ok(alone > 500 && together > 50, `the sample hardly has such policies: ${alone}, ${together}`);
+});
+
+/** Many policies of few kinds: those of one kind differ in rank alone. */
+const anyCrowd = fc
+  .tuple(anyPolicies, fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 2 })), { maxLength: 6 }))
+  .map(([policies, copies]) => [
+    ...policies,
+    ...copies.flatMap(([index, priority], i) => {
+      const policy = policies[index % policies.length];
+      return policy === undefined ? [] : [{ ...policy, priority, name: `${i % 2 === 0 ? 'a' : 'z'}${i}` }];
+    }),
+  ]);
+
+const nameOf = ({ name }: Policy) => name;
+
+/** What {@link hiders} says, in the number of policies squared and more. Empty when nobody has to decide before it. */
+function hidersByComparison(policy: Policy, policies: readonly Policy[], cluster: readonly Prefix[]) {
+  const isIncluded = (globs: readonly string[], wider: readonly string[]) =>
+    globs.every((inner) => wider.some((outer) => includesGlob(outer, inner)));
+  const wider = policies.filter(
+    (other) =>
+      other !== policy &&
+      !other.optIn &&
+      isIncluded(policy.namespaces, other.namespaces) &&
+      isIncluded(policy.pods, other.pods) &&
+      other.except.every((range) => coverAll(policy.except, [range])),
+  );
+  const hide = (others: readonly Policy[]) => {
+    const ranges = others.flatMap(({ ports }) => ports ?? []);
+    const parts = policy.ports?.flatMap((range) => splitPortRange(range, ranges)) ?? [undefined];
+    return parts.every((part) => {
+      const holding = others.filter(({ ports }) => ports === undefined || (part && holdPorts(ports, part)));
+      return policy.destinations.every((destination) => {
+        const earlier = holding.flatMap((other) =>
+          other.destinations.filter(
+            (range) => byRank({ policy: other, destination: range }, { policy, destination }) < 0,
+          ),
+        );
+        return coverAll([...earlier, ...policy.except, ...cluster], [destination]);
+      });
+    });
+  };
+  if (!hide(wider)) return undefined;
+  if (hide([])) return [];
+  const one = wider.find((other) => hide([other]));
+  if (one !== undefined) return [one];
+  return wider.reduce((kept, each) => {
+    const others = kept.filter((other) => other !== each);
+    return hide(others) ? others : kept;
+  }, wider);
+}
+
+test('ten times the policies are compared with ten times as many others, not with a hundred times', () => {
+  const compared = (count: number) => {
+    let looks = 0;
+    const policies = Array.from({ length: count }, (_, i): Policy => {
+      const own = { name: `p${i}`, namespaces: ['default'], pods: ['*'], except: [], exit: 'drop', priority: 0 };
+      const destinations = [`20.${i >> 8}.${i & 255}.0/24`];
+      const name = () => {
+        looks++;
+        return `p${i}`;
+      };
+      return Object.defineProperty({ ...own, destinations }, 'name', { get: name });
+    });
+    const hidersOf = hiders(policies);
+    for (const policy of policies) assert.equal(hidersOf(policy, []), undefined);
+    return looks;
+  };
+  const few = compared(100);
+  assert.ok(few > 0 && compared(1000) <= 11 * few);
 });
 
 const withPorts = (policies: readonly Policy[], ports: Iterator<readonly PortRange[] | undefined>): Policy[] =>
