@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { families } from '../../../src/base/address.ts';
 import * as layout from '../../../src/datapath/layout.ts';
@@ -45,4 +47,15 @@ describe('the key of an element, for a person,', () => {
   test('of a set that is none of ours is what it is', () => {
     for (const set of ['theirs', 'pods', 'exit-x-slots4']) assert.equal(layout.keyText(set, lane), lane);
   });
+});
+
+test('README.md says what each chain, set and map of ours holds', () => {
+  const words = readFileSync(join(import.meta.dirname, '../../../src/datapath/README.md'), 'utf8');
+  const fixed = (names: Readonly<Record<string, unknown>>) =>
+    Object.values(names).filter((name) => typeof name === 'string');
+  const perFamily = (['base', 'pod', 'tunnel', 'gateway', 'interfaces', 'earlier versions'] as const)
+    .flatMap((owner) => layout.setsOf(owner))
+    .filter((name) => !name.endsWith('6'));
+  const missing = [...fixed(layout.chainNames), ...perFamily].filter((name) => !words.includes(`\`${name}\``));
+  assert.deepEqual(missing, []);
 });
