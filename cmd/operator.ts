@@ -2,6 +2,8 @@ import { machine } from 'node:os';
 import { asEgressError, EgressError } from '../src/base/errors.ts';
 import { lockFile } from '../src/kernel/lock.ts';
 import { exchangeFiles } from '../src/kernel/netlink/libc.ts';
+import { findMissingRights } from '../src/kernel/rights.ts';
+import { findSysctlsIn } from '../src/kernel/sysctl.ts';
 import { openCluster } from './cluster.ts';
 import { explain } from './explain.ts';
 import { inRootCommand, runInRoot, tryInRoot } from './in-root.ts';
@@ -27,6 +29,7 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
     openMachine,
     readFile,
     openService,
+    findMissingRights,
     get cluster() {
       return openCluster();
     },
@@ -39,7 +42,9 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
       now: () => performance.now(),
     },
   });
+  const { EGRESS_PROC_SYS: parameters } = process.env;
   try {
+    if (parameters) findSysctlsIn(parameters);
     await program.parseAsync([...words], { from: 'user' });
   } catch (error) {
     if (isUsage(error)) return error.exitCode === 0 ? 0 : 2; // the parser has told the person already

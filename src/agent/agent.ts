@@ -8,6 +8,7 @@ import { recordVersion } from '../store/migration.ts';
 import type { AgentRecord } from '../store/record.ts';
 import { type ConfiguredPlaces, readConfigured } from './configured.ts';
 import { Journal, type Since } from './journal.ts';
+import { isLeaving, leaveAfterLastPod } from './leaving.ts';
 import { type Round, round } from './round.ts';
 
 /** Where the agent finds things. */
@@ -25,6 +26,8 @@ export interface AgentSurroundings {
   readonly log: Log;
   /** Takes an error that does not end the agent, once, with its consequence. */
   report(error: unknown, consequence: string): void;
+  /** What this process may not do, of all that keeping a node takes, in sentences. */
+  findMissingRights(): readonly string[];
   /** Milliseconds of a clock that does not go back. */
   now(): number;
 }
@@ -32,6 +35,8 @@ export interface AgentSurroundings {
 /** The state from one round to the next. */
 interface Memory {
   readonly startedAt: string;
+  /** Whether egress leaves this node, or has left it. */
+  isLeaving: boolean;
   /** The last configuration that could be read. */
   configuration?: Configuration;
   /** When the first notification came behind the last look that found all well, and when that look began. */
@@ -47,7 +52,7 @@ export class Agent {
   readonly #places: AgentPlaces;
   readonly #surroundings: AgentSurroundings;
   readonly #journal: Journal;
-  readonly #memory: Memory = { startedAt: new Date().toISOString(), said: new Map() };
+  readonly #memory: Memory = { startedAt: new Date().toISOString(), isLeaving: false, said: new Map() };
 
   constructor(places: AgentPlaces, surroundings: AgentSurroundings) {
     this.#places = places;
@@ -64,11 +69,12 @@ export class Agent {
   async look(): Promise<Round> {
     const began = this.#surroundings.now();
     const before = this.#memory.configuration;
-    const isReadable = this.#readConfiguration();
     using machine = await this.#openMachine();
+    await this.#leave(machine);
+    const startsNothing = this.#memory.isLeaving || !this.#readConfiguration();
     const { configuration } = this.#memory;
-    const adopt = async () => (isReadable ? await this.#adopt(machine) : []);
-    const done = await round({ machine, configuration, adopt });
+    const adopt = async () => (startsNothing ? [] : await this.#adopt(machine));
+    const done = this.#withRights(await round({ machine, configuration, adopt, startsNothing }));
     this.#journal.tell(done, this.#since(), before !== undefined && isOther(before, configuration));
     if (this.#memory.fine === undefined) this.#surroundings.log.info({}, 'has looked at all of the node once');
     this.#remember(machine, done, began);
@@ -95,6 +101,22 @@ export class Agent {
       return false;
     }
   }
+
+  /** What this node serves to others goes with its own last pod, when egress leaves it. */
+  async #leave(machine: Machine): Promise<void> {
+    const { readFile, log } = this.#surroundings;
+    const before = this.#memory.isLeaving;
+    this.#memory.isLeaving = isLeaving(before, this.#places.confDir, readFile);
+    if (this.#memory.isLeaving && !before) log.info({}, 'egress leaves this node: the agent begins nothing any more');
+    const left = this.#memory.isLeaving ? await leaveAfterLastPod(machine) : [];
+    if (left.length > 0) log.info({ exits: left }, 'serves no exit to others any more: egress leaves this node');
+  }
+
+  /** A right that is missing is a failure of each round, also of those that would not have needed it. */
+  readonly #withRights = (done: Round): Round => ({
+    ...done,
+    failures: [...this.#surroundings.findMissingRights(), ...done.failures],
+  });
 
   #adopt(own: Machine): Promise<readonly Adoption[]> {
     const { confDir, resultsDir, dataDir } = this.#places;

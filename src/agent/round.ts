@@ -3,7 +3,8 @@ import type { Configuration } from '../config/configuration.ts';
 import { isReset } from '../datapath/counting.ts';
 import { describe } from '../datapath/describe.ts';
 import type { Change } from '../datapath/difference.ts';
-import { lookAtNode, reconcile } from '../gateway/reconcile.ts';
+import { servedExits } from '../gateway/gateway.ts';
+import { lookAtNode, reconcile, type Wanted } from '../gateway/reconcile.ts';
 import { collect } from '../node/collect.ts';
 import { findDead } from '../node/living.ts';
 import type { Machine } from '../node/machine.ts';
@@ -27,6 +28,11 @@ export interface RoundSurroundings {
   readonly machine: Machine;
   /** Undefined while it cannot be read, and never could: the node is kept as its records say. */
   readonly configuration: Configuration | undefined;
+  /**
+   * Whether nothing is begun: served exits stay, and no other exit is served. So it is while the configuration cannot be
+   * read, for it may have been taken away, and while egress leaves the node.
+   */
+  readonly startsNothing?: boolean;
   /** Gives pods the exits that a new pod like them would get. */
   adopt(): Promise<readonly Adoption[]>;
 }
@@ -36,8 +42,9 @@ export interface RoundSurroundings {
  * pods get the exits of the present policies. Each part takes the store's lock for its own changes, and only after a
  * look without the lock found some: no ADD waits for a node that is right.
  */
-export async function round({ machine, configuration, adopt }: RoundSurroundings): Promise<Round> {
-  const kept = await keep(machine, configuration);
+export async function round(surroundings: RoundSurroundings): Promise<Round> {
+  const { machine, configuration, adopt } = surroundings;
+  const kept = await keep(surroundings);
   const collected = (await findDead(machine)).length > 0 ? await collect(machine) : [];
   const adopted = configuration === undefined ? [] : await adopt();
   const refused = adopted.flatMap(({ pod, problem }) => (problem === undefined ? [] : [refusal(pod, problem)]));
@@ -61,29 +68,37 @@ interface Kept {
 }
 
 /** Keeps exits, served exits and attachments. */
-async function keep(machine: Machine, configuration: Configuration | undefined): Promise<Kept> {
-  const looked = await lookWithoutLock(machine, configuration);
+async function keep(surroundings: RoundSurroundings): Promise<Kept> {
+  const { machine, configuration } = surroundings;
+  const looked = await lookWithoutLock(surroundings);
   if (looked !== undefined && looked.changes.length === 0) return looked;
   using _lock = await machine.store.lock();
   return configuration === undefined
     ? onlyErrors(await repair(machine))
-    : await reconcile(machine, configuration, wantedOn(machine));
+    : await reconcile(machine, configuration, wantedBy(surroundings));
 }
 
 /** `undefined` when the look failed: an ADD or DEL beside it may be the reason. */
-async function lookWithoutLock(machine: Machine, configuration: Configuration | undefined): Promise<Kept | undefined> {
+async function lookWithoutLock(surroundings: RoundSurroundings): Promise<Kept | undefined> {
+  const { machine, configuration } = surroundings;
   using host = machine.host.look();
   const looking = { ...machine, host };
   try {
     return configuration === undefined
       ? onlyErrors(await lookAtRecorded(looking))
-      : await lookAtNode(looking, configuration, wantedOn(machine));
+      : await lookAtNode(looking, configuration, wantedBy(surroundings));
   } catch {
     return undefined;
   }
 }
 
-const wantedOn = ({ store }: Machine) => ({ serves: () => true, moves: store.loadMoves() });
+function wantedBy({ machine, startsNothing }: RoundSurroundings): Wanted {
+  const served = new Set(servedExits(machine));
+  return {
+    serves: ({ name }) => startsNothing !== true || served.has(name),
+    moves: machine.store.loadMoves(),
+  };
+}
 
 const onlyErrors = ({ changes, failures }: Awaited<ReturnType<typeof repair>>): Kept => ({
   changes,

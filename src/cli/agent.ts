@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { Agent, type AgentPlaces, type AgentSurroundings } from '../agent/agent.ts';
 import { policyFileInForce } from '../agent/configured.ts';
+import { forgetOnceGone } from '../agent/leaving.ts';
 import { planRound } from '../agent/plan.ts';
 import type { Round } from '../agent/round.ts';
 import { type Address, parseAddress } from '../base/address.ts';
@@ -37,12 +38,12 @@ function requireAddress(text: string): Address {
 }
 
 async function surroundingsOf(
-  { openMachine, readFile }: CliSurroundings,
+  { openMachine, readFile, findMissingRights }: CliSurroundings,
   service: Service,
 ): Promise<AgentSurroundings> {
   const log = await service.openLog();
   const report = (error: unknown, consequence: string) => service.report(error, consequence);
-  return { readFile, openMachine, log, report, now: () => performance.now() };
+  return { readFile, openMachine, findMissingRights, log, report, now: () => performance.now() };
 }
 
 /** `egress agent`: rounds until the service ends, one at a time on this node. The node stays as it is then. */
@@ -69,6 +70,7 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces): Promise<
     signal: service.signal,
     rest: agentRest,
   });
+  forgetOnceGone(machine, places.confDir, surroundings.readFile);
   own.log.info({}, 'the agent ends, and leaves the node as it is');
 }
 

@@ -20,6 +20,8 @@ export interface CliSurroundings {
   readonly readFile: ReadFile;
   /** Opens what a long-running command needs. From then on signals stop the command instead of the process. */
   openService(): Service & Disposable;
+  /** What this process may not do, of all that keeping a node takes, in sentences. */
+  findMissingRights(): readonly string[];
   /** Tools of the installer. */
   readonly hostTools: HostTools;
   /** The installer's cluster; absent outside of a cluster. */

@@ -1,12 +1,14 @@
 import { counted } from '../base/counted.ts';
 import { EgressError } from '../base/errors.ts';
+import { isThere } from '../files/file.ts';
 import { watchFolder } from '../files/watch-folder.ts';
 import { leave, servedExits } from '../gateway/gateway.ts';
 import { Drain, type Drained } from '../installer/drain.ts';
 import { type Places, placesOf } from '../installer/installer.ts';
 import { uninstall } from '../installer/uninstall.ts';
 import { Bell, watch } from '../loop/watch.ts';
-import type { CliCommand, CliSurroundings } from './command.ts';
+import type { Machine } from '../node/machine.ts';
+import type { CliCommand, CliSurroundings, Service } from './command.ts';
 import { requireAbsolute, ringLater } from './install.ts';
 import { confNameOption, type PlaceFlags, placesIn, withPlaces } from './installer-options.ts';
 
@@ -21,28 +23,68 @@ export interface UninstallFlags extends PlaceFlags {
 export async function takeOut(flags: UninstallFlags, surroundings: CliSurroundings): Promise<void> {
   const places = placesIn(flags);
   requireAbsolute({ ...places });
-  const { hostTools, write, remark, setExitCode } = surroundings;
-  if (flags.drain && !(await drained(places, flags, surroundings))) {
+  const { hostTools, openMachine, write, remark, setExitCode } = surroundings;
+  using service = surroundings.openService();
+  using machine = await openMachine({ dataDir: placesOf(places).data() });
+  if (flags.drain && !(await drained({ flags, places, machine, service }, surroundings))) {
     remark('egress: told to end before the last pod had ended: egress stays in the chain, and steers no new pod\n');
     return setExitCode(1);
   }
-  await leaveGateway(places, surroundings);
+  using agents = agentsOf({ places, machine, service });
+  await leaveGateway({ places, machine }, agents, write);
   for (const line of await uninstall(places, hostTools, { binary: flags.binary === true })) write(`${line}\n`);
+  if (agents.isOurs) machine.store.forgetAgent();
+  if (agents.runs) remark(`egress: ${agentRuns}; end it, too\n`);
 }
 
+const agentRuns = 'an agent looks after this node';
+
+/** What the command works with. */
+interface Work {
+  readonly flags: UninstallFlags;
+  readonly places: Places;
+  readonly machine: Machine;
+  readonly service: Service;
+}
+
+/** Whether an agent runs on this node, as far as we may know; and while we have its lock, none begins. */
+interface Agents extends Disposable {
+  readonly runs: boolean;
+  readonly isOurs: boolean;
+}
+
+function agentsOf({ places, machine, service }: Omit<Work, 'flags'>): Agents {
+  const { agentLock } = machine.store;
+  // A container sees the data folder, and may not write there: the agent beside it forgets by itself.
+  if (isContainer(places) || !isThere(agentLock)) return { runs: false, isOurs: false, [Symbol.dispose]: () => {} };
+  const claim = service.claim(agentLock);
+  return {
+    ...{ runs: claim === undefined, isOurs: claim !== undefined },
+    [Symbol.dispose]: () => claim?.[Symbol.dispose](),
+  };
+}
+
+/** A container may not change the network of its node. */
+const isContainer = ({ hostRoot }: Places): boolean => hostRoot !== '/';
+
 /**
- * Takes the gateway's side down, which would hold its addresses for ever. Only on the node itself: a container has no right
- * to change its network. Throws `partly-done` there, with egress still in the chain and the binary in its place.
+ * Takes the gateway's side down, which would hold its addresses for ever. Throws `partly-done` where it may not, or would
+ * not stay so, with egress still in the chain and the binary in its place.
  */
-async function leaveGateway(places: Places, { openMachine, write }: CliSurroundings): Promise<void> {
-  using machine = await openMachine({ dataDir: placesOf(places).data() });
-  const names = servedExits(machine)
-    .map((name) => `"${name}"`)
-    .join(', ');
+async function leaveGateway(
+  { places, machine }: Pick<Work, 'places' | 'machine'>,
+  agents: Agents,
+  write: CliSurroundings['write'],
+): Promise<void> {
+  const names = inQuotes(servedExits(machine));
   if (names === '') return;
-  if (places.hostRoot !== '/') {
+  if (isContainer(places)) {
     const what = `This node serves ${names} to others: call "egress gateway --down" on it, or move the exit`;
     throw new EgressError('partly-done', `${what}; then egress leaves it`);
+  }
+  if (agents.runs) {
+    const what = `This node serves ${names} to others, and ${agentRuns}, which would serve it again`;
+    throw new EgressError('partly-done', `${what}: end the agent first, or say --drain`);
   }
   await leave(machine);
   write(
@@ -50,21 +92,23 @@ async function leaveGateway(places: Places, { openMachine, write }: CliSurroundi
   );
 }
 
+const inQuotes = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(', ');
+
 /**
  * Keeps egress in the chain, steering no new pod, until the last steered pod has ended: containerd calls DEL of the
- * chain that is there then. False when it was stopped before that; then all stays as it is.
+ * chain that is there then; and until the agent, which reads there that egress leaves, serves nothing to others any more.
+ * False when it was stopped before that; then all stays as it is.
  */
-async function drained(places: Places, flags: UninstallFlags, surroundings: CliSurroundings): Promise<boolean> {
+async function drained({ flags, places, machine, service }: Work, surroundings: CliSurroundings): Promise<boolean> {
   const drain = new Drain(places, { dataDir: flags.dataDir, fileName: flags.confName }, surroundings.hostTools);
   drain.requirePlaces();
-  using service = surroundings.openService();
   const [bell, done, show] = [new Bell(), new AbortController(), reporter(surroundings)];
   using watchers = new DisposableStack();
   for (const folder of drain.folders) watchers.use(watchFolder(folder, bell.ring));
   let timer: NodeJS.Timeout | undefined;
   const look = async () => {
     clearTimeout(timer);
-    const found = await drain.look();
+    const found = await drain.look(servedByAgent({ places, machine, service }));
     if (found === undefined) return done.abort();
     show(found);
     timer = ringLater(bell, found.network.lookAgainMs);
@@ -73,6 +117,14 @@ async function drained(places: Places, flags: UninstallFlags, surroundings: CliS
   await watch({ look, report, bell, signal: AbortSignal.any([service.signal, done.signal]) });
   clearTimeout(timer);
   return done.signal.aborted;
+}
+
+/** Exits that this node serves to others, when the agent is who takes them down. */
+function servedByAgent(work: Omit<Work, 'flags'>): readonly string[] {
+  const names = servedExits(work.machine);
+  if (names.length === 0 || isContainer(work.places)) return names;
+  using agents = agentsOf(work);
+  return agents.runs ? names : [];
 }
 
 const steered = (attachments: number): string =>
@@ -84,8 +136,11 @@ const steered = (attachments: number): string =>
 function reporter({ write, remark }: CliSurroundings): (found: Drained) => void {
   let reported: Drained | undefined;
   return (found) => {
-    const { attachments, network } = found;
-    if (attachments !== reported?.attachments) write(`${steered(attachments)}\n`);
+    const { attachments, served, network } = found;
+    if (attachments !== reported?.attachments && attachments > 0) write(`${steered(attachments)}\n`);
+    const names = inQuotes(served);
+    if (names !== '' && names !== inQuotes(reported?.served ?? []))
+      write(`${names} is served to others until the agent ends that\n`);
     if (!network.ok && network.text !== reported?.network.text) remark(`egress: network: ${network.text}\n`);
     reported = found;
   };

@@ -14,13 +14,15 @@ import type { Finding } from './status.ts';
 export interface Drained {
   /** How many attachments are steered. */
   readonly attachments: number;
+  /** Names of exits that are served to others, and that somebody else is to take down. */
+  readonly served: readonly string[];
   /** Whether the chain says that it is drained. */
   readonly network: Finding;
 }
 
 /** The chain entry on its way out: it stays for the pods that are steered, and steers no others. */
 export class Drain {
-  /** Folders in which a change calls for a look, as we see them: records, network configurations and plugins. */
+  /** Folders in which a change calls for a look, as we see them: records of the node and of attachments, network configurations and plugins. */
   readonly folders: readonly string[];
   readonly #records: string;
   readonly #bin: () => string;
@@ -36,7 +38,7 @@ export class Drain {
   ) {
     const { bin, conf, data } = placesOf(places);
     this.#records = join(data(), 'attachments');
-    this.folders = [this.#records, conf(), bin()];
+    this.folders = [data(), this.#records, conf(), bin()];
     this.#bin = bin;
     this.#conf = conf;
     this.#dataDir = places.dataDir;
@@ -67,18 +69,24 @@ export class Drain {
   }
 
   /**
-   * Says so in the chain, also when somebody has written it anew. Returns how many attachments are steered, and whether
-   * the chain says so; `undefined` when all have ended, or without the binary, which the chain must never name then.
+   * Says so in the chain, also when somebody has written it anew. Returns what is left, and whether the chain says so;
+   * `undefined` when all has ended, or without the binary, which the chain must never name then.
+   *
+   * @param served names of exits that the agent of this node serves to others until the chain says so
    */
-  async look(): Promise<Drained | undefined> {
-    if (this.#steered() === 0) return undefined;
+  async look(served: readonly string[] = []): Promise<Drained | undefined> {
+    if (!this.#isLeft(served)) return undefined;
     using _lock = await lockBinaries(this.#bin(), this.#lockFile);
-    const attachments = this.#steered(); // whoever had the lock may have removed the binary
-    return attachments === 0 ? undefined : { attachments, network: this.#network.look() };
+    if (!this.#isLeft(served)) return undefined; // whoever had the lock may have removed the binary
+    return { attachments: this.#steered(), served, network: this.#network.look() };
+  }
+
+  #isLeft(served: readonly string[]): boolean {
+    return existsSync(join(this.#bin(), pluginType)) && this.#steered() + served.length > 0;
   }
 
   #steered(): number {
-    return existsSync(join(this.#bin(), pluginType)) ? filesIn(this.#records).length : 0;
+    return filesIn(this.#records).length;
   }
 }
 

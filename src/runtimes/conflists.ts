@@ -13,19 +13,31 @@ interface Conflist {
 
 /** By the names of networks, our entries in their chains now; `undefined` for chains that have none, or pass pods through. */
 export function ownEntries(confDir: string, readFile: ReadFile): ReadonlyMap<unknown, Entry | undefined> {
-  const lists = filesIn(confDir)
-    .filter((file) => /\.conflist$/.test(file))
-    .sort()
-    .map((file) => parsed(readFile(`${confDir}/${file}`) ?? ''));
   // Of several lists for one network runtimes go by the first.
-  return new Map(lists.toReversed().map((list) => [list.name, entryIn(list)]));
+  return new Map(listsIn(confDir, readFile).map((list) => [list.name, entryIn(list)]));
 }
 
+/** Whether a chain has our entry only until the last pod has ended: ADD passes pods through. */
+export const areDraining = (confDir: string, readFile: ReadFile): boolean =>
+  listsIn(confDir, readFile).some((list) => ownIn(list)?.draining === true);
+
+/** All lists in a folder, the first by name last. */
+const listsIn = (confDir: string, readFile: ReadFile): Conflist[] =>
+  filesIn(confDir)
+    .filter((file) => /\.conflist$/.test(file))
+    .sort()
+    .map((file) => parsed(readFile(`${confDir}/${file}`) ?? ''))
+    .toReversed();
+
 /** Our entry in a list, as a runtime passes it; `undefined` also while ADD passes pods through. */
-function entryIn({ name, cniVersion, plugins }: Conflist): Entry | undefined {
-  const own = Array.isArray(plugins) ? plugins.find((plugin) => plugin?.type === 'egress') : undefined;
+function entryIn(list: Conflist): Entry | undefined {
+  const { name, cniVersion } = list;
+  const own = ownIn(list);
   return own === undefined || own.draining === true ? undefined : { ...own, name, cniVersion };
 }
+
+const ownIn = ({ plugins }: Conflist): Entry | undefined =>
+  (Array.isArray(plugins) ? plugins.find((plugin) => plugin?.type === 'egress') : undefined) ?? undefined;
 
 function parsed(text: string): Conflist {
   try {

@@ -235,6 +235,12 @@ export class Store {
     replaceFile(join(this.#agent, 'agent.json'), `${JSON.stringify(record, undefined, 2)}\n`);
   }
 
+  /** Forgets that there was an agent. Whoever calls it holds the agent's lock, whose file goes, too. */
+  forgetAgent(): void {
+    for (const file of entriesIn(this.#agent)) removeFile(join(this.#agent, file));
+    removeIfEmpty(this.#agent);
+  }
+
   #programPath(program: string): string {
     return join(this.#programs, `${program}.json`);
   }

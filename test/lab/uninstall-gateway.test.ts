@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
-import { Cluster, policyFile } from '../support/cluster.ts';
+import { setTimeout } from 'node:timers/promises';
+import { RunningAgent } from '../support/agent.ts';
+import { Cluster, internet, policyFile } from '../support/cluster.ts';
 import { Lab, labTest } from '../support/lab.ts';
+import type { LabNode } from '../support/node.ts';
 import { assertUnchanged, snapshot } from '../support/snapshot.ts';
 
 describe('egress uninstall on a gateway', labTest, () => {
@@ -36,5 +39,68 @@ describe('egress uninstall on a gateway', labTest, () => {
     assert.equal(code, 1);
     assert.match(stderr, /serves "internet" to others: call "egress gateway --down"/);
     assertUnchanged(before, await snapshot(gateway));
+  });
+});
+
+const places = ['--bin-dir', '/var/lib/cni/bin', '--policy-file', policyFile];
+
+/** A cluster whose gateway is served by an agent, and has the plugin where runtimes look for it. */
+async function withAgent(lab: Lab) {
+  const cluster = await Cluster.create(lab, { nodes: [3, 5], gateways: [3] });
+  const [[gateway], [worker]] = [cluster.gateways, cluster.workers];
+  assert.ok(gateway && worker);
+  await mkdir(gateway.state('bin'));
+  await writeFile(gateway.state('bin/egress'), 'found by --drain');
+  await gateway.settle();
+  const before = await snapshot(gateway);
+  return { gateway, worker, before, agent: await RunningAgent.start(gateway) };
+}
+
+/** Calls the agent for a look, as any change in the folder of networks does, and waits until it has looked. */
+async function anotherRound({ state, configuration }: LabNode): Promise<void> {
+  const looked = () => readFile(state('egress/agent/agent.json'), 'utf8');
+  const before = await looked();
+  await writeFile(configuration('net.d/bell'), '');
+  await rm(configuration('net.d/bell'));
+  while ((await looked()) === before) await setTimeout(50);
+}
+
+describe('egress uninstall on a gateway with an agent', labTest, () => {
+  for (const [where, root] of Object.entries({
+    'on the host': [],
+    'in a container': ['--host-root', '/proc/self/root'],
+  })) {
+    test(`with --drain waits until the agent serves nothing any more, and nothing comes back: ${where}`, async () => {
+      await using lab = await Lab.create();
+      const { gateway, worker, before, agent } = await withAgent(lab);
+      const pod = await worker.started();
+      assert.deepEqual(await pod.askEach('udp'), internet.addresses);
+      const own = await gateway.started('default');
+      const uninstall = gateway.egress('uninstall', ...places, ...root, '--drain');
+      await agent.line('begins nothing any more');
+      assert.deepEqual(await pod.askEach('udp'), internet.addresses);
+      await gateway.end(own);
+      const { code, stdout, stderr } = await uninstall;
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, /^1 attachment of pods is steered until it ends$/m);
+      await agent.line('serves no exit to others any more');
+      await anotherRound(gateway);
+      assert.equal(await agent.end(), 'exit code 0');
+      assert.deepEqual(await gateway.records(), ['lock']);
+      assertUnchanged(before, await snapshot(gateway));
+    });
+  }
+
+  test('without --drain refuses, for the agent would serve again what is taken down', async () => {
+    await using lab = await Lab.create();
+    const { gateway } = await withAgent(lab);
+    const serving = await snapshot(gateway);
+    const { code, stderr } = await gateway.egress('uninstall', ...places);
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /serves "internet" to others, and an agent looks after this node.*: end the agent first, or say --drain/,
+    );
+    assertUnchanged(serving, await snapshot(gateway));
   });
 });

@@ -20,9 +20,19 @@ export class RunningAgent {
     return new RunningAgent(await RunningAgent.#begin(machine, options, line));
   }
 
-  static #begin(machine: LabNode['machine'], options: readonly string[], line: string): Promise<Daemon> {
+  /** Starts it by a command that runs its last words, as `setpriv` does, and waits for a line of its own. */
+  static async startBy({ machine }: LabNode, command: readonly string[], line: string): Promise<RunningAgent> {
+    return new RunningAgent(await RunningAgent.#begin(machine, [], line, command));
+  }
+
+  static #begin(
+    machine: LabNode['machine'],
+    options: readonly string[],
+    line: string,
+    command: readonly string[] = [],
+  ): Promise<Daemon> {
     const script = '"$@" & echo "pid $!"; wait $!; echo "exit code $?"';
-    return machine.start(['sh', '-c', script, 'sh', egressBinary, 'agent', ...options], line);
+    return machine.start(['sh', '-c', script, 'sh', ...command, egressBinary, 'agent', ...options], line);
   }
 
   get pid(): number {

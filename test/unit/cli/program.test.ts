@@ -34,6 +34,7 @@ async function run(
       assert.ok(machine, 'nothing was expected to be opened');
       return machine;
     },
+    findMissingRights: () => [],
     openService: () => assert.fail('no command was expected to go on'),
     get hostTools(): never {
       return assert.fail('no command was expected to install anything');

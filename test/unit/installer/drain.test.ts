@@ -85,6 +85,7 @@ class Host {
         exitCode = code;
       },
       openMachine: async () => this.#servesNothing,
+      findMissingRights: () => [],
       openService: () => service,
     };
     const done = takeOut({ ...this.places, drain: true }, surroundings).then(() => exitCode);

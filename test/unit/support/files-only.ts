@@ -25,6 +25,7 @@ export async function runOnFiles(readFile: ReadFile, ...words: readonly string[]
     },
     colors: false,
     openMachine: () => assert.fail('no kernel and no state'),
+    findMissingRights: () => [],
     openService: () => assert.fail('no service'),
     get hostTools(): never {
       return assert.fail('no installer');
