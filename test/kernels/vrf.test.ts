@@ -32,10 +32,9 @@ async function enslave(node: LabNode): Promise<void> {
   await node.machine.ip('link set eth1 master vrf0');
 }
 
-/** Takes it out again. The kernel forgets an interface's IPv6 addresses at each turn, as when it goes down. */
-async function release(node: LabNode): Promise<void> {
+/** The kernel forgets an interface's IPv6 addresses when it goes into a VRF or out, as when it goes down. */
+async function giveAddresses(node: LabNode): Promise<void> {
   const [own, exit] = [node.addresses('eth1')[1], world.exitAddress[1]];
-  await node.machine.ip('link set eth1 nomaster');
   await node.machine.ip(`address replace ${own}/64 dev eth1 nodad`, `address replace ${exit} dev eth1 nodad`);
 }
 
@@ -46,6 +45,7 @@ describe('an exit whose interface is in a VRF', labTest, () => {
     const node = await lab.node();
     const pod = await node.withoutEgress(() => node.started());
     await enslave(node);
+    await giveAddresses(node);
     const before = await snapshot(node);
     for (const [device, why] of [
       ['eth1', member],
@@ -80,7 +80,8 @@ describe('an exit whose interface is in a VRF', labTest, () => {
     assert.equal(unmended.code, 1, unmended.stdout);
     assert.match(unmended.stdout, member);
     assert.deepEqual(await pod.askEach('udp'), ['nothing', 'nothing']);
-    await release(node);
+    await node.machine.ip('link set eth1 nomaster');
+    await giveAddresses(node);
     assert.equal((await node.egress('repair')).code, 0);
     assert.deepEqual(await pod.askEach('udp'), world.exitAddress);
     assert.equal((await node.egress('check')).code, 0);
