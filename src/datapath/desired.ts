@@ -5,6 +5,7 @@ import * as say from '../nftables/statement.ts';
 import { answersBase, desiredAnswers } from './answers.ts';
 import type { NodeState, SteeredAttachment } from './attachment.ts';
 import { desiredClassify } from './classify.ts';
+import { desiredEgressCounters } from './egress-counters.ts';
 import type { ResolvedExit, Way } from './exit.ts';
 import { desiredGateway, replyRoutes } from './gateway.ts';
 import { desiredGuard } from './guard.ts';
@@ -13,7 +14,6 @@ import type { Needs } from './needs.ts';
 import type { HostObject, PolicyRule, Route } from './objects.ts';
 import { desiredPorts } from './ports.ts';
 import { desiredProgram } from './program.ts';
-import { desiredSent } from './sent.ts';
 import { desiredSources, desiredUplinks, entryChain, isChecked, uplink } from './sources.ts';
 import { desiredTranslation } from './translation.ts';
 import { desiredTunnel, nextHopOf, tunnelDevice } from './tunnel.ts';
@@ -30,8 +30,8 @@ export function desired(
     ...exits.flatMap((exit) => desiredExit(node, exit)),
     ...desiredPorts(exits, ports),
     ...desiredUplinks(exits),
-    ...(exits.length > 0 || checked.some(isChecked) ? [layout.sentTable] : []),
-    ...desiredSent(node.fwmark, exits),
+    ...(exits.length > 0 || checked.some(isChecked) ? [layout.netdevTable] : []),
+    ...desiredEgressCounters(node.fwmark, exits),
     ...(gateway ? desiredGateway(node, gateway, exits) : []),
     ...policyRules(node, lookupsOf(node, exits, gateway)),
     ...desiredSources(node.fwmark, checked),

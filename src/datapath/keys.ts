@@ -18,14 +18,15 @@ export const blockKey = (id: number, address: Address): Hex => exitKey(id) + add
 export const podOfBlockKey = (key: Hex): Hex => key.slice(exitKey(0).length);
 
 /** The key of an element of {@link lanesSet}. */
-export const laneKey = (id: number, device: string, address: Address): Hex => sentKey(id, device) + addressHex(address);
+export const laneKey = (id: number, device: string, address: Address): Hex =>
+  exitDeviceKey(id, device) + addressHex(address);
 
 /** A slot as the key of an element of {@link slotsMap} or {@link flowsMap}. */
 export const slotKey = (slot: number, { key: [type = 'mark'] }: NftSet): Hex =>
   slot.toString(16).padStart(2 * dataTypes[type].length, '0');
 
 /** The key of an element of {@link sentSet}, {@link snatMap} or {@link spreadMap}. */
-export const sentKey = (id: number, device: string): Hex =>
+export const exitDeviceKey = (id: number, device: string): Hex =>
   exitKey(id) + Buffer.from(device).toString('hex').padEnd(32, '0');
 
 /** The interface in the key of an element of {@link sentSet}, {@link snatMap}, {@link spreadMap} or {@link lanesSet}. */

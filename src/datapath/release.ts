@@ -78,7 +78,7 @@ export function released(
   const outside = (hasTunnel: boolean) => releasedOutside(state, { exits: exitIds, served, hasTunnel, remembered });
   if (!isGateway && !left.some(({ name }) => layout.isProgramChain(name))) {
     const table = state.table ? [{ kind: 'table' } as const] : [];
-    return [...outside(false), ...table, ...(state.sent ? [layout.sentTable] : [])];
+    return [...outside(false), ...table, ...(state.sent ? [layout.netdevTable] : [])];
   }
   const inUse = new Set(left.flatMap(setsLookedInto));
   const isOfGoneExit = ({ name }: Chain | NftSet) => isPartOfOthers(name, exitIds);
@@ -151,7 +151,7 @@ function goneAtInterfaces(
   const isCounted = exitElements.some(({ family, key }) => family === 'netdev' && used.has(layout.exitIdOfKey(key)));
   const gone = new Set(sourceChains.map(({ name }) => name));
   const isChecked = sent.some(({ name }) => layout.isSourceChain(name) && !gone.has(name));
-  if (!isCounted && !isChecked) return state.sent ? [layout.sentTable] : [];
+  if (!isCounted && !isChecked) return state.sent ? [layout.netdevTable] : [];
   return [
     ...goneSent(state, used, isCounted),
     ...sourceChains,

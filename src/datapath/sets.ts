@@ -148,7 +148,7 @@ export const elsewhereSet: NftSet = { kind: 'set', name: setNames.elsewhere, key
  * The table at interfaces. It counts behind everything else: a next hop that does not answer loses packets behind all
  * hooks of the family inet. And it checks sources before everything else.
  */
-export const sentTable: Table = { kind: 'table', family: 'netdev' };
+export const netdevTable: Table = { kind: 'table', family: 'netdev' };
 
 /** Exit id and its interface. Each element counts the packets that left. */
 export const sentSet: NftSet = {

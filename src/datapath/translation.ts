@@ -28,7 +28,7 @@ const snatElements = (exit: ResolvedExit, { family, addresses }: Way): Element[]
   addresses.map((address) => ({
     kind: 'element',
     set: layout.setNames.snat(family),
-    key: layout.sentKey(exit.id, exit.device),
+    key: layout.exitDeviceKey(exit.id, exit.device),
     value: layout.addressHex(address),
   }));
 
@@ -66,6 +66,6 @@ function snatChain(exit: ResolvedExit, ways: readonly Way[]): Chain {
 const spreadElement = ({ id, device }: ResolvedExit): Element => ({
   kind: 'element',
   set: layout.setNames.spread,
-  key: layout.sentKey(id, device),
+  key: layout.exitDeviceKey(id, device),
   verdict: { code: 'jump', chain: layout.chainNames.exitSnat(id) },
 });

@@ -31,7 +31,7 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
       pods.set(comment, add(pods.get(comment) ?? none, counter));
     }
   }
-  for (const { chain, counter = none } of await listRules(socket, layout.chainNames.unowned, layout.sentTable))
+  for (const { chain, counter = none } of await listRules(socket, layout.chainNames.unowned, layout.netdevTable))
     ofChain.set(chain, add(ofChain.get(chain) ?? none, counter));
   const countedIn = (chain: string) => ofChain.get(chain) ?? none;
   return {
@@ -50,8 +50,8 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
  * hop fail.
  */
 async function listLeft(socket: NetlinkSocket): Promise<ObservedElement[]> {
-  const hasTable = (await listSets(socket, layout.sentTable)).length > 0;
-  const chains = hasTable ? await listChains(socket, layout.sentTable) : [];
+  const hasTable = (await listSets(socket, layout.netdevTable)).length > 0;
+  const chains = hasTable ? await listChains(socket, layout.netdevTable) : [];
   // An interface takes its chain along when it goes. Then nobody knows what left.
   const isFed = ({ family, key }: ObservedElement) =>
     family === undefined || chains.some(({ name }) => name === layout.chainNames.sent(layout.deviceOfKey(key)));

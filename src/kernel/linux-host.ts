@@ -33,7 +33,7 @@ import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { listFilters } from './nftables/foreign.ts';
 import { findElementsByComment, readTable } from './nftables/read.ts';
 import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
-import { observeSent, observeTable } from './observe.ts';
+import { observeNetdev, observeTable } from './observe.ts';
 import { listKept } from './observe-kept.ts';
 import { listOthers, listOthersTables, observeOurs } from './observe-ours.ts';
 import { findBlocks, findPods, listSet } from './observe-pods.ts';
@@ -166,8 +166,8 @@ export class LinuxHost implements Host, Disposable {
     const generation = await readGeneration(this.#netfilter);
     const found = await this.#table();
     const table: HostObject[] = found ? [found, ...(await observeTable(this.#netfilter, node, needs, contents))] : [];
-    const sent = await observeSent(this.#netfilter, needs);
-    return { state: [...table, ...sent, ...(await observeOutside(this.#route, node, needs))], generation };
+    const netdev = await observeNetdev(this.#netfilter, needs);
+    return { state: [...table, ...netdev, ...(await observeOutside(this.#route, node, needs))], generation };
   }
 
   async observeOurs(node: NodeState | undefined): Promise<Observed<OurState>> {

@@ -35,7 +35,7 @@ export async function observeOurs(
 /** Our objects in both tables. One with our name that holds nothing of ours is somebody else's. */
 async function observeTables(socket: NetlinkSocket) {
   const inet = await readOurTable(socket, {});
-  const sent = await readOurTable(socket, layout.sentTable);
+  const sent = await readOurTable(socket, layout.netdevTable);
   const elements = sent.isOurs ? await listElements(socket, layout.sentSet) : [];
   return {
     table: inet.isOurs,
@@ -63,7 +63,7 @@ async function readOurTable(socket: NetlinkSocket, family: InTable) {
 
 /** Tables with our name that hold nothing of ours. */
 export async function listOthersTables(socket: NetlinkSocket): Promise<readonly Table[]> {
-  const tables = [await readOurTable(socket, {}), await readOurTable(socket, layout.sentTable)];
+  const tables = [await readOurTable(socket, {}), await readOurTable(socket, layout.netdevTable)];
   return tables.flatMap(({ found, isOurs }) => (found && !isOurs ? [found] : []));
 }
 

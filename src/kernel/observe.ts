@@ -83,9 +83,9 @@ function namesOf({ exits, tunnel, gateway, attachment, ports }: Needs): [Readonl
 }
 
 /** The objects of exits, and of attachments' sources, that are there in the table of the family netdev. */
-export async function observeSent(socket: NetlinkSocket, { exits, checked = [] }: Needs): Promise<HostObject[]> {
+export async function observeNetdev(socket: NetlinkSocket, { exits, checked = [] }: Needs): Promise<HostObject[]> {
   const devices = checked.flatMap(({ sources }) => sources?.devices ?? []);
-  const table = exits.length + devices.length === 0 ? undefined : await readTable(socket, layout.sentTable);
+  const table = exits.length + devices.length === 0 ? undefined : await readTable(socket, layout.netdevTable);
   if (table === undefined) return [];
   const names = new Set([
     ...exits.map(({ device }) => layout.chainNames.sent(device)),

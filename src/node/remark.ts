@@ -1,7 +1,7 @@
 import type { Change } from '../datapath/difference.ts';
+import { needsEgressHook } from '../datapath/egress-counters.ts';
 import { needsOfNode } from '../datapath/needs.ts';
 import { type HostObject, kindOf } from '../datapath/objects.ts';
-import { needsEgressHook } from '../datapath/sent.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
 import type { Machine } from './machine.ts';

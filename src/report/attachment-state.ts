@@ -2,10 +2,10 @@ import { type Address, families, familyOf, type Prefix } from '../base/address.t
 import { nameOf } from '../datapath/describe.ts';
 import { desired } from '../datapath/desired.ts';
 import { difference, keyOf } from '../datapath/difference.ts';
+import { withoutEgressHook } from '../datapath/egress-counters.ts';
 import * as layout from '../datapath/layout.ts';
 import { needsOf } from '../datapath/needs.ts';
 import type { HostObject } from '../datapath/objects.ts';
-import { withoutEgressHook } from '../datapath/sent.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
 import type { Machine } from '../node/machine.ts';
 import { steeredOf } from '../node/set-up.ts';

@@ -121,7 +121,7 @@ export function sourceElements(state: AttachmentState, exit: ResolvedExit, addre
   if (block !== undefined) return [block];
   const { id, ways, device, addressPerFlow } = exit;
   const family = familyOf(address);
-  const exitKey = layout.sentKey(id, device);
+  const exitKey = layout.exitDeviceKey(id, device);
   const ofExit = (set: string) => wantedElements(state, set).filter(({ key }) => key === exitKey);
   const isSpread = ways.some((way) => way.family === family && way.addresses.length > 1);
   if (!isSpread) return ofExit(layout.setNames.snat(family));

@@ -4,11 +4,11 @@ import { countedTogether, isReset } from '../../../src/datapath/counting.ts';
 import { describe as inWords } from '../../../src/datapath/describe.ts';
 import { desired } from '../../../src/datapath/desired.ts';
 import { difference, keyOf } from '../../../src/datapath/difference.ts';
+import { withoutEgressHook } from '../../../src/datapath/egress-counters.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
 import * as layout from '../../../src/datapath/layout.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
-import { withoutEgressHook } from '../../../src/datapath/sent.ts';
 import { node } from './samples.ts';
 
 const exit = (id: number, device: string): ResolvedExit => ({
@@ -17,7 +17,7 @@ const exit = (id: number, device: string): ResolvedExit => ({
 });
 const exits = [exit(7, 'eth1'), exit(8, 'eth1'), exit(9, 'eth2')];
 const wanted = desired(node, { exits, ports: [] });
-const sent = (id: number, device: string) => `netdev element sent ${layout.sentKey(id, device)}`;
+const sent = (id: number, device: string) => `netdev element sent ${layout.exitDeviceKey(id, device)}`;
 
 /** Keys of what begins to count anew when the kernel lacks what is lost, beside what is missing. */
 function resets(isLost: (key: string) => boolean, all: readonly HostObject[] = wanted): string[] {

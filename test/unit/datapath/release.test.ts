@@ -4,13 +4,13 @@ import fc from 'fast-check';
 import type { NodeState, SteeredAttachment } from '../../../src/datapath/attachment.ts';
 import { desired } from '../../../src/datapath/desired.ts';
 import { type Change, difference, keyOf } from '../../../src/datapath/difference.ts';
+import { needsEgressHook } from '../../../src/datapath/egress-counters.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
-import { chainNames, isPortsChain, sentKey, sentTable } from '../../../src/datapath/layout.ts';
+import { chainNames, exitDeviceKey, isPortsChain, netdevTable } from '../../../src/datapath/layout.ts';
 import { needsOf } from '../../../src/datapath/needs.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import { type Remembered, released } from '../../../src/datapath/release.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
-import { needsEgressHook } from '../../../src/datapath/sent.ts';
 import type { Element } from '../../../src/nftables/object.ts';
 import { asListed, FakeKernel } from '../support/fake-kernel.ts';
 import { anySituation, type Situation } from './arbitraries.ts';
@@ -188,7 +188,7 @@ describe('a release', () => {
     const state = kernel.ourState([]);
     const chains = state.chains.filter(({ name }) => name !== chainNames.exit(spread.id));
     const gone = released({ ...state, chains }, elements, known(both.exits)).map(keyOf);
-    for (const name of ['chain exit-300-snat', 'set exit-300-slots4', `element spread ${sentKey(300, 'eth2')}`]) {
+    for (const name of ['chain exit-300-snat', 'set exit-300-slots4', `element spread ${exitDeviceKey(300, 'eth2')}`]) {
       assert.ok(gone.includes(name), name);
     }
   });
@@ -214,7 +214,7 @@ describe('a release', () => {
     const both = { ...node, exits: [partners, twin] };
     const kernel = nodeWith({ node: both, attachments: [own, byBackup] });
     const objects = release(kernel, own, known(both.exits)).filter(needsEgressHook);
-    assert.deepEqual(objects.map(keyOf), [`netdev element sent ${sentKey(partners.id, partners.device)}`]);
+    assert.deepEqual(objects.map(keyOf), [`netdev element sent ${exitDeviceKey(partners.id, partners.device)}`]);
     requireExactly(kernel, both, [byBackup]);
   });
 
@@ -229,7 +229,7 @@ describe('a release', () => {
     const objects = release(kernel, own, known(node.exits)).filter(
       (object) => 'family' in object && object.family === 'netdev',
     );
-    assert.deepEqual(objects, [sentTable]);
+    assert.deepEqual(objects, [netdevTable]);
     requireExactly(kernel, node, [dropped]);
   });
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { describe as inWords } from '../../../src/datapath/describe.ts';
-import { sentTable } from '../../../src/datapath/layout.ts';
-import { needsEgressHook } from '../../../src/datapath/sent.ts';
+import { needsEgressHook } from '../../../src/datapath/egress-counters.ts';
+import { netdevTable } from '../../../src/datapath/layout.ts';
 import { check } from '../../../src/node/check.ts';
 import { del } from '../../../src/node/del.ts';
 import { added, newMachine, policyTo, stateOf } from '../support/fake-machine.ts';
@@ -49,7 +49,7 @@ describe('the kernel is asked for the egress hook', () => {
   test('again when somebody took it all away, so that CHECK names it', async (t) => {
     const machine = newMachine(t);
     const attachment = await added(machine, 'a', '10.0.0.5');
-    machine.host.kernel.transact([{ verb: 'delete', object: sentTable }]);
+    machine.host.kernel.transact([{ verb: 'delete', object: netdevTable }]);
     const ofExit = ['set sent', 'element 7 . eth1 of sent', 'base chain sent-eth1'];
     const missing = ['table netdev cni-egress', ...ofExit, 'chain unowned', 'base chain from-veth1'];
     await assert.rejects(

@@ -2,13 +2,13 @@ import { families } from '../../../src/base/address.ts';
 import { concernsAnswers } from '../../../src/datapath/answers.ts';
 import type { NodeState } from '../../../src/datapath/attachment.ts';
 import { type Change, keyOf } from '../../../src/datapath/difference.ts';
+import { needsEgressHook } from '../../../src/datapath/egress-counters.ts';
 import { isKeeping } from '../../../src/datapath/kept.ts';
 import * as layout from '../../../src/datapath/layout.ts';
 import type { Needs } from '../../../src/datapath/needs.ts';
 import type { HostObject, OutsideObject, PolicyRule } from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
 import type { OurState } from '../../../src/datapath/release.ts';
-import { needsEgressHook } from '../../../src/datapath/sent.ts';
 import { tunnelDevice, tunnelRules } from '../../../src/datapath/tunnel.ts';
 import { mergeIntervals, printRange } from '../../../src/nftables/interval.ts';
 import type { Chain, Element, NftSet, Operation } from '../../../src/nftables/object.ts';
@@ -125,7 +125,7 @@ export class FakeKernel {
         .filter((object) => object.kind === 'chain' && object.family === undefined)
         .map((chain) => ({ ...(chain as Chain), references: references(this.#nftables, chain as Chain) })),
       sets: all.filter((object) => object.kind === 'set' && object.family === undefined) as NftSet[],
-      ...(this.#nftables.has(keyOf(layout.sentTable)) && {
+      ...(this.#nftables.has(keyOf(layout.netdevTable)) && {
         sent: all.filter((object) => object.kind === 'chain' && object.family !== undefined) as Chain[],
       }),
       uplinks: all.filter((object) => object.kind === 'element' && object.set === layout.setNames.uplinks) as Element[],

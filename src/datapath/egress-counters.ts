@@ -11,7 +11,7 @@ import { tunnelDevice } from './tunnel.ts';
  * The counters of packets that leave by exits: a chain at each of their interfaces. All that can lose a packet before
  * it is handed to its interface lies before this hook, neighbours that do not answer included.
  */
-export function desiredSent(fwmark: number, exits: readonly ResolvedExit[]): HostObject[] {
+export function desiredEgressCounters(fwmark: number, exits: readonly ResolvedExit[]): HostObject[] {
   if (exits.length === 0) return [];
   const devices = [...new Set(exits.map(({ device }) => device))];
   return [layout.sentSet, ...exits.map(sentElement), ...devices.map((device) => sentChain(fwmark, device))];
@@ -21,7 +21,7 @@ const sentElement = ({ id, device }: ResolvedExit): Element => ({
   kind: 'element',
   family: 'netdev',
   set: layout.setNames.sent,
-  key: layout.sentKey(id, device),
+  key: layout.exitDeviceKey(id, device),
 });
 
 const done = say.verdict({ code: 'return' });
