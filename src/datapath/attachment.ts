@@ -4,7 +4,7 @@ import type { PortBlock } from '../policy/port-blocks.ts';
 import type { ResolvedExit } from './exit.ts';
 import type { NodeNumbers } from './layout.ts';
 
-/** What the data path must know of one attachment. */
+/** One attachment, as the data path needs it. */
 export interface SteeredAttachment {
   /** Names it in comments: see markOf. */
   readonly mark: string;
@@ -12,8 +12,8 @@ export interface SteeredAttachment {
   /** The pod's own networks, from the result of the primary plugin. */
   readonly subnets: readonly Prefix[];
   /**
-   * Ranges of the cluster as they were when the attachment was given its program: no later change reaches it. Absent for
-   * one that was set up before programs had ranges of their own: then those of the node count.
+   * Ranges of the cluster as they were when the attachment was given its program: no later change reaches it. Absent
+   * for an attachment from before programs had ranges of their own: then the node's ranges count.
    */
   readonly cluster?: readonly Prefix[];
   /** Name of the chain that holds its matches. */
@@ -30,14 +30,14 @@ export interface SteeredAttachment {
   readonly whole?: () => ProgramContent;
 }
 
-/** What the name of a program is made from, but for the pod's own networks. */
+/** The content that the name of a program is made from, but for the pod's own networks. */
 export type ProgramContent = Pick<SteeredAttachment, 'matches' | 'cluster'>;
 
-/** Where a pod's packets come in, and what they may say that they come from. */
+/** The interfaces that a pod's packets come in by, and their allowed source addresses. */
 export interface Sources {
   /** Names of the node's ends of the pod's interface; at least one. */
   readonly devices: readonly string[];
-  /** Sources beside the pod's own addresses, which no policy is for. */
+  /** Source ranges beside the pod's own addresses. No policy is for such packets. */
   readonly others: readonly Prefix[];
 }
 
@@ -51,11 +51,11 @@ export interface OwnPorts extends Omit<PortBlock, 'exit'> {
   readonly mark: string;
 }
 
-/** What the data path must know of the node, the same for all attachments on it. */
+/** The node, as the data path needs it, the same for all its attachments. */
 export interface NodeState extends NodeNumbers {
   /**
-   * Ranges of the cluster as they are now: answers to them take the node's routes, whatever address was asked, and
-   * connections from there may come in by any interface. Absent in records of earlier versions.
+   * Ranges of the cluster as they are now. Answers to them take the node's routes, whatever address was asked.
+   * Connections from them may come in by any interface. Absent in records of earlier versions.
    */
   readonly inside?: readonly Prefix[];
   /** Ranges of the cluster for attachments that have none of their own, from before they had; never changed. */
@@ -70,7 +70,7 @@ export interface NodeState extends NodeNumbers {
   readonly addresses?: readonly { readonly device: string; readonly address: Address }[];
 }
 
-/** This node's end of the tunnel, and what it knows of the others. */
+/** This node's end of the tunnel, and the other ends. */
 export interface Tunnel {
   readonly vni: number;
   readonly port: number;
@@ -86,7 +86,7 @@ export interface Tunnel {
   readonly peers: readonly Address[];
 }
 
-/** What a node does for the pods of others. */
+/** A gateway's part: exits served for the pods of other nodes. */
 export interface Gateway {
   /** Ids of the exits that it serves. */
   readonly served: readonly number[];

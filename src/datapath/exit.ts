@@ -1,6 +1,6 @@
 import type { Address, Family, Prefix } from '../base/address.ts';
 
-/** How packets of one family leave by an exit: with which source addresses, and through which next hop, if any. */
+/** The way of one family's packets by an exit: source addresses, and a next hop, if any. */
 export interface Way {
   readonly family: Family;
   /**
@@ -9,13 +9,13 @@ export interface Way {
    */
   readonly addresses: readonly Address[];
   readonly via?: Address;
-  /** The next hop is behind the interface, whatever networks that is in. */
+  /** The next hop is behind the interface, in whatever network. */
   readonly onlink?: true;
-  /** The interface's own networks, which are reached without the next hop. */
+  /** The interface's own networks, reached without the next hop. */
   readonly networks?: readonly Prefix[];
 }
 
-/** An exit as it is on this node: everything is known, nothing is left to be looked up. */
+/** An exit on this node. Everything is resolved, nothing is left to look up. */
 export interface ResolvedExit {
   readonly name: string;
   /** 1…16383, the same on every node. */
@@ -32,6 +32,9 @@ export interface ResolvedExit {
   readonly addressesOn?: readonly string[];
   /** Of several addresses each connection gets one, not each pod. */
   readonly addressPerFlow?: true;
-  /** With `node`, what the exit cannot take for want of a route leaves with the node's address; else it is dropped. */
+  /**
+   * The fate of packets while the exit has no route: with `node` they leave with the node's address, else they are
+   * dropped.
+   */
   readonly onUnavailable?: 'node';
 }

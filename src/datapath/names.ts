@@ -22,7 +22,7 @@ export const chainNames = {
   nat: 'nat',
   guard: 'guard',
   judge: 'judge',
-  /** Of packets whose mark somebody may have changed. */
+  /** Packets with a mark that somebody may have changed. */
   lost: 'lost',
   stray: 'stray',
   unmarked: 'unmarked',
@@ -31,7 +31,7 @@ export const chainNames = {
   /** Of each connection's first packet, and of answers. */
   begin: 'begin',
   answers: 'answers',
-  /** What says that it is from a pod whose sources are checked, and what is not. */
+  /** Packets with the source of a checked pod: with the proof, and without. */
   prove: 'prove',
   forged: 'forged',
   /** Of the tunnel. */
@@ -57,7 +57,7 @@ export const chainNames = {
   sent: (device: string) => `${sentPrefix}${device}`,
   /** At the node's end of a pod's interface. */
   from: (device: string) => `${sourcePrefix}${device}`,
-  /** What is left of a pod's packets that have none of its addresses. */
+  /** Packets of a pod with none of its addresses. */
   unowned: 'unowned',
 } as const;
 
@@ -68,7 +68,7 @@ const programPrefix = 'program-';
 const entrySuffix = '-entry';
 const exitPrefix = 'exit-';
 
-/** Whether a chain at a hook may be one of ours, in the table of a family: those have fixed names, or that of an interface. */
+/** Whether a chain at a hook may be one of ours, in the table of a family. Ours have fixed names, or an interface's. */
 export const isBaseChain = (chain: string, family?: 'netdev'): boolean =>
   family === undefined
     ? Object.values(chainNames).some((name) => name === chain)
@@ -113,12 +113,15 @@ export function exitIdOfPart(name: string): number | undefined {
 /** Whether a chain is one of {@link chainNames.exitBack}. */
 export const isBackChain = (chain: string): boolean => exitIdOfPart(chain) !== undefined && chain.endsWith('-back');
 
-/** Who needs a chain or a set: whoever steers, each pod, the tunnel, a gateway, an exit, or the table at interfaces. */
+/** The owner of a chain or a set: all steering, a pod, the tunnel, a gateway, an exit, or the table at interfaces. */
 type Owner = 'base' | 'pod' | 'tunnel' | 'gateway' | 'exit' | 'interfaces' | 'earlier versions';
 
 type Fixed<Names> = { [K in keyof Names]: Names[K] extends string ? K : never }[keyof Names];
 
-/** Of each chain with a fixed name. Those of one owner stand in the order in which they can go: who refers to others first. */
+/**
+ * The owner of each chain with a fixed name. Chains of one owner stand in the order in which they can go: a chain
+ * before the chains that it refers to.
+ */
 const chainOwners: Readonly<Record<Fixed<typeof chainNames>, Owner>> = {
   ...{ classify: 'base', midStream: 'base', returns: 'base', local: 'base', nat: 'base', guard: 'base', judge: 'base' },
   ...{ lost: 'base', stray: 'base', unmarked: 'base', decide: 'base', drop: 'base', begin: 'base', answers: 'base' },
@@ -135,7 +138,7 @@ export const chainsOf = (owner: Owner): readonly string[] =>
 
 const fixedChains = Object.keys(chainOwners) as readonly Fixed<typeof chainNames>[];
 
-/** The sets and maps of the node; those of programs carry the program's name. */
+/** The sets and maps of the node. Sets of programs carry the program's name. */
 export const setNames = {
   own: 'own',
   pods: (family: Family) => `pods${family}`,
@@ -169,7 +172,7 @@ export const setNames = {
   owned: (family: Family) => `owned${family}`,
 } as const;
 
-/** Of each set and map; those of one exit or program have its name. */
+/** The owner of each set and map. Sets of an exit or a program carry its name. */
 const setOwners: Readonly<Record<keyof typeof setNames, Owner>> = {
   ...{ pods: 'pod', programs: 'pod', steered: 'pod', answered: 'pod', checked: 'pod' },
   ...{ own: 'base', uplinks: 'base', tunnels: 'base', fallback: 'base', elsewhere: 'base', spread: 'base' },
@@ -181,7 +184,7 @@ const setOwners: Readonly<Record<keyof typeof setNames, Owner>> = {
   cluster: 'earlier versions',
 };
 
-/** Names of the sets and maps that one owner needs, whatever exits and pods there are. */
+/** Names of the sets and maps that one owner always needs, even without exits and pods. */
 export const setsOf = (owner: Exclude<Owner, 'exit'>): readonly string[] =>
   (Object.keys(setOwners) as (keyof typeof setNames)[])
     .filter((key) => setOwners[key] === owner)
@@ -193,7 +196,9 @@ export const setsOf = (owner: Exclude<Owner, 'exit'>): readonly string[] =>
 /** Not the id of any exit: the answers that a gateway sends to pods through the tunnel. */
 export const replyId = 0;
 
-/** Of routes of exits. IPv6 would make it of none: the same for both families keeps one number in what people see. */
+/**
+ * The metric of exits' routes. The kernel would choose it for IPv6 anyway: so people see one number for both families.
+ */
 export const exitMetric = 1024;
 /** The worst metric there is: chosen only when nothing else is left. */
 export const lastMetric = 0xffffffff;
@@ -201,9 +206,12 @@ export const lastMetric = 0xffffffff;
 /** Priorities of our policy rules: jump over the exits, the exits, and where the jump lands. */
 export const rulePriorities = (first: number) => ({ skip: first, exits: first + 1, end: first + 2 });
 
-/** Behind them, for packets from the tunnel: jump of those without an exit, end of the others, and where the jump lands. */
+/**
+ * Priorities behind them for packets from the tunnel: the jump of packets without an exit, the end of the others, and
+ * the landing of the jump.
+ */
 export const tunnelPriorities = (first: number) => ({ noExit: first + 3, stray: first + 4, end: first + 5 });
 
-/** Of the tunnel, and of a gateway: in the order in which they can be removed. */
+/** Chains and sets of the tunnel, and of a gateway, in the order in which they can be removed. */
 export const tunnelParts = { chains: chainsOf('tunnel'), sets: setsOf('tunnel') } as const;
 export const gatewayParts = { chains: chainsOf('gateway'), sets: setsOf('gateway') } as const;

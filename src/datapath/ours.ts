@@ -5,11 +5,11 @@ import { tunnelDevice } from './tunnel.ts';
 import { wayBackPriority } from './way-back.ts';
 
 /**
- * What we made is known by more than its number or its name: others may use them, too. It has exactly a shape that we
- * make. The rest is told to people and left alone.
+ * Our objects are known by more than number or name: others may use both. It has exactly a shape that we make. The rest
+ * is told to people and left alone.
  */
 
-/** Of the rules that have our number those that we made, and the others, in their order. Without `numbers` ours may have any. */
+/** Splits rules with our number into ours and others', in their order. Without `numbers` ours may have any. */
 export function ourRules(
   numbered: readonly NodeRule[],
   numbers?: layout.NodeNumbers,
@@ -30,11 +30,11 @@ const isPlain = ({ from, to, narrower }: NodeRule): boolean =>
 const isBareEnd = (rule: NodeRule): boolean =>
   isPlain(rule) && rule.action === 'nop' && rule.fwmark === undefined && rule.input === undefined && !rule.invert;
 
-/** All but the rules that jumps land on, which say nothing by themselves. */
+/** All but the rules that jumps land on: those are told only by the jumps. */
 const isShaped = (rule: NodeRule, numbers?: layout.NodeNumbers): boolean =>
   isJump(rule, numbers) || isLookup(rule, numbers) || isWayBack(rule, numbers) || isStray(rule, numbers);
 
-/** Over the exits, of packets without our bit; over what is for packets out of the tunnel, of those without an id. */
+/** Jumps over the exits for packets without our bit, and over the rules of the tunnel for packets without an id. */
 function isJump({ priority, action, fwmark, invert, input }: NodeRule, numbers?: layout.NodeNumbers): boolean {
   if (typeof action !== 'object' || !('goto' in action) || fwmark === undefined || input !== undefined) return false;
   const { value, mask } = fwmark;
@@ -96,7 +96,7 @@ function landings(shaped: readonly NodeRule[], family: NodeRule['family'], numbe
   );
 }
 
-/** Whether we made a route in an exit's table, of those that have our number. */
+/** Whether a route with our number in an exit's table is ours. */
 export function isOurRoute(route: NodeRoute): route is Route {
   const { type, destination, device, via, onlink, metric } = route;
   if (route.protocol !== undefined || route.narrower || route.several) return false;

@@ -14,7 +14,7 @@ export interface UsedChain extends Chain {
   readonly references: number;
 }
 
-/** What of ours is on the node, as the kernel tells it. */
+/** Our objects on the node, as the kernel has them. */
 export interface OurState {
   /** Whether our table of the family inet is there, and is not somebody else's; without it there is nothing in `chains` and `sets`. */
   readonly table: boolean;
@@ -28,13 +28,13 @@ export interface OurState {
   readonly exitElements: readonly Element[];
   /** Values of the administrator's that were overwritten. */
   readonly kept: readonly Kept[];
-  /** What we made outside of nftables, but for what is on the tunnel's device, which goes with it. */
+  /** Our objects outside of nftables. Objects on the tunnel's device are left out, since they go with it. */
   readonly outside: readonly OutsideObject[];
-  /** What others made with our number, or with a name of ours: none of it is in the lists above. */
+  /** Others' objects with our number or a name of ours. The lists above have none of them. */
   readonly others: readonly Other[];
 }
 
-/** What only the node's record knows. */
+/** Facts that only the node's record has. */
 export interface Remembered {
   /** Absent without a record: then the rules tell. */
   readonly routeTable?: number;
@@ -45,21 +45,22 @@ export interface Remembered {
   readonly behind?: readonly Place[];
 }
 
-/** Of all that may own something what is in use. */
+/** The owners of objects that are in use. */
 export interface InUse {
   /** Ids of exits. */
   readonly exits: ReadonlySet<number | undefined>;
-  /** Ids of those that are served to other nodes. */
+  /** Ids of exits that are served to other nodes. */
   readonly served: ReadonlySet<number>;
   readonly hasTunnel: boolean;
   readonly remembered: Remembered;
 }
 
 /**
- * What may go when the elements go, those of pods and those of a gateway's exits, and the chains at interfaces of pods: programs, when no other pod has them;
- * exits, when neither a program nor the tunnel leads to them; the tunnel, when no exit uses it and none is served; all of
- * ours, when neither a program nor a served exit is left. Decided by what the kernel counts, not by a list of ours that
- * could be lost. Also takes what a failed ADD left of an exit that never got its chain.
+ * The objects that may go with `elements` of pods and of a gateway's exits, and with chains at interfaces of pods. A
+ * program goes when no other pod has it. An exit goes when neither a program nor the tunnel leads to it. The tunnel
+ * goes when no exit uses it and none is served. All of ours goes when neither a program nor a served exit is left. The
+ * kernel's use counts decide, not a list of ours that could be lost. Leftovers of a failed ADD go, too, for an exit
+ * that never got its chain.
  */
 export function released(
   state: OurState,
@@ -141,7 +142,7 @@ const withoutRepeats = (elements: readonly Element[]): Element[] => [
   ...new Map(elements.map((element) => [keyOf(element), element])).values(),
 ];
 
-/** What is at interfaces and nobody needs; with the last of it, the table. */
+/** Objects at interfaces that nobody needs; with the last of them, the table. */
 function goneAtInterfaces(
   state: OurState,
   used: ReadonlySet<number | undefined>,

@@ -9,10 +9,10 @@ import type { HostObject } from './objects.ts';
 import { tunnelDevice } from './tunnel.ts';
 
 /**
- * A pod is its interface and its addresses together. Where its packets come in (the node's end of its veth, before any
- * bridge), only those with its own addresses pass, and they get a proof: our bit in the mark with the exit id 0, which
- * no packet of another pod can have, since the kernel clears the mark where a packet changes its network namespace.
- * What comes without the proof and says that it is from such a pod is forged.
+ * A pod is its interface and its addresses together. Its packets come in at the node's end of its veth, before any
+ * bridge. There only its own addresses pass, and get a proof: our bit in the mark with the exit id 0. No packet of
+ * another pod can have it, since the kernel clears the mark where a packet changes its network namespace. A packet with
+ * the source of such a pod and without the proof is forged.
  */
 const proofOf = (fwmark: number) => ({ mask: (fwmark | layout.exitIdMask) >>> 0, value: fwmark }) as const;
 
@@ -22,10 +22,10 @@ const accept = say.verdict({ code: 'accept' });
 /** The packet has the proof. */
 export const isProven = (fwmark: number): Statement => say.markIs(proofOf(fwmark).mask, proofOf(fwmark).value);
 
-/** Where packets end that say that they are from a pod, and are not. */
+/** The end of packets with the source of a pod that did not send them. */
 export const forged = chain(layout.chainNames.forged, [rule(...drop)]);
 
-/** Lets pass what has the proof, and takes it away, for it has done its work: nobody behind us may take it for an exit. */
+/** Lets packets with the proof pass, and takes the proof away: nobody behind us may take it for an exit. */
 export const prove = (fwmark: number): Chain => {
   const { mask, value } = proofOf(fwmark);
   return chain(layout.chainNames.prove, [
@@ -34,14 +34,17 @@ export const prove = (fwmark: number): Chain => {
   ]);
 };
 
-/** By this checked pods' packets come to their program; the guard, which has no proof any more, goes there without it. */
+/**
+ * The way of checked pods' packets to their program. The guard goes there without it, since packets have no proof any
+ * more.
+ */
 export const entryChain = (program: string): Chain =>
   chain(layout.entryOf(program), [
     rule(say.verdict({ code: 'jump', chain: layout.chainNames.prove })),
     rule(say.verdict({ code: 'goto', chain: program })),
   ]);
 
-/** The interfaces of exits, which packets may come in by that the node's own routes would send elsewhere. */
+/** The interfaces of exits. Packets may come in by them though the node's own routes lead elsewhere. */
 export const desiredUplinks = (exits: readonly ResolvedExit[]): Element[] =>
   [...new Set(exits.map(({ device }) => device))].filter((device) => device !== tunnelDevice).map(uplink);
 
@@ -54,8 +57,9 @@ export const uplink = (device: string): Element => ({
 /**
  * Where a connection begins that comes to a checked pod, its source must be behind the interface that it came in by. A
  * pod without a policy could else begin one in the name of somebody outside, and the other pod's packets to there would
- * be replies, which no policy steers. Inside the cluster packets may come by other ways than they go, and no policy is
- * for packets to there; an exit's interface leads to more than the node's own routes say.
+ * be replies, which no policy steers. Packets inside the cluster are not asked: they may come by other ways than they
+ * go, and no policy is for them. Nor are packets by an exit's interface, which leads to more than the node's own routes
+ * say.
  */
 export const isFromElsewhere: readonly (readonly Statement[])[] = families.map((family) => [
   say.destinationIn(family, layout.setNames.checked(family), { first: true }),
@@ -98,8 +102,9 @@ const sourceChain = (
 };
 
 /**
- * What a pod may send with before it has an address or beside it: DHCP (RFC 2131, section 4.1), duplicate address
- * detection (RFC 4862) and neighbour discovery from link-local addresses, which no router forwards. What is no IP passes.
+ * Sources that a pod may have before its address or beside it: DHCP (RFC 2131, section 4.1), duplicate address
+ * detection (RFC 4862) and neighbour discovery from link-local addresses, which no router forwards. What is no IP
+ * passes.
  */
 const unowned: Chain = {
   kind: 'chain',

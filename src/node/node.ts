@@ -14,7 +14,7 @@ import { markConflict } from './mark-conflict.ts';
 import type { OwnEnd } from './own-end.ts';
 import { type SetUpAlready, setUpAlready } from './set-up-already.ts';
 
-/** What changes in the node's record. */
+/** The changes of the node's record. */
 export interface NodeChanges {
   /** Exits as they are now: they take the places of earlier ones with their names. */
   readonly exits: readonly ResolvedExit[];
@@ -121,7 +121,10 @@ function requireSameIds(previous: Pick<SetUpAlready, 'exits'>, exits: readonly R
 const isIn = (record: NodeRecord | undefined, { id, name }: ResolvedExit): boolean =>
   record?.exits.some((exit) => exit.id === id && exit.name === name) === true;
 
-/** What the record does not know may be set up all the same, by another installation or before the record was lost. */
+/**
+ * Numbers and ids that the record does not know may be in use all the same: by another installation, or from before the
+ * record was lost.
+ */
 async function requireAsSetUp(
   machine: Machine,
   previous: NodeRecord | undefined,
@@ -138,7 +141,7 @@ async function requireAsSetUp(
   }
 }
 
-/** What is set up with other numbers would be steered wrong, or not at all. */
+/** Objects with other numbers would steer wrong, or not at all. */
 function requireSameNumbers(previous: NodeRecord, next: NodeRecord): void {
   const both = { ...(previous.tunnel && next.tunnel && { tunnel: [previous.tunnel, next.tunnel] as const }) };
   const pairs = [
