@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import { type Address, parseAddress } from '../base/address.ts';
 import { type Protocol, protocols } from '../base/port-range.ts';
-import type { Packet } from '../policy/match-for.ts';
+import type { Packet } from '../policy/terms.ts';
 
 const highestPort = 65535;
 

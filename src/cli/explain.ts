@@ -1,4 +1,4 @@
-import type { Packet } from '../policy/match-for.ts';
+import type { Packet } from '../policy/terms.ts';
 import { readIfThere } from '../report/configured.ts';
 import { type Explanation, explain } from '../report/explain.ts';
 import { type CliCommand, toJson } from './command.ts';

@@ -1,7 +1,8 @@
 import { contains } from '../base/address.ts';
 import { protocolOf } from '../base/port-range.ts';
 import type { Flow } from '../datapath/host.ts';
-import { matchFor, type Packet } from '../policy/match-for.ts';
+import { matchFor } from '../policy/match-for.ts';
+import type { Packet } from '../policy/terms.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import type { Machine } from './machine.ts';
 

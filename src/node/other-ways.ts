@@ -28,7 +28,7 @@ import {
 import { nextHopOf } from '../datapath/tunnel.ts';
 import { decide } from '../policy/explain.ts';
 import type { Match } from '../policy/match.ts';
-import type { Packet } from '../policy/match-for.ts';
+import type { Packet } from '../policy/terms.ts';
 
 /** Whose packets an exit takes. */
 export interface Users {

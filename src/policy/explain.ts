@@ -1,9 +1,9 @@
 import { contains, type Family, familyOf, type Prefix, prefixLength } from '../base/address.ts';
-import { nothingElse } from '../base/whole.ts';
 import { type Match, type Pod, type Program, wishName } from './match.ts';
-import { fits, type Packet } from './match-for.ts';
+import { fits } from './match-for.ts';
 import type { Policy } from './policy.ts';
-import { byRank, type Candidate, inOrder, isFor, selects, termsOf, type Wishes } from './program.ts';
+import { byRank, type Candidate, inOrder, isFor, selects, type Wishes } from './program.ts';
+import { missedTerm, type Packet, type Terms, termsOf } from './terms.ts';
 
 /** Why a policy decides about a packet of a pod, or why it does not; the first of these that holds. */
 export type Reason =
@@ -14,8 +14,8 @@ export type Reason =
   // It is not about the packet: its destinations are of the other family, or none holds the packet's.
   | 'family'
   | 'destination'
-  | 'except'
-  | 'ports'
+  // Or one of its terms leaves the packet out.
+  | keyof Terms
   /** It is about the packet, but another one decides before it. */
   | 'later'
   | 'decides';
@@ -145,16 +145,10 @@ function rankWords(first: Candidate, second: Candidate): string {
 
 /** Why a match of the packet's family does not take it; `undefined` when it does. */
 function notAbout(match: Match, packet: Packet): Found | undefined {
-  const { policy: _policy, family: _family, exit: _exit, destinations, except, ports, ...others } = match;
-  nothingElse(others);
-  const holding = (ranges: readonly Prefix[]) => ranges.find((range) => contains(range, packet.destination));
-  if (holding(destinations) === undefined) {
-    return { reason: 'destination', words: 'none of its destinations holds this one' };
-  }
-  const excepted = holding(except);
-  if (excepted !== undefined) return { reason: 'except', words: `it leaves ${excepted} alone` };
-  if (fits(match, packet)) return undefined;
-  return { reason: 'ports', words: `it is for ${ports?.join(', ')} only` };
+  const isHeld = match.destinations.some((range) => contains(range, packet.destination));
+  return isHeld
+    ? missedTerm(match, packet)
+    : { reason: 'destination', words: 'none of its destinations holds this one' };
 }
 
 const lacksFamily = (family: Family): Found => ({

@@ -1,5 +1,5 @@
 import type { Family, Prefix } from '../base/address.ts';
-import type { PortRange } from '../base/port-range.ts';
+import type { Terms } from './terms.ts';
 
 /** The runtime's words about the pod (CNI_ARGS); none without Kubernetes. */
 export interface Pod {
@@ -8,19 +8,6 @@ export interface Pod {
   readonly uid?: string;
   /** The pod's annotations for us: key without the prefix `egress.cni/` → value. */
   readonly annotations?: Readonly<Record<string, string>>;
-}
-
-/**
- * The terms of a policy beside its destinations, and of each match of a program. A new member does not compile until
- * the policy file, matches, packets, explanations, records and rules know it. The digest of programs has it by itself.
- */
-export interface Terms {
-  /** Left alone, as if the policy did not exist. Canonical; may be empty. */
-  readonly except: readonly Prefix[];
-  /** Canonical, merged; never empty. Absent: packets of any protocol. */
-  readonly ports?: readonly PortRange[];
-  /** Name of an exit: a configured one, or the built-in `node` or `drop`. */
-  readonly exit: string;
 }
 
 /** One line of a program: packets of one family towards `destinations`, but not `except`, and `ports` use the exit. */

@@ -1,5 +1,5 @@
 import type { Prefix } from '../base/address.ts';
-import type { Terms } from './match.ts';
+import type { Terms } from './terms.ts';
 
 /** All destinations: a policy without any has these. */
 export const everywhere = ['0.0.0.0/0', '::/0'] as const satisfies readonly Prefix[];

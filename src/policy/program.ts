@@ -1,11 +1,11 @@
 import { type Family, families, familyOf, type Prefix, prefixLength } from '../base/address.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import { sha256Hex } from '../base/sha256.ts';
-import { whole } from '../base/whole.ts';
 import { fitsGlob } from './glob.ts';
-import type { Match, Pod, Program, Terms } from './match.ts';
+import type { Match, Pod, Program } from './match.ts';
 import type { Policy } from './policy.ts';
 import { withoutNested } from './prefixes.ts';
+import { isEverything, termsOf } from './terms.ts';
 
 /** What a pod asks for by its annotations. */
 export interface Wishes {
@@ -95,10 +95,6 @@ function matchesOf(policies: readonly Policy[], own: Policy | undefined, family:
   }));
 }
 
-/** The terms of a policy for packets of the family. */
-export const termsOf = ({ except, ports, exit }: Terms, family: Family): Terms =>
-  whole<Terms>({ except: withoutNested(except.filter((range) => familyOf(range) === family)), ports, exit });
-
 /** All destinations of the family, of a pod's policies and of its own one, in the order in which they decide. */
 export function inOrder(policies: readonly Policy[], own: Policy | undefined, family: Family): Candidate[] {
   const ranked = candidatesOf(policies, family);
@@ -143,9 +139,7 @@ function runsOf(candidates: readonly Candidate[]): { policy: Policy; destination
 
 /** The matches without those behind a match for everything, and without the last ones that lead to the node anyway. */
 function withoutIdle(matches: readonly Match[]): Match[] {
-  const everything = matches.findIndex(({ destinations, except, ports }) => {
-    return destinations[0]?.endsWith('/0') && except.length === 0 && ports === undefined;
-  });
+  const everything = matches.findIndex((match) => match.destinations[0]?.endsWith('/0') && isEverything(match));
   const reached = everything < 0 ? matches : matches.slice(0, everything + 1);
   return reached.slice(0, reached.findLastIndex(({ exit }) => exit !== 'node') + 1);
 }

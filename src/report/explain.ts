@@ -6,7 +6,7 @@ import type { Machine } from '../node/machine.ts';
 import { settled } from '../node/settled.ts';
 import { type Considered, consider, considerMatches } from '../policy/explain.ts';
 import type { Pod } from '../policy/match.ts';
-import type { Packet } from '../policy/match-for.ts';
+import type { Packet } from '../policy/terms.ts';
 import { programOf, wishesOf } from '../policy/wishes.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { type AskedPod, findPod, podName } from './asked-pod.ts';

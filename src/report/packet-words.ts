@@ -1,5 +1,5 @@
 import type { Address } from '../base/address.ts';
-import type { Packet } from '../policy/match-for.ts';
+import type { Packet } from '../policy/terms.ts';
 
 /** The packet as people name it on the command line. */
 export function printPacket({ destination, protocol, port }: Packet): string {

@@ -14,7 +14,7 @@ import { nameOfTable, printOperation, printRule } from '../nftables/script.ts';
 import * as say from '../nftables/statement.ts';
 import { steeredOf } from '../node/set-up.ts';
 import type { Decision } from '../policy/explain.ts';
-import type { Packet } from '../policy/match-for.ts';
+import type { Packet } from '../policy/terms.ts';
 import {
   type AttachmentState,
   type Problem,

@@ -5,7 +5,7 @@ import * as layout from '../datapath/layout.ts';
 import { whyNotHere } from '../node/held.ts';
 import { lostGateway } from '../node/hindrance.ts';
 import { whyNoWay } from '../node/resolve-exit.ts';
-import type { Packet } from '../policy/match-for.ts';
+import type { Packet } from '../policy/terms.ts';
 import { type AttachmentState, faultIn, wantedChain, wantedElements } from './attachment-state.ts';
 import { obstaclesOf, withObstacles, withWayBack } from './obstacles.ts';
 import { type Decided, dropped, passed, type Trace, unknown } from './outcome.ts';

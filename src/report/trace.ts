@@ -4,7 +4,7 @@ import type { Host, RouteTaken } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
 import { addressOf } from '../datapath/slots.ts';
 import { type Decision, decide } from '../policy/explain.ts';
-import type { Packet } from '../policy/match-for.ts';
+import type { Packet } from '../policy/terms.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { type AttachmentState, wantedElements, whyNotSteered, whyUndecided } from './attachment-state.ts';
 import { obstaclesOf, withObstacles } from './obstacles.ts';

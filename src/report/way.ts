@@ -1,7 +1,7 @@
 import type { Address } from '../base/address.ts';
 import type { Host, RouteTaken } from '../datapath/host.ts';
-import type { Packet } from '../policy/match-for.ts';
 import type { PortBlock } from '../policy/port-blocks.ts';
+import type { Packet } from '../policy/terms.ts';
 
 /** The way that a packet takes. */
 export interface WayTaken {

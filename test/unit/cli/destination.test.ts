@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { InvalidArgumentError } from 'commander';
 import { parseDestination } from '../../../src/cli/destination.ts';
-import type { Packet } from '../../../src/policy/match-for.ts';
+import type { Packet } from '../../../src/policy/terms.ts';
 import { printPacket } from '../../../src/report/packet-words.ts';
 
 describe('a destination', () => {

@@ -7,10 +7,11 @@ import { hiders } from '../../../src/config/hidden.ts';
 import type { PolicyDocument } from '../../../src/config/schema.ts';
 import { warningsOf } from '../../../src/config/warnings.ts';
 import { includesGlob } from '../../../src/policy/glob.ts';
-import { matchFor, type Packet } from '../../../src/policy/match-for.ts';
+import { matchFor } from '../../../src/policy/match-for.ts';
 import type { Policy } from '../../../src/policy/policy.ts';
 import { coverAll } from '../../../src/policy/prefixes.ts';
 import { byRank, programFor } from '../../../src/policy/program.ts';
+import type { Packet } from '../../../src/policy/terms.ts';
 import { anyAddress, anyPolicies, anyPort, anyPorts, anyPrefix } from '../policy/arbitraries.ts';
 import { exit, policy } from './samples.ts';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { type Family, type Prefix, parsePrefix } from '../../../src/base/address.ts';
 import { mergePortRanges, type PortRange, type Protocol } from '../../../src/base/port-range.ts';
-import type { Packet } from '../../../src/policy/match-for.ts';
 import type { Policy } from '../../../src/policy/policy.ts';
+import type { Packet } from '../../../src/policy/terms.ts';
 
 /** Few addresses and lengths, so that ranges nest and meet often. */
 const addresses: Record<Family, readonly string[]> = {

@@ -4,9 +4,10 @@ import fc from 'fast-check';
 import { mergePortRanges } from '../../../src/base/port-range.ts';
 import { consider, considerMatches, decide } from '../../../src/policy/explain.ts';
 import { wishName } from '../../../src/policy/match.ts';
-import { matchFor, type Packet } from '../../../src/policy/match-for.ts';
+import { matchFor } from '../../../src/policy/match-for.ts';
 import type { Policy } from '../../../src/policy/policy.ts';
 import { programFor, type Wishes } from '../../../src/policy/program.ts';
+import type { Packet } from '../../../src/policy/terms.ts';
 import { anyAddress, anyPolicies, anyPrefix } from './arbitraries.ts';
 
 const policy = (name: string, changes: Partial<Policy> = {}): Policy => ({
