@@ -75,6 +75,19 @@ lab_tools() {
   # shellcheck disable=SC2046 # one word for each package
   apt_install $(missing_packages "$lab_needs")
   [ -x .cache/tools/cnitool ] || build $cnitool
+  has promtool || [ -x .cache/tools/promtool ] || get_promtool
+}
+
+# The program alone, out of Debian's package: to install that would start a Prometheus on this machine.
+get_promtool() {
+  has apt-get || fail 'apt-get is missing, so install this yourself: promtool, of Prometheus'
+  work=$PWD/.cache/prometheus
+  mkdir -p "$work" .cache/tools
+  attempt apt-get -qq update
+  (cd "$work" && attempt apt-get -qq -o APT::Sandbox::User=root download prometheus)
+  attempt dpkg-deb -x "$work"/prometheus_*.deb "$work"
+  attempt mv "$work/usr/bin/promtool" .cache/tools/promtool
+  rm -rf "$work"
 }
 
 runtime_tools() {

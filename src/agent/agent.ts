@@ -30,6 +30,18 @@ export interface AgentSurroundings {
   findMissingRights(): readonly string[];
   /** Milliseconds of a clock that does not go back. */
   now(): number;
+  /** Takes each round that succeeded, for whoever counts them. */
+  observe?(seen: Seen): Promise<void>;
+}
+
+/** A round, and what it was like. */
+export interface Seen {
+  readonly round: Round;
+  readonly seconds: number;
+  /** The configuration could be read. */
+  readonly isReadable: boolean;
+  /** What was changed was changed because the configuration was. */
+  readonly isApplied: boolean;
 }
 
 /** The state from one round to the next. */
@@ -75,7 +87,10 @@ export class Agent {
     const { configuration } = this.#memory;
     const adopt = async () => (startsNothing ? [] : await this.#adopt(machine));
     const done = this.#withRights(await round({ machine, configuration, adopt, startsNothing }));
-    this.#journal.tell(done, this.#since(), before !== undefined && isOther(before, configuration));
+    const isApplied = before !== undefined && isOther(before, configuration);
+    const [seconds, isReadable] = [(this.#surroundings.now() - began) / 1000, !this.#memory.said.has('configuration')];
+    await this.#surroundings.observe?.({ round: done, seconds, isReadable, isApplied });
+    this.#journal.tell(done, this.#since(), isApplied);
     if (this.#memory.fine === undefined) this.#surroundings.log.info({}, 'has looked at all of the node once');
     this.#remember(machine, done, began);
     return done;

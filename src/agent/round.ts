@@ -15,6 +15,8 @@ import type { Adoption } from '../runtimes/adopt.ts';
 export interface Round {
   /** Missing, different and stale objects, in sentences. */
   readonly mended: readonly string[];
+  /** What was done about that. */
+  readonly changes: readonly Change[];
   /** Pods that were given exits, or others than they had, or none any more. */
   readonly adopted: readonly Adoption[];
   /** Marks of attachments that were taken down, because their pods are gone. */
@@ -48,8 +50,10 @@ export async function round(surroundings: RoundSurroundings): Promise<Round> {
   const collected = (await findDead(machine)).length > 0 ? await collect(machine) : [];
   const adopted = configuration === undefined ? [] : await adopt();
   const refused = adopted.flatMap(({ pod, problem }) => (problem === undefined ? [] : [refusal(pod, problem)]));
+  const changes = kept.changes.filter((change) => !isReset(change) && describe(change).length > 0);
   return {
-    mended: kept.changes.filter((change) => !isReset(change)).flatMap(describe),
+    mended: changes.flatMap(describe),
+    changes,
     adopted: adopted.filter(isChanged),
     collected,
     failures: [...kept.failures.map(({ message }) => message), ...refused],

@@ -1,8 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { Agent, type AgentPlaces, type AgentSurroundings } from '../agent/agent.ts';
+import { Agent, type AgentPlaces, type AgentSurroundings, type Seen } from '../agent/agent.ts';
 import { policyFileInForce } from '../agent/configured.ts';
 import { forgetOnceGone } from '../agent/leaving.ts';
+import { readListenAddress } from '../agent/listen-address.ts';
+import type { Monitor, MonitorOptions } from '../agent/monitor.ts';
 import { planRound } from '../agent/plan.ts';
 import type { Round } from '../agent/round.ts';
 import { type Address, parseAddress } from '../base/address.ts';
@@ -18,9 +20,16 @@ type Options = ConfOptions &
     readonly dataDir: string;
     readonly resultsDir: string;
     readonly node?: string;
+    readonly metrics: string;
+    readonly metricsPods: string;
     readonly once?: true;
     readonly dryRun?: true;
   };
+
+/** Where metrics are shown by default: a port of nobody's, with the number that our tunnel's VNI has. */
+const metricsAddress = '127.0.0.1:14597';
+/** Pods with series of their own by default: as many as a kubelet runs by default. */
+const metricsPods = '110';
 
 /** Where things are, by what the command line says. Throws `invalid-argument`. */
 function placesOf({ confDir, policy, dataDir, resultsDir, node }: Options): AgentPlaces {
@@ -37,6 +46,14 @@ function requireAddress(text: string): Address {
   throw new EgressError('invalid-argument', `--node: expected an IP address, got "${text}"`);
 }
 
+/** What is shown of the agent; `undefined` when nothing shall be. Throws `invalid-argument`. */
+function monitorOptions({ metrics, metricsPods }: Options, version: string): MonitorOptions | undefined {
+  if (!/^\d{1,6}$/.test(metricsPods))
+    throw new EgressError('invalid-argument', `--metrics-pods: expected a number of pods, got "${metricsPods}"`);
+  if (metrics === 'off') return undefined;
+  return { listen: readListenAddress('--metrics', metrics), pods: Number(metricsPods), version };
+}
+
 async function surroundingsOf(
   { openMachine, readFile, findMissingRights }: CliSurroundings,
   service: Service,
@@ -47,13 +64,16 @@ async function surroundingsOf(
 }
 
 /** `egress agent`: rounds until the service ends, one at a time on this node. The node stays as it is then. */
-async function run(surroundings: CliSurroundings, places: AgentPlaces): Promise<void> {
+async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: MonitorOptions): Promise<void> {
   using service = surroundings.openService();
   const { report, ...own } = await surroundingsOf(surroundings, service);
   using machine = await surroundings.openMachine(places);
+  using monitor = shown && (await openMonitor(shown, places, { ...own, report }));
   using claim = await claimed(service, machine.store.agentLock, report);
   if (claim === undefined) return;
-  const agent = new Agent(places, { ...own, report });
+  monitor?.began();
+  const observe = async (seen: Seen) => monitor?.succeeded(seen);
+  const agent = new Agent(places, { ...own, report, observe });
   const bell = new Bell();
   using _kernel = machine.host.watch((urgent) => {
     agent.notice();
@@ -64,7 +84,7 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces): Promise<
   using _conf = watchFolder(places.confDir, bell.ring);
   own.log.info({ dataDir: places.dataDir }, 'the agent looks after this node');
   await watch({
-    look: async () => void (await agent.look()),
+    look: () => watched(agent, monitor),
     report: (error) => report(error, 'It is tried again until then.'),
     bell,
     signal: service.signal,
@@ -72,6 +92,21 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces): Promise<
   });
   forgetOnceGone(machine, places.confDir, surroundings.readFile);
   own.log.info({}, 'the agent ends, and leaves the node as it is');
+}
+
+/** Loaded only when metrics are wanted: no other command waits for their client. */
+async function openMonitor(...parts: ConstructorParameters<typeof Monitor>): Promise<Monitor> {
+  const { Monitor } = await import('../agent/monitor.ts');
+  return new Monitor(...parts);
+}
+
+async function watched(agent: Agent, monitor: Monitor | undefined): Promise<void> {
+  try {
+    await agent.look();
+  } catch (error) {
+    monitor?.failed();
+    throw error;
+  }
 }
 
 /** Milliseconds from one round to the next while others change things that do not hurt: ADDs and DELs do that all the time. */
@@ -125,6 +160,8 @@ const withAgentOptions = (command: Command): Command =>
   withResultsDir(withConfDir(withDataDir(command)))
     .option('--policy <file>', 'the policy file, in the place of that which the chain entry names')
     .option('--node <address>', 'this node’s underlay address, if it cannot be known from the policy file')
+    .option('--metrics <address:port>', 'where metrics are shown by HTTP, or "off"', metricsAddress)
+    .option('--metrics-pods <number>', 'most pods with series of their own', metricsPods)
     .option('--once', 'make one round, and print what it did; exit code 1 when something could not be done')
     .option('--dry-run', 'print the commands that one round stands for, and change nothing');
 
@@ -134,7 +171,8 @@ export const agentCommand: CliCommand = {
   options: withAgentOptions,
   run: async (surroundings, options: Options) => {
     const places = placesOf(options);
+    const shown = monitorOptions(options, surroundings.version);
     if (options.dryRun) return surroundings.write(await planRound(places, surroundings));
-    await (options.once ? once(surroundings, places) : run(surroundings, places));
+    await (options.once ? once(surroundings, places) : run(surroundings, places, shown));
   },
 };

@@ -140,12 +140,14 @@ async function onMachine(
   action: (machine: Machine) => Promise<unknown>,
 ): Promise<void> {
   using machine = await surroundings.openMachine(options);
-  const fields = { ...environment, network: configuration.name };
+  // Of this process: a call is one.
+  const fields = () => ({ ...environment, network: configuration.name, tookMs: Math.round(performance.now()) });
   try {
     await action(machine);
-    machine.log.info(fields, 'done');
+    machine.log.info(fields(), 'done');
   } catch (error) {
-    machine.log.warn({ ...fields, error: asEgressError(error).message }, 'failed');
+    const { code, message } = asEgressError(error);
+    machine.log.warn({ ...fields(), code, error: message }, 'failed');
     throw error;
   }
 }

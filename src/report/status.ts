@@ -146,7 +146,8 @@ async function exitStatus(host: Host, exit: ResolvedExit, isServed: boolean, cou
   };
 }
 
-function countsOf(
+/** What an exit counted on this node. */
+export function countsOf(
   { id, gateway, onUnavailable }: ResolvedExit,
   counters: Counters,
 ): Pick<ExitStatus, 'steered' | 'left' | 'tunnelled' | 'dropped'> {

@@ -1,0 +1,62 @@
+import type { ReadFile } from '../config/read.ts';
+import { readMachineOptions } from '../config/read.ts';
+import { FollowedFile } from '../files/follow-file.ts';
+import { ownEntries } from '../runtimes/conflists.ts';
+
+/** A call of the plugin, as a line of its log tells it. */
+export interface Call {
+  readonly command: string;
+  readonly seconds: number;
+  /** Name of the error, of a call that failed. */
+  readonly code?: string;
+}
+
+/** The commands that a runtime calls; nothing else in a log becomes a label. */
+const commands: readonly unknown[] = ['ADD', 'CHECK', 'DEL', 'GC', 'STATUS'];
+
+/** The call that a line tells of; `undefined` for all other lines. */
+export function callOf(line: string): Call | undefined {
+  const { command, tookMs, code } = fieldsOf(line);
+  if (!commands.includes(command) || typeof tookMs !== 'number') return undefined;
+  const isCode = typeof code === 'string' && /^[a-z-]{1,40}$/.test(code);
+  return { command: String(command), seconds: tookMs / 1000, ...(isCode && { code }) };
+}
+
+function fieldsOf(line: string): Readonly<Record<string, unknown>> {
+  if (!line.includes('"tookMs":')) return {};
+  try {
+    return (JSON.parse(line) ?? {}) as Readonly<Record<string, unknown>>;
+  } catch {
+    return {};
+  }
+}
+
+/** Follows the logs that the chain entries of this node name. */
+export class Calls {
+  readonly #confDir: string;
+  readonly #readFile: ReadFile;
+  readonly #followed = new Map<string, FollowedFile>();
+
+  constructor(confDir: string, readFile: ReadFile) {
+    this.#confDir = confDir;
+    this.#readFile = readFile;
+  }
+
+  /** The calls since this was asked last, and how many logs are followed. */
+  read(): { readonly calls: readonly Call[]; readonly logs: number } {
+    const files = this.#logFiles();
+    for (const [path, file] of this.#followed) {
+      if (files.has(path)) continue;
+      file[Symbol.dispose]();
+      this.#followed.delete(path);
+    }
+    for (const path of files) if (!this.#followed.has(path)) this.#followed.set(path, new FollowedFile(path));
+    const lines = [...this.#followed.values()].flatMap((file) => file.lines());
+    return { calls: lines.flatMap((line) => callOf(line) ?? []), logs: files.size };
+  }
+
+  #logFiles(): ReadonlySet<string> {
+    const entries = [...ownEntries(this.#confDir, this.#readFile).values()].filter((entry) => entry !== undefined);
+    return new Set(entries.flatMap((entry) => readMachineOptions(entry).logFile ?? []));
+  }
+}

@@ -1,0 +1,196 @@
+import type { Machine } from '../node/machine.ts';
+import type { AgentPlaces, AgentSurroundings, Seen } from './agent.ts';
+import { Calls } from './calls.ts';
+import { Health } from './health.ts';
+import type { ListenAddress } from './listen-address.ts';
+import { type MetricName, metricTable } from './metric-table.ts';
+import { Metrics } from './metrics.ts';
+import { plain, servePages } from './page.ts';
+import { type AddressUse, PortsInUse } from './ports-in-use.ts';
+import { keyOfLabels, type Labels, podLabels, samplesOf, shownPods } from './samples.ts';
+import { Totals } from './totals.ts';
+
+/** What is shown, and where. */
+export interface MonitorOptions {
+  readonly listen: ListenAddress;
+  /** Most pods that have series of their own. */
+  readonly pods: number;
+  readonly version: string;
+}
+
+/** Milliseconds within which nothing is read anew, whoever asks. */
+const freshness = 1_000;
+
+/** Metrics that are read from the kernel, each time all of them. */
+const fromKernel = (Object.keys(metricTable) as MetricName[]).filter((name) =>
+  /^(exit_(?!info)|dropped_|unmarked_|pod_).*_total$/.test(name),
+);
+
+/** Counts what the agent does, reads what the kernel counts, and shows both to who asks by HTTP. */
+export class Monitor implements Disposable {
+  readonly #options: MonitorOptions;
+  readonly #places: AgentPlaces;
+  readonly #surroundings: AgentSurroundings;
+  readonly #metrics = new Metrics();
+  readonly #totals = new Totals();
+  readonly #health: Health;
+  readonly #ports: PortsInUse;
+  readonly #calls: Calls;
+  readonly #server: Disposable;
+  #shown: ReadonlySet<string> = new Set();
+  #reading: Promise<void> | undefined;
+  #readAt: number | undefined;
+
+  constructor(options: MonitorOptions, places: AgentPlaces, surroundings: AgentSurroundings) {
+    this.#options = options;
+    this.#places = places;
+    this.#surroundings = surroundings;
+    this.#health = new Health(surroundings.now);
+    this.#ports = new PortsInUse(surroundings.now);
+    this.#calls = new Calls(places.confDir, surroundings.readFile);
+    this.#metrics.replace('build_info', [{ labels: { version: options.version }, value: 1 }]);
+    this.#server = this.#serve();
+  }
+
+  /** From now on this process is the agent of the node. */
+  began(): void {
+    this.#health.began();
+  }
+
+  /** A round has succeeded. */
+  async succeeded(seen: Seen): Promise<void> {
+    const { round, seconds, isReadable, isApplied } = seen;
+    this.#health.succeeded(isReadable);
+    const metrics = this.#metrics;
+    metrics.add('rounds_total', { result: 'succeeded' });
+    metrics.observe('round_duration_seconds', {}, seconds);
+    for (const { object } of round.changes)
+      metrics.add(isApplied ? 'applied_objects_total' : 'restored_objects_total', { kind: object.kind });
+    metrics.add('adopted_pods_total', {}, round.adopted.length);
+    metrics.add('collected_attachments_total', {}, round.collected.length);
+    metrics.replace('failures', [{ labels: {}, value: round.failures.length }]);
+    metrics.replace('configuration_readable', [{ labels: {}, value: isReadable ? 1 : 0 }]);
+    metrics.replace('last_round_timestamp_seconds', [{ labels: {}, value: Date.now() / 1000 }]);
+    // What was made anew counts from nothing: that is read before it has counted again as much as before.
+    if (round.changes.length === 0 && this.#readAt !== undefined) return;
+    await this.#reading;
+    await this.#read();
+  }
+
+  /** A round has failed. */
+  failed(): void {
+    this.#health.failed();
+    this.#metrics.add('rounds_total', { result: 'failed' });
+  }
+
+  #serve(): Disposable {
+    const { log, report } = this.#surroundings;
+    const said = (problem: string | undefined) => plain(problem === undefined ? 200 : 503, problem ?? 'ok');
+    const pages = {
+      '/metrics': (accept: string) => this.#page(accept),
+      '/healthz': () => said(this.#health.whyNotAlive()),
+      '/readyz': () => said(this.#health.whyNotReady()),
+    };
+    return servePages(this.#options.listen, pages, {
+      listening: (address) => log.info({ url: `http://${address}/metrics` }, 'metrics can be read'),
+      report: (error) => report(error, 'The agent goes on without, and tries again.'),
+    });
+  }
+
+  async #page(accept: string) {
+    if (this.#readAt === undefined || this.#surroundings.now() - this.#readAt > freshness) await this.#read();
+    await this.#readRest();
+    return { status: 200, ...(await this.#metrics.page(accept)) };
+  }
+
+  /** One reading at a time. It fails nobody: what is known already is shown. */
+  async #read(): Promise<void> {
+    this.#reading ??= this.#tried((machine) => this.#readCounters(machine)).finally(() => {
+      this.#reading = undefined;
+    });
+    await this.#reading;
+  }
+
+  async #tried(read: (machine: Machine) => Promise<void>): Promise<void> {
+    try {
+      using machine = await this.#surroundings.openMachine({ dataDir: this.#places.dataDir });
+      await read(machine);
+    } catch {
+      this.#metrics.add('metrics_errors_total');
+    }
+  }
+
+  /** What only they need who ask. */
+  #readRest(): Promise<void> {
+    return this.#tried(async ({ host, store }) => {
+      this.#readCalls();
+      this.#showUse(await this.#ports.read(host, store.loadNode()?.exits ?? []));
+    });
+  }
+
+  async #readCounters({ host, store }: Machine): Promise<void> {
+    const counters = (await host.hasTable()) ? await host.readCounters() : undefined;
+    const exits = store.loadNode()?.exits ?? [];
+    const records = store.list();
+    const samples = counters === undefined ? [] : samplesOf(counters, exits, records);
+    this.#totals.take(samples);
+    this.#shown = shownPods(samples, this.#options.pods, this.#shown);
+    const pods = new Map(records.map((record) => [keyOfLabels(podLabels(record)), podLabels(record)]));
+    this.#showTotals(pods);
+    const info = exits.map(({ name, id, device, gateway = '' }) => ({
+      exit: name,
+      id: `${id}`,
+      interface: device,
+      gateway,
+    }));
+    this.#metrics.replace('exit_info', info.map(once));
+    this.#metrics.replace('attachments', [{ labels: {}, value: records.length }]);
+    this.#metrics.replace('policy_pods', records.flatMap(policiesOf).map(once));
+    this.#readAt = this.#surroundings.now();
+  }
+
+  #showTotals(pods: ReadonlyMap<string, Labels>): void {
+    this.#totals.forget(({ labels }) => 'pod_name' in labels && !pods.has(keyOfLabels(labels)));
+    const all = this.#totals.all.filter(
+      ({ labels }) => !('pod_name' in labels) || this.#shown.has(keyOfLabels(labels)),
+    );
+    for (const name of fromKernel)
+      this.#metrics.replace(
+        name,
+        all.filter(({ metric }) => metric === name),
+      );
+    const omitted = [...pods.keys()].filter((key) => !this.#shown.has(key)).length;
+    this.#metrics.replace('pods_omitted', [{ labels: {}, value: omitted }]);
+  }
+
+  #showUse(uses: readonly AddressUse[]): void {
+    const connections = uses.map(({ exit, address, connections }) => ({
+      labels: { exit, address },
+      value: connections,
+    }));
+    this.#metrics.replace('address_connections', connections);
+    const ports = uses.flatMap(({ exit, address, ports }) =>
+      Object.entries(ports).map(([protocol, value]) => ({ labels: { exit, address, protocol }, value })),
+    );
+    this.#metrics.replace('address_ports_in_use', ports);
+  }
+
+  #readCalls(): void {
+    const { calls, logs } = this.#calls.read();
+    this.#metrics.replace('call_logs', [{ labels: {}, value: logs }]);
+    for (const { command, seconds, code } of calls) {
+      this.#metrics.observe('call_duration_seconds', { command }, seconds);
+      if (code !== undefined) this.#metrics.add('call_errors_total', { command, code });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#server[Symbol.dispose]();
+  }
+}
+
+const once = (labels: Labels) => ({ labels, value: 1 });
+
+/** Each policy once, whatever number of matches it has. */
+const policiesOf = ({ outline }: { readonly outline: readonly { readonly policy: string }[] }): Labels[] =>
+  [...new Set(outline.map(({ policy }) => policy))].map((policy) => ({ policy }));
