@@ -1,3 +1,4 @@
+import type { HostObject } from '../datapath/objects.ts';
 import type { Machine } from '../node/machine.ts';
 import type { AgentPlaces, AgentSurroundings, Seen } from './agent.ts';
 import { Calls } from './calls.ts';
@@ -18,8 +19,11 @@ export interface MonitorOptions {
   readonly version: string;
 }
 
-/** Milliseconds within which nothing is read anew, whoever asks. */
-const freshness = 1_000;
+/** Kinds of objects. Each begins with 0: Prometheus sees no increase in a series that is new. */
+const kinds = Object.keys({
+  ...{ table: 0, set: 0, chain: 0, element: 0, rule: 0, route: 0, sysctl: 0 },
+  ...{ tunnel: 0, address: 0, behind: 0, neighbour: 0, forwarding: 0 },
+} satisfies Readonly<Record<HostObject['kind'], 0>>);
 
 /** Metrics that are read from the kernel, each time all of them. */
 const fromKernel = (Object.keys(metricTable) as MetricName[]).filter((name) =>
@@ -39,7 +43,7 @@ export class Monitor implements Disposable {
   readonly #server: Disposable;
   #shown: ReadonlySet<string> = new Set();
   #reading: Promise<void> | undefined;
-  #readAt: number | undefined;
+  #hasRead = false;
 
   constructor(options: MonitorOptions, places: AgentPlaces, surroundings: AgentSurroundings) {
     this.#options = options;
@@ -48,6 +52,10 @@ export class Monitor implements Disposable {
     this.#health = new Health(surroundings.now);
     this.#ports = new PortsInUse(surroundings.now);
     this.#calls = new Calls(places.confDir, surroundings.readFile);
+    for (const kind of kinds)
+      for (const name of ['restored_objects_total', 'applied_objects_total'] as const)
+        this.#metrics.add(name, { kind }, 0);
+    for (const result of ['succeeded', 'failed']) this.#metrics.add('rounds_total', { result }, 0);
     this.#metrics.replace('build_info', [{ labels: { version: options.version }, value: 1 }]);
     this.#server = this.#serve();
   }
@@ -71,8 +79,9 @@ export class Monitor implements Disposable {
     metrics.replace('failures', [{ labels: {}, value: round.failures.length }]);
     metrics.replace('configuration_readable', [{ labels: {}, value: isReadable ? 1 : 0 }]);
     metrics.replace('last_round_timestamp_seconds', [{ labels: {}, value: Date.now() / 1000 }]);
+    await this.#tried(async () => this.#readCalls());
     // What was made anew counts from nothing: that is read before it has counted again as much as before.
-    if (round.changes.length === 0 && this.#readAt !== undefined) return;
+    if (round.changes.length === 0 && this.#hasRead) return;
     await this.#reading;
     await this.#read();
   }
@@ -98,23 +107,29 @@ export class Monitor implements Disposable {
   }
 
   async #page(accept: string) {
-    if (this.#readAt === undefined || this.#surroundings.now() - this.#readAt > freshness) await this.#read();
+    await this.#read();
     await this.#readRest();
     return { status: 200, ...(await this.#metrics.page(accept)) };
   }
 
   /** One reading at a time. It fails nobody: what is known already is shown. */
   async #read(): Promise<void> {
-    this.#reading ??= this.#tried((machine) => this.#readCounters(machine)).finally(() => {
+    this.#reading ??= this.#tried(async () => {
+      using machine = await this.#openMachine();
+      await this.#readCounters(machine);
+    }).finally(() => {
       this.#reading = undefined;
     });
     await this.#reading;
   }
 
-  async #tried(read: (machine: Machine) => Promise<void>): Promise<void> {
+  #openMachine(): Promise<Machine & Disposable> {
+    return this.#surroundings.openMachine({ dataDir: this.#places.dataDir });
+  }
+
+  async #tried(read: () => Promise<void>): Promise<void> {
     try {
-      using machine = await this.#surroundings.openMachine({ dataDir: this.#places.dataDir });
-      await read(machine);
+      await read();
     } catch {
       this.#metrics.add('metrics_errors_total');
     }
@@ -122,9 +137,10 @@ export class Monitor implements Disposable {
 
   /** What only they need who ask. */
   #readRest(): Promise<void> {
-    return this.#tried(async ({ host, store }) => {
+    return this.#tried(async () => {
       this.#readCalls();
-      this.#showUse(await this.#ports.read(host, store.loadNode()?.exits ?? []));
+      using machine = await this.#openMachine();
+      this.#showUse(await this.#ports.read(machine.host, machine.store.loadNode()?.exits ?? []));
     });
   }
 
@@ -146,7 +162,7 @@ export class Monitor implements Disposable {
     this.#metrics.replace('exit_info', info.map(once));
     this.#metrics.replace('attachments', [{ labels: {}, value: records.length }]);
     this.#metrics.replace('policy_pods', records.flatMap(policiesOf).map(once));
-    this.#readAt = this.#surroundings.now();
+    this.#hasRead = true;
   }
 
   #showTotals(pods: ReadonlyMap<string, Labels>): void {

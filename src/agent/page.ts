@@ -20,17 +20,25 @@ export interface Listener {
 }
 
 /** Milliseconds to the next attempt to listen. */
-const pause = 5_000;
+const defaultPause = 5_000;
 /** Whoever opens more connections has them closed. */
 const mostConnections = 64;
 const patience = { requestTimeout: 10_000, headersTimeout: 10_000, keepAliveTimeout: 75_000 } as const;
 
 /** Serves pages by HTTP until disposed of. An address that cannot be had is tried again and again: somebody may leave it. */
-export function servePages(address: ListenAddress, pages: Pages, listener: Listener): Disposable {
+export function servePages(
+  address: ListenAddress,
+  pages: Pages,
+  listener: Listener,
+  pause: number = defaultPause,
+): Disposable {
   const server = createServer(patience, (request, response) => void answer(pages, request, response));
   server.maxConnections = mostConnections;
   const listen = () => server.listen({ host: address.host, port: address.port });
-  const timer = listenAgain(server, listen, listener, address);
+  const timer: { pending?: NodeJS.Timeout } = {};
+  tellErrors(server, listener, address, () => {
+    timer.pending = setTimeout(listen, pause);
+  });
   listen();
   return {
     [Symbol.dispose]: () => {
@@ -41,9 +49,8 @@ export function servePages(address: ListenAddress, pages: Pages, listener: Liste
   };
 }
 
-/** Has a server that cannot listen try it again. */
-function listenAgain(server: Server, listen: () => void, { listening, report }: Listener, address: ListenAddress) {
-  const timer: { pending?: NodeJS.Timeout } = {};
+/** Says how the server fares; `again` is called when it cannot listen. */
+function tellErrors(server: Server, { listening, report }: Listener, address: ListenAddress, again: () => void): void {
   let said: string | undefined;
   server.on('listening', () => {
     said = undefined;
@@ -52,9 +59,8 @@ function listenAgain(server: Server, listen: () => void, { listening, report }: 
   server.on('error', ({ message }) => {
     if (said !== message) report(new EgressError('io-failure', `No metrics at ${listenText(address)}: ${message}`));
     said = message;
-    timer.pending = setTimeout(listen, pause);
+    again();
   });
-  return timer;
 }
 
 async function answer(pages: Pages, request: IncomingMessage, response: ServerResponse): Promise<void> {

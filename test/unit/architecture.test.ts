@@ -194,6 +194,17 @@ test('the start of the plugin loads no room that only commands need', () => {
   );
 });
 
+test('the client of Prometheus is loaded by an agent that shows metrics, and by no other command', () => {
+  const users = sources.filter((file) => importsIn(read(file)).some(({ from }) => from === 'prom-client'));
+  const loaded = loadedBy('src/cli/program.ts');
+  assert.ok(loaded.has('src/agent/agent.ts'));
+  assert.notDeepEqual(users, []);
+  assert.deepEqual(
+    users.filter((file) => loaded.has(file)),
+    [],
+  );
+});
+
 test('nothing in src/ touches the process: its arguments, environment, streams and exit code are the business of cmd/', () => {
   const offences = sources.flatMap((file) => {
     const text = read(file);

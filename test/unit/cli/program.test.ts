@@ -72,6 +72,8 @@ describe('--help', () => {
       '--dry-run',
       '--node <address>',
       '--once',
+      '--metrics <address:port>',
+      '--metrics-pods <number>',
       '--policy <file>',
       '--results-dir <dir>',
     ],
@@ -135,6 +137,20 @@ describe('a wrong call', () => {
     ['commander.missingArgument', ['import', '--gateway', '172.18.0.3']],
     ['commander.conflictingOption', ['validate', 'p.json', '--print', '--json']],
   ];
+  for (const [option, value] of [
+    ['--metrics', '127.0.0.1'],
+    ['--metrics', '::1:14597'],
+    ['--metrics-pods', '-1'],
+    ['--metrics-pods', 'all'],
+  ] as const) {
+    test(`like "egress agent ${option} ${value}" is refused and does nothing`, async () => {
+      const { error, dataDirs } = await run(['agent', option, value]);
+      assert.ok(error instanceof EgressError);
+      assert.deepEqual([error.code, dataDirs], ['invalid-argument', []]);
+      assert.match(error.message, new RegExp(`^${option}: expected .*, got "${value}"$`));
+    });
+  }
+
   for (const [code, words] of rows) {
     test(`like "egress ${words.join(' ')}" is refused and does nothing`, async () => {
       const outcome = await run(words);
