@@ -24,7 +24,7 @@ export class RunningAgent {
 
   /** Starts it by a command that runs its last words, as `setpriv` does, and waits for a line of its own. */
   static async startBy({ machine }: LabNode, command: readonly string[], line: string): Promise<RunningAgent> {
-    return new RunningAgent(await RunningAgent.#begin(machine, [], line, command));
+    return new RunningAgent(machine, await RunningAgent.#begin(machine, [], line, command));
   }
 
   static #begin(
