@@ -1,8 +1,10 @@
 import { EgressError } from '../base/errors.ts';
 import { nameOf } from '../datapath/describe.ts';
 import type { OutsideObject } from '../datapath/objects.ts';
+import type { IndexOf } from './kind.ts';
 import { kernelKindOf } from './kinds.ts';
 import { isKernelError, type NetlinkSocket } from './netlink/socket.ts';
+import { readLink } from './rtnetlink/link.ts';
 
 /**
  * Sets objects outside of nftables up, one by one in the order given. Throws `kernel-refused` that names the object,
@@ -10,7 +12,9 @@ import { isKernelError, type NetlinkSocket } from './netlink/socket.ts';
  * device of the tunnel's name.
  */
 export async function applyOutside(socket: NetlinkSocket, objects: readonly OutsideObject[]): Promise<void> {
-  for (const object of objects) await naming('Setting up', object, () => kernelKindOf(object).setUp(socket, object));
+  const indexOf = indexes(socket);
+  for (const object of objects)
+    await naming('Setting up', object, () => kernelKindOf(object).setUp(socket, object, indexOf));
 }
 
 /**
@@ -18,8 +22,19 @@ export async function applyOutside(socket: NetlinkSocket, objects: readonly Outs
  * Objects of a device that is gone went with it: that is no error.
  */
 export async function removeOutside(socket: NetlinkSocket, objects: readonly OutsideObject[]): Promise<void> {
+  const indexOf = indexes(socket);
   for (const object of objects)
-    await naming('Taking down', object, () => kernelKindOf(object).takeDown(socket, object));
+    await naming('Taking down', object, () => kernelKindOf(object).takeDown(socket, object, indexOf));
+}
+
+/** Asks once for each interface. One that is not there is asked for again: an object before may be the interface. */
+function indexes(socket: NetlinkSocket): IndexOf {
+  const known = new Map<string, number>();
+  return async (device) => {
+    const index = known.get(device) ?? (await readLink(socket, device))?.index;
+    if (index !== undefined) known.set(device, index);
+    return index;
+  };
 }
 
 async function naming(doing: string, object: OutsideObject, action: () => Promise<unknown>): Promise<void> {

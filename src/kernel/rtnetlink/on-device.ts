@@ -15,16 +15,16 @@ export const onDevice = <T extends OnDevice>(
   setUp: ByIndex<T>,
   takeDown: ByIndex<T>,
 ): Pick<KernelKind<T>, 'setUp' | 'takeDown'> => ({
-  async setUp(socket, object) {
-    const link = await readLink(socket, object.device);
-    if (link === undefined) {
+  async setUp(socket, object, indexOf) {
+    const index = await indexOf(object.device);
+    if (index === undefined) {
       throw new EgressError('kernel-refused', `Setting up ${nameOf(object)}: there is no interface ${object.device}`);
     }
-    await setUp(socket, object, link.index);
+    await setUp(socket, object, index);
   },
-  async takeDown(socket, object) {
-    const link = await readLink(socket, object.device);
-    if (link !== undefined) await takeDown(socket, object, link.index);
+  async takeDown(socket, object, indexOf) {
+    const index = await indexOf(object.device);
+    if (index !== undefined) await takeDown(socket, object, index);
   },
 });
 

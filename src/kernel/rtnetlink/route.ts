@@ -13,11 +13,11 @@ import { EgressError } from '../../base/errors.ts';
 import { exitTables, lookupOf } from '../../datapath/kinds/rule.ts';
 import { type NodeRoute, ofKind, type Route } from '../../datapath/objects.ts';
 import { isOurRoute } from '../../datapath/ours.ts';
-import type { KernelKind } from '../kind.ts';
+import type { IndexOf, KernelKind } from '../kind.ts';
 import { address, type Field, u8, u16, u32 } from '../netlink/field.ts';
 import { flags, isKernelError, type NetlinkSocket } from '../netlink/socket.ts';
 import { addressFamily } from './family.ts';
-import { readLink, readLinkNames } from './link.ts';
+import { readLinkNames } from './link.ts';
 import { message } from './message.ts';
 import { routeProtocol } from './protocol.ts';
 import { unlessRefused } from './refusal.ts';
@@ -157,9 +157,9 @@ export async function replaceRoute(socket: NetlinkSocket, route: Route, deviceIn
 const unknownHop = ['ENETUNREACH', 'EHOSTUNREACH'];
 
 /** The same by the interface's name. Throws `exit-next-hop` when the next hop is not behind it. */
-async function setUp(socket: NetlinkSocket, route: Route): Promise<void> {
+async function setUp(socket: NetlinkSocket, route: Route, indexOf: IndexOf): Promise<void> {
   try {
-    await replaceRoute(socket, route, await indexOf(socket, route));
+    await replaceRoute(socket, route, await deviceIndexOf(route, indexOf));
   } catch (error) {
     if (route.via === undefined || !isKernelError(error, ...unknownHop)) throw error;
     throw new EgressError('exit-next-hop', `${route.via} is in no network of ${route.device}`, { cause: error });
@@ -244,12 +244,12 @@ export const hopOf = ({ gateway, foreignGateway }: Entry['attributes']): Address
   gateway ?? foreignGateway;
 
 /** None for a route by no interface, or by one that is gone. */
-async function indexOf(socket: NetlinkSocket, { device }: Route): Promise<number | undefined> {
-  return device === undefined ? undefined : (await readLink(socket, device))?.index;
+async function deviceIndexOf({ device }: Route, indexOf: IndexOf): Promise<number | undefined> {
+  return device === undefined ? undefined : await indexOf(device);
 }
 
-async function takeDown(socket: NetlinkSocket, route: Route): Promise<void> {
-  const index = await indexOf(socket, route);
+async function takeDown(socket: NetlinkSocket, route: Route, indexOf: IndexOf): Promise<void> {
+  const index = await deviceIndexOf(route, indexOf);
   if (route.device === undefined || index !== undefined) await deleteRoute(socket, route, index);
 }
 
