@@ -221,10 +221,10 @@ export interface Host {
   /** The connections that an address began. */
   listFlows(source: Address): Promise<readonly Flow[]>;
   /**
-   * Gives conntrack a forgotten connection of TCP back: established, with its earlier translation, but leaving with
-   * `source`. Nothing happens when it knows it already.
+   * Gives conntrack forgotten connections of TCP back: established, with their earlier translation, but leaving with
+   * `source`. One that it knows already is replaced.
    */
-  restoreFlow(flow: Flow, source: Address): Promise<void>;
+  restoreFlows(flows: readonly Flow[], source: Address): Promise<void>;
   /** The connections that leave with an address: SNAT gave it to them, or its owner began them. */
   listFlowsTo(address: Address): Promise<readonly Flow[]>;
   /** Tells the neighbours on an interface that addresses are here now. */

@@ -23,11 +23,12 @@ export async function followFlows(
 ): Promise<void> {
   const { host } = machine;
   for (const address of addressesThatCame(changes)) await host.deleteFlowsTo(address);
-  for (const exit of next.exits) {
+  const moved = next.exits.flatMap((exit): Moved[] => {
     const before = previous?.exits.find(({ id }) => id === exit.id);
-    if (before === undefined || before.gateway === exit.gateway) continue;
-    await followExit(machine, next, exit, introductionOf(next, before, exit));
-  }
+    if (before === undefined || before.gateway === exit.gateway) return [];
+    return [{ exit, introduction: introductionOf(next, before, exit) }];
+  });
+  if (moved.length > 0) await followExits(machine, next, moved);
   for (const address of addressesThatLeft(previous, next)) await host.deleteFlowsTo(address);
 }
 
@@ -59,34 +60,55 @@ function introductionOf({ fwmark, tunnel }: NodeRecord, before: ResolvedExit, ex
   return { mark: exit.id, hops: 2, ends };
 }
 
-/** Pod by pod, so that each forgotten flow is known again a moment later. */
-async function followExit(
+/** An exit that has moved, and how connections by it are made known. */
+interface Moved {
+  readonly exit: ResolvedExit;
+  readonly introduction: Introduction;
+}
+
+/** Pod by pod, so that each forgotten flow is known again a moment later. A pod's flows are listed once for all exits. */
+async function followExits(
   { host, store }: Machine,
   { clusterCIDRs = [] }: NodeRecord,
-  exit: ResolvedExit,
-  introduction: Introduction,
+  moved: readonly Moved[],
 ): Promise<void> {
-  const { name } = exit;
   const own = new Set((await host.listAllAddresses()).map(({ address }) => address));
-  for (const { addresses, program, subnets } of store.list().filter((record) => uses(record, name))) {
-    const { matches = [], cluster = clusterCIDRs } = store.loadProgram(program) ?? {};
-    const notSteered = [...cluster, ...subnets];
-    /** Whether the pod's program sends it to the exit. */
-    const isBy = (flow: Flow) => {
+  for (const record of store.list()) {
+    const used = moved.filter(({ exit }) => uses(record, exit.name));
+    if (used.length === 0) continue;
+    const { matches = [], cluster = clusterCIDRs } = store.loadProgram(record.program) ?? {};
+    const notSteered = [...cluster, ...record.subnets];
+    /** The exit that the pod's program sends it to. */
+    const exitOf = (flow: Flow) => {
       const packet = packetOf(flow);
       const { destination: to } = packet;
-      return (
-        matchFor(matches, packet)?.exit === name && !own.has(to) && !notSteered.some((range) => contains(range, to))
-      );
+      if (own.has(to) || notSteered.some((range) => contains(range, to))) return undefined;
+      return matchFor(matches, packet)?.exit;
     };
-    for (const address of addresses) {
-      const flows = (await host.listFlows(address)).filter((flow) => flow.established === true && isBy(flow));
-      if (introduction.ends === undefined) {
-        await forget(host, address, isBy, flows);
-        for (const flow of flows.filter(hasOtherPort)) await host.restoreFlow(flow, sourceBy(exit, address));
-      }
-      if (flows.length > 0) await host.primeFlows(introduction, flows);
-    }
+    for (const address of record.addresses) await followAddress(host, address, used, exitOf);
+  }
+}
+
+async function followAddress(
+  host: Machine['host'],
+  address: Address,
+  used: readonly Moved[],
+  exitOf: (flow: Flow) => string | undefined,
+): Promise<void> {
+  const established = (await host.listFlows(address)).filter((flow) => flow.established === true);
+  const byExit = Map.groupBy(established, exitOf);
+  const flowsOf = ({ exit }: Moved) => byExit.get(exit.name) ?? [];
+  const translated = used.filter(({ introduction }) => introduction.ends === undefined);
+  if (translated.length > 0) {
+    const names = new Set<string | undefined>(translated.map(({ exit }) => exit.name));
+    await forget(host, address, (flow) => names.has(exitOf(flow)), translated.flatMap(flowsOf));
+  }
+  for (const one of translated) {
+    await host.restoreFlows(flowsOf(one).filter(hasOtherPort), sourceBy(one.exit, address));
+  }
+  for (const one of used) {
+    const flows = flowsOf(one);
+    if (flows.length > 0) await host.primeFlows(one.introduction, flows);
   }
 }
 

@@ -24,7 +24,7 @@ import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Element, Table } from '../nftables/object.ts';
 import { applyOutside, removeOutside } from './apply.ts';
 import { deleteChosenFlows, deleteFlows, deleteFlowsTo, listFlows } from './conntrack/flows.ts';
-import { restoreFlow } from './conntrack/restore.ts';
+import { restoreFlows } from './conntrack/restore.ts';
 import { readCounters } from './counters.ts';
 import { observeOutside } from './kinds.ts';
 import { listLegacyTables } from './legacy-tables.ts';
@@ -269,8 +269,8 @@ export class LinuxHost implements Host, Disposable {
     return listFlows(this.#netfilter, address, 'replyDestination');
   }
 
-  restoreFlow(flow: Flow, source: Address): Promise<void> {
-    return restoreFlow(this.#netfilter, flow, source);
+  restoreFlows(flows: readonly Flow[], source: Address): Promise<void> {
+    return restoreFlows(this.#netfilter, flows, source);
   }
 
   async announce(device: string, addresses: readonly Address[]): Promise<void> {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, test } from 'node:test';
 import { deleteFlows, deleteFlowsTo, listFlows } from '../../src/kernel/conntrack/flows.ts';
-import { restoreFlow } from '../../src/kernel/conntrack/restore.ts';
+import { restoreFlows } from '../../src/kernel/conntrack/restore.ts';
 import { KernelError, NetlinkSocket, protocols, type Request } from '../../src/kernel/netlink/socket.ts';
 import { hangsAfterMs } from '../support/guard.ts';
 
@@ -62,7 +62,7 @@ function refusingFilters(socket: NetlinkSocket, ...calls: readonly ('dump' | 're
     if (calls.includes(call)) refuse(request);
     return socket[call](request);
   };
-  return { dump: asked('dump'), request: asked('request') };
+  return { dump: asked('dump'), request: asked('request'), each: (requests) => socket.each(requests) };
 }
 
 /** Two pods, a server outside, and the egress address that the pods' connections leave with. */
@@ -154,10 +154,10 @@ for (const family of [4, 6] as const) {
         const [own] = (await using((socket) => listFlows(socket, pod, 'source'))).filter((flow) => flow.established);
         assert.ok(own);
         await using((socket) => deleteFlows(socket, pod));
-        await using((socket) => restoreFlow(socket, own, egress));
+        await using((socket) => restoreFlows(socket, [own], egress));
         assert.deepEqual(await using((socket) => listFlows(socket, pod, 'source')), [own]);
         const [address, options] = [family === 4 ? egress : pod, { sourcePort: own.sourcePort }];
-        await using((socket) => restoreFlow(socket, { ...own, replyDestinationPort: 61001 }, address));
+        await using((socket) => restoreFlows(socket, [{ ...own, replyDestinationPort: 61001 }], address));
         const listed = run('conntrack', '-L', '-f', `ipv${family}`, '-p', 'tcp', '--orig-src', pod);
         const ends = (from: string, to: string, sport: number, dport: number) =>
           `src=${from} dst=${to} sport=${sport} dport=${dport}`;
@@ -167,6 +167,29 @@ for (const family of [4, 6] as const) {
             `^tcp +6 43\\d{4} ESTABLISHED ${ends(pod, server, options.sourcePort ?? 0, 443)} ${ends(server, address, 443, 61001)} \\[ASSURED\\]`,
           ),
         );
+      });
+
+      test('deletes and restores hundreds at once, some of which are there already', async () => {
+        const ports = Array.from({ length: 300 }, (_, i) => 2000 + i);
+        addFlows(
+          ...ports.map(
+            (port) =>
+              `${flow(pod, server, 'tcp', port)} --state ESTABLISHED ${translated(server, egress, 60000 + port)}`,
+          ),
+        );
+        const isOurs = ({ sourcePort = 0 }: { sourcePort?: number }) => sourcePort >= 2000;
+        const list = () => using(async (socket) => (await listFlows(socket, pod, 'source')).filter(isOurs));
+        const before = await list();
+        assert.equal(before.length, ports.length);
+        await using((socket) => deleteFlows(socket, pod, { only: (one) => isOurs(one) && one.sourcePort !== 2150 }));
+        assert.deepEqual(
+          (await list()).map(({ sourcePort }) => sourcePort),
+          [2150],
+        );
+        await using((socket) => restoreFlows(socket, before, egress));
+        const inOrder = (flows: Awaited<ReturnType<typeof list>>) =>
+          flows.toSorted((a, b) => (a.sourcePort ?? 0) - (b.sourcePort ?? 0));
+        assert.deepEqual(inOrder(await list()), inOrder(before));
       });
 
       test('lists what is answered to an egress address, whoever began it', async () => {

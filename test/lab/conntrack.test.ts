@@ -180,6 +180,7 @@ describe('an older kernel', () => {
         if (listings) refuse(request);
         return socket.dump(request);
       },
+      each: (requests: readonly Request[]) => socket.each(requests),
     };
   };
   const { pod, neighbour, server } = hosts[4];

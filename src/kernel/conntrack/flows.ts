@@ -3,10 +3,10 @@ import type { Flow } from '../../datapath/host.ts';
 import { isKernelError, type NetlinkSocket, type Reply } from '../netlink/socket.ts';
 import { decode } from '../netlink/wire.ts';
 import { addressFamily } from '../rtnetlink/family.ts';
-import { unlessRefused } from '../rtnetlink/refusal.ts';
+import { throwUnless, unlessRefused } from '../rtnetlink/refusal.ts';
 import { type FlowAttributes, flowMessage, messageTypes, protocolTable, type Tuple } from './tables.ts';
 
-type Socket = Pick<NetlinkSocket, 'request' | 'dump'>;
+type Socket = Pick<NetlinkSocket, 'request' | 'dump' | 'each'>;
 
 /** CTA_FILTER_F_CTA_IP_SRC and _DST of net/netfilter/nf_internals.h: the addresses. */
 const FILTER_SOURCE = 1;
@@ -180,16 +180,17 @@ function isEstablished({ protocolInfo, status = 0 }: FlowAttributes): boolean {
 }
 
 /**
- * Deletes flows one by one; the id tells a flow from a later one with the same tuple. ENOENT: it has ended by itself.
+ * Deletes flows, all together; the id tells a flow from a later one with the same tuple. ENOENT: it has ended by itself.
  * EBUSY: it is offloaded to somebody's flow table, from which it cannot be taken; it goes from there when the pod's
  * device goes.
  */
 async function deleteEach(socket: Socket, found: readonly FoundFlow[]): Promise<void> {
-  for (const { flow, attributes } of found) {
-    const { original, id, zone } = attributes;
-    const body = flowMessage.encode(headerFor(flow.source), { original, id, zone });
-    await unlessRefused(socket.request({ type: messageTypes.delete, flags: 0, body }), 'ENOENT', 'EBUSY');
-  }
+  const requests = found.map(({ flow, attributes: { original, id, zone } }) => ({
+    type: messageTypes.delete,
+    flags: 0,
+    body: flowMessage.encode(headerFor(flow.source), { original, id, zone }),
+  }));
+  throwUnless(await socket.each(requests), 'ENOENT', 'EBUSY');
 }
 
 const headerFor = (address: Address) => ({ family: addressFamily(familyOf(address)) });

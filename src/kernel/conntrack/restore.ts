@@ -1,10 +1,10 @@
 import { type Address, familyOf } from '../../base/address.ts';
 import type { Flow } from '../../datapath/host.ts';
 import { hex } from '../netlink/field.ts';
-import type { NetlinkSocket } from '../netlink/socket.ts';
+import type { NetlinkSocket, Request } from '../netlink/socket.ts';
 import { encode } from '../netlink/wire.ts';
 import { addressFamily } from '../rtnetlink/family.ts';
-import { unlessRefused } from '../rtnetlink/refusal.ts';
+import { throwUnless } from '../rtnetlink/refusal.ts';
 import { flowMessage, messageTypes, type Nat, protocolTable, type Tuple } from './tables.ts';
 
 /** linux/netlink.h: NLM_F_CREATE and NLM_F_EXCL. */
@@ -23,14 +23,29 @@ const tries = 20;
 const timeout = 432_000;
 
 /**
- * Makes conntrack know an established connection of TCP: translated as the flow says, but that it leaves with `source`.
- * A rule could not do that: it would choose the port anew. When a packet of the connection came first (EEXIST),
- * conntrack has made another flow of it: that one goes. Throws KernelError.
+ * Makes conntrack know established connections of TCP: translated as the flows say, but that they leave with `source`. A
+ * rule could not do that: it would choose their ports anew. When a packet of a connection came first (EEXIST), conntrack
+ * has made another flow of it: that one goes. All are sent together, as often as some are there. Throws KernelError.
  */
 // conntrack -I --orig-src … --state ESTABLISHED --src-nat …
-export async function restoreFlow(socket: Pick<NetlinkSocket, 'request'>, flow: Flow, source: Address): Promise<void> {
+export async function restoreFlows(
+  socket: Pick<NetlinkSocket, 'each'>,
+  flows: readonly Flow[],
+  source: Address,
+): Promise<void> {
+  let left = flows.flatMap((flow) => requestsFor(flow, source) ?? []);
+  for (let tried = 1; tried <= tries && left.length > 0; tried++) {
+    const refusals = await socket.each(left.map(({ create }) => create));
+    throwUnless(refusals, 'EEXIST');
+    left = left.filter((_, i) => refusals[i] !== undefined);
+    throwUnless(await socket.each(left.map(({ remove }) => remove)), 'ENOENT', 'EBUSY');
+  }
+}
+
+/** The message that makes a flow, and the one that removes another of the same connection; none without ports. */
+function requestsFor(flow: Flow, source: Address): { readonly create: Request; readonly remove: Request } | undefined {
   const { sourcePort, destinationPort, replySourcePort, replyDestinationPort } = flow;
-  if (sourcePort === undefined || destinationPort === undefined) return;
+  if (sourcePort === undefined || destinationPort === undefined) return undefined;
   const tcp = { state: established, originalFlags: liberal, replyFlags: liberal };
   const header = { family: addressFamily(flow.family) };
   const original = tupleOf(flow.protocol, [flow.source, sourcePort], [flow.destination, destinationPort]);
@@ -43,12 +58,10 @@ export async function restoreFlow(socket: Pick<NetlinkSocket, 'request'>, flow: 
     timeout,
     destinationNat: natTo(flow.replySource, replySourcePort ?? destinationPort),
   });
-  const other = { type: messageTypes.delete, flags: 0, body: flowMessage.encode(header, { original }) };
-  for (let tried = 1; tried <= tries; tried++) {
-    const made = await unlessRefused(socket.request({ type: messageTypes.create, flags: newOnly, body }), 'EEXIST');
-    if (made !== undefined) return;
-    await unlessRefused(socket.request(other), 'ENOENT', 'EBUSY');
-  }
+  return {
+    create: { type: messageTypes.create, flags: newOnly, body },
+    remove: { type: messageTypes.delete, flags: 0, body: flowMessage.encode(header, { original }) },
+  };
 }
 
 type End = readonly [address: Address, port: number];

@@ -83,6 +83,8 @@ const messageBytes = 64 * 1024;
 /** A dump that others keep changing is read again so often before we give up. */
 const dumpTries = 16;
 const netlinkHeaderLength = 16;
+/** How many requests are sent together: their acknowledgements fit into the kernel's default buffer. */
+const together = 128;
 /** Seconds without a word from the kernel, which answers before it returns from sendto(2), or never. */
 const patience = 30;
 
@@ -140,6 +142,30 @@ export class NetlinkSocket {
     return this.#exchange(requests);
   }
 
+  /**
+   * Sends requests together that do not depend on one another. For each in its place `undefined`, or why the kernel
+   * refused it: the others are carried out all the same.
+   */
+  async each(requests: readonly Request[]): Promise<(KernelError | undefined)[]> {
+    const refusals: (KernelError | undefined)[] = [];
+    for (let at = 0; at < requests.length; at += together) {
+      refusals.push(...this.#each(requests.slice(at, at + together)));
+    }
+    return refusals;
+  }
+
+  #each(requests: readonly Request[]): (KernelError | undefined)[] {
+    const first = this.#send(requests.map((request) => ({ ...request, flags: request.flags | flags.ack })));
+    const refusals = new Map<number, KernelError | undefined>();
+    while (refusals.size < requests.length) {
+      for (const { type, flags, seq, data } of parseMessages(this.#receive())) {
+        if (type !== NLMSG_ERROR || seq < first || seq >= first + requests.length) continue;
+        refusals.set(seq - first, refusalOf(type, flags, seq - first, data as Buffer));
+      }
+    }
+    return requests.map((_, i) => refusals.get(i));
+  }
+
   #once(request: Request, ask: (request: Request) => Promise<Reply[]>): Promise<Reply[]> {
     if (this.#remembered === undefined) return ask(request);
     const question = `${request.type} ${request.flags} ${request.body.toString('latin1')}`;
@@ -153,13 +179,19 @@ export class NetlinkSocket {
   }
 
   async #exchange(requests: readonly Request[]): Promise<Reply[]> {
+    const first = this.#send(requests);
+    const exchange: Exchange = { first, last: first + requests.length - 1, replies: [] };
+    while (!this.#isOver(exchange));
+    return exchange.replies;
+  }
+
+  /** The number of the first request. */
+  #send(requests: readonly Request[]): number {
     const first = this.#sequence;
     this.#sequence += requests.length;
     const bytes = Buffer.concat(requests.flatMap((request, i) => this.#frame(request, first + i)));
-    const exchange: Exchange = { first, last: first + requests.length - 1, replies: [] };
     explained(() => sendToKernel(this.#descriptor, bytes));
-    while (!this.#isOver(exchange));
-    return exchange.replies;
+    return first;
   }
 
   #frame(request: Request, seq: number): Uint8Array[] {
@@ -217,9 +249,14 @@ function explained<T>(call: () => T): T {
 }
 
 function requireSuccess(type: number, flags: number, index: number, body: Buffer): void {
+  const refusal = refusalOf(type, flags, index, body);
+  if (refusal !== undefined) throw refusal;
+}
+
+function refusalOf(type: number, flags: number, index: number, body: Buffer): KernelError | undefined {
   const errno = body.length >= 4 ? -body.readInt32LE(0) : 0;
-  if (errno === 0) return;
-  throw new KernelError(errno, index, flags & NLM_F_ACK_TLVS ? reasonOf(type, flags, body) : '');
+  if (errno === 0) return undefined;
+  return new KernelError(errno, index, flags & NLM_F_ACK_TLVS ? reasonOf(type, flags, body) : '');
 }
 
 function setOptions(fd: number): void {

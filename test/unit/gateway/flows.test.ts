@@ -185,7 +185,7 @@ describe('connections whose port was translated keep it, and only those are made
       await moveExit(machine, configured, toSecond);
       assert.deepEqual(
         machine.host.calls.filter((call) => /^(restore|prime|deleteFlows )/.test(call)),
-        [`deleteFlows ${address}`, `restoreFlow ${source}:1030`, `primeFlows ${steered}`],
+        [`deleteFlows ${address}`, `restoreFlows ${source}:1030`, `primeFlows ${steered}`],
       );
     });
   }
@@ -197,7 +197,7 @@ describe('connections whose port was translated keep it, and only those are made
     await moveExit(machine, configured, toSecond);
     assert.ok(machine.host.primed.length > 0);
     assert.deepEqual(
-      machine.host.calls.filter((call) => call.startsWith('restoreFlow')),
+      machine.host.calls.filter((call) => call.startsWith('restoreFlows')),
       [],
     );
   });

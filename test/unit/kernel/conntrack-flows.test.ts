@@ -102,6 +102,8 @@ function kernel({ flows = table, refusesFilters = false } = {}) {
     asked,
     dump: (request: Request) => answer('list', request, flows),
     request: (request: Request) => answer('delete', request, []),
+    each: (requests: readonly Request[]) =>
+      Promise.all(requests.map((request) => answer('delete', request, undefined))),
   };
 }
 

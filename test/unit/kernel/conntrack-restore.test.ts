@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Flow } from '../../../src/datapath/host.ts';
-import { restoreFlow } from '../../../src/kernel/conntrack/restore.ts';
+import { restoreFlows } from '../../../src/kernel/conntrack/restore.ts';
 import { KernelError, type Request } from '../../../src/kernel/netlink/socket.ts';
 
 // What `conntrack -I` sent on Linux 6.18, without the netlink header (type 0x100, flags 0x605): struct nfgenmsg, then an
@@ -65,12 +65,11 @@ const flow = (changes: Partial<Flow>): Flow => ({
 async function sentFor(asked: Flow, source: string, there = 0): Promise<readonly Request[]> {
   const requests: Request[] = [];
   let left = there;
-  const request = async (sent: Request) => {
-    requests.push(sent);
-    if (sent.type === 0x100 && left-- > 0) throw new KernelError(17, 0, '');
-    return [];
+  const each = async (sent: readonly Request[]) => {
+    requests.push(...sent);
+    return sent.map(({ type }) => (type === 0x100 && left-- > 0 ? new KernelError(17, 0, '') : undefined));
   };
-  await restoreFlow({ request } as unknown as Parameters<typeof restoreFlow>[0], asked, source);
+  await restoreFlows({ each }, [asked], source);
   return requests;
 }
 
@@ -102,5 +101,22 @@ describe('a restored connection', () => {
 
   test('is not tried for ever', async () => {
     assert.equal((await sentFor(flow({}), '192.0.2.50', 1000)).length, 40);
+  });
+
+  test('is restored together with all others, in one request for all', async () => {
+    const sent: number[] = [];
+    const each = async (requests: readonly Request[]) => {
+      sent.push(requests.length);
+      return requests.map(() => undefined);
+    };
+    await restoreFlows(
+      { each },
+      Array.from({ length: 50 }, (_, i) => flow({ sourcePort: 40000 + i })),
+      '192.0.2.50',
+    );
+    assert.deepEqual(
+      sent.filter((count) => count > 0),
+      [50],
+    );
   });
 });

@@ -70,6 +70,15 @@ function kernel(refusal: (kind: 'list' | 'delete', body: string) => number | und
     asked,
     dump: (request: Request) => answer('list', request, table),
     request: (request: Request) => answer('delete', request, []),
+    each: (requests: readonly Request[]) =>
+      Promise.all(
+        requests.map((request) =>
+          answer('delete', request, undefined).catch((error) => {
+            assert.ok(error instanceof KernelError);
+            return error;
+          }),
+        ),
+      ),
   };
 }
 

@@ -297,8 +297,9 @@ export class FakeHost implements Host, Disposable {
     return this.flows.filter((flow) => flow.replyDestination === address);
   }
 
-  async restoreFlow(flow: Flow, source: Address): Promise<void> {
-    this.calls.push(`restoreFlow ${source}:${flow.replyDestinationPort}`);
+  async restoreFlows(flows: readonly Flow[], source: Address): Promise<void> {
+    const ports = flows.map(({ replyDestinationPort }) => replyDestinationPort);
+    if (ports.length > 0) this.calls.push(`restoreFlows ${source}:${ports}`);
   }
 
   async announce(device: string, addresses: readonly Address[]): Promise<void> {
