@@ -3,3 +3,4 @@ const addon = require('./addon.cjs').lazily('koffi.node');
 
 exports.load = (library) => addon().load(library);
 exports.errno = () => addon().errno();
+exports.address = (bytes) => addon().address(bytes);

@@ -22,7 +22,7 @@ export interface MonitorOptions {
 /** Kinds of objects. Each begins with 0: Prometheus sees no increase in a series that is new. */
 const kinds = Object.keys({
   ...{ table: 0, set: 0, chain: 0, element: 0, rule: 0, route: 0, sysctl: 0 },
-  ...{ tunnel: 0, address: 0, behind: 0, neighbour: 0, forwarding: 0 },
+  ...{ tunnel: 0, address: 0, behind: 0, neighbour: 0, forwarding: 0, ingressMark: 0 },
 } satisfies Readonly<Record<HostObject['kind'], 0>>);
 
 /** Metrics that are read from the kernel, each time all of them. */

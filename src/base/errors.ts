@@ -135,6 +135,12 @@ export const errorTable = {
     title: 'A word of the command is not valid',
     remedy: 'Give what the details ask for; --help shows the words of each command',
   },
+  'cannot-mark': {
+    number: 121,
+    title: 'The kernel cannot mark what a pod sends where it comes in',
+    remedy:
+      'Nothing has to be done: pods are steered without it, but what a flushed ruleset lets through is not held back',
+  },
   'kubernetes-refused': {
     number: 130,
     title: 'The Kubernetes API refused a request',

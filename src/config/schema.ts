@@ -109,7 +109,7 @@ const tunnel = z.strictObject(
 );
 
 /** The highest table of an exit must be a number of 32 bits, the lowest must lie behind main (254) and local (255). */
-const routeTable = integer(256, 0xffffffff - highestExitId);
+const routeTable = integer(256, 0xffffffff - highestExitId - 1);
 
 /** Behind the rule for local addresses (0), and the last of six before the one for table main (32766). */
 const rulePriority = integer(1, 32760);

@@ -58,6 +58,13 @@ export interface NodeState extends NodeNumbers {
    * Connections from them may come in by any interface. Absent in records of earlier versions.
    */
   readonly inside?: readonly Prefix[];
+  /**
+   * Ranges that no program on the node steers: what pods send there goes on while nothing judges it. They only become fewer
+   * while there are pods. Absent in records of versions that did not mark what pods send where it comes in.
+   */
+  readonly spared?: readonly Prefix[];
+  /** The kernel could not mark what a pod sends where it comes in: what a flush lets through is not held back. */
+  readonly unmarked?: true;
   /** Ranges of the cluster for attachments that have none of their own, from before they had; never changed. */
   readonly clusterCIDRs?: readonly Prefix[];
   /** The exits that attachments on this node use, or that it serves as their gateway. */

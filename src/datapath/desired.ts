@@ -17,11 +17,12 @@ import { desiredProgram } from './program.ts';
 import { desiredSources, desiredUplinks, entryChain, isChecked, uplink } from './sources.ts';
 import { desiredTranslation } from './translation.ts';
 import { desiredTunnel, nextHopOf, tunnelDevice } from './tunnel.ts';
+import { closedRoutes, closedRules, ingressMarks } from './unjudged.ts';
 
 /** Everything that must be on the node for what `needs` names, except what {@link looseReversePath} says. */
 export function desired(
   node: NodeState,
-  { exits, tunnel, gateway, attachment, fellows = [], checked = [], ports }: Needs,
+  { exits, tunnel, gateway, attachment, fellows = [], checked = [], closed = [], ports }: Needs,
 ): HostObject[] {
   return [
     { kind: 'table' },
@@ -33,8 +34,10 @@ export function desired(
     ...(exits.length > 0 || checked.some(isChecked) ? [layout.netdevTable] : []),
     ...desiredEgressCounters(node.fwmark, exits),
     ...(gateway ? desiredGateway(node, gateway, exits) : []),
-    ...policyRules(node, lookupsOf(node, exits, gateway)),
-    ...desiredSources(node.fwmark, checked),
+    ...policyRules(node, lookupsOf(node, exits, gateway), closed),
+    ...closedRoutes(node, closed),
+    ...ingressMarks(node, checked),
+    ...desiredSources(node, checked),
     ...(attachment ? desiredProgram(node, attachment) : []),
     ...(attachment && checked.some(isChecked) ? [entryChain(attachment.program)] : []),
     ...[...(attachment ? [attachment] : []), ...fellows].flatMap((one) => desiredElements(one, exits)),
@@ -131,9 +134,11 @@ function lookupsOf(node: NodeState, exits: readonly ResolvedExit[], gateway: Nee
 }
 
 /** One rule jumps over all exits for packets that are not ours, so that they cost one comparison however many there are. */
-function policyRules(node: NodeState, lookups: readonly Lookup[]): PolicyRule[] {
+function policyRules(node: NodeState, lookups: readonly Lookup[], closed: readonly Family[]): PolicyRule[] {
   const { skip, exits: priority, end } = layout.rulePriorities(node.rulePriority);
-  const inUse = families.filter((family) => lookups.some((lookup) => lookup.families.includes(family)));
+  const inUse = families.filter(
+    (family) => closed.includes(family) || lookups.some((lookup) => lookup.families.includes(family)),
+  );
   return inUse.flatMap((family): PolicyRule[] => [
     {
       kind: 'rule',
@@ -154,6 +159,7 @@ function policyRules(node: NodeState, lookups: readonly Lookup[]): PolicyRule[] 
           fwmark: { value: (node.fwmark | id) >>> 0, mask: (node.fwmark | layout.exitIdMask) >>> 0 },
         }),
       ),
+    ...(closed.includes(family) ? closedRules(node, family) : []),
     { kind: 'rule', family, priority: end, action: 'nop' },
   ]);
 }

@@ -18,7 +18,7 @@ export interface Way {
 /** An exit on this node. Everything is resolved, nothing is left to look up. */
 export interface ResolvedExit {
   readonly name: string;
-  /** 1…16383, the same on every node. */
+  /** 1…16382, the same on every node. */
   readonly id: number;
   /** Name of the interface that packets leave by. */
   readonly device: string;

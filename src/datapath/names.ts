@@ -193,6 +193,9 @@ export const setsOf = (owner: Exclude<Owner, 'exit'>): readonly string[] =>
       return typeof name === 'string' ? [name] : families.map(name);
     });
 
+/** Not the id of any exit either: of what pods send, while nothing has judged it. */
+export const unjudgedId = 0x3fff;
+
 /** Not the id of any exit: the answers that a gateway sends to pods through the tunnel. */
 export const replyId = 0;
 

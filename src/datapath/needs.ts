@@ -1,6 +1,7 @@
-import { familyOf } from '../base/address.ts';
+import { type Family, familyOf } from '../base/address.ts';
 import type { Gateway, NodeState, OwnPorts, SteeredAttachment, Tunnel } from './attachment.ts';
 import type { ResolvedExit } from './exit.ts';
+import { closedFamilies } from './unjudged.ts';
 
 /** A part of the node's state that belongs together: it is set up, looked at and checked as one. */
 export interface Needs {
@@ -13,6 +14,8 @@ export interface Needs {
   readonly fellows?: readonly SteeredAttachment[];
   /** Attachments whose packets are checked where they come in, of those that say so. */
   readonly checked?: readonly SteeredAttachment[];
+  /** Families in which what pods send goes nowhere but into the cluster while nothing has judged it; at least one. */
+  readonly closed?: readonly Family[];
   /** Source ports of pods on those exits. */
   readonly ports: readonly OwnPorts[];
 }
@@ -35,6 +38,7 @@ export function needsOf(
     exits,
     attachment,
     ...(checked.length > 0 && { checked }),
+    ...closedIn(node, checked),
     ...(fellows.length > 0 && { fellows }),
     ports: portsOn(exits, [attachment, ...fellows, ...others]),
     ...(tunnel && { tunnel }),
@@ -42,15 +46,21 @@ export function needsOf(
 }
 
 /** What the node needs for all its exits with the ports of its pods, and to be a gateway for others. */
-export const needsOfNode = (
-  { exits, tunnel, gateway }: NodeState,
-  attachments: readonly SteeredAttachment[],
-): Needs => ({
-  exits,
-  ports: portsOn(exits, attachments),
-  ...(tunnel && { tunnel }),
-  ...(gateway && { gateway }),
-});
+export function needsOfNode(node: NodeState, attachments: readonly SteeredAttachment[]): Needs {
+  const { exits, tunnel, gateway } = node;
+  return {
+    exits,
+    ports: portsOn(exits, attachments),
+    ...closedIn(node, attachments),
+    ...(tunnel && { tunnel }),
+    ...(gateway && { gateway }),
+  };
+}
+
+function closedIn(node: NodeState, attachments: readonly SteeredAttachment[]): Pick<Needs, 'closed'> {
+  const closed = closedFamilies(node, attachments);
+  return closed.length > 0 ? { closed } : {};
+}
 
 /** What one of the node's exits needs, with the ports that pods have on it. */
 export const needsOfExit = (

@@ -4,6 +4,7 @@ import { type Behind, behind } from './kinds/behind.ts';
 import { chain } from './kinds/chain.ts';
 import { element } from './kinds/element.ts';
 import { type Forwarding, forwarding } from './kinds/forwarding.ts';
+import { type IngressMark, ingressMark } from './kinds/ingress-mark.ts';
 import type { Kind, OutsideKind } from './kinds/kind.ts';
 import { type Neighbour, neighbour } from './kinds/neighbour.ts';
 import { type NodeRoute, type Route, route } from './kinds/route.ts';
@@ -18,6 +19,7 @@ export type { Link, Mac } from './link.ts';
 export type {
   Behind,
   Forwarding,
+  IngressMark,
   InterfaceAddress,
   Neighbour,
   NodeRoute,
@@ -37,7 +39,8 @@ export type OutsideObject =
   | Neighbour
   | Forwarding
   | Route
-  | PolicyRule;
+  | PolicyRule
+  | IngressMark;
 
 /** Something that is not ours, and carries our number or our name. */
 export type Other = Table | NodeRule | NodeRoute;
@@ -60,6 +63,7 @@ export const outsideKinds: { readonly [K in OutsideObject['kind']]: OutsideKind<
   forwarding,
   route,
   rule,
+  ingressMark,
 };
 
 /**

@@ -35,7 +35,7 @@ export interface Plan {
   readonly sets: readonly NftSet[];
   /**
    * Set up after the transaction: the tunnel's device, neighbours on it and routes by it. The kernel refuses or forgets
-   * these while the device is down.
+   * these while the device is down. Last the filters that mark packets, which the chains then judge.
    */
   readonly open: readonly OutsideObject[];
   /** Taken down after the transaction: kinds of `before` without parameters. Objects on a device go with it. */
@@ -62,7 +62,7 @@ export function planOf(changes: readonly Change[]): Plan {
   const closed = kept.flatMap(closedTunnel);
   const isClosed = ({ name, up }: TunnelLink) => up && closed.some((one) => one.name === name);
   const isOpenedLater = (object: OutsideObject) =>
-    closed.some(({ name }) => name === outsideKindOf(object).needsUp(object));
+    outsideKindOf(object).comes === 'last' || closed.some(({ name }) => name === outsideKindOf(object).needsUp(object));
   const isOnGone = (object: OutsideObject) => 'device' in object && shut.some(({ name }) => name === object.device);
   return {
     shut,

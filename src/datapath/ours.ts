@@ -50,7 +50,8 @@ function isJump({ priority, action, fwmark, invert, input }: NodeRule, numbers?:
 function isLookup(rule: NodeRule, numbers?: layout.NodeNumbers): boolean {
   const id = idIn(rule, 'ours');
   const isInPlace = !numbers || rule.priority === layout.rulePriorities(numbers.rulePriority).exits;
-  return id !== undefined && isInPlace && isTableOf(rule, id, numbers);
+  if (id === undefined || !isInPlace) return false;
+  return isTableOf(rule, id, numbers) || (id === 0 && isTableOf(rule, layout.unjudgedId, numbers)); // of the proof
 }
 
 function isWayBack(rule: NodeRule, numbers?: layout.NodeNumbers): boolean {
@@ -101,6 +102,7 @@ export function isOurRoute(route: NodeRoute): route is Route {
   const { type, destination, device, via, onlink, metric } = route;
   if (route.protocol !== undefined || route.narrower || route.several) return false;
   if (type === 'unreachable') return destination === undefined && metric === layout.lastMetric;
+  if (type === 'throw') return destination !== undefined && metric === layout.exitMetric;
   if (type !== 'unicast' || device === undefined || metric !== layout.exitMetric) return false;
   const isReply = device === tunnelDevice && via !== undefined && onlink === true;
   return destination === undefined || via === undefined || isReply;

@@ -6,7 +6,7 @@ import { keyOf } from './difference.ts';
 import type { ResolvedExit } from './exit.ts';
 import { type Kept, putBack } from './kept.ts';
 import * as layout from './layout.ts';
-import { type HostObject, type Other, type OutsideObject, outsideKinds } from './objects.ts';
+import { type HostObject, type IngressMark, type Other, type OutsideObject, outsideKinds } from './objects.ts';
 import { tunnelDevice } from './tunnel.ts';
 
 /** A chain as the kernel has it, and how many rules and elements elsewhere lead to it. */
@@ -43,6 +43,8 @@ export interface Remembered {
   readonly sysctls: Readonly<Record<string, string>>;
   /** Addresses that others hold, and that the kernel was made to find on exits' interfaces first. */
   readonly behind?: readonly Place[];
+  /** There are pods that are marked where they come in, and the kernel has nothing else of them: somebody flushed it. */
+  readonly hasFlushed?: boolean;
 }
 
 /** The owners of objects that are in use. */
@@ -52,6 +54,8 @@ export interface InUse {
   /** Ids of exits that are served to other nodes. */
   readonly served: ReadonlySet<number>;
   readonly hasTunnel: boolean;
+  /** At interfaces of pods that go. */
+  readonly marks: readonly IngressMark[];
   readonly remembered: Remembered;
 }
 
@@ -67,6 +71,7 @@ export function released(
   elements: readonly Element[],
   remembered: Remembered,
   sourceChains: readonly Chain[] = [],
+  marks: readonly IngressMark[] = [],
 ): HostObject[] {
   const goneChains = unusedChains(state.chains, elements);
   const goneNames = new Set(goneChains.map(({ name }) => name));
@@ -75,8 +80,10 @@ export function released(
   const isGateway = served.size > 0;
   const exitIds = new Set(left.map(({ name }) => layout.exitIdOfChain(name)));
   if (isGateway) exitIds.add(layout.replyId);
+  if (remembered.hasFlushed || isAnyMarked(left, state, sourceChains)) exitIds.add(layout.unjudgedId);
   const hasTunnel = isGateway || usesTunnel(state, exitIds);
-  const outside = (hasTunnel: boolean) => releasedOutside(state, { exits: exitIds, served, hasTunnel, remembered });
+  const outside = (hasTunnel: boolean) =>
+    releasedOutside(state, { exits: exitIds, served, hasTunnel, marks, remembered });
   if (!isGateway && !left.some(({ name }) => layout.isProgramChain(name))) {
     const table = state.table ? [{ kind: 'table' } as const] : [];
     return [...outside(false), ...table, ...(state.sent ? [layout.netdevTable] : [])];
@@ -108,6 +115,13 @@ export function released(
     ...parts,
   ];
   return [...outside(hasTunnel), ...nft, ...goneAtInterfaces(state, exitIds, sourceChains)];
+}
+
+/** Whether there are pods left that are checked, and so marked, where they come in. */
+function isAnyMarked(left: readonly Chain[], { sent = [] }: OurState, gone: readonly Chain[]): boolean {
+  const names = new Set(gone.map(({ name }) => name));
+  const isLeft = ({ name }: Chain) => layout.isSourceChain(name) && !names.has(name);
+  return left.some(({ name }) => layout.isEntryChain(name)) || sent.some(isLeft);
 }
 
 /** Ids of the exits that are served to others without the elements that go. */

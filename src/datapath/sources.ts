@@ -2,7 +2,7 @@ import { type Address, type Family, families } from '../base/address.ts';
 import { chain, rule } from '../nftables/chain.ts';
 import type { Chain, Element, Statement } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
-import type { SteeredAttachment } from './attachment.ts';
+import type { NodeState, SteeredAttachment } from './attachment.ts';
 import type { ResolvedExit } from './exit.ts';
 import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
@@ -72,23 +72,28 @@ export const isFromElsewhere: readonly (readonly Statement[])[] = families.map((
 export const isChecked = ({ sources }: SteeredAttachment): boolean => sources !== undefined;
 
 /** What attachments need at their interfaces, in the order in which one leads to the other. */
-export function desiredSources(fwmark: number, attachments: readonly SteeredAttachment[]): HostObject[] {
+export function desiredSources(
+  node: Pick<NodeState, 'fwmark' | 'spared'>,
+  attachments: readonly SteeredAttachment[],
+): HostObject[] {
   const chains = attachments.flatMap(({ sources, mark, addresses }) =>
-    (sources?.devices ?? []).map((device) => sourceChain(fwmark, device, mark, addresses, sources?.others ?? [])),
+    (sources?.devices ?? []).map((device) => sourceChain(node, device, mark, addresses, sources?.others ?? [])),
   );
   return chains.length === 0 ? [] : [unowned, ...chains];
 }
 
 const sourceChain = (
-  fwmark: number,
+  { fwmark, spared }: Pick<NodeState, 'fwmark' | 'spared'>,
   device: string,
   mark: string,
   addresses: readonly Address[],
   others: readonly string[],
 ): Chain => {
   const { mask, value } = proofOf(fwmark);
+  const unmark = rule(say.keepMark(~mask >>> 0)); // what no policy is for needs nobody's judgement: see unjudged.ts
   const rules = [
     ...addresses.map((address) => rule(say.frameSourceIn(address), say.setMark(mask, value), accept)),
+    ...(others.length > 0 && spared ? [unmark] : []),
     ...others.map((range) => rule(say.frameSourceIn(range), accept)),
     rule(say.verdict({ code: 'goto', chain: layout.chainNames.unowned })),
   ];

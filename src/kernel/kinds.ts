@@ -5,6 +5,7 @@ import type { KernelKind, Listed } from './kind.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
 import { addressKind } from './rtnetlink/address.ts';
 import { forwardingKind } from './rtnetlink/forwarding.ts';
+import { ingressMarkKind } from './rtnetlink/ingress-mark.ts';
 import { behindKind } from './rtnetlink/local-route.ts';
 import { neighbourKind } from './rtnetlink/neighbour.ts';
 import { routeKind } from './rtnetlink/route.ts';
@@ -24,6 +25,7 @@ export const kernelKinds: {
   route: routeKind,
   behind: behindKind,
   sysctl: sysctlKind,
+  ingressMark: ingressMarkKind,
 };
 
 /** How the kind of an object is made and taken down. It takes objects of that kind alone. */

@@ -212,7 +212,7 @@ async function leavePrevious(
   const blockKeys = ports.map(({ id, address }) => blockKey(id, address));
   const keys = new Set([...record.addresses.map(addressHex), ...blockKeys]);
   const { devices } = record.sources ?? {};
-  await releaseStale(machine, markOf(record), previous.addresses, ({ key }) => !keys.has(key), devices);
+  await releaseStale(machine, previous, ({ key }) => !keys.has(key), devices);
   if (!isSame(previous.ports, record.ports)) await forgetOutsidePorts(machine, node, record);
 }
 

@@ -31,9 +31,13 @@ export async function checkNode(machine: Machine): Promise<NodeCheck> {
   return {
     ...(node.gateway && { gateway: await gatewayProblems(machine, node) }),
     problems,
-    warnings: [...warnings, ...(await lostMarks(machine)), ...others],
+    warnings: [...warnings, ...(await lostMarks(machine)), ...(node.unmarked ? [notHeldBack] : []), ...others],
   };
 }
+
+/** Said while the last try to mark failed. */
+const notHeldBack =
+  'the kernel could not mark what pods send where it comes in (that takes bpf(2), the filter cls_bpf and the right to use them; the log says which is missing): when somebody flushes the ruleset, pods leave with the node’s address until it is repaired';
 
 /** Only a person can tell whose it is. */
 const otherText = (other: Other): string => {

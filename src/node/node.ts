@@ -13,6 +13,7 @@ import type { Machine } from './machine.ts';
 import { markConflict } from './mark-conflict.ts';
 import type { OwnEnd } from './own-end.ts';
 import { type SetUpAlready, setUpAlready } from './set-up-already.ts';
+import { sparedOf } from './spared.ts';
 
 /** The changes of the node's record. */
 export interface NodeChanges {
@@ -45,6 +46,8 @@ export async function nextNode(
     version: recordVersion,
     ...{ fwmark, routeTable, rulePriority },
     inside: configuration.clusterCIDRs,
+    spared: sparedOf(machine, previous, configuration.clusterCIDRs),
+    ...(previous?.unmarked && { unmarked: previous.unmarked }),
     ...(previous?.clusterCIDRs && { clusterCIDRs: previous.clusterCIDRs }), // pods from before ranges were theirs go by it
     exits: merged,
     ...(tunnel && { tunnel }),

@@ -31,7 +31,7 @@ export async function remark(machine: Machine, next: NodeRecord): Promise<void> 
 
 /** An exit or a pod without its interface gets the mark, too: objects on the interface are not asked for. */
 const isAtInterface = (object: HostObject) =>
-  object.kind === 'chain' && object.hook !== undefined && 'device' in object.hook;
+  object.kind === 'ingressMark' || (object.kind === 'chain' && object.hook !== undefined && 'device' in object.hook);
 
 const isOfMarks = ({ verb, object }: Change): boolean => {
   if (verb === 'add' && (needsEgressHook(object) || isAtInterface(object))) return false;

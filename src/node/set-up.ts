@@ -47,8 +47,14 @@ export async function differenceNow(
   const missing = await missingElements(host, observed);
   wanted.push(...missing.filter((element) => !known.has(keyOf(element))));
   const sysctls = wanted.flatMap((object) => (object.kind === 'sysctl' ? observedSysctl(host, object) : []));
-  return countedTogether(difference(wanted, [...sysctls, ...observed]), wanted);
+  return markable(node, countedTogether(difference(wanted, [...sysctls, ...observed]), wanted));
 }
+
+/** A mark that the kernel refused is no difference. */
+const markable = ({ unmarked }: NodeRecord, changes: Change[]): Change[] =>
+  unmarked ? changes.filter((change) => !isMarking(change)) : changes;
+
+const isMarking = ({ verb, object }: Change): boolean => verb !== 'remove' && object.kind === 'ingressMark';
 
 /**
  * Pods of a version that did not know the guard's own maps and sets get their elements there, before rules ask for them:
@@ -152,10 +158,44 @@ export async function settle(
   needs: Needs,
   contents: boolean,
 ): Promise<readonly Change[]> {
-  const changes = await settleOnce(machine, node, needs, contents);
+  const changes = await settleMarks(machine, node, needs, contents);
   // What was on a device goes with it when it is made anew, and was still there when we looked.
   const remade = changes.some(({ verb, object }) => verb === 'replace' && object.kind === 'tunnel');
   return remade ? [...changes, ...(await settleOnce(machine, node, needs, contents))] : changes;
+}
+
+/**
+ * Marks at interfaces come last, and are tried each time. Pods are steered without them, so a kernel that has none is told of
+ * once, and is no error: what was made before them stays.
+ */
+async function settleMarks(
+  machine: Machine,
+  { unmarked, ...node }: NodeRecord,
+  needs: Needs,
+  contents: boolean,
+): Promise<readonly Change[]> {
+  try {
+    const changes = await settleOnce(machine, node, needs, contents);
+    if (unmarked && changes.some(isMarking)) saveUnmarked(machine, false);
+    return changes;
+  } catch (error) {
+    if (!(error instanceof EgressError) || error.code !== 'cannot-mark') throw error;
+    if (!unmarked) {
+      saveUnmarked(machine, true);
+      machine.log.warn(
+        { error: error.message },
+        'pods are steered, but what a flushed ruleset lets through is not held back',
+      );
+    }
+    return settleOnce(machine, { ...node, unmarked: true }, needs, contents);
+  }
+}
+
+function saveUnmarked({ store }: Machine, isUnmarked: boolean): void {
+  const known = store.loadNode();
+  if (known === undefined) return;
+  const { unmarked: _, ...node } = known;
+  store.saveNode(isUnmarked ? { ...node, unmarked: true } : node);
 }
 
 async function settleOnce(

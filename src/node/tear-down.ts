@@ -8,11 +8,12 @@ import { type Change, difference } from '../datapath/difference.ts';
 import { desiredLook } from '../datapath/guard.ts';
 import type { Observed } from '../datapath/host.ts';
 import { addressHex, chainNames, exitIdOfChain, exitIdOfKey, setNames } from '../datapath/layout.ts';
-import type { HostObject } from '../datapath/objects.ts';
+import type { HostObject, IngressMark } from '../datapath/objects.ts';
 import { type OurState, released } from '../datapath/release.ts';
 import { parameterNames, parameterValue } from '../datapath/reverse-path.ts';
 import { describeOther } from '../datapath/routing-words.ts';
 import { ownerOfSourceChain } from '../datapath/sources.ts';
+import { ingressMarks } from '../datapath/unjudged.ts';
 import { type Chain, type Element, familyOfTable, type Table } from '../nftables/object.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
@@ -57,7 +58,7 @@ async function takeDown(
   for (const record of keepLinks ? [] : records) await host.setDown(await linksOf(host, record, hostInterfaces));
   const marks = new Set(attachments.map(markOf));
   const own = new Set((await findMarked(machine, marks, at)).map(({ key }) => key));
-  const { isLost } = await releaseMarks(machine, marks, at);
+  const { isLost } = await releaseMarks(machine, marks, at, keepLinks ? records.flatMap(devicesOf) : []);
   for (const record of isLost && !keepLinks ? records : []) tellOfParameters(machine, record);
   const known = at ?? records.flatMap(({ addresses }) => addresses);
   await forgetFlows(
@@ -67,13 +68,21 @@ async function takeDown(
   for (const attachment of attachments) forgetting(machine, () => store.forget(attachment));
 }
 
-/** Removes all that carries one of the marks, at `addresses` if some are given, and all that nobody needs without it, at once. */
+/** Interfaces that mark what comes in by them: they go with their pod, unless it runs on. */
+const devicesOf = ({ sources }: AttachmentRecord): readonly string[] => sources?.devices ?? [];
+
+/**
+ * Removes all that carries one of the marks, at `addresses` if some are given, and all that nobody needs without it, at once.
+ *
+ * @param devices interfaces of pods that run on, which mark nothing any more
+ */
 export const releaseMarks = (
   machine: Machine,
   marks: ReadonlySet<string>,
   addresses?: readonly Address[],
+  devices: readonly string[] = [],
 ): Promise<Pick<Released, 'isLost'>> =>
-  releaseElements(machine, () => findMarked(machine, marks, addresses), isMarked(marks), marks);
+  releaseElements(machine, () => findMarked(machine, marks, addresses), { isStale: isMarked(marks), marks, devices });
 
 async function findMarked(
   { host }: Machine,
@@ -126,17 +135,20 @@ function forgetting({ log }: Machine, forget: () => void): void {
   }
 }
 
-/** The same of one attachment for elements that are `stale` alone, and but for the chains at `keptDevices`. */
+/** The same of what an attachment was for elements that are `stale` alone, and but for what is at `keptDevices`. */
 export async function releaseStale(
   machine: Machine,
-  mark: string,
-  addresses: readonly Address[],
+  previous: AttachmentRecord,
   stale: (element: Element) => boolean,
   keptDevices: readonly string[] = [],
 ): Promise<void> {
-  const [marks, kept] = [new Set([mark]), new Set(keptDevices.map(chainNames.from))];
-  const find = async () => (await findMarked(machine, marks, addresses)).filter(stale);
-  await releaseElements(machine, find, (chain) => isMarked(marks)(chain) && !kept.has(chain.name), marks);
+  const [marks, kept] = [new Set([markOf(previous)]), new Set(keptDevices.map(chainNames.from))];
+  const find = async () => (await findMarked(machine, marks, previous.addresses)).filter(stale);
+  await releaseElements(machine, find, {
+    isStale: (chain) => isMarked(marks)(chain) && !kept.has(chain.name),
+    marks,
+    devices: devicesOf(previous).filter((device) => !keptDevices.includes(device)),
+  });
 }
 
 /** Stops to serve exits of this node to others, and removes all that nobody needs then. Needs the store's lock. */
@@ -154,26 +166,37 @@ interface Released {
   readonly isLost: boolean;
 }
 
+/** What goes beside elements. */
+interface Stale {
+  /** Whether a chain at an interface goes. */
+  isStale(chain: Chain): boolean;
+  /** Of the attachments that go. */
+  readonly marks: ReadonlySet<string>;
+  /** See {@link releaseMarks}. */
+  readonly devices: readonly string[];
+}
+
+const nothingStale: Stale = { isStale: () => false, marks: new Set(), devices: [] };
+
 async function releaseElements(
   machine: Machine,
   findElements: () => Promise<readonly Element[]>,
-  isStale: (chain: Chain) => boolean = () => false,
-  marks: ReadonlySet<string> = new Set(),
+  stale = nothingStale,
 ): Promise<Released> {
   const node = machine.store.loadNode();
   const { seen, changes } = await change(
     machine,
     () => observeForRelease(machine, node, findElements),
-    (state) => removals(machine, state, node, isStale),
+    (state) => removals(machine, state, node, stale),
   );
   for (const other of seen.others) machine.log.warn({ left: describeOther(other) }, 'none of ours, and left alone');
-  forgetUnused(machine, node, seen, changes, await lostFromKernel(machine, seen, marks));
+  forgetUnused(machine, node, seen, changes, await lostFromKernel(machine, seen, stale.marks));
   return { changes, isLost: node === undefined && !seen.table };
 }
 
 /** The changes that taking down the attachments with the marks would make. Changes nothing. */
 export const planRelease = (machine: Machine, marks: ReadonlySet<string>): Promise<Change[]> =>
-  planElements(machine, () => findMarked(machine, marks), isMarked(marks));
+  planElements(machine, () => findMarked(machine, marks), { ...nothingStale, isStale: isMarked(marks), marks });
 
 /** The changes that {@link releaseServed} would make. Changes nothing. */
 export async function planReleaseServed(machine: Machine, stale: (id: number) => boolean): Promise<Change[]> {
@@ -183,11 +206,11 @@ export async function planReleaseServed(machine: Machine, stale: (id: number) =>
 async function planElements(
   machine: Machine,
   findElements: () => Promise<readonly Element[]>,
-  isStale: (chain: Chain) => boolean = () => false,
+  stale = nothingStale,
 ): Promise<Change[]> {
   const node = machine.store.loadNode();
   const { state } = await observeForRelease(machine, node, findElements);
-  return removals(machine, state, node, isStale);
+  return removals(machine, state, node, stale);
 }
 
 type ReleaseState = OurState & { readonly elements: readonly Element[] };
@@ -203,14 +226,17 @@ async function observeForRelease(
 }
 
 /** The changes that take down what nobody needs without the elements. */
-function removals(
-  { host }: Machine,
+async function removals(
+  machine: Machine,
   state: ReleaseState,
   node: NodeRecord | undefined,
-  isStale: (chain: Chain) => boolean,
-): Change[] {
-  const sources = (state.sent ?? []).filter(isStale);
-  const gone = released(state, state.elements, node ?? { exits: [], sysctls: {} }, sources);
+  { isStale, marks, devices }: Stale,
+): Promise<Change[]> {
+  const { host } = machine;
+  const sources = (state.sent ?? []).filter((chain) => isStale(chain));
+  const hasFlushed = (await lostFromKernel(machine, state, marks)).some((lost) => devicesOf(lost).length > 0);
+  const remembered = { exits: [], sysctls: {}, ...node, hasFlushed };
+  const gone = released(state, state.elements, remembered, sources, marksAt(node, devices));
   // A parameter that somebody set since is theirs.
   const ours = gone.filter(
     (object) => object.kind !== 'sysctl' || host.readSysctl(object.name) === parameterValue(object.name),
@@ -225,6 +251,12 @@ function removals(
   });
   return node && goneChains.has(chainNames.arrive) ? [...changes, ...withoutTunnel(state, node)] : changes;
 }
+
+/** Without a record of the node it is not known which marks they are: they go by their interface. */
+const marksAt = (node: NodeRecord | undefined, devices: readonly string[]): IngressMark[] =>
+  ingressMarks({ exits: [], fwmark: 0, routeTable: 0, rulePriority: 0, spared: [], ...node }, [
+    { addresses: [], sources: { devices, others: [] } },
+  ]);
 
 /** The chains that ask for the tunnel, as they are when it goes and others stay. */
 function withoutTunnel({ chains }: OurState, { fwmark }: NodeRecord): Change[] {

@@ -9,7 +9,7 @@ export const mostAddresses = 16;
 /** A way out as it is configured, the same for all nodes. */
 export interface Exit {
   readonly name: string;
-  /** 1…16383, unlike that of any other exit. */
+  /** 1…16382, unlike that of any other exit. */
   readonly id: number;
   /** Underlay addresses of the gateways in order of preference. Empty: a local exit, which leaves from the pod's node. */
   readonly gateways: readonly Address[];

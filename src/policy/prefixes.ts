@@ -7,6 +7,7 @@ import {
   prefixAddress,
   prefixLength,
 } from '../base/address.ts';
+import { isEqual } from '../base/canonical.ts';
 
 /**
  * The same addresses as a set for nftables wants them: IPv4 before IPv6, ascending, no prefix twice or inside another.
@@ -59,6 +60,11 @@ export function firstWithout(prefixes: readonly Prefix[], ranges: readonly Prefi
 /** The prefixes without the ranges: none inside another, sorted as by {@link withoutNested}. */
 export const without = (prefixes: readonly Prefix[], ranges: readonly Prefix[]): Prefix[] =>
   Array.from(left(prefixes, ranges), fromSortKey);
+
+/** What prefixes have in common with ranges; none of either inside another of its list. Sorted as by {@link withoutNested}. */
+export function intersection(prefixes: readonly Prefix[], ranges: readonly Prefix[]): readonly Prefix[] {
+  return isEqual(prefixes, ranges) ? prefixes : without(prefixes, without(prefixes, ranges));
+}
 
 function* left(prefixes: readonly Prefix[], ranges: readonly Prefix[]): Generator<string, undefined> {
   const [texts, taken] = [bitsOf(prefixes), bitsOf(ranges)];

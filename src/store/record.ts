@@ -163,6 +163,8 @@ export const nodeRecord: z.ZodMiniType<NodeRecord> = z.object({
   routeTable: z.uint32(),
   rulePriority: z.uint32(),
   inside: z.exactOptional(z.array(prefix)),
+  spared: z.exactOptional(z.array(prefix)),
+  unmarked: z.exactOptional(z.literal(true)),
   clusterCIDRs: z.exactOptional(z.array(prefix)),
   exits: z.array(exit),
   tunnel: z.exactOptional(tunnel),

@@ -45,7 +45,7 @@ describe('the bit of the mark', labTest, () => {
       await node.end(other);
       const bit = Number(fwmark ?? '0x40000000').toString(16);
       assert.match(await rulesOf(node), new RegExp(`^700:\\s+not from all fwmark 0x${bit}/0x${bit} goto 702`, 'm'));
-      assert.equal((await rulesOf(node)).match(/proto 230/g)?.length, 3, 'no rule of the earlier mark is left');
+      assert.equal((await rulesOf(node)).match(/proto 230/g)?.length, 5, 'no rule of the earlier mark is left');
       assert.deepEqual(await problemsOf(node), '1 attachment is as it should be.\n');
     }
     const { silent, broken } = await connections.round();

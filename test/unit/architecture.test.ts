@@ -23,7 +23,10 @@ const table: Readonly<Record<string, Row>> = {
   policy: { imports: ['base'], packages: ['@noble/hashes'] },
   config: { imports: ['base', 'policy'], packages: ['zod'] },
   datapath: { imports: ['base', 'nftables'], types: ['policy'] },
-  kernel: { imports: ['base', 'nftables', 'datapath'], packages: ['koffi', 'netlink', 'node:fs', 'node:util'] },
+  kernel: {
+    imports: ['base', 'nftables', 'datapath'],
+    packages: ['koffi', 'netlink', 'node:fs', 'node:os', 'node:util'],
+  },
   store: { imports: ['base', 'files'], types: ['policy', 'datapath'], packages: ['zod', 'node:fs', 'node:path'] },
   sources: { imports: ['base', 'policy', 'config', 'files', 'store'] },
   // The engine: it changes a node, and knows no runtime. The sockets are handed in.

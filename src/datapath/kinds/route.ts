@@ -10,9 +10,12 @@ export interface Route {
   readonly table: number;
   /** Absent: everything, the default route. */
   readonly destination?: Prefix;
-  /** `unreachable` stands behind every exit: what cannot leave by it is dropped, and the pod is told. */
-  readonly type: 'unicast' | 'unreachable';
-  /** Name of the interface; absent for `unreachable`. */
+  /**
+   * `unreachable` stands behind every exit: what cannot leave by it is dropped, and the pod is told. `throw` leads back to
+   * the rules behind the one that led to the table.
+   */
+  readonly type: 'unicast' | 'unreachable' | 'throw';
+  /** Name of the interface; of `unicast` alone. */
   readonly device?: string;
   /** The next hop; one of IPv6 may stand in a route of IPv4 (RTA_VIA, Linux 5.2). */
   readonly via?: Address;

@@ -1,4 +1,5 @@
 import { closeSync, readdirSync } from 'node:fs';
+import { arch } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
 
@@ -6,7 +7,8 @@ import koffi from 'koffi';
  * The calls of the C library that Node has not. `socket`, `bind`, `sendto`, `recvfrom` and others around them: Node
  * opens neither netlink nor packet nor raw sockets. `getsockopt`: the package `netlink` does not report losses.
  * `flock`: a lock that the kernel releases when its holder dies. `chroot` and `renameat2`: for the installer. `_exit`:
- * for an end that nothing can fail in. Bound on first use: koffi's addon costs a millisecond that VERSION need not pay.
+ * for an end that nothing can fail in. `syscall`: for bpf(2), which the C library has not; `prlimit` goes with it. Bound
+ * on first use: koffi's addon costs a millisecond that VERSION need not pay.
  */
 let bound: ReturnType<typeof bind> | undefined;
 
@@ -26,6 +28,8 @@ function bind() {
     _exit: libc.func('void _exit(int status)'),
     chroot: libc.func('int chroot(const char *path)'),
     renameat2: libc.func('int renameat2(int from, const char *path, int to, const char *other, unsigned int flags)'),
+    syscall: libc.func('long syscall(long number, int command, void *attributes, unsigned int size)'),
+    prlimit: libc.func('int prlimit(int pid, int resource, const void *limit, void *old)'),
   };
 }
 
@@ -194,3 +198,29 @@ const RENAME_EXCHANGE = 2;
 export function exchangeFiles(path: string, other: string): void {
   if (calls().renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE) !== 0) throw systemError('renameat2');
 }
+
+/** Numbers of bpf(2) by architecture, as Node calls it. */
+const bpfNumbers: Readonly<Record<string, number>> = { x64: 321, arm64: 280 };
+
+/**
+ * bpf(2) with a command (linux/bpf.h, BPF_*) and its union bpf_attr. Kernels before 5.11 count programs as locked memory,
+ * of which even root may have but little by default: what is refused for that is asked once more without the limit.
+ * Returns the descriptor. Throws {@link systemError}.
+ */
+export function bpf(command: number, attributes: Buffer): number {
+  const ask = () => Number(calls().syscall(bpfNumbers[arch()] ?? -1, command, attributes, attributes.length));
+  const first = ask();
+  const fd = first < 0 && systemError('bpf').code === 'EPERM' && unlockMemory() ? ask() : first;
+  if (fd < 0) throw systemError('bpf');
+  return fd;
+}
+
+const RLIMIT_MEMLOCK = 8;
+
+function unlockMemory(): boolean {
+  const unlimited = Buffer.alloc(16, 0xff); // struct rlimit: both RLIM_INFINITY
+  return calls().prlimit(0, RLIMIT_MEMLOCK, unlimited, null) === 0;
+}
+
+/** Where bytes lie in memory, for structures that hold pointers. They must live until the call is over. */
+export const addressOf = (bytes: Buffer): bigint => koffi.address(bytes);

@@ -10,7 +10,7 @@ import {
   prefixLength,
 } from '../../base/address.ts';
 import { EgressError } from '../../base/errors.ts';
-import { exitTables, lookupOf } from '../../datapath/kinds/rule.ts';
+import { exitTables, lookupOf, tablesOf } from '../../datapath/kinds/rule.ts';
 import { type NodeRoute, ofKind, type Route } from '../../datapath/objects.ts';
 import { isOurRoute } from '../../datapath/ours.ts';
 import type { IndexOf, KernelKind } from '../kind.ts';
@@ -270,6 +270,6 @@ export const routeKind: KernelKind<Route> = {
   list: ({ socket, node, found }) =>
     listOurs(socket, [
       ...ofKind(found, 'rule').flatMap((rule) => lookupOf(rule) ?? []),
-      ...(node ? exitTables(node, node) : []),
+      ...(node ? tablesOf(node) : []),
     ]),
 };

@@ -174,10 +174,12 @@ async function listOurs(socket: NetlinkSocket, numbers: NodeNumbers | undefined)
 
 /** The rules of the exits, and the rules around them, in the families of the exits; and the rules of the tunnel. */
 const observe: KernelKind<PolicyRule>['observe'] = async ({ socket, node, needs }) => {
-  const { exits, tunnel, gateway } = needs;
+  const { exits, tunnel, gateway, closed = [] } = needs;
   const tables = exitTables(node, needs);
   // A look for a gateway is one for the whole node, and shows families without use, too.
-  const inUse = new Set(gateway ? families : exits.flatMap(({ ways }) => ways.map(({ family }) => family)));
+  const inUse = new Set(
+    gateway ? families : [...closed, ...exits.flatMap(({ ways }) => ways.map(({ family }) => family))],
+  );
   const isOfExits = (rule: PolicyRule) => {
     const table = lookupOf(rule);
     return inUse.has(rule.family) && (table === undefined || tables.includes(table));

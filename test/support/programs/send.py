@@ -1,4 +1,4 @@
-"""send.py ADDRESS...: sends to every address without a pause, until it is told to stop: UDP of one flow and of a new
+"""send.py [pause=SECONDS] ADDRESS...: sends to every address almost without a pause, or with one, until it is told to stop: UDP of one flow and of a new
 flow each time, ICMP echo requests, new TCP connections, and bytes on one TCP connection. What fails is tried again:
 only what comes out at the other end counts. Prints "sending" after the first round, "round N" after every twentieth, and
 at the end the rounds."""
@@ -70,7 +70,9 @@ class Target:
 
 
 signal.signal(signal.SIGTERM, stop)
-targets = [Target(address) for address in sys.argv[1:]]
+words = sys.argv[1:]
+pause = float(words.pop(0).removeprefix("pause=")) if words[0].startswith("pause=") else 0.001
+targets = [Target(address) for address in words]
 rounds = 0
 while running:
     for target in targets:
@@ -80,5 +82,5 @@ while running:
         print("sending", flush=True)
     if rounds % 20 == 0:
         print(f"round {rounds}", flush=True)
-    time.sleep(0.001)
+    time.sleep(pause)
 print(f"rounds {rounds}", flush=True)

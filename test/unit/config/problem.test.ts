@@ -62,7 +62,7 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   ]),
   ...[0, 16384, 1.5].map((id): [unknown, string] => [
     { exits: [{ ...exit, id }] },
-    `#/exits/0/id: expected a whole number from 1 to 16383, got ${id}`,
+    `#/exits/0/id: expected a whole number from 1 to 16382, got ${id}`,
   ]),
   ...['', '.', '..', 'eth0:1', 'a/b', 'a b', 'a\u0000b', 'sixteen-letters-', 'äöüäöüäö'].map(
     (name): [unknown, string] => [
@@ -250,7 +250,7 @@ const badEntries: [entry: object, line: string][] = [
     { logLevel: 'verbose' },
     '#/logLevel: expected one of "trace", "debug", "info", "warn", "error", "fatal", "silent", got "verbose"',
   ],
-  [{ exits: [{ ...exit, id: 0 }] }, '#/exits/0/id: expected a whole number from 1 to 16383, got 0'],
+  [{ exits: [{ ...exit, id: 0 }] }, '#/exits/0/id: expected a whole number from 1 to 16382, got 0'],
   [{ policyfile: '/p' }, '#/policyfile: unknown key, did you mean "policyFile"?'],
 ];
 
@@ -333,7 +333,7 @@ describe('what is wrong in the form hides nothing', () => {
         'invalid-configuration',
         '/etc/cni/egress/policy.json#/exits/0: exit "partners" is already at network configuration#/exits/0',
         '/etc/cni/egress/policy.json#/policies/0/exit: unknown exit "partner", did you mean "partners"?',
-        '/etc/cni/egress/policy.json#/exits/0/id: expected a whole number from 1 to 16383, got 0',
+        '/etc/cni/egress/policy.json#/exits/0/id: expected a whole number from 1 to 16382, got 0',
       ],
     );
   });

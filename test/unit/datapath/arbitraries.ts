@@ -124,6 +124,11 @@ const objects: { readonly [K in HostObject['kind']]: fc.Arbitrary<HostObject> } 
     remote: fc.constantFrom('172.18.0.6', '172.18.0.7'),
   }),
   sysctl: object('sysctl', { name: fc.constantFrom('net/a', 'net/b'), value: fc.constantFrom('0', '1', '2') }),
+  ingressMark: object('ingressMark', {
+    device: fc.constantFrom('veth1', 'veth2'),
+    value: fc.constantFrom(0x40003fff, 0x20003fff),
+    mask: fc.constantFrom(0x40003fff, 0x20003fff),
+  }),
   behind: object('behind', {
     device: fc.constantFrom('lo', 'eth2'),
     address: fc.constantFrom('192.0.2.50', '192.0.2.51'),

@@ -99,6 +99,14 @@ describe('a further attachment takes', () => {
     assert.equal(commands(attachment({ matches: everywhere('drop'), sources }), first), golden('sources'));
   });
 
+  test('a mark at its interface, and a table for what nothing judges, on a node that knows which ranges no program steers', () => {
+    const sources = { devices: ['veth1234'], others: ['192.0.2.64/26'] };
+    const marking = { ...node, spared: ['10.0.0.0/16', 'fe80::/10'] };
+    const pod = attachment({ matches: everywhere('drop'), addresses: ['10.0.0.174'], sources });
+    const text = commandsOn(marking, pod, first);
+    assert.equal(`${lines(text, /^(ip|tc) |from-veth1234/).join('\n')}\n`, golden('marked'));
+  });
+
   test('sets for exceptions, and for the networks of the pod', () => {
     const matches: Match[] = [
       {

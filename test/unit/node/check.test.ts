@@ -94,15 +94,15 @@ describe('CHECK', () => {
 });
 
 describe('CHECK misses everything that ADD set up:', () => {
-  test('each rule and route by itself', async (t) => {
+  test('each rule, each route and the mark at the pod’s interface by itself', async (t) => {
     const machine = newMachine(t);
     await added(machine, 'a', '10.0.0.5');
-    const outside = (object: HostObject) => object.kind === 'rule' || object.kind === 'route';
+    const outside = (object: HostObject) => ['rule', 'route', 'ingressMark'].includes(object.kind);
     const objects = machine.host.kernel.contents().filter(outside);
-    assert.equal(objects.length, 5);
+    assert.equal(objects.length, 10);
     for (const object of objects) {
       machine.host.kernel.apply([{ verb: 'remove', object }]);
-      assert.match((await complaint(machine)) ?? '', /^ip (rule|route) [^;]* is missing$/);
+      assert.match((await complaint(machine)) ?? '', /^(ip (rule|route)|mark) [^;]* is missing$/);
       machine.host.kernel.apply([{ verb: 'add', object }]);
     }
     assert.equal(await complaint(machine), undefined);
@@ -112,7 +112,7 @@ describe('CHECK misses everything that ADD set up:', () => {
     const machine = newMachine(t);
     await added(machine, 'a', '10.0.0.5');
     const contents = machine.host.kernel.contents().filter((object) => !isKeeping({ verb: 'add', object }));
-    const inTable = contents.filter(({ kind }) => kind !== 'rule' && kind !== 'route');
+    const inTable = contents.filter(({ kind }) => !['rule', 'route', 'ingressMark'].includes(kind));
     machine.host.kernel.deleteTables();
     const sentences = (await complaint(machine))?.split('; ') ?? [];
     assert.equal(sentences.length, inTable.length);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { Attachment } from '../../../src/base/attachment.ts';
+import { printChanges } from '../../../src/datapath/print.ts';
 import { check } from '../../../src/node/check.ts';
 import { del } from '../../../src/node/del.ts';
 import { added, type FakeMachine, newMachine, policyTo, request, stateOf } from '../support/fake-machine.ts';
@@ -43,6 +44,20 @@ describe('DEL', () => {
     const attachment = await added(machine, 'a', '10.0.0.5');
     machine.host.kernel.deleteTables();
     await del(machine, attachment, []);
+    assert.deepEqual(stateOf(machine), stateOf(newMachine(t)));
+  });
+
+  test('opens no way for the pods whose table somebody deleted: their rules and routes go with the last of them', async (t) => {
+    const machine = newMachine(t);
+    const [first, second] = [await added(machine, 'a', '10.0.0.5'), await added(machine, 'b', '10.0.0.6')];
+    const closed = () =>
+      machine.host.kernel.contents().filter((object) => printChanges([{ verb: 'add', object }]).includes('516383'));
+    const before = closed();
+    assert.notDeepEqual(before, []);
+    machine.host.kernel.deleteTables();
+    await del(machine, first, []);
+    assert.deepEqual(closed(), before);
+    await del(machine, second, []);
     assert.deepEqual(stateOf(machine), stateOf(newMachine(t)));
   });
 

@@ -4,6 +4,7 @@ import type { NodeState } from '../../../src/datapath/attachment.ts';
 import { type Change, keyOf } from '../../../src/datapath/difference.ts';
 import { needsEgressHook } from '../../../src/datapath/egress-counters.ts';
 import { isKeeping } from '../../../src/datapath/kept.ts';
+import { exitTables } from '../../../src/datapath/kinds/rule.ts';
 import * as layout from '../../../src/datapath/layout.ts';
 import type { Needs } from '../../../src/datapath/needs.ts';
 import type { HostObject, OutsideObject, PolicyRule } from '../../../src/datapath/objects.ts';
@@ -179,13 +180,15 @@ function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
     case 'rule':
       return concernsRule(object, node, needs);
     case 'route':
-      return tablesOf(node, needs).includes(object.table);
+      return exitTables(node, needs).includes(object.table);
     case 'address':
       return tunnel !== undefined && (object.device === tunnelDevice || gateway !== undefined);
     case 'tunnel':
     case 'neighbour':
     case 'forwarding':
       return tunnel !== undefined;
+    case 'ingressMark':
+      return checked.some(({ sources }) => sources?.devices.includes(object.device));
     case 'behind': // asked for by address: firstHolder
       return false;
     default:
@@ -239,13 +242,11 @@ function concernsElement(
 }
 
 function concernsRule(rule: PolicyRule, node: NodeState, needs: Needs): boolean {
-  const inUse = needs.gateway ? families : needs.exits.flatMap(({ ways }) => ways.map(({ family }) => family));
+  const { closed = [], exits, gateway } = needs;
+  const inUse = gateway ? families : [...closed, ...exits.flatMap(({ ways }) => ways.map(({ family }) => family))];
   const table = tableOf(rule);
-  return inUse.includes(rule.family) && (table === undefined || tablesOf(node, needs).includes(table));
+  return inUse.includes(rule.family) && (table === undefined || exitTables(node, needs).includes(table));
 }
-
-const tablesOf = ({ routeTable }: NodeState, { exits, gateway }: Needs): number[] =>
-  [...exits.map(({ id }) => id), ...(gateway ? [layout.replyId] : [])].map((id) => routeTable + id);
 
 function withoutProgramRanges(object: HostObject): HostObject {
   if (object.kind !== 'set' || !layout.isProgramChain(object.name)) return object;

@@ -65,11 +65,13 @@ export function newMachine(t: TestContext): FakeMachine {
 
 /** Everything that a call can leave: in the kernel, and in the store (but for its lock). */
 export function stateOf({ host, dataDir }: FakeMachine) {
+  // What is at a pod's interface goes with it, and here no interface ever goes.
+  const kept = host.kernel.contents().filter(({ kind }) => kind !== 'ingressMark');
   const files = readdirSync(dataDir, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name !== 'lock')
     .map((entry) => join(entry.parentPath, entry.name));
   return {
-    kernel: Object.fromEntries(host.kernel.contents().map((object) => [keyOf(object), object])),
+    kernel: Object.fromEntries(kept.map((object) => [keyOf(object), object])),
     sysctls: Object.fromEntries(host.kernel.sysctls),
     store: Object.fromEntries(files.map((file) => [file.slice(dataDir.length + 1), contentOf(file)])),
   };

@@ -1,0 +1,62 @@
+import { type Family, families, familyOf, type Prefix } from '../base/address.ts';
+import type { NodeState, SteeredAttachment } from './attachment.ts';
+import * as layout from './layout.ts';
+import type { IngressMark, PolicyRule, Route } from './objects.ts';
+
+/**
+ * Steering that fails closed without nftables. What a pod sends gets a mark where it comes in, by a filter of the interface
+ * and not by a chain: our bit, with an id that no exit has. While our chains are there, each packet loses it: to the proof
+ * and then to an exit's mark, or to none. When somebody has flushed them it keeps it, or has the proof where only half of
+ * ours is gone: then a policy rule leads it to a table that lets it into the ranges that no program steers, and nowhere else.
+ */
+const marksOf = (fwmark: number) => ({
+  mask: (fwmark | layout.exitIdMask) >>> 0,
+  unjudged: (fwmark | layout.unjudgedId) >>> 0,
+  proof: fwmark,
+});
+
+type Marked = Pick<SteeredAttachment, 'sources' | 'addresses'>;
+
+/** The families of pods that are marked where they come in; none on a node that was set up before pods were. */
+export function closedFamilies({ spared }: NodeState, attachments: readonly Marked[]): readonly Family[] {
+  if (spared === undefined) return [];
+  const addresses = attachments.flatMap(({ sources, addresses }) => (sources === undefined ? [] : addresses));
+  return families.filter((family) => addresses.some((address) => familyOf(address) === family));
+}
+
+/** The filters at interfaces of pods. */
+export function ingressMarks({ fwmark, spared }: NodeState, attachments: readonly Marked[]): IngressMark[] {
+  const { mask, unjudged: value } = marksOf(fwmark);
+  const devices = spared === undefined ? [] : attachments.flatMap(({ sources }) => sources?.devices ?? []);
+  return devices.map((device) => ({ kind: 'ingressMark', device, value, mask }));
+}
+
+/** What leads packets that nothing has judged to {@link closedRoutes}, beside the rules of exits. */
+export function closedRules({ fwmark, routeTable, rulePriority }: layout.NodeNumbers, family: Family): PolicyRule[] {
+  const { mask, unjudged, proof } = marksOf(fwmark);
+  const rule = {
+    kind: 'rule',
+    family,
+    priority: layout.rulePriorities(rulePriority).exits,
+    action: { lookup: routeTable + layout.unjudgedId },
+  } as const;
+  return [unjudged, proof].map((value) => ({ ...rule, fwmark: { value, mask } }));
+}
+
+/** Into the cluster by the routes that are there; nowhere else. */
+export function closedRoutes({ routeTable, spared = [] }: NodeState, closed: readonly Family[]): Route[] {
+  const table = routeTable + layout.unjudgedId;
+  return closed.flatMap((family): Route[] => [
+    ...spared.filter((range) => familyOf(range) === family).map((destination) => passing(family, table, destination)),
+    { kind: 'route', family, table, type: 'unreachable', metric: layout.lastMetric },
+  ]);
+}
+
+const passing = (family: Family, table: number, destination: Prefix): Route => ({
+  kind: 'route',
+  family,
+  table,
+  type: 'throw',
+  destination,
+  metric: layout.exitMetric,
+});
