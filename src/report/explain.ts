@@ -116,7 +116,7 @@ function policiesOf(configured: Configured, { pod, matches }: WholeRecord): Conf
   }
 }
 
-/** For a pod without objects here, the answer of the policies. */
+/** The answer of the policies for a pod without objects here. */
 function explainUnset({ pod }: AskedPod, configured: Configured, packet: Packet): Explanation {
   const name = `${pod.namespace}/${pod.name}`;
   if ('unknown' in configured) {
