@@ -4,6 +4,7 @@ import { lockFile } from '../src/kernel/lock.ts';
 import { exchangeFiles } from '../src/kernel/netlink/libc.ts';
 import { findMissingRights } from '../src/kernel/rights.ts';
 import { findSysctlsIn } from '../src/kernel/sysctl.ts';
+import { isClaimed } from './claim.ts';
 import { openCluster } from './cluster.ts';
 import { explain } from './explain.ts';
 import { inRootCommand, runInRoot, tryInRoot } from './in-root.ts';
@@ -30,6 +31,7 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
     readFile,
     openService,
     findMissingRights,
+    isClaimed,
     get cluster() {
       return openCluster();
     },

@@ -90,9 +90,10 @@ export class Agent {
     const isApplied = before !== undefined && isOther(before, configuration);
     const [seconds, isReadable] = [(this.#surroundings.now() - began) / 1000, !this.#memory.said.has('configuration')];
     await this.#surroundings.observe?.({ round: done, seconds, isReadable, isApplied });
-    this.#journal.tell(done, this.#since(), isApplied);
-    if (this.#memory.fine === undefined) this.#surroundings.log.info({}, 'has looked at all of the node once');
-    this.#remember(machine, done, began);
+    const [since, isFirst] = [this.#since(), this.#memory.fine === undefined];
+    this.#remember(machine, done, began); // before it is said: whoever reads the log may ask "egress status" at once
+    this.#journal.tell(done, since, isApplied);
+    if (isFirst) this.#surroundings.log.info({}, 'has looked at all of the node once');
     return done;
   }
 

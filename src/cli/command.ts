@@ -17,6 +17,8 @@ export interface CliSurroundings {
   /** Colours are wanted on stdout. */
   readonly colors: boolean;
   openMachine(options: MachineOptions): Promise<Machine & Disposable>;
+  /** Whether somebody has locked a file with {@link Service.claim}. */
+  isClaimed(path: string): boolean;
   readonly readFile: ReadFile;
   /** Opens what a long-running command needs. From then on signals stop the command instead of the process. */
   openService(): Service & Disposable;

@@ -2,15 +2,23 @@ import { counted } from '../base/counted.ts';
 import type { Counter } from '../nftables/observed.ts';
 import { podName } from '../report/asked-pod.ts';
 import { outdatedBy, outdatedLines } from '../report/outdated.ts';
-import { type ExitStatus, type PodStatus, readStatus, type Status, type TunnelStatus } from '../report/status.ts';
+import {
+  type AgentStatus,
+  type ExitStatus,
+  type PodStatus,
+  readStatus,
+  type Status,
+  type TunnelStatus,
+} from '../report/status.ts';
 import { type CliCommand, toJson } from './command.ts';
 import { type ConfOptions, type NodeOptions, onNode, withConfDir } from './options.ts';
 import { printTable } from './table.ts';
 
 /** The status as tables; `-` stands for unknown, or not counted here. */
-export function printStatus({ exits, pods, tunnel, ...counters }: Status, colors: boolean): string {
+export function printStatus({ exits, pods, tunnel, agent, ...counters }: Status, colors: boolean): string {
   const { dropped, guarded, unmarked, forged } = counters;
-  if (exits.length + pods.length === 0) return 'No pod on this node has an egress policy.\n';
+  const ofAgent = agent ? [printAgent(agent)] : [];
+  if (exits.length + pods.length === 0) return ['No pod on this node has an egress policy.\n', ...ofAgent].join('\n');
   return [
     printExits(exits, colors),
     ...(pods.length > 0 ? [printPods(pods, colors)] : []),
@@ -22,6 +30,7 @@ export function printStatus({ exits, pods, tunnel, ...counters }: Status, colors
       : []),
     ...(forged && forged.packets > 0n ? [`With a false source: ${forged.packets} packets.\n`] : []),
     ...(tunnel ? [printTunnel(tunnel)] : []),
+    ...ofAgent,
     ...exits.flatMap(problemText),
     ...outdatedLines(pods.map((pod) => ({ name: podName(pod), outdated: pod.outdated }))).map((line) => `${line}\n`),
   ].join('\n');
@@ -63,10 +72,8 @@ const packetsOf = (counter?: Pick<Counter, 'packets'>): string => String(counter
 
 /** Objects that went with an interface, say: only a person puts them back. */
 function problemText({ name, problems = [] }: ExitStatus): string[] {
-  const [first] = problems;
-  if (first === undefined) return [];
-  const more = problems.length > 1 ? `, and ${problems.length - 1} more` : '';
-  return [`Exit "${name}" is not as it should be: ${first}${more}. "egress repair" mends it.\n`];
+  if (problems.length === 0) return [];
+  return [`Exit "${name}" is not as it should be: ${firstOf(problems)}. "egress repair" mends it.\n`];
 }
 
 /** With the exit where there are several. */
@@ -92,13 +99,35 @@ const printTunnel = ({ vni, port, local, mtu, unserved, strangers }: TunnelStatu
     '',
   ].join('\n');
 
+const printAgent = ({ mended, failures = [], ...agent }: AgentStatus): string =>
+  [
+    isRunning(agent),
+    ...(mended ? [`It mended last at ${shownTime(mended.at)}: ${firstOf(mended.what)}.`] : []),
+    ...failures.map((failure) => `It could not be done: ${failure}`),
+    '',
+  ].join('\n');
+
+function isRunning({ runs, startedAt, lookedAt }: AgentStatus): string {
+  const said = runs ? 'An agent runs' : 'No agent runs';
+  if (startedAt === undefined || lookedAt === undefined) return `${said}.`;
+  const looked = `looked last at ${shownTime(lookedAt)}`;
+  return runs ? `${said} since ${shownTime(startedAt)}, and ${looked}.` : `${said}; one ${looked}.`;
+}
+
+/** `2026-11-28 18:50:34 UTC`. */
+const shownTime = (time: string): string => time.replace(/T([\d:]+)(\.\d+)?Z$/, ' $1 UTC');
+
+/** The first of several things, and how many more there are. */
+const firstOf = ([first = '', ...more]: readonly string[]): string =>
+  more.length === 0 ? first : `${first}, and ${more.length} more`;
+
 export const statusCommand: CliCommand = {
   name: 'status',
   summary: 'show exits, pods and what they counted',
   options: (command) => withConfDir(onNode(command)),
-  run: async ({ openMachine, readFile, write, colors }, options: NodeOptions & ConfOptions) => {
+  run: async ({ openMachine, readFile, isClaimed, write, colors }, options: NodeOptions & ConfOptions) => {
     using machine = await openMachine(options);
-    const status = await readStatus(machine, outdatedBy(machine, options.confDir, readFile));
+    const status = await readStatus(machine, outdatedBy(machine, options.confDir, readFile), isClaimed);
     write(options.json ? toJson(status) : printStatus(status, colors));
   },
 };

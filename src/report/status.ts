@@ -9,7 +9,7 @@ import { whyNotHere } from '../node/held.ts';
 import type { Machine } from '../node/machine.ts';
 import { exitProblems } from '../node/repair.ts';
 import { settled } from '../node/settled.ts';
-import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
+import type { AgentRecord, AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { podName } from './asked-pod.ts';
 import { nothingSaid, type WhyOutdated } from './outdated.ts';
 
@@ -27,6 +27,13 @@ export interface Status {
   readonly forged?: Counter;
   /** Present while this node is an end of the tunnel. */
   readonly tunnel?: TunnelStatus;
+  /** Absent where no agent runs, and none ever did. */
+  readonly agent?: AgentStatus;
+}
+
+/** `egress agent` on this node. What it did last is absent when it has not written it down. */
+export interface AgentStatus extends Partial<Omit<AgentRecord, 'version'>> {
+  readonly runs: boolean;
 }
 
 /** This node's end of the tunnel. */
@@ -78,13 +85,18 @@ export interface PodStatus
 const none: Counter = { packets: 0n, bytes: 0n };
 
 /** The objects on this node, and their counters. */
-export async function readStatus(machine: Machine, whyOutdated: WhyOutdated = nothingSaid): Promise<Status> {
+export async function readStatus(
+  machine: Machine,
+  whyOutdated: WhyOutdated = nothingSaid,
+  isClaimed: (path: string) => boolean = () => false,
+): Promise<Status> {
   const { node, counters, exits } = await settled(machine, () => readExits(machine), isFine);
   const pods: PodStatus[] = [];
   for (const record of machine.store.list()) {
     const outdated = await whyOutdated(record);
     pods.push({ ...podStatus(record, counters), ...(outdated && { outdated }) });
   }
+  const agent = agentStatus(machine, isClaimed);
   return {
     exits,
     pods: pods.sort(byName),
@@ -95,7 +107,16 @@ export async function readStatus(machine: Machine, whyOutdated: WhyOutdated = no
       forged: counters.forged,
     }),
     ...(node?.tunnel && { tunnel: tunnelStatus(node.tunnel, counters) }),
+    ...(agent && { agent }),
   };
+}
+
+function agentStatus({ store }: Machine, isClaimed: (path: string) => boolean): AgentStatus | undefined {
+  const runs = isClaimed(store.agentLock);
+  const record = store.loadAgent();
+  if (record === undefined) return runs ? { runs } : undefined;
+  const { version: _, ...last } = record;
+  return { runs, ...last };
 }
 
 /** The parts of the node as a whole. */

@@ -33,7 +33,10 @@ describe('the metrics of an agent', labTest, () => {
     assert.equal(then.get(left), sent + after);
     assert.equal(then.get('cni_egress_restored_objects_total{kind="table"}'), 2);
     assert.deepEqual(fallen(before, then), []);
+    const mended = /\nIt mended last at \S+ \S+ UTC: table \w+ cni-egress is missing, and \d+ more\.\n/;
+    assert.match(await status(node), new RegExp(`\nAn agent runs since .*, and looked last at .*\\.${mended.source}`));
     await first.end('SIGKILL');
+    assert.match(await status(node), new RegExp(`\nNo agent runs; one looked last at .*\\.${mended.source}`));
     const second = await RunningAgent.start(node);
     assert.equal((await second.metrics()).get(left), 0);
     const last = await sentBy(node, pod);
@@ -70,6 +73,8 @@ test('the alert rules are raised when they should be, and not otherwise', labTes
 });
 
 const countOf = (command: string) => `cni_egress_call_duration_seconds_count{command="${command}"}`;
+
+const status = async (node: LabNode): Promise<string> => (await node.egress('status')).stdout;
 
 /** Has a pod ask by UDP, and returns how many packets were seen to leave with the addresses of the exit. */
 async function sentBy(node: LabNode, pod: Pod): Promise<number> {

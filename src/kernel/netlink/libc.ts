@@ -132,6 +132,7 @@ function portOf(fd: number): number | undefined {
   return known && address.readUInt16LE(0) === AF_NETLINK ? address.readUInt32LE(4) : undefined;
 }
 
+const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 
@@ -141,6 +142,14 @@ export type LockResult = 'locked' | (string & {});
 /** flock(2) for writing, without waiting. */
 export const tryFileLock = (fd: number): LockResult =>
   calls().flock(fd, LOCK_EX | LOCK_NB) === 0 ? 'locked' : (systemError('flock').code ?? '');
+
+/** Whether somebody holds a file for writing. That is asked with a shared lock, which goes when the file is closed. */
+export function isFileLocked(fd: number): boolean {
+  if (calls().flock(fd, LOCK_SH | LOCK_NB) === 0) return false;
+  const error = systemError('flock');
+  if (error.code === 'EAGAIN') return true;
+  throw error;
+}
 
 /**
  * flock(2) for writing: a thread of its own waits until nobody else holds the file, whatever signals come. Nothing ends

@@ -35,6 +35,7 @@ async function run(
       return machine;
     },
     findMissingRights: () => [],
+    isClaimed: () => false,
     openService: () => assert.fail('no command was expected to go on'),
     get hostTools(): never {
       return assert.fail('no command was expected to install anything');

@@ -86,6 +86,7 @@ class Host {
       },
       openMachine: async () => this.#servesNothing,
       findMissingRights: () => [],
+      isClaimed: () => false,
       openService: () => service,
     };
     const done = takeOut({ ...this.places, drain: true }, surroundings).then(() => exitCode);

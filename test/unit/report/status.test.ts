@@ -5,6 +5,7 @@ import { printStatus } from '../../../src/cli/status.ts';
 import type { Counters } from '../../../src/datapath/host.ts';
 import { bringUp } from '../../../src/gateway/gateway.ts';
 import { readStatus, type Status } from '../../../src/report/status.ts';
+import { recordVersion } from '../../../src/store/migration.ts';
 import {
   added,
   configuration,
@@ -157,6 +158,29 @@ Came for an exit that is not served here: 4 packets. From strangers: 5 packets.
     assert.equal(words, printStatus(status, false));
   });
 
+  test('says whether an agent runs, when it looked last, what it mended last, and what it could not do', () => {
+    const agent = {
+      runs: true,
+      startedAt: '2026-11-28T18:50:34.123Z',
+      lookedAt: '2026-11-29T07:00:01.9Z',
+      mended: { at: '2026-11-29T06:59:59.001Z', what: ['table inet cni-egress is missing', 'set a is missing'] },
+      failures: ['Interface eth1 of exit "partners" is down', 'pod default/web: it has no address'],
+    };
+    const printed = (changes: object) => printStatus({ exits: [], pods: [], agent: { ...agent, ...changes } }, false);
+    assert.equal(
+      printed({}),
+      `No pod on this node has an egress policy.
+
+An agent runs since 2026-11-28 18:50:34 UTC, and looked last at 2026-11-29 07:00:01 UTC.
+It mended last at 2026-11-29 06:59:59 UTC: table inet cni-egress is missing, and 1 more.
+It could not be done: Interface eth1 of exit "partners" is down
+It could not be done: pod default/web: it has no address
+`,
+    );
+    assert.match(printed({ runs: false }), /\nNo agent runs; one looked last at 2026-11-29 07:00:01 UTC\.\n/);
+    assert.ok(printStatus({ ...status, agent: { runs: true } }, false).endsWith('\n\nAn agent runs.\n'));
+  });
+
   test('of a node without pods is a sentence', () => {
     assert.equal(printStatus({ ...status, exits: [], pods: [] }, false), 'No pod on this node has an egress policy.\n');
   });
@@ -174,6 +198,21 @@ describe('what the status says', () => {
       exits: [],
       pods: [],
     });
+  });
+
+  test('has what an agent wrote down, and whether it holds its lock', async (t) => {
+    const machine = newMachine(t);
+    const asked: string[] = [];
+    const agentOf = async (runs: boolean) => {
+      const isClaimed = (path: string) => asked.push(path) > 0 && runs;
+      return (await readStatus(machine, undefined, isClaimed)).agent;
+    };
+    assert.deepEqual([await agentOf(false), await agentOf(true)], [undefined, { runs: true }]);
+    const times = { startedAt: '2026-11-28T18:50:34.123Z', lookedAt: '2026-11-28T18:50:35.123Z' };
+    machine.store.saveAgent({ version: recordVersion, ...times, failures: ['a'] });
+    assert.deepEqual(await agentOf(false), { runs: false, ...times, failures: ['a'] });
+    assert.deepEqual(await agentOf(true), { runs: true, ...times, failures: ['a'] });
+    assert.deepEqual([...new Set(asked)], [machine.store.agentLock]);
   });
 
   test('comes from the records, the counters and the neighbours', async (t) => {

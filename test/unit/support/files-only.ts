@@ -26,6 +26,7 @@ export async function runOnFiles(readFile: ReadFile, ...words: readonly string[]
     colors: false,
     openMachine: () => assert.fail('no kernel and no state'),
     findMissingRights: () => [],
+    isClaimed: () => false,
     openService: () => assert.fail('no service'),
     get hostTools(): never {
       return assert.fail('no installer');
