@@ -34,7 +34,7 @@ export async function takeOut(flags: UninstallFlags, surroundings: CliSurroundin
   await leaveGateway({ places, machine }, agents, write);
   for (const line of await uninstall(places, hostTools, { binary: flags.binary === true })) write(`${line}\n`);
   if (agents.isOurs) machine.store.forgetAgent();
-  if (agents.runs) remark(`egress: ${agentRuns}; end it, too\n`);
+  if (agents.runs && !isContainer(places)) remark(`egress: ${agentRuns}; end it, too\n`);
 }
 
 const agentRuns = 'an agent looks after this node';
@@ -55,13 +55,24 @@ interface Agents extends Disposable {
 
 function agentsOf({ places, machine, service }: Omit<Work, 'flags'>): Agents {
   const { agentLock } = machine.store;
-  // A container sees the data folder, and may not write there: the agent beside it forgets by itself.
-  if (isContainer(places) || !isThere(agentLock)) return { runs: false, isOurs: false, [Symbol.dispose]: () => {} };
-  const claim = service.claim(agentLock);
+  const none = { runs: false, isOurs: false, [Symbol.dispose]: () => {} };
+  if (!isThere(agentLock)) return none;
+  const claim = claimed(agentLock, places, service);
+  if (claim === 'refused') return none;
   return {
     ...{ runs: claim === undefined, isOurs: claim !== undefined },
     [Symbol.dispose]: () => claim?.[Symbol.dispose](),
   };
+}
+
+/** `refused` in a container that has the data folder to be read alone; `undefined` when an agent has the lock. */
+function claimed(path: string, places: Places, service: Service): Disposable | undefined | 'refused' {
+  try {
+    return service.claim(path);
+  } catch (error) {
+    if (isContainer(places)) return 'refused';
+    throw error;
+  }
 }
 
 /** A container may not change the network of its node. */

@@ -55,7 +55,8 @@ export function placesOf({ hostRoot, hostFiles, binDir, confDir, policyFile, dat
     conf: () => at(confDir),
     policy: () => join(at(dirname(policyFile)), basename(policyFile)),
     policyNote: () => join(stagingIn(at(binDir)), 'policy.sha256'),
-    data: () => hostPath(hostRoot, dataDir),
+    /** Where it may be written to, if it is mounted so: it is of use to be read, too. */
+    data: () => (existsSync(at(dataDir)) ? at(dataDir) : hostPath(hostRoot, dataDir)),
   };
 }
 

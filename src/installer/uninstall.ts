@@ -26,12 +26,25 @@ export async function uninstall(
     using _lock = await lockBinaries(bin(), tools.lockFile);
     rmSync(join(staging, stagedName), { force: true });
     said.push(...release({ folder: conf, ...tools }), ...releasePolicy(policy(), policyNote()));
-    // What is kept of the policy file says that there was one: pods would wait for it after the next installation.
-    rmSync(join(data(), 'policies.summary'), { force: true });
+    said.push(...releaseSummary(data()));
     said.push(releaseBinary(join(bin(), pluginType), data(), options.binary));
   }
   if (!existsSync(join(bin(), pluginType))) rmSync(staging, { recursive: true, force: true });
   return said;
+}
+
+/**
+ * What is kept of the policy file says that there was one: pods would wait for it after the next installation. A container
+ * may have the data folder to read alone.
+ */
+function releaseSummary(dataDir: string): string[] {
+  const path = join(dataDir, 'policies.summary');
+  try {
+    rmSync(path, { force: true });
+    return [];
+  } catch (error) {
+    return [`${path} is left: ${error instanceof Error ? error.message : error}; remove it`];
+  }
 }
 
 function releaseBinary(place: string, dataDir: string, wanted: boolean): string {

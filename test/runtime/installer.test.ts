@@ -22,8 +22,10 @@ import { writeImage } from '../../install/image.ts';
 import { startupTaint } from '../../src/installer/node-taint.ts';
 import { certificateForLoopback } from '../support/certificate.ts';
 import { Lab } from '../support/lab.ts';
+import type { LabNode } from '../support/node.ts';
 import { Containerd } from '../support/runtime/containerd.ts';
 import { type InstallerOptions, InstallerPod } from '../support/runtime/installer-pod.ts';
+import type { RuntimePod } from '../support/runtime/pod.ts';
 import { leftovers, policyFile, runtimeTest, settle } from '../support/runtime/runtime.ts';
 import { assertUnchanged, snapshot } from '../support/snapshot.ts';
 import { egressBinary } from '../support/tools.ts';
@@ -134,6 +136,16 @@ class Cluster implements AsyncDisposable {
   }
 }
 
+/** A parameter of the exit's interface that egress changes. */
+const filter = 'net.ipv4.conf.eth1.rp_filter';
+
+const filterOf = ({ machine }: LabNode): Promise<string> => machine.must(['sysctl', '-n', filter]);
+
+/** Waits until a pod is seen with these addresses. */
+async function asks(pod: RuntimePod, addresses: readonly string[]): Promise<void> {
+  while (`${await pod.askEach('tcp', world.service).catch(() => '')}` !== `${addresses}`) await wait(50);
+}
+
 /** What a node keeps: the empty folder that was a mount, and the empty file that calls of the plugin lock. */
 const stays = /\/etc\/egress 40755 0:0 $|\/lib\/egress\/lock 100600 0:0 $/;
 
@@ -175,10 +187,12 @@ describe('the image and the manifest', runtimeTest, () => {
     const early = await containerd.pod({ namespace: 'steered' });
     assert.deepEqual(await early.askEach('tcp', world.service), node.addresses('eth0'));
 
-    const first = await cluster.installer('1');
+    const first = await cluster.installer('1', { agent: true });
     await first.ready();
     await cluster.chainHas(true);
     assert.match(await first.log(), /taint: egress\.cni\/not-ready is not looked after: there is no token/);
+    await first.said('a pod from before has its exits now', 'agent');
+    assert.deepEqual(await early.askEach('tcp', world.service), byExit);
     const old = await containerd.pod({ namespace: 'steered' });
     assert.deepEqual(await old.askEach('tcp', world.service), byExit);
     assert.equal(await hashOf(containerd.plugin('egress')), await hashOf(binaryOf('1')));
@@ -187,16 +201,26 @@ describe('the image and the manifest', runtimeTest, () => {
     const enough = cluster.churn();
     await first[Symbol.asyncDispose]();
     const between = await containerd.pod({ namespace: 'steered' });
-    const second = await cluster.installer('2');
+    const second = await cluster.installer('2', { agent: true });
     await second.ready();
     await enough();
+    await second.said('has looked at all of the node once', 'agent');
     assert.equal(await hashOf(containerd.plugin('egress')), await hashOf(binaryOf('2')));
     assert.doesNotMatch([...containerd.log, await second.log()].join('\n'), /text file (is )?busy/i);
     const late = await containerd.pod({ namespace: 'steered' });
-    for (const pod of [old, between, late]) assert.deepEqual(await pod.askEach('tcp', world.service), byExit);
+    const all = [early, old, between, late];
+    for (const pod of all) assert.deepEqual(await pod.askEach('tcp', world.service), byExit);
 
-    // In the order of install/README.md: first no policies, then the pods end, then egress goes.
+    // The agent mends what needs each of its rights: the table, and a parameter that runtimes mount read-only.
+    await node.machine.sysctl({ [filter]: 1 });
+    await node.machine.must(['nft', 'delete', 'table', 'inet', 'cni-egress']);
+    while (!(await filterOf(node)).includes('2')) await wait(50);
+    for (const pod of all) await asks(pod, byExit);
+    assert.doesNotMatch(await second.log('agent'), /could not be done/);
+
+    // In the order of install/README.md: first no policies, which running pods hear of, then the pods end, then egress goes.
     await cluster.give({ ...policyFile, policies: [] });
+    for (const pod of all) await asks(pod, node.addresses('eth0'));
     const unsteered = await containerd.pod({ namespace: 'steered' });
     assert.deepEqual(await unsteered.askEach('tcp', world.service), node.addresses('eth0'));
     for (const pod of [early, old, between, late]) await pod.end();

@@ -21,9 +21,11 @@ interface Manifest {
 }
 
 interface ManifestContainer {
+  readonly name: string;
+  readonly command?: readonly string[];
   readonly args?: readonly string[];
   readonly env: readonly { readonly name: string; readonly value?: string }[];
-  readonly readinessProbe: { readonly exec: { readonly command: readonly string[] } };
+  readonly readinessProbe?: { readonly exec: { readonly command: readonly string[] } };
   readonly securityContext: {
     readonly readOnlyRootFilesystem: boolean;
     readonly allowPrivilegeEscalation: boolean;
@@ -43,10 +45,12 @@ export interface InstallerOptions {
   readonly image: string;
   /** A folder with what the ConfigMap holds. */
   readonly policies: string;
-  /** Instead of the image's entry point. */
+  /** Of the installer, instead of the image's entry point. */
   readonly command?: readonly string[];
-  /** Instead of those of the manifest. */
+  /** Of the installer, instead of those of the manifest. */
   readonly args?: readonly string[];
+  /** With the agent beside the installer, as in the manifest; by default the installer is alone. */
+  readonly agent?: true;
   /** A folder with what the kubelet gives a service account, and where its API is. */
   readonly account?: { readonly folder: string; readonly port: number };
 }
@@ -62,105 +66,135 @@ function manifest(pluginFolder: string): Manifest {
 const hostToContainer = 1;
 const hostNetwork = { namespaceOptions: { network: 2 } };
 
-/** The installer in a container, as a kubelet makes it of the manifest: its arguments, mounts and rights are those. */
+/** The pod of the installer, as a kubelet makes it of the manifest: arguments, mounts and rights of its containers are those. */
 export class InstallerPod implements AsyncDisposable {
   readonly #containerd: Containerd;
   readonly #folder: string;
-  readonly #manifest: ManifestContainer;
   #sandbox = '';
-  #container = '';
+  readonly #containers = new Map<string, { readonly id: string; readonly manifest: ManifestContainer }>();
 
-  private constructor(containerd: Containerd, folder: string, container: ManifestContainer) {
+  private constructor(containerd: Containerd, folder: string) {
     this.#containerd = containerd;
     this.#folder = folder;
-    this.#manifest = container;
   }
 
   static async start(containerd: Containerd, options: InstallerOptions): Promise<InstallerPod> {
     const name = containerd.node.lab.unique('installer');
     const folder = join(containerd.node.folder, name);
     await mkdir(join(folder, 'empty'), { recursive: true });
-    const { containers, volumes } = manifest(dirname(containerd.machine.plugin('egress')));
-    const [container] = containers;
-    if (container === undefined) throw new Error('The DaemonSet has no container');
-    const pod = new InstallerPod(containerd, folder, container);
+    const pod = new InstallerPod(containerd, folder);
     const sandboxConfig = {
       metadata: { name, uid: randomUUID(), namespace: 'cni-egress', attempt: 0 },
       logDirectory: folder,
       linux: { cgroupParent: `/${containerd.node.machine.name}`, securityContext: hostNetwork },
     };
-    const { cri } = containerd;
-    const { podSandboxId = '' } = await cri.call('RunPodSandbox', { config: sandboxConfig });
+    const { podSandboxId = '' } = await containerd.cri.call('RunPodSandbox', { config: sandboxConfig });
     pod.#sandbox = podSandboxId;
+    const { containers, volumes } = manifest(dirname(containerd.machine.plugin('egress')));
     const pathOf = Object.fromEntries(
       volumes.map((volume) => [
         volume.name,
         volume.hostPath?.path ?? (volume.configMap ? options.policies : join(folder, 'empty')),
       ]),
     );
-    const config = containerConfig(container, { ...options, pathOf });
-    const { containerId = '' } = await cri.call('CreateContainer', { podSandboxId, config, sandboxConfig });
-    pod.#container = containerId;
-    await cri.call('StartContainer', { containerId });
+    for (const container of options.agent ? containers : containers.slice(0, 1)) {
+      const { account, image, ...own } = options;
+      const more =
+        container.name === installer ? { ...own, ...(account && { account }) } : { command: container.command };
+      await pod.#start(container, containerConfig(container, { image, pathOf, ...more }), sandboxConfig);
+    }
     return pod;
   }
 
-  /** Runs its readiness probe once. */
+  async #start(manifest: ManifestContainer, config: ContainerConfig, sandboxConfig: object): Promise<void> {
+    const { cri } = this.#containerd;
+    const podSandboxId = this.#sandbox;
+    const { containerId = '' } = await cri.call('CreateContainer', { podSandboxId, config, sandboxConfig });
+    this.#containers.set(manifest.name, { id: containerId, manifest });
+    await cri.call('StartContainer', { containerId });
+  }
+
+  #container(name: string) {
+    const container = this.#containers.get(name);
+    if (container === undefined) throw new Error(`The pod has no container ${name}`);
+    return container;
+  }
+
+  /** Runs the readiness probe of the installer once. */
   async probe(): Promise<Executed> {
-    const { command: cmd } = this.#manifest.readinessProbe.exec;
-    const answer = await this.#containerd.cri.call('ExecSync', { containerId: this.#container, cmd });
+    const { command = [] } = this.#container(installer).manifest.readinessProbe?.exec ?? {};
+    return await this.execute(command, installer);
+  }
+
+  /** Runs a command in a container, as `kubectl exec` does: in that of the agent by default. */
+  async execute(cmd: readonly string[], container = 'agent'): Promise<Executed> {
+    const answer = await this.#containerd.cri.call('ExecSync', { containerId: this.#container(container).id, cmd });
     return { code: answer.exitCode ?? 0, stdout: answer.stdout ?? '', stderr: answer.stderr ?? '' };
   }
 
-  /** Waits until the probe succeeds; one that ended first is an error with what it said. */
+  /** Waits until the probe of the installer succeeds; one that ended first is an error with what it said. */
   async ready(): Promise<void> {
     while ((await this.probe()).code !== 0) {
-      if (!(await this.isRunning())) throw new Error(`The installer ended:\n${await this.log()}`);
+      await this.#requireRunning(installer);
       await wait(100);
     }
   }
 
-  /** Waits until it has said that; one that ended first is an error with what it said. */
-  async said(text: string): Promise<void> {
-    while (!(await this.log()).includes(text)) {
-      if (!(await this.isRunning())) throw new Error(`The installer ended:\n${await this.log()}`);
+  /** Waits until a container has said that; one that ended first is an error with what it said. */
+  async said(text: string, container = installer): Promise<void> {
+    while (!(await this.log(container)).includes(text)) {
+      await this.#requireRunning(container);
       await wait(100);
     }
   }
 
-  async isRunning(): Promise<boolean> {
-    const { status } = await this.#containerd.cri.call('ContainerStatus', { containerId: this.#container });
-    return status?.state === 1;
+  async #requireRunning(container: string): Promise<void> {
+    if (!(await this.isRunning(container))) throw new Error(`The ${container} ended:\n${await this.log(container)}`);
   }
 
-  /** Waits for the end of one that does not stay. Returns its exit code. */
+  async isRunning(container = installer): Promise<boolean> {
+    return (await this.#status(container))?.state === 1;
+  }
+
+  async #status(container: string) {
+    const { id: containerId } = this.#container(container);
+    return (await this.#containerd.cri.call('ContainerStatus', { containerId })).status;
+  }
+
+  /** Waits for the end of an installer that does not stay. Returns its exit code. */
   async ended(): Promise<number> {
     while (await this.isRunning()) await wait(50);
-    const { status } = await this.#containerd.cri.call('ContainerStatus', { containerId: this.#container });
-    return status?.exitCode ?? 0;
+    return (await this.#status(installer))?.exitCode ?? 0;
   }
 
-  log(): Promise<string> {
-    return readFile(join(this.#folder, 'installer.log'), 'utf8');
+  log(container = installer): Promise<string> {
+    return readFile(join(this.#folder, `${container}.log`), 'utf8');
   }
 
   /** Ends it as a kubelet does when the pod is deleted. */
   async [Symbol.asyncDispose](): Promise<void> {
     const { cri } = this.#containerd;
-    await cri.call('StopContainer', { containerId: this.#container, timeout: 10 });
+    const all = [...this.#containers.values()];
+    await Promise.all(all.map(({ id: containerId }) => cri.call('StopContainer', { containerId, timeout: 10 })));
     await cri.call('StopPodSandbox', { podSandboxId: this.#sandbox });
     await cri.call('RemovePodSandbox', { podSandboxId: this.#sandbox });
   }
 }
 
+/** The first container of the manifest. */
+const installer = 'installer';
+
 function containerConfig(
-  { args, env, securityContext, volumeMounts }: ManifestContainer,
-  options: InstallerOptions & { readonly pathOf: Readonly<Record<string, string>> },
+  { name: containerName, args, env, securityContext, volumeMounts }: ManifestContainer,
+  options: Pick<InstallerOptions, 'image' | 'args' | 'account'> & {
+    readonly command?: readonly string[] | undefined;
+    readonly pathOf: Readonly<Record<string, string>>;
+  },
 ): ContainerConfig {
   const { capabilities, readOnlyRootFilesystem, allowPrivilegeEscalation } = securityContext;
   const { account } = options;
   return {
-    metadata: { name: 'installer', attempt: 0 },
+    metadata: { name: containerName, attempt: 0 },
     image: { image: options.image },
     command: options.command ?? [],
     args: options.args ?? args ?? [],
@@ -174,7 +208,7 @@ function containerConfig(
       })),
       ...(account ? [{ containerPath: serviceAccount, hostPath: account.folder, readonly: true }] : []),
     ],
-    logPath: 'installer.log',
+    logPath: `${containerName}.log`,
     linux: {
       securityContext: {
         ...hostNetwork,

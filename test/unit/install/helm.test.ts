@@ -51,6 +51,8 @@ const byKind = (objects: readonly KubernetesObject[]) =>
 const installerIn = (objects: readonly KubernetesObject[]) =>
   objects.find(({ kind }) => kind === 'DaemonSet')?.spec.template.spec;
 
+const names = (items: readonly { readonly name: string }[]): readonly string[] => items.map(({ name }) => name);
+
 describe('the Helm chart', { skip }, () => {
   test('installs as it is what the kustomization does; the namespace is made by helm', () => {
     const { Namespace, ...others } = byKind(kustomize());
@@ -62,7 +64,9 @@ describe('the Helm chart', { skip }, () => {
     const { Namespace, ...others } = byKind(kustomize('kustomize-remove'));
     assert.ok(Namespace);
     assert.deepEqual(byKind(helm('uninstall=true')), others);
-    const [container] = others.DaemonSet?.spec.template.spec.containers ?? [];
+    const [container, agent] = others.DaemonSet?.spec.template.spec.containers ?? [];
+    assert.deepEqual(agent.command, ['/usr/bin/egress', 'agent'], 'somebody has to end what the node serves');
+    assert.ok(names(container.volumeMounts).includes('data'));
     assert.deepEqual(
       [...container.command, ...container.args],
       ['/usr/bin/egress', 'uninstall', '--drain', '--binary'],
@@ -78,11 +82,17 @@ describe('the Helm chart', { skip }, () => {
       'tolerations=[{"key":"k","operator":"Exists"}]',
       'maxUnavailable=3',
       'resources={"limits":{"memory":"1Gi"}}',
+      'agent={"resources":{"limits":{"memory":"2Gi"}}}',
     );
     for (const object of [...helm(), ...changed, ...kustomize()]) assert.deepEqual(await schemaProblems(object), []);
     const { containers, volumes, nodeSelector, tolerations, imagePullSecrets } = installerIn(changed);
     assert.equal(containers[0].image, 'example/egress:9');
     assert.deepEqual(imagePullSecrets, [{ name: 'one' }]);
+    assert.deepEqual(
+      containers.map(({ resources }: KubernetesObject) => resources.limits.memory),
+      ['1Gi', '2Gi'],
+    );
+    assert.deepEqual(containers[1].args.slice(0, 2), ['--conf-dir', '/etc/cni/other']);
     assert.deepEqual(containers[0].env.at(-1), { name: 'A', value: '1' });
     assert.deepEqual(
       [nodeSelector, tolerations],
@@ -90,6 +100,16 @@ describe('the Helm chart', { skip }, () => {
     );
     const paths = volumes.map(({ hostPath }: { hostPath?: { path: string } }) => hostPath?.path);
     assert.ok(paths.includes('/usr/lib/cni') && paths.includes('/etc/cni/other'), paths.join(' '));
+  });
+
+  test('has no agent when none is wanted, and none of its folders of the host', async () => {
+    const objects = helm('agent.enabled=false');
+    for (const object of objects) assert.deepEqual(await schemaProblems(object), []);
+    const { containers, volumes } = installerIn(objects);
+    assert.deepEqual(names(containers), ['installer']);
+    assert.deepEqual(names(volumes), ['bin', 'conf', 'egress-conf', 'root', 'policy', 'run']);
+    const removing = installerIn(helm('agent.enabled=false', 'uninstall=true'));
+    assert.ok(names(removing.volumes).includes('data'));
   });
 
   test('leaves out what is not wanted', () => {
@@ -104,6 +124,8 @@ describe('the Helm chart', { skip }, () => {
     'cni.binDri="/opt/cni/bin"': /binDri/,
     'cni.binDir="opt/cni/bin"': /binDir/,
     'image.tag=1': /tag/,
+    'agent.enabled="no"': /enabled/,
+    'agent.metric="off"': /metric/,
     'maxUnavailable="ten"': /maxUnavailable/,
   })) {
     test(`refuses ${value}`, () => {

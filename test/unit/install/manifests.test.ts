@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { isMap, isScalar, isSeq, type Pair, parseAllDocuments, parseDocument, visit } from 'yaml';
 import { judgePolicy } from '../../../src/config/read.ts';
+import { defaults } from '../../../src/config/schema.ts';
 import { warningsOf } from '../../../src/config/warnings.ts';
 import { startupTaint } from '../../../src/installer/node-taint.ts';
 import { schemaProblems } from '../../support/kubernetes-schema.ts';
@@ -14,7 +15,11 @@ const objectsOf = (text: string) => parseAllDocuments(text).map((document) => do
 const kustomization = objectsOf(textOf('kustomization.yaml'))[0];
 const daemonSet = objectsOf(textOf('daemon-set.yaml'))[0];
 const pod = daemonSet.spec.template.spec;
-const [installer] = pod.containers;
+const [installer, agent] = pod.containers;
+const containers: readonly [string, typeof installer][] = [
+  ['installer', installer],
+  ['agent', agent],
+];
 
 /** A list of the DaemonSet that stands behind `key`, each item with the comment at its line's end. */
 function commentedItems(key: string): { readonly item: unknown; readonly comment: string }[] {
@@ -69,17 +74,30 @@ describe('the manifests', () => {
 });
 
 describe('the DaemonSet', () => {
+  test('has an installer and an agent, with the same image', () => {
+    assert.deepEqual(
+      pod.containers.map(({ name, image }: { name: string; image: string }) => [name, image]),
+      containers.map(([name]) => [name, 'cni-egress']),
+    );
+    assert.deepEqual(agent.command, ['/usr/bin/egress', 'agent']);
+  });
+
   test('drops all capabilities, and says of each that it adds what for', () => {
-    const { drop, add } = installer.securityContext.capabilities;
-    assert.deepEqual(drop, ['ALL']);
+    const added = containers.map(([, { securityContext }]) => securityContext.capabilities);
+    for (const { drop } of added) assert.deepEqual(drop, ['ALL']);
+    assert.deepEqual(
+      added.map(({ add }) => add),
+      [['SYS_CHROOT'], ['NET_ADMIN', 'NET_RAW', 'BPF']],
+    );
     const explained = commentedItems('add');
     assert.deepEqual(
       explained.map(({ item }) => item),
-      add,
+      added.flatMap(({ add }) => add),
     );
-    for (const { item, comment } of explained) assert.match(comment, /^ \S.*\S/, `${item} has no comment`);
-    for (const name of add)
-      assert.ok(install('README.md').includes(`| \`${name}\``), `README.md does not list ${name}`);
+    for (const { item, comment } of explained) {
+      assert.match(comment, /^ \S.*\S/, `${item} has no comment`);
+      assert.ok(install('README.md').includes(`| \`${item}\``), `README.md does not list ${item}`);
+    }
   });
 
   test('says of each mount of the host what for, and README.md lists it', () => {
@@ -90,11 +108,26 @@ describe('the DaemonSet', () => {
       assert.ok(install('README.md').includes(`| \`${hostPath.path}\``), `README.md does not list ${hostPath.path}`);
   });
 
-  test('is not privileged, cannot become more than it is, and writes to nothing but what is mounted to be written', () => {
-    const { privileged, allowPrivilegeEscalation, readOnlyRootFilesystem } = installer.securityContext;
-    assert.deepEqual([privileged, allowPrivilegeEscalation, readOnlyRootFilesystem], [false, false, true]);
-    assert.deepEqual(pod.securityContext.seccompProfile, { type: 'RuntimeDefault' });
-    assert.deepEqual([pod.hostPID, pod.hostIPC, pod.hostNetwork], [undefined, undefined, true]);
+  for (const [name, { securityContext }] of containers) {
+    test(`is not privileged, cannot become more than it is, and writes to nothing but what is mounted to be written: ${name}`, () => {
+      const { privileged, allowPrivilegeEscalation, readOnlyRootFilesystem } = securityContext;
+      assert.deepEqual([privileged, allowPrivilegeEscalation, readOnlyRootFilesystem], [false, false, true]);
+      assert.deepEqual(pod.securityContext.seccompProfile, { type: 'RuntimeDefault' });
+      assert.deepEqual([pod.hostPID, pod.hostIPC, pod.hostNetwork], [undefined, undefined, true]);
+    });
+  }
+
+  test('gives the agent the host’s files at the host’s paths, and only its data folder and parameters to be written', () => {
+    const paths = Object.fromEntries(
+      pod.volumes.map(({ name, hostPath }: { name: string; hostPath?: { path: string } }) => [name, hostPath?.path]),
+    );
+    const mounts: { name: string; mountPath: string; readOnly?: true }[] = agent.volumeMounts;
+    const moved = mounts.filter(({ name, mountPath }) => paths[name] !== mountPath).map(({ mountPath }) => mountPath);
+    assert.deepEqual(moved, ['/host/proc/sys/net', '/run']);
+    const written = mounts.filter(({ readOnly }) => readOnly !== true).map(({ mountPath }) => mountPath);
+    assert.deepEqual(written, ['/var/lib/cni/egress', '/host/proc/sys/net', '/run']);
+    assert.deepEqual(agent.env, [{ name: 'EGRESS_PROC_SYS', value: '/host/proc/sys' }]);
+    assert.ok(written.includes(defaults.dataDir));
   });
 
   test('mounts the whole host only to be read', () => {

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { takeOut } from '../../../src/cli/uninstall.ts';
 import { withEntry } from '../../../src/installer/conflist.ts';
 import { Drain } from '../../../src/installer/drain.ts';
 import { entryText } from '../../../src/installer/entry.ts';
 import type { HostTools } from '../../../src/installer/installer.ts';
+import { uninstall } from '../../../src/installer/uninstall.ts';
 import { lockFile } from '../../../src/kernel/lock.ts';
 import { exchangeFiles } from '../../../src/kernel/netlink/libc.ts';
 import { listOf, until } from '../../support/installation.ts';
@@ -225,5 +226,22 @@ describe('egress uninstall --drain', () => {
     rmSync(host.at('bin/egress'));
     assert.equal(await done, 0);
     assert.equal(host.read(first), listOf('first'));
+  });
+});
+
+describe('egress uninstall in a container', () => {
+  test('removes what is kept of the policy file where the data folder is mounted to be written', async (t) => {
+    const host = new Host(t);
+    const root = host.at('root');
+    const summaries = [root, '/'].map((top) => join(top, host.places.dataDir, 'policies.summary'));
+    for (const summary of summaries) {
+      mkdirSync(dirname(summary), { recursive: true });
+      writeFileSync(summary, '');
+    }
+    await uninstall({ ...host.places, hostRoot: root }, tools, { binary: false });
+    assert.deepEqual(
+      summaries.map((path) => existsSync(path)),
+      [true, false],
+    );
   });
 });
