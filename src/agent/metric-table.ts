@@ -15,6 +15,7 @@ const callBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] a
 
 const definitions = {
   build_info: gauge('The agent that runs; always 1.', 'version'),
+  start_timestamp_seconds: gauge('When the agent was started.'),
 
   exit_info: gauge('An exit that is set up on this node; always 1.', 'exit', 'id', 'interface', 'gateway'),
   exit_steered_packets_total: counter('Packets that programs, or the tunnel, sent to an exit.', 'exit'),

@@ -56,6 +56,7 @@ export class Monitor implements Disposable {
       for (const name of ['restored_objects_total', 'applied_objects_total'] as const)
         this.#metrics.add(name, { kind }, 0);
     for (const result of ['succeeded', 'failed']) this.#metrics.add('rounds_total', { result }, 0);
+    this.#metrics.replace('start_timestamp_seconds', [{ labels: {}, value: Date.now() / 1000 }]);
     this.#metrics.replace('build_info', [{ labels: { version: options.version }, value: 1 }]);
     this.#server = this.#serve();
   }

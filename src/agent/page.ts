@@ -59,7 +59,8 @@ function tellErrors(server: Server, { listening, report }: Listener, address: Li
   server.on('error', ({ message }) => {
     if (said !== message) report(new EgressError('io-failure', `No metrics at ${listenText(address)}: ${message}`));
     said = message;
-    again();
+    // One that listens may have an error, too: there is no descriptor left for a connection, say.
+    if (!server.listening) again();
   });
 }
 

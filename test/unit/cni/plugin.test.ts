@@ -167,6 +167,28 @@ describe('a call', () => {
     assert.deepEqual(opened, [files, byDefault, files, byDefault]);
   });
 
+  test('leaves a line in the log: the command, how long it took, and the code of an error', async (t) => {
+    const lines: [object, string][] = [];
+    const take = (fields: object, message: string) => void lines.push([fields, message]);
+    const machine = { ...newMachine(t), log: { debug: () => {}, info: take, warn: take } };
+    await answer({ CNI_COMMAND: 'DEL' }, {}, { openMachine: async () => machine });
+    const broken = {
+      ...machine,
+      get store(): never {
+        throw new EgressError('record-newer', 'a');
+      },
+    };
+    await answer({ CNI_COMMAND: 'DEL' }, {}, { openMachine: async () => broken });
+    const seen = lines.map(([fields, message]) => {
+      const { command, tookMs, code, error } = fields as Readonly<Record<string, unknown>>;
+      return [command, Number.isInteger(tookMs) && Number(tookMs) > 0, code, error, message];
+    });
+    assert.deepEqual(seen, [
+      ['DEL', true, undefined, undefined, 'done'],
+      ['DEL', true, 'record-newer', 'a', 'failed'],
+    ]);
+  });
+
   test('without stdin fails with the reason', async () => {
     const readStdin = () => {
       throw new Error('EBADF: bad file descriptor');
