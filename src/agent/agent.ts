@@ -40,6 +40,8 @@ export interface Seen {
   readonly seconds: number;
   /** The configuration could be read. */
   readonly isReadable: boolean;
+  /** What the process may not do, of all that keeping a node takes, in sentences. */
+  readonly missingRights: readonly string[];
   /** What was changed was changed because the configuration was. */
   readonly isApplied: boolean;
 }
@@ -86,10 +88,11 @@ export class Agent {
     const startsNothing = this.#memory.isLeaving || !this.#readConfiguration();
     const { configuration } = this.#memory;
     const adopt = async () => (startsNothing ? [] : await this.#adopt(machine));
-    const done = this.#withRights(await round({ machine, configuration, adopt, startsNothing }));
+    const missingRights = this.#surroundings.findMissingRights();
+    const done = withRights(await round({ machine, configuration, adopt, startsNothing }), missingRights);
     const isApplied = before !== undefined && isOther(before, configuration);
     const [seconds, isReadable] = [(this.#surroundings.now() - began) / 1000, !this.#memory.said.has('configuration')];
-    await this.#surroundings.observe?.({ round: done, seconds, isReadable, isApplied });
+    await this.#surroundings.observe?.({ round: done, seconds, isReadable, missingRights, isApplied });
     const [since, isFirst] = [this.#since(), this.#memory.fine === undefined];
     this.#remember(machine, done, began); // before it is said: whoever reads the log may ask "egress status" at once
     this.#journal.tell(done, since, isApplied);
@@ -127,12 +130,6 @@ export class Agent {
     const left = this.#memory.isLeaving ? await leaveAfterLastPod(machine) : [];
     if (left.length > 0) log.info({ exits: left }, 'serves no exit to others any more: egress leaves this node');
   }
-
-  /** A right that is missing is a failure of each round, also of those that would not have needed it. */
-  readonly #withRights = (done: Round): Round => ({
-    ...done,
-    failures: [...this.#surroundings.findMissingRights(), ...done.failures],
-  });
 
   #adopt(own: Machine): Promise<readonly Adoption[]> {
     const { confDir, resultsDir, dataDir } = this.#places;
@@ -174,5 +171,11 @@ export class Agent {
     this.#surroundings.report(error, consequence);
   }
 }
+
+/** A right that is missing is a failure of each round, also of those that would not have needed it. */
+const withRights = (done: Round, missingRights: readonly string[]): Round => ({
+  ...done,
+  failures: [...missingRights, ...done.failures],
+});
 
 const isOther = (a: unknown, b: unknown): boolean => canonicalJson(a) !== canonicalJson(b);

@@ -10,6 +10,7 @@ export class Health {
   #isWaiting = true;
   #problem: string | undefined = 'No round has succeeded yet.';
   #isReadable = true;
+  #missingRights: readonly string[] = [];
 
   /** @param now milliseconds of a clock that does not go back */
   constructor(now: () => number) {
@@ -22,10 +23,12 @@ export class Health {
     this.#ended = this.#now();
   }
 
-  succeeded(isReadable: boolean): void {
+  /** @param missingRights what the process may not do, in sentences */
+  succeeded(isReadable: boolean, missingRights: readonly string[] = []): void {
     this.#ended = this.#now();
     this.#problem = undefined;
     this.#isReadable = isReadable;
+    this.#missingRights = missingRights;
   }
 
   /** It is ready as before: a round that failed is repeated. */
@@ -44,6 +47,7 @@ export class Health {
   whyNotReady(): string | undefined {
     if (this.#isWaiting) return 'It waits for another agent of this node to end.';
     if (this.#problem !== undefined) return this.#problem;
+    if (this.#missingRights.length > 0) return `${this.#missingRights.join('; ')}.`;
     return this.#isReadable ? this.whyNotAlive() : 'The configuration cannot be read; the log says why.';
   }
 }

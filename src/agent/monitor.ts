@@ -68,8 +68,8 @@ export class Monitor implements Disposable {
 
   /** A round has succeeded. */
   async succeeded(seen: Seen): Promise<void> {
-    const { round, seconds, isReadable, isApplied } = seen;
-    this.#health.succeeded(isReadable);
+    const { round, seconds, isReadable, missingRights, isApplied } = seen;
+    this.#health.succeeded(isReadable, missingRights);
     const metrics = this.#metrics;
     metrics.add('rounds_total', { result: 'succeeded' });
     metrics.observe('round_duration_seconds', {}, seconds);

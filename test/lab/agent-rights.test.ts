@@ -29,13 +29,25 @@ function asContained(options: { readonly has?: readonly string[]; readonly found
 
 const filter = 'net.ipv4.conf.eth1.rp_filter';
 
-/** Takes the table away and sets a parameter back. */
-async function disturb({ machine }: LabNode): Promise<void> {
+/** Takes the table away, sets a parameter back, and takes the filter from the interface of a pod. */
+async function disturb({ machine }: LabNode, device: string): Promise<void> {
   await machine.sysctl({ [filter]: 1 });
+  await machine.must(['tc', 'qdisc', 'delete', 'dev', device, 'clsact']);
   await machine.must(['nft', 'flush', 'ruleset']);
 }
 
+/** The answer to `egress agent` when the kubelet asks whether it is ready. */
+const readiness = ({ machine }: LabNode): Promise<string> =>
+  machine.must([
+    process.execPath,
+    '-e',
+    'fetch("http://127.0.0.1:14597/readyz").then((r) => r.text()).then((text) => process.stdout.write(text))',
+  ]);
+
 const filterOf = async ({ machine }: LabNode): Promise<string> => (await machine.must(['sysctl', '-n', filter])).trim();
+
+const filtersOf = ({ machine }: LabNode, device: string): Promise<string> =>
+  machine.must(['tc', 'filter', 'show', 'dev', device, 'ingress']);
 
 describe('an agent with the rights of a container', labTest, () => {
   test('mends a flushed table and a parameter that was set back, with NET_ADMIN, NET_RAW and BPF alone', async () => {
@@ -48,11 +60,15 @@ describe('an agent with the rights of a container', labTest, () => {
       asContained({ found: '/mnt' }),
       'has looked at all of the node once',
     );
-    await disturb(node);
+    const [, device = ''] = /qdisc clsact \S+ dev (\S+)/.exec(await node.machine.must(['tc', 'qdisc', 'show'])) ?? [];
+    assert.match(await filtersOf(node, device), /cni-egress/);
+    await disturb(node, device);
     await agent.line('put back what somebody had taken or changed');
+    while (!(await filtersOf(node, device)).includes('cni-egress')) await agent.line('put back', agent.length);
     while ((await filterOf(node)) !== '2') await agent.line('put back', agent.length);
     assert.deepEqual(await pod.askEach(), partners.addresses);
     assert.doesNotMatch(agent.daemon.lines.join('\n'), /could not be done/);
+    assert.equal(await readiness(node), 'ok\n');
   });
 
   for (const [what, { contained, said }] of Object.entries({
@@ -76,6 +92,7 @@ describe('an agent with the rights of a container', labTest, () => {
       const failures = agent.said().flatMap(({ failure }) => (typeof failure === 'string' ? [failure] : []));
       assert.deepEqual(failures.length, 1, agent.daemon.lines.join('\n'));
       assert.match(failures[0] ?? '', said);
+      assert.match(await readiness(node), said);
     });
   }
 

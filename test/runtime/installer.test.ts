@@ -141,10 +141,14 @@ const filter = 'net.ipv4.conf.eth1.rp_filter';
 
 const filterOf = ({ machine }: LabNode): Promise<string> => machine.must(['sysctl', '-n', filter]);
 
-/** Waits until a pod is seen with these addresses. */
-async function asks(pod: RuntimePod, addresses: readonly string[]): Promise<void> {
-  while (`${await pod.askEach('tcp', world.service).catch(() => '')}` !== `${addresses}`) await wait(50);
+/** Waits until an answer is this one. What cannot be asked yet is asked again. */
+async function asked(ask: () => Promise<readonly string[]>, answer: readonly string[]): Promise<void> {
+  while (`${await ask().catch(() => '')}` !== `${answer}`) await wait(50);
 }
+
+/** Waits until a pod is seen with these addresses. */
+const asks = (pod: RuntimePod, addresses: readonly string[]): Promise<void> =>
+  asked(() => pod.askEach('tcp', world.service), addresses);
 
 /** What a node keeps: the empty folder that was a mount, and the empty file that calls of the plugin lock. */
 const stays = /\/etc\/egress 40755 0:0 $|\/lib\/egress\/lock 100600 0:0 $/;
@@ -204,7 +208,7 @@ describe('the image and the manifest', runtimeTest, () => {
     const second = await cluster.installer('2', { agent: true });
     await second.ready();
     await enough();
-    await second.said('has looked at all of the node once', 'agent');
+    await asked(() => second.probes(), ['ok\n', 'ok\n']);
     assert.equal(await hashOf(containerd.plugin('egress')), await hashOf(binaryOf('2')));
     assert.doesNotMatch([...containerd.log, await second.log()].join('\n'), /text file (is )?busy/i);
     const late = await containerd.pod({ namespace: 'steered' });

@@ -20,12 +20,18 @@ interface Manifest {
   }[];
 }
 
+interface Probe {
+  readonly exec?: { readonly command: readonly string[] };
+  readonly httpGet?: { readonly host: string; readonly port: number; readonly path: string };
+}
+
 interface ManifestContainer {
   readonly name: string;
   readonly command?: readonly string[];
   readonly args?: readonly string[];
   readonly env: readonly { readonly name: string; readonly value?: string }[];
-  readonly readinessProbe?: { readonly exec: { readonly command: readonly string[] } };
+  readonly readinessProbe?: Probe;
+  readonly livenessProbe?: Probe;
   readonly securityContext: {
     readonly readOnlyRootFilesystem: boolean;
     readonly allowPrivilegeEscalation: boolean;
@@ -124,6 +130,17 @@ export class InstallerPod implements AsyncDisposable {
   async probe(): Promise<Executed> {
     const { command = [] } = this.#container(installer).manifest.readinessProbe?.exec ?? {};
     return await this.execute(command, installer);
+  }
+
+  /** What the agent answers to its probes, of readiness and of liveness, as the kubelet of the node asks. */
+  async probes(): Promise<readonly string[]> {
+    const { readinessProbe, livenessProbe } = this.#container('agent').manifest;
+    const ask = ({ httpGet }: Probe = {}) => {
+      const url = `http://${httpGet?.host}:${httpGet?.port}${httpGet?.path}`;
+      const script = `fetch("${url}").then((answer) => answer.text()).then((text) => process.stdout.write(text))`;
+      return this.#containerd.node.machine.must([process.execPath, '-e', script]);
+    };
+    return await Promise.all([readinessProbe, livenessProbe].map(ask));
   }
 
   /** Runs a command in a container, as `kubectl exec` does: in that of the agent by default. */

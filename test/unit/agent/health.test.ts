@@ -36,6 +36,16 @@ describe('the health of an agent', () => {
     assert.equal(health.whyNotAlive(), undefined);
   });
 
+  test('is not ready without a right that it needs, and says which', () => {
+    const { health } = newHealth();
+    health.began();
+    health.succeeded(true, ['this process lacks CAP_BPF']);
+    assert.equal(health.whyNotReady(), 'this process lacks CAP_BPF.');
+    assert.equal(health.whyNotAlive(), undefined);
+    health.succeeded(true);
+    assert.equal(health.whyNotReady(), undefined);
+  });
+
   test('is not alive when no round ends any more, though the first may never have ended', () => {
     const { clock, health } = newHealth();
     health.began();

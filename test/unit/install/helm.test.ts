@@ -82,7 +82,7 @@ describe('the Helm chart', { skip }, () => {
       'tolerations=[{"key":"k","operator":"Exists"}]',
       'maxUnavailable=3',
       'resources={"limits":{"memory":"1Gi"}}',
-      'agent={"resources":{"limits":{"memory":"2Gi"}}}',
+      'agent={"metrics":"[::1]:9000","resources":{"limits":{"memory":"2Gi"}}}',
     );
     for (const object of [...helm(), ...changed, ...kustomize()]) assert.deepEqual(await schemaProblems(object), []);
     const { containers, volumes, nodeSelector, tolerations, imagePullSecrets } = installerIn(changed);
@@ -92,7 +92,9 @@ describe('the Helm chart', { skip }, () => {
       containers.map(({ resources }: KubernetesObject) => resources.limits.memory),
       ['1Gi', '2Gi'],
     );
-    assert.deepEqual(containers[1].args.slice(0, 2), ['--conf-dir', '/etc/cni/other']);
+    assert.deepEqual(containers[1].args, ['--conf-dir', '/etc/cni/other', '--metrics', '[::1]:9000']);
+    const { httpGet } = containers[1].readinessProbe;
+    assert.deepEqual([httpGet.host, httpGet.port], ['::1', 9000]);
     assert.deepEqual(containers[0].env.at(-1), { name: 'A', value: '1' });
     assert.deepEqual(
       [nodeSelector, tolerations],
@@ -101,6 +103,16 @@ describe('the Helm chart', { skip }, () => {
     const paths = volumes.map(({ hostPath }: { hostPath?: { path: string } }) => hostPath?.path);
     assert.ok(paths.includes('/usr/lib/cni') && paths.includes('/etc/cni/other'), paths.join(' '));
   });
+
+  for (const [metrics, hosts] of Object.entries({ off: [], '0.0.0.0:9000': ['127.0.0.1', '127.0.0.1'] })) {
+    test(`asks the agent whether it is well where that can be asked: ${metrics}`, () => {
+      const [, agent] = installerIn(helm(`agent.metrics="${metrics}"`)).containers;
+      assert.deepEqual(
+        [agent.readinessProbe, agent.livenessProbe].flatMap((probe) => probe?.httpGet.host ?? []),
+        hosts,
+      );
+    });
+  }
 
   test('has no agent when none is wanted, and none of its folders of the host', async () => {
     const objects = helm('agent.enabled=false');
@@ -126,6 +138,7 @@ describe('the Helm chart', { skip }, () => {
     'image.tag=1': /tag/,
     'agent.enabled="no"': /enabled/,
     'agent.metric="off"': /metric/,
+    'agent.metrics="localhost"': /metrics/,
     'maxUnavailable="ten"': /maxUnavailable/,
   })) {
     test(`refuses ${value}`, () => {
