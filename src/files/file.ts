@@ -12,6 +12,7 @@ import {
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -157,6 +158,20 @@ function openToRead(path: string): number {
 /** The names of all that is in a folder, temporary files left out; none when there is no folder. */
 export const entriesIn = (folder: string): string[] =>
   (unlessAbsent(() => readdirSync(folder)) ?? []).filter((name) => name !== temporaryName);
+
+/** Milliseconds: clocks of file systems may be this coarse. A later change bears another time. */
+const settledAfter = 2_000n;
+
+/**
+ * A text that tells the names in a folder, and the files that have them, from all that were or will be there: each that comes,
+ * goes or is replaced ({@link replaceFile}) changes it. `undefined` while that cannot be told: moments after a change.
+ */
+export function stateOfFolder(folder: string): string | undefined {
+  const stat = unlessAbsent(() => statSync(folder, { bigint: true }));
+  if (stat === undefined) return 'absent';
+  const { dev, ino, mtimeNs, ctimeNs, ctimeMs } = stat;
+  return ctimeMs > BigInt(Date.now()) - settledAfter ? undefined : [dev, ino, mtimeNs, ctimeNs].join(' ');
+}
 
 /** Whether anything is at a place, be it a link that leads nowhere. */
 export const isThere = (path: string): boolean => unlessAbsent(() => lstatSync(path)) !== undefined;

@@ -13,6 +13,7 @@ import {
   removeIfEmpty,
   removeLeftover,
   replaceFile,
+  stateOfFolder,
 } from '../files/file.ts';
 import { Lock, type LockSurroundings } from './lock.ts';
 import { recordVersion } from './migration.ts';
@@ -141,6 +142,11 @@ export class Store {
   list(): AttachmentRecord[] {
     const files = entriesIn(this.#attachments).sort();
     return files.flatMap((file) => this.#read(join(this.#attachments, file), attachmentKind) ?? []);
+  }
+
+  /** See {@link stateOfFolder}: who knows what {@link list} gave need not ask again while it is the same. */
+  get attachmentsState(): string | undefined {
+    return stateOfFolder(this.#attachments);
   }
 
   /** Writes a program, unless its file is there: the name is a hash of the content. Durable when it returns. */
