@@ -82,9 +82,14 @@ const wrongAnnotations: readonly Readonly<Record<string, string>>[] = [
 ];
 
 describe('the examples', () => {
-  test('are all tested here, or in examples.test.ts', () => {
+  test('are all tested here, in examples.test.ts or in service.test.ts', () => {
     const files = readdirSync(conf).filter((file) => !/\.schema\.json$|README|^examples$/.test(file));
-    assert.deepEqual(files.sort(), ['10-bridge-egress.conflist', 'gateway.json', 'policy.json']);
+    assert.deepEqual(files.sort(), [
+      '10-bridge-egress.conflist',
+      'egress-agent.service',
+      'gateway.json',
+      'policy.json',
+    ]);
   });
 
   test('10-bridge-egress.conflist puts egress behind a plugin that routes pods through the host', () => {
