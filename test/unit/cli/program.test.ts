@@ -240,9 +240,13 @@ delete table netdev cni-egress
 EOT
 ip rule del priority 700 not fwmark 0x40000000/0x40000000 goto 702
 ip rule del priority 701 fwmark 0x40000007/0x40003fff lookup 500007
+ip rule del priority 701 fwmark 0x40003fff/0x40003fff lookup 516383
+ip rule del priority 701 fwmark 0x40000000/0x40003fff lookup 516383
 ip rule del priority 702 nop
 ip route del default via 192.168.0.1 dev eth1 table 500007 metric 1024
 ip route del unreachable default table 500007 metric 4294967295
+ip route del throw 169.254.0.0/16 table 516383 metric 1024
+ip route del unreachable default table 516383 metric 4294967295
 pods/a/eth0 would be taken down
 `,
     );
