@@ -21,6 +21,7 @@ import { stringify } from 'yaml';
 import { writeImage } from '../../install/image.ts';
 import { startupTaint } from '../../src/installer/node-taint.ts';
 import { certificateForLoopback } from '../support/certificate.ts';
+import { internet, internetPolicy } from '../support/cluster.ts';
 import { Lab } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import { Containerd } from '../support/runtime/containerd.ts';
@@ -150,6 +151,14 @@ async function asked(ask: () => Promise<readonly string[]>, answer: readonly str
 const asks = (pod: RuntimePod, addresses: readonly string[]): Promise<void> =>
   asked(() => pod.askEach('tcp', world.service), addresses);
 
+/** With an exit whose gateway is the node itself, for the namespace `default`. */
+const withGateway = {
+  ...policyFile,
+  nodes: [{ address: '172.18.0.5' }],
+  exits: [...policyFile.exits, { ...internet, gateways: ['172.18.0.5'] }],
+  policies: [...policyFile.policies, internetPolicy],
+};
+
 /** What a node keeps: the empty folder that was a mount, and the empty file that calls of the plugin lock. */
 const stays = /\/etc\/egress 40755 0:0 $|\/lib\/egress\/lock 100600 0:0 $/;
 
@@ -270,37 +279,43 @@ describe('the image and the manifest', runtimeTest, () => {
   });
 
   /** A cluster that egress was just installed in, and its node as it was before. */
-  async function installed() {
+  async function installed(options: { readonly agent?: true; readonly policy?: object } = {}) {
     await using stack = new AsyncDisposableStack();
     const cluster = stack.use(await Cluster.start(images));
+    if (options.policy) await writeFile(cluster.policyFile, stringify(options.policy));
     await settle(cluster.containerd);
     const [kernel, files] = [await snapshot(cluster.containerd.node), await cluster.files()];
-    const installer = await cluster.installer('1');
+    const installer = await cluster.installer('1', options.agent ? { agent: true } : {});
     await installer.ready();
     await cluster.chainHas(true);
     const all = stack.move();
     return { cluster, installer, kernel, files, [Symbol.asyncDispose]: () => all.disposeAsync() };
   }
 
-  test('drained steer no new pod, wait in the chain for the end of those that run, and leave every file as before', async () => {
-    await using started = await installed();
+  test('serve a gateway exit without a shell on the node; drained wait for the last pod and the agent, and leave every file as before', async () => {
+    await using started = await installed({ agent: true, policy: withGateway });
     const { cluster, installer, kernel, files } = started;
     const { containerd } = cluster;
-    const pods = [await containerd.pod({ namespace: 'steered' }), await containerd.pod({ namespace: 'steered' })];
+    const pods = [await containerd.pod({ namespace: 'steered' }), await containerd.pod({ namespace: 'default' })];
+    const [byPartners, byGateway] = pods;
+    assert.ok(byPartners && byGateway);
+    await asks(byGateway, internet.addresses);
     await installer[Symbol.asyncDispose]();
 
     const drain = await cluster.installer('2', {
       command: ['/usr/bin/egress', 'uninstall'],
       args: ['--drain', '--binary'],
+      agent: true,
     });
     await drain.said('2 attachments of pods are steered until they end');
+    await drain.said('"internet" is served to others until the agent ends that');
     await cluster.chainSays('"draining":true');
     const late = await containerd.pod({ namespace: 'steered', annotations: { 'egress.cni/exit': 'nowhere' } });
     assert.deepEqual(await late.askEach('tcp', world.service), containerd.node.addresses('eth0'));
-    for (const pod of pods) {
-      assert.deepEqual(await pod.askEach('tcp', world.service), byExit);
-      await pod.end();
-    }
+    assert.deepEqual(await byPartners.askEach('tcp', world.service), byExit);
+    await byPartners.end();
+    assert.deepEqual(await byGateway.askEach('tcp', world.service), internet.addresses);
+    await byGateway.end();
     assert.equal(await drain.ended(), 0, await drain.log());
     assert.match(await drain.log(), /removed .*\/egress\n/);
     await drain[Symbol.asyncDispose]();
