@@ -151,7 +151,7 @@ function reporter({ write, remark }: CliSurroundings): (found: Drained) => void 
     if (attachments !== reported?.attachments && attachments > 0) write(`${steered(attachments)}\n`);
     const names = inQuotes(served);
     if (names !== '' && names !== inQuotes(reported?.served ?? []))
-      write(`${names} is served to others until the agent ends that\n`);
+      write(`${names} is served to others until the agent ends that, or "egress gateway --down" on the node\n`);
     if (!network.ok && network.text !== reported?.network.text) remark(`egress: network: ${network.text}\n`);
     reported = found;
   };

@@ -83,6 +83,8 @@ describe('egress uninstall on a gateway with an agent', labTest, () => {
       const { code, stdout, stderr } = await uninstall;
       assert.equal(code, 0, stderr);
       assert.match(stdout, /^1 attachment of pods is steered until it ends$/m);
+      assert.match(stdout, /^"internet" is served to others until the agent ends that/m);
+      assert.equal(stderr.includes('an agent looks after this node; end it, too'), root.length === 0, stderr);
       await agent.line('serves no exit to others any more');
       await anotherRound(gateway);
       assert.equal(await agent.end(), 'exit code 0');
