@@ -144,7 +144,7 @@ const byFamily = (addresses: readonly Address[]): AddressByFamily =>
   Object.fromEntries(addresses.map((address) => [familyOf(address), address]));
 
 const toPolicy = ({ ports, pods, destinations, except, priority, optIn, ...policy }: Listed<'policies'>): Policy => {
-  const { name, namespaces, exit, ...others } = policy;
+  const { name, namespaces, exit, onChange, ...others } = policy;
   nothingElse(others);
   return whole<Policy>({
     name,
@@ -156,5 +156,6 @@ const toPolicy = ({ ports, pods, destinations, except, priority, optIn, ...polic
     exit,
     priority: priority ?? defaults.priority,
     optIn: optIn ? true : undefined,
+    onChange: onChange === 'cut' ? 'cut' : undefined,
   });
 };

@@ -18,6 +18,7 @@ export const defaults = {
   destinations: everywhere,
   priority: 0,
   optIn: false,
+  onChange: 'keep',
   onlink: false,
   addressPerFlow: false,
   draining: false,

@@ -19,6 +19,8 @@ import {
 
 export { defaults } from './option.ts';
 
+const changeChoices = ['keep', 'cut'] as const;
+
 const policy = z.strictObject(
   {
     name: required(name, 'Name of the policy.'),
@@ -55,6 +57,11 @@ const policy = z.strictObject(
       truth,
       'Only for pods that ask for the policy by the annotation `egress.cni/policy`.',
       defaults.optIn,
+    ),
+    onChange: optional(
+      oneOf(changeChoices),
+      'What becomes of connections of running pods that the policy gives another exit: they keep the one that they began with, or are cut. What a policy drops, it always cuts.',
+      defaults.onChange,
     ),
   },
   'an object',

@@ -2,6 +2,7 @@ import type { Address, Family, Prefix } from '../base/address.ts';
 import type { Match } from '../policy/match.ts';
 import type { PortBlock } from '../policy/port-blocks.ts';
 import type { ResolvedExit } from './exit.ts';
+import type { HeldConnection } from './held.ts';
 import type { NodeNumbers } from './layout.ts';
 
 /** One attachment, as the data path needs it. */
@@ -21,6 +22,10 @@ export interface SteeredAttachment {
   readonly matches: readonly Match[];
   /** Present when its packets are checked where they come in. */
   readonly sources?: Sources;
+  /** Some of its connections may stay with exits that its program does not have for them any more. */
+  readonly holds?: true;
+  /** Those of them that are to be held from now on; not in records. */
+  readonly held?: readonly HeldConnection[];
   /** Source ports of its own, for each of its exits that gives pods some. */
   readonly ports?: readonly PortBlock[];
   /**

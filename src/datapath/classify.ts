@@ -2,6 +2,7 @@ import { families } from '../base/address.ts';
 import { chain, rule } from '../nftables/chain.ts';
 import type { Chain } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
+import { heldChains } from './held.ts';
 import * as layout from './layout.ts';
 import { forged, isFromElsewhere, isProven, prove } from './sources.ts';
 
@@ -13,6 +14,7 @@ export const desiredClassify = (fwmark: number): readonly Chain[] => [
   midStream,
   forged,
   prove(fwmark),
+  ...heldChains,
   begin(fwmark),
   answers,
   classify,

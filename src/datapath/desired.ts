@@ -9,12 +9,13 @@ import { desiredEgressCounters } from './egress-counters.ts';
 import type { ResolvedExit, Way } from './exit.ts';
 import { desiredGateway, replyRoutes } from './gateway.ts';
 import { desiredGuard } from './guard.ts';
+import { entryChainOf, heldElements } from './held.ts';
 import * as layout from './layout.ts';
 import type { Needs } from './needs.ts';
 import type { HostObject, PolicyRule, Route } from './objects.ts';
 import { desiredPorts } from './ports.ts';
 import { desiredProgram } from './program.ts';
-import { desiredSources, desiredUplinks, entryChain, isChecked, uplink } from './sources.ts';
+import { desiredSources, desiredUplinks, entryChain, isChecked, isEntered, uplink } from './sources.ts';
 import { desiredTranslation } from './translation.ts';
 import { desiredTunnel, nextHopOf, tunnelDevice } from './tunnel.ts';
 import { closedRoutes, closedRules, ingressMarks } from './unjudged.ts';
@@ -39,8 +40,11 @@ export function desired(
     ...ingressMarks(node, checked),
     ...desiredSources(node, checked),
     ...(attachment ? desiredProgram(node, attachment) : []),
-    ...(attachment && checked.some(isChecked) ? [entryChain(attachment.program)] : []),
-    ...[...(attachment ? [attachment] : []), ...fellows].flatMap((one) => desiredElements(one, exits)),
+    ...(attachment && checked.some(isEntered) ? [entryChain(attachment.program)] : []),
+    ...[...(attachment ? [attachment] : []), ...fellows].flatMap((one) => [
+      ...heldElements(one, node.exits),
+      ...desiredElements(one, exits),
+    ]),
   ];
 }
 
@@ -59,6 +63,7 @@ function desiredBase(node: NodeState): HostObject[] {
     layout.fallbackSet,
     layout.elsewhereSet,
     layout.spreadMap,
+    layout.heldMap,
     layout.uplinksSet,
     uplink(tunnelDevice),
     chain(layout.chainNames.drop, [rule(say.counter, say.verdict({ code: 'drop' }))]),
@@ -166,9 +171,10 @@ function policyRules(node: NodeState, lookups: readonly Lookup[], closed: readon
 
 /** The attachment's addresses: what makes packets go through its program. Written last. */
 function desiredElements(
-  { addresses, program, mark, sources }: SteeredAttachment,
+  attachment: SteeredAttachment,
   exits: readonly ResolvedExit[],
 ): Element[] {
+  const { addresses, program, mark, sources } = attachment;
   const isShared = exits.some(({ shared }) => shared === true);
   return addresses.flatMap((address): Element[] => {
     const element = { kind: 'element', key: layout.addressHex(address), comment: mark } as const;
@@ -181,7 +187,7 @@ function desiredElements(
       {
         ...element,
         set: layout.setNames.pods(family),
-        verdict: { code: 'goto', chain: sources ? layout.entryOf(program) : program },
+        verdict: { code: 'goto', chain: entryChainOf(attachment) },
       },
     ];
   });

@@ -3,6 +3,7 @@ import { chain, rule } from '../nftables/chain.ts';
 import type { Chain } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { NodeState } from './attachment.ts';
+import { isHeld } from './held.ts';
 import * as layout from './layout.ts';
 import { tunnelDevice } from './tunnel.ts';
 
@@ -30,6 +31,7 @@ export function desiredLook({ fwmark, tunnel }: Pick<NodeState, 'fwmark' | 'tunn
  * still as {@link classify} saw them, and the pod's elements here have no counters. Packets of others are left alone.
  */
 const decide = chain(layout.chainNames.decide, [
+  isHeld,
   ...families.map((family) => rule(say.originVerdict(family, layout.setNames.programs(family)))),
   rule(say.isTracked, say.verdict({ code: 'return' })),
   ...families.map((family) => rule(say.sourceVerdict(family, layout.setNames.programs(family)))),

@@ -79,6 +79,8 @@ export interface Introduction {
 
 /** A connection as conntrack tracks it: the addresses of its first packet, and those of its answers, after translation. */
 export interface Flow {
+  /** Conntrack's number of the connection; absent for one that is not in the kernel. */
+  readonly id?: number;
   readonly family: Family;
   /** IPPROTO_*. */
   readonly protocol: number;

@@ -71,6 +71,8 @@ function partText(type: DataType, bytes: Buffer): string | undefined {
     case 'mark':
     case 'iface_index':
       return String(bytes.readUInt32LE());
+    case 'ct_id':
+      return String(bytes.readUInt32BE());
     case 'inet_service':
       return String(bytes.readUInt16BE());
     default:

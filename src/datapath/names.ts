@@ -34,6 +34,9 @@ export const chainNames = {
   /** Packets with the source of a checked pod: with the proof, and without. */
   prove: 'prove',
   forged: 'forged',
+  /** Of pods with connections that stay with the exit that they began with. */
+  held: 'held',
+  heldChecked: 'held-checked',
   /** Of the tunnel. */
   arrive: 'arrive',
   input: 'input',
@@ -125,7 +128,7 @@ type Fixed<Names> = { [K in keyof Names]: Names[K] extends string ? K : never }[
 const chainOwners: Readonly<Record<Fixed<typeof chainNames>, Owner>> = {
   ...{ classify: 'base', midStream: 'base', returns: 'base', local: 'base', nat: 'base', guard: 'base', judge: 'base' },
   ...{ lost: 'base', stray: 'base', unmarked: 'base', decide: 'base', drop: 'base', begin: 'base', answers: 'base' },
-  ...{ prove: 'base', forged: 'base' },
+  ...{ heldChecked: 'base', held: 'base', prove: 'base', forged: 'base' },
   ...{ arrive: 'tunnel', input: 'tunnel', senders: 'tunnel', forward: 'tunnel' },
   ...{ untrackedIn: 'tunnel', untrackedOut: 'tunnel' },
   ...{ replies: 'gateway', owned: 'gateway' },
@@ -146,6 +149,7 @@ export const setNames = {
   steered: (family: Family) => `steered${family}`,
   checked: (family: Family) => `checked${family}`,
   uplinks: 'uplinks',
+  held: 'held',
   inside: (family: Family) => `inside${family}`,
   snat: (family: Family) => `snat${family}`,
   blocks: (family: Family) => `blocks${family}`,
@@ -175,7 +179,7 @@ export const setNames = {
 /** The owner of each set and map. Sets of an exit or a program carry its name. */
 const setOwners: Readonly<Record<keyof typeof setNames, Owner>> = {
   ...{ pods: 'pod', programs: 'pod', steered: 'pod', answered: 'pod', checked: 'pod' },
-  ...{ own: 'base', uplinks: 'base', tunnels: 'base', fallback: 'base', elsewhere: 'base', spread: 'base' },
+  ...{ own: 'base', uplinks: 'base', tunnels: 'base', fallback: 'base', elsewhere: 'base', spread: 'base', held: 'base' },
   ...{ inside: 'base', snat: 'base', blocks: 'base', lanes: 'base', returns: 'base', locals: 'base' },
   ...{ slots: 'exit', flows: 'exit' },
   ...{ served: 'tunnel', senders: 'tunnel' },

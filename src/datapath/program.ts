@@ -21,7 +21,7 @@ export function desiredProgram(node: NodeState, attachment: SteeredAttachment): 
     ...inClusterRules(attachment, withSet),
     ...attachment.matches.flatMap((match, i) => {
       const { policy: _policy, family: _family, destinations: _destinations, except: _except, ...more } = match;
-      const { ports: _ports, exit: _exit, ...others } = more;
+      const { ports: _ports, exit: _exit, onChange: _onChange, ...others } = more;
       nothingElse(others); // each of these has its statements below
       const ofMatch: WithSet = (suffix, make) => withSet(`${i + 1}${suffix}`, make);
       const towards = destinationStatements(match, ofMatch);

@@ -159,6 +159,9 @@ export const sentSet: NftSet = {
   counter: true,
 };
 
+/** Connection → the exit that it began with, where its pod's program has another for it now. */
+export const heldMap: NftSet = { kind: 'set', name: setNames.held, key: ['ct_id'], value: 'verdict' };
+
 /** Types of destinations (RTN_* of linux/rtnetlink.h) that never leave the node or its segment. */
 export const ownSet: NftSet = { kind: 'set', name: setNames.own, key: ['fib_addrtype'] };
 
@@ -172,6 +175,7 @@ export const nodeSets: readonly NftSet[] = [
   elsewhereSet,
   servedMap,
   spreadMap,
+  heldMap,
   ...families.flatMap((family) => [
     ...podSets(family),
     snatMap(family),

@@ -71,6 +71,9 @@ export const isFromElsewhere: readonly (readonly Statement[])[] = families.map((
 /** Whether packets of the attachment are checked where they come in. */
 export const isChecked = ({ sources }: SteeredAttachment): boolean => sources !== undefined;
 
+/** Whether its packets come to its program by {@link entryChain}: those of one that holds connections come by another. */
+export const isEntered = (attachment: SteeredAttachment): boolean => isChecked(attachment) && !attachment.holds;
+
 /** What attachments need at their interfaces, in the order in which one leads to the other. */
 export function desiredSources(
   node: Pick<NodeState, 'fwmark' | 'spared'>,

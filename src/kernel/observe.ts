@@ -6,6 +6,7 @@ import * as layout from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
 import type { HostObject } from '../datapath/objects.ts';
 import type { UsedChain } from '../datapath/release.ts';
+import { isEntered } from '../datapath/sources.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Expression } from '../nftables/expression.ts';
 import type { Chain, Element, Hook, InTable, NftSet } from '../nftables/object.ts';
@@ -64,13 +65,14 @@ const chainsOfExit = (id: number): string[] => [
 ];
 
 /** Names of the chains and of the sets that are looked for, but for a program's sets. */
-function namesOf({ exits, tunnel, gateway, attachment, ports }: Needs): [ReadonlySet<string>, ReadonlySet<string>] {
+function namesOf({ exits, tunnel, gateway, attachment, checked = [], ports }: Needs): [ReadonlySet<string>, ReadonlySet<string>] {
   const parts = [...(tunnel ? [layout.tunnelParts] : []), ...(gateway ? [layout.gatewayParts] : [])];
   const chains = [
     ...baseChains,
     ...exits.flatMap(({ id }) => chainsOfExit(id)),
     ...parts.flatMap(({ chains }): readonly string[] => chains),
-    ...(attachment ? [attachment.program, layout.entryOf(attachment.program)] : []),
+    ...(attachment ? [attachment.program] : []),
+    ...(attachment && checked.some(isEntered) ? [layout.entryOf(attachment.program)] : []),
     ...ports.map(({ id, address }) => layout.chainNames.ports(id, address)),
   ];
   const sets = [

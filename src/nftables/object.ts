@@ -2,6 +2,8 @@ import type { Expression, Hex, Verdict } from './expression.ts';
 
 /** The types of a set's key or a map's value that we use, with nft's numbers (`enum datatypes`) and widths in bytes. */
 export const dataTypes = {
+  /** Conntrack's number of a connection, which has no type of its own in nft: `typeof ct id`. */
+  ct_id: { number: 4, length: 4, order: 'big' },
   ipv4_addr: { number: 7, length: 4, order: 'big' },
   ipv6_addr: { number: 8, length: 16, order: 'big' },
   inet_service: { number: 13, length: 2, order: 'big' },

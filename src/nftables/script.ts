@@ -72,7 +72,8 @@ function printHook(base: Hook): string {
 }
 
 function printDefinition({ key, value, counter, intervals }: NftSet): string {
-  const type = `type ${key.join(' . ')}${value === undefined ? '' : ` : ${value}`};`;
+  const keyType = key[0] === 'ct_id' ? 'typeof ct id' : `type ${key.join(' . ')}`;
+  const type = `${keyType}${value === undefined ? '' : ` : ${value}`};`;
   const ranges = mergeIntervals(intervals ?? []).map(printRange);
   return [
     type,
@@ -112,6 +113,7 @@ function printData(types: readonly (DataType | undefined)[], data: Hex): string 
 }
 
 const printers: Readonly<Record<DataType, (bytes: Uint8Array) => string>> = {
+  ct_id: (bytes) => String(bytes.reduce((number, byte) => number * 256 + byte, 0)),
   ipv4_addr: addressFromBytes,
   ipv6_addr: addressFromBytes,
   inet_service: ([high = 0, low = 0]) => String(high * 256 + low),

@@ -157,6 +157,15 @@ export const originalDestinationVerdict = (of: Family, map: string): Statement =
   ],
 });
 
+/** The verdict that a map has for the connection, as conntrack numbers it; none, or a first packet: the next rule. */
+export const connectionVerdict = (map: string): Statement => ({
+  text: `ct id vmap @${map}`,
+  expressions: [
+    { name: 'ct', key: 'id', dreg: 1 },
+    { name: 'lookup', set: map, sreg: 1, dreg: 0 },
+  ],
+});
+
 /** The verdict that a map has for the source address; none: the next rule. */
 export const sourceVerdict = (of: Family, map: string): Statement => ({
   text: `${header[of].protocol} saddr vmap @${map}`,

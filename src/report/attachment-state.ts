@@ -3,6 +3,7 @@ import { nameOf } from '../datapath/describe.ts';
 import { desired } from '../datapath/desired.ts';
 import { difference, keyOf } from '../datapath/difference.ts';
 import { withoutEgressHook } from '../datapath/egress-counters.ts';
+import { entryChainOf } from '../datapath/held.ts';
 import * as layout from '../datapath/layout.ts';
 import { needsOf } from '../datapath/needs.ts';
 import type { HostObject } from '../datapath/objects.ts';
@@ -98,7 +99,7 @@ export function whyUndecided(state: AttachmentState, address: Address): string |
   const observed = element && found.get(keyOf(element));
   if (observed?.kind === 'element' && observed.verdict && 'chain' in observed.verdict) {
     const chain = layout.programBehind(observed.verdict.chain);
-    if (chain !== record.program) return `the address has the program of another pod, ${chain}`;
+    if (chain !== record.program && chain !== entryChainOf(steeredOf(record))) return `the address has the program of another pod, ${chain}`;
   }
   const { classify, begin, prove } = layout.chainNames;
   const chains = [classify, begin, prove, record.program, layout.entryOf(record.program)];

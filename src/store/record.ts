@@ -15,7 +15,7 @@ type Version = number;
  * The decisions and objects of one attachment: enough to undo them after a reboot, with a new binary or a changed
  * policy.
  */
-export interface AttachmentRecord extends Attachment, Omit<SteeredAttachment, 'mark' | 'matches' | 'whole'> {
+export interface AttachmentRecord extends Attachment, Omit<SteeredAttachment, 'mark' | 'matches' | 'whole' | 'held'> {
   readonly version: Version;
   /** The program's matches with one range of each list, as is `cluster`; all of them are in its {@link ProgramRecord}. */
   readonly outline: Program;
@@ -84,6 +84,7 @@ const match = z.object({
   except: z.array(prefix),
   ports: z.exactOptional(z.array(name).check(z.minLength(1))),
   exit: name,
+  onChange: z.exactOptional(z.literal('cut')),
 } satisfies Members<Match>);
 
 const exit = z.object({
@@ -143,6 +144,7 @@ export const attachmentRecord: z.ZodMiniType<AttachmentRecord> = z.object({
   sources: z.exactOptional(
     z.object({ devices: z.array(name).check(z.minLength(1)), others: z.array(prefix) } satisfies Members<Sources>),
   ),
+  holds: z.exactOptional(z.literal(true)),
   ports: z.exactOptional(
     z.array(z.object({ exit: name, first: port, last: port } satisfies Members<PortBlock>)).check(z.minLength(1)),
   ),

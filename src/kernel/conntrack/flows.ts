@@ -137,6 +137,7 @@ function decodeFlow(body: Buffer): FoundFlow {
   const { protocol, ...ports } = protocolOf(attributes.original);
   const reply = addressesOf(attributes.reply);
   const flow: Flow = {
+    ...(attributes.id !== undefined && { id: attributes.id }),
     family: familyOf(reply.source),
     protocol,
     ...addressesOf(attributes.original),

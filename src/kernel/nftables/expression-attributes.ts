@@ -65,6 +65,7 @@ export const ctAttributes = {
       ['direction', 1],
       ['status', 2],
       ['protocol', 10],
+      ['id', 23],
     ]),
   ],
   dreg: [1, be32],

@@ -35,11 +35,30 @@ export const openInterval = (): Buffer => encodeItems([{ type: 1, value: u32.enc
 /** nft's enum byteorder; a concatenation has none. */
 const byteOrders = { none: 0, host: 1, big: 2 } as const;
 /** NFTNL_UDATA_SET_* */
-const setItems = { keyByteOrder: 0, dataByteOrder: 1, keyTypeof: 3, dataInterval: 6 } as const;
+const setItems = { keyByteOrder: 0, dataByteOrder: 1, keyTypeof: 3, dataTypeof: 4, dataInterval: 6 } as const;
 /** nft's EXPR_CONCAT: nft 1.0.6 notes that a key is a concatenation, and leaves the place for its parts empty. */
 const concatenation = () =>
   encodeItems([
     { type: 0, value: u32.encode(13) },
+    { type: 1, value: Buffer.alloc(0) },
+  ]);
+
+/** nft's EXPR_CT with NFT_CT_ID, and no direction: what `typeof ct id` leaves in the place of a type. */
+const connectionId = () =>
+  encodeItems([
+    { type: 0, value: u32.encode(12) },
+    {
+      type: 1,
+      value: encodeItems([
+        { type: 0, value: u32.encode(23) },
+        { type: 1, value: u32.encode(0xffffffff) },
+      ]),
+    },
+  ]);
+/** nft's EXPR_VERDICT, which a map has beside such a key. */
+const verdictExpression = () =>
+  encodeItems([
+    { type: 0, value: u32.encode(1) },
     { type: 1, value: Buffer.alloc(0) },
   ]);
 
@@ -51,6 +70,8 @@ export function encodeSetUserdata({ key, value }: NftSet): Buffer {
     number(setItems.keyByteOrder, isConcatenation ? byteOrders.none : byteOrderOf(key[0])),
     ...(value === undefined ? [] : [number(setItems.dataByteOrder, byteOrderOf(value))]),
     ...(isConcatenation ? [{ type: setItems.keyTypeof, value: concatenation() }] : []),
+    ...(key[0] === 'ct_id' ? [{ type: setItems.keyTypeof, value: connectionId() }] : []),
+    ...(key[0] === 'ct_id' ? [{ type: setItems.dataTypeof, value: verdictExpression() }] : []),
     ...(value === undefined ? [] : [number(setItems.dataInterval, 0)]),
   ]);
 }
