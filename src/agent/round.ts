@@ -6,6 +6,7 @@ import type { Change } from '../datapath/difference.ts';
 import { servedExits } from '../gateway/gateway.ts';
 import { lookAtNode, reconcile, type Wanted } from '../gateway/reconcile.ts';
 import { collect } from '../node/collect.ts';
+import { endHeld } from '../node/held-ended.ts';
 import { findDead } from '../node/living.ts';
 import type { Machine } from '../node/machine.ts';
 import { lookAtRecorded, repair } from '../node/repair.ts';
@@ -48,6 +49,7 @@ export async function round(surroundings: RoundSurroundings): Promise<Round> {
   const { machine, configuration, adopt } = surroundings;
   const kept = await keep(surroundings);
   const collected = (await findDead(machine)).length > 0 ? await collect(machine) : [];
+  await endHeld(machine);
   const adopted = configuration === undefined ? [] : await adopt();
   const refused = adopted.flatMap(({ pod, problem }) => (problem === undefined ? [] : [refusal(pod, problem)]));
   const changes = kept.changes.filter((change) => !isReset(change) && describe(change).length > 0);

@@ -170,10 +170,7 @@ function policyRules(node: NodeState, lookups: readonly Lookup[], closed: readon
 }
 
 /** The attachment's addresses: what makes packets go through its program. Written last. */
-function desiredElements(
-  attachment: SteeredAttachment,
-  exits: readonly ResolvedExit[],
-): Element[] {
+function desiredElements(attachment: SteeredAttachment, exits: readonly ResolvedExit[]): Element[] {
   const { addresses, program, mark, sources } = attachment;
   const isShared = exits.some(({ shared }) => shared === true);
   return addresses.flatMap((address): Element[] => {

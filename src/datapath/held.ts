@@ -38,8 +38,17 @@ export const entryChainOf = ({ holds, sources, program }: SteeredAttachment): st
   return sources ? layout.entryOf(program) : program;
 };
 
+/** Whether an element of a pod leads to them. */
+export const leadsToHeld = ({ verdict }: Element): boolean =>
+  verdict !== undefined &&
+  'chain' in verdict &&
+  [layout.chainNames.held, layout.chainNames.heldChecked].some((name) => name === verdict.chain);
+
 /** The key of an element of the map of connections that are held. */
-export const heldKey = (id: number): string => id.toString(16).padStart(8, '0');
+const heldKey = (id: number): string => id.toString(16).padStart(8, '0');
+
+/** Conntrack's number of the connection that an element of the map is about. */
+export const connectionOf = ({ key }: Element): number => Number.parseInt(key, 16);
 
 /** The connections that an attachment holds, of which some may be new. Those of an exit that is not there any more are not. */
 export const heldElements = (

@@ -198,6 +198,8 @@ export interface Host {
   readNeighbour(device: string, address: Address): Promise<string | undefined>;
   /** Elements of the pods' maps whose comment begins with `mark`; looked up by address where the addresses are known. */
   findElements(mark: string, addresses?: readonly Address[]): Promise<readonly Element[]>;
+  /** Elements by which connections stay with the exit that they began with. */
+  listHeld(): Promise<readonly Element[]>;
   /** Elements by which exits are served to other nodes. */
   listServed(): Promise<readonly Element[]>;
   /** Tables with our name that hold nothing of ours: somebody else made them. */

@@ -179,7 +179,15 @@ export const setNames = {
 /** The owner of each set and map. Sets of an exit or a program carry its name. */
 const setOwners: Readonly<Record<keyof typeof setNames, Owner>> = {
   ...{ pods: 'pod', programs: 'pod', steered: 'pod', answered: 'pod', checked: 'pod' },
-  ...{ own: 'base', uplinks: 'base', tunnels: 'base', fallback: 'base', elsewhere: 'base', spread: 'base', held: 'base' },
+  ...{
+    own: 'base',
+    uplinks: 'base',
+    tunnels: 'base',
+    fallback: 'base',
+    elsewhere: 'base',
+    spread: 'base',
+    held: 'base',
+  },
   ...{ inside: 'base', snat: 'base', blocks: 'base', lanes: 'base', returns: 'base', locals: 'base' },
   ...{ slots: 'exit', flows: 'exit' },
   ...{ served: 'tunnel', senders: 'tunnel' },

@@ -3,6 +3,7 @@ import { EgressError } from '../base/errors.ts';
 import type { NodeState } from '../datapath/attachment.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { Filter } from '../datapath/filter.ts';
+import { leadsToHeld } from '../datapath/held.ts';
 import type {
   Counters,
   DefaultRoute,
@@ -15,7 +16,7 @@ import type {
   RouteTaken,
 } from '../datapath/host.ts';
 import type { Kept } from '../datapath/kept.ts';
-import { addressHex, blocksMap, podOfBlockKey, podSets, servedMap } from '../datapath/layout.ts';
+import { addressHex, blocksMap, heldMap, podOfBlockKey, podSets, servedMap } from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
 import type { HostObject, Link, NodeRoute, NodeRule, Other } from '../datapath/objects.ts';
 import { planOf } from '../datapath/operations.ts';
@@ -183,13 +184,18 @@ export class LinuxHost implements Host, Disposable {
     if (addresses !== undefined) {
       const keys = addresses.map(addressHex);
       const blocks = await findBlocks(this.#netfilter, ({ key }) => keys.includes(podOfBlockKey(key)));
-      const elements = [...(await findPods(this.#netfilter, addresses)), ...blocks];
+      const pods = await findPods(this.#netfilter, addresses);
+      const elements = [...pods, ...blocks, ...(pods.some(leadsToHeld) ? await this.listHeld() : [])];
       return elements.filter(({ comment = '' }) => comment.startsWith(mark));
     }
     const elements: Element[] = [];
-    for (const set of families.flatMap((family) => [...podSets(family), blocksMap(family)]))
+    for (const set of [heldMap, ...families.flatMap((family) => [...podSets(family), blocksMap(family)])])
       elements.push(...(await findElementsByComment(this.#netfilter, set, mark)));
     return elements;
+  }
+
+  listHeld(): Promise<readonly Element[]> {
+    return listSet(this.#netfilter, heldMap);
   }
 
   listServed(): Promise<readonly Element[]> {

@@ -65,7 +65,14 @@ const chainsOfExit = (id: number): string[] => [
 ];
 
 /** Names of the chains and of the sets that are looked for, but for a program's sets. */
-function namesOf({ exits, tunnel, gateway, attachment, checked = [], ports }: Needs): [ReadonlySet<string>, ReadonlySet<string>] {
+function namesOf({
+  exits,
+  tunnel,
+  gateway,
+  attachment,
+  checked = [],
+  ports,
+}: Needs): [ReadonlySet<string>, ReadonlySet<string>] {
   const parts = [...(tunnel ? [layout.tunnelParts] : []), ...(gateway ? [layout.gatewayParts] : [])];
   const chains = [
     ...baseChains,

@@ -5,9 +5,10 @@ import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Sources } from '../datapath/attachment.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
-import { addressHex, blockKey } from '../datapath/layout.ts';
+import { addressHex, blockKey, setNames } from '../datapath/layout.ts';
 import { needsOf } from '../datapath/needs.ts';
 import type { Link } from '../datapath/objects.ts';
+import type { Element } from '../nftables/object.ts';
 import { type Pod, type Program, wishName } from '../policy/match.ts';
 import { isFor, outlineOfRanges, programName } from '../policy/program.ts';
 import type { Choice, Policies } from '../sources/policies.ts';
@@ -15,11 +16,13 @@ import { recordVersion } from '../store/migration.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { resolveForPod } from './exits.ts';
 import { forgetOutsidePorts } from './flows.ts';
+import { cut, heldAmong, lookAtConnections } from './hold.ts';
 import type { Machine } from './machine.ts';
 import { nextNode } from './node.ts';
 import { findOwnEnd, type OwnEnd } from './own-end.ts';
 import { choosePorts, givesPorts } from './ports.ts';
 import { remark } from './remark.ts';
+import { changedPod, cutAndHoldLate, holdsAny, movedWithoutPolicy } from './running.ts';
 import { setUp, steeredOf } from './set-up.ts';
 import { releaseMarks, releaseStale, tearDown } from './tear-down.ts';
 
@@ -41,6 +44,8 @@ export interface AddRequest {
   readonly pod: Pod;
   readonly policies: Policies;
   readonly podNetwork: PodNetwork;
+  /** The pod runs already: its connections go on, as its policies say (`onChange`). */
+  readonly isRunning?: true;
 }
 
 /**
@@ -50,7 +55,7 @@ export interface AddRequest {
 export async function add(machine: Machine, request: AddRequest): Promise<void> {
   const { configuration } = request.policies;
   const choice = request.policies.choose(request.pod);
-  if (choice.outline.length === 0) return passThrough(machine, request);
+  if (choice.outline.length === 0 && !(await holdsAny(machine, request))) return passThrough(machine, request);
   const draft = await newRecord(machine, request, choice);
   const whole = wholeOf(choice, configuration.clusterCIDRs);
   using _lock = await machine.store.lock();
@@ -60,7 +65,11 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
   const isAboutOthers = givesPorts(configuration, own.exits) || !isSame(known?.exits, node.exits);
   const { others, gone } = isAboutOthers ? othersThan(machine, request) : noOthers;
   const ports = choosePorts({ configuration, ...own, ...draft, previous: previous?.ports ?? [], others });
-  const record = { ...draft, ...(ports.length > 0 && { ports }) };
+  const running = request.isRunning && changedPod(machine, draft, previous, { ...whole(), exits: node.exits });
+  const moved = running ? await lookAtConnections(machine, running) : [];
+  const held = heldAmong(moved);
+  const holds = held.length > 0 || (running !== undefined && previous?.holds === true);
+  const record = { ...draft, ...(ports.length > 0 && { ports }), ...(holds && { holds }) };
   machine.store.save(record); // first: DEL takes down attachments with a record
   try {
     for (const { ports: _, ...other } of gone) machine.store.save(other);
@@ -72,7 +81,8 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
     if (!isSame(known, node)) machine.store.saveNode(node);
     // Content of a tenant's choice is not trusted by its name.
     const thorough = previous !== undefined || choice.outline.some(({ policy }) => policy === wishName);
-    await setUp(machine, node, record, { whole, others, thorough });
+    await setUp(machine, node, record, { whole, others, thorough, ...(running && { held }) });
+    if (running) await cutAndHoldLate(machine, node, { record, whole, running, moved });
     if (previous !== undefined) await leavePrevious(machine, node, previous, record);
   } catch (error) {
     await undo(machine, request.attachment, previous, gone);
@@ -90,16 +100,19 @@ const wholeOf = (choice: Choice, cluster: readonly Prefix[]) => () => ({ matches
  * A pod without a policy leaves as if we were not there. Elements of an earlier attachment on its addresses, or of an
  * earlier ADD of its own, would steer it all the same: they go.
  */
-async function passThrough(machine: Machine, { attachment, podNetwork }: AddRequest): Promise<void> {
+async function passThrough(machine: Machine, { attachment, podNetwork, isRunning }: AddRequest): Promise<void> {
   const { host, store } = machine;
   if (store.load(attachment) === undefined && !(await host.hasTable())) return;
   const stale = await host.findElements('', podNetwork.addresses);
   if (stale.length === 0 && store.load(attachment) === undefined) return;
   using _lock = await store.lock();
-  await tearDown(machine, attachment, { addresses: podNetwork.addresses, keepLinks: true });
+  const moved = isRunning ? await movedWithoutPolicy(machine, attachment) : [];
+  const { addresses } = podNetwork;
+  await tearDown(machine, attachment, { addresses, keepLinks: true, ...(isRunning && { keepFlows: true }) });
   const marks = new Set(stale.map(({ comment = '' }) => comment));
   if (marks.size > 0) await releaseMarks(machine, marks, podNetwork.addresses);
-  for (const address of podNetwork.addresses) await host.deleteFlows(address);
+  await cut(machine, moved);
+  for (const address of isRunning ? [] : addresses) await host.deleteFlows(address);
 }
 
 async function newRecord(
@@ -212,7 +225,8 @@ async function leavePrevious(
   const blockKeys = ports.map(({ id, address }) => blockKey(id, address));
   const keys = new Set([...record.addresses.map(addressHex), ...blockKeys]);
   const { devices } = record.sources ?? {};
-  await releaseStale(machine, previous, ({ key }) => !keys.has(key), devices);
+  const isStale = ({ set, key }: Element) => set !== setNames.held && !keys.has(key);
+  await releaseStale(machine, previous, isStale, devices);
   if (!isSame(previous.ports, record.ports)) await forgetOutsidePorts(machine, node, record);
 }
 

@@ -1,57 +1,52 @@
-import { type Address, contains } from '../base/address.ts';
+import { type Address, contains, type Prefix } from '../base/address.ts';
 import type { ProgramContent } from '../datapath/attachment.ts';
-import { exitOfHeld, heldKey, type HeldConnection } from '../datapath/held.ts';
+import type { ResolvedExit } from '../datapath/exit.ts';
+import { connectionOf, exitOfHeld, type HeldConnection } from '../datapath/held.ts';
 import type { Flow } from '../datapath/host.ts';
-import { setNames } from '../datapath/layout.ts';
-import type { Element } from '../nftables/object.ts';
 import type { Match } from '../policy/match.ts';
 import { matchFor } from '../policy/match-for.ts';
-import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { packetOf } from './flows.ts';
 import type { Machine } from './machine.ts';
 
 /** A program, with the networks that no match of it decides about. */
 export interface Decider extends ProgramContent {
-  readonly subnets: readonly string[];
+  readonly subnets: readonly Prefix[];
 }
 
-/** What becomes of a pod's connections when it gets another program. */
-export interface Connections {
-  /** They stay with the exit that they began with. */
-  readonly held: readonly HeldConnection[];
-  /** They are forgotten: their next packets begin connections with the address that is right now. */
-  readonly cut: readonly Flow[];
+/** A connection of a pod whose exit is another one by the pod's next program. */
+export interface Moved {
+  readonly flow: Flow;
+  /** The exit that it began with, and the one that its program has for it now. */
+  readonly from: string;
+  readonly to: string;
+  /** It stays with the exit that it began with; else it is forgotten, and its next packet begins another. */
+  readonly isHeld: boolean;
 }
 
 /**
- * Decides about connections of a pod whose exit is another one by its next program. A connection that is held stays with
- * its exit, whatever programs came between. What is dropped now, or has no number in conntrack, is cut.
+ * Decides about the connections of a pod that gets another program. One that is held already stays so, whatever programs
+ * come. What is dropped now is cut, and so is what has no number in conntrack.
  *
- * @param isOwn whether an address is the node's own, or another that no program is asked about
+ * @param held exits by the numbers of connections that are held already
+ * @param isOwn whether an address is the node's: no program is asked about it
  */
 export function decideConnections(
   flows: readonly Flow[],
-  heldBefore: ReadonlyMap<number, string>,
+  held: ReadonlyMap<number, string>,
   [before, after]: readonly [Decider, Decider],
   isOwn: (address: Address) => boolean,
-): Connections {
-  const held: HeldConnection[] = [];
-  const cut: Flow[] = [];
-  for (const flow of flows) {
+): Moved[] {
+  return flows.flatMap((flow) => {
     const [was, is] = [decisionOf(before, flow, isOwn), decisionOf(after, flow, isOwn)];
-    const exit = (flow.id !== undefined && heldBefore.get(flow.id)) || exitOf(was);
-    if (exit === exitOf(is) || (flow.id !== undefined && heldBefore.has(flow.id) && !isCut(was, is))) continue;
-    if (isCut(was, is) || exit === 'drop' || flow.id === undefined) cut.push(flow);
-    else held.push({ id: flow.id, exit });
-  }
-  return { held, cut };
+    const known = flow.id === undefined ? undefined : held.get(flow.id);
+    const [from, to] = [known ?? exitOf(was), exitOf(is)];
+    const isCut = to === 'drop' || from === 'drop' || (is ?? was)?.onChange === 'cut';
+    if (from === to || (known !== undefined && !isCut)) return [];
+    return [{ flow, from, to, isHeld: !isCut && flow.id !== undefined }];
+  });
 }
 
 const exitOf = (match: Match | undefined): string => match?.exit ?? 'node';
-
-/** The policy that decides now has the say; where none does any more, the one that did. */
-const isCut = (was: Match | undefined, is: Match | undefined): boolean =>
-  is?.exit === 'drop' || (is ?? was)?.onChange === 'cut';
 
 function decisionOf(
   { matches, cluster = [], subnets }: Decider,
@@ -64,8 +59,62 @@ function decisionOf(
   return matchFor(matches, packet);
 }
 
-/** The elements of an attachment's connections that are held, by conntrack's number. */
-export async function heldOf({ host }: Machine, mark: string): Promise<ReadonlyMap<number, Element>> {
-  const elements = (await host.listHeld()).filter(({ comment }) => comment === mark);
-  return new Map(elements.map((element) => [Number.parseInt(element.key, 16), element]));
+/** A pod that runs while it is given another program. */
+export interface Changed {
+  readonly mark: string;
+  readonly addresses: readonly Address[];
+  readonly programs: readonly [before: Decider, after: Decider];
+  /** Those of the node. */
+  readonly exits: readonly ResolvedExit[];
 }
+
+/** {@link decideConnections} for the connections that the pod has now. Changes nothing. */
+export async function lookAtConnections({ host }: Machine, pod: Changed): Promise<readonly Moved[]> {
+  const flows: Flow[] = [];
+  for (const address of pod.addresses) {
+    flows.push(...(await host.listFlows(address)).filter(({ source }) => source === address));
+  }
+  if (flows.length === 0) return [];
+  const own = new Set((await host.listAllAddresses()).map(({ address }) => address));
+  const held = (await host.listHeld()).filter(({ comment }) => comment === pod.mark);
+  const exits = new Map(
+    held.flatMap((element) => {
+      const exit = exitOfHeld(element, pod.exits);
+      return exit === undefined ? [] : [[connectionOf(element), exit] as const];
+    }),
+  );
+  return decideConnections(flows, exits, pod.programs, (address) => own.has(address));
+}
+
+/** Those that are held, as the data path takes them. */
+export const heldAmong = (moved: readonly Moved[]): HeldConnection[] =>
+  moved.flatMap(({ flow, from, isHeld }) => (isHeld && flow.id !== undefined ? [{ id: flow.id, exit: from }] : []));
+
+/**
+ * Of connections that are seen after the change those that began before it, but behind the look: their translation is none
+ * of the exit that they should have now. Of one that leaves from another node nothing tells it; it is as a new one.
+ */
+export const lateAmong = (moved: readonly Moved[], exits: readonly ResolvedExit[]): Moved[] =>
+  moved.filter(({ flow, from, to }) => {
+    const now = translationsOf(to, exits);
+    if (now.length > 0) return !now.includes(flow.replyDestination);
+    return translationsOf(from, exits).includes(flow.replyDestination);
+  });
+
+/** The addresses that this node gives to what leaves by an exit. */
+const translationsOf = (name: string, exits: readonly ResolvedExit[]): readonly Address[] =>
+  exits
+    .filter((exit) => exit.name === name && exit.gateway === undefined)
+    .flatMap(({ ways }) => ways.flatMap(({ addresses }) => addresses));
+
+/** Forgets those that are not held. */
+export async function cut({ host }: Machine, moved: readonly Moved[]): Promise<void> {
+  const gone = moved.filter(({ isHeld }) => !isHeld).map(({ flow }) => flow);
+  for (const [source, own] of Map.groupBy(gone, ({ source }) => source)) {
+    const keys = new Set(own.map(nameOf));
+    await host.deleteFlows(source, (flow) => keys.has(nameOf(flow)));
+  }
+}
+
+const nameOf = ({ id, protocol, source, sourcePort, destination, destinationPort }: Flow): string =>
+  id === undefined ? [protocol, source, sourcePort, destination, destinationPort].join(' ') : String(id);

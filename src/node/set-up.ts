@@ -7,6 +7,7 @@ import { countedTogether } from '../datapath/counting.ts';
 import { desired } from '../datapath/desired.ts';
 import { type Change, difference, keyOf } from '../datapath/difference.ts';
 import { needsEgressHook, withoutEgressHook } from '../datapath/egress-counters.ts';
+import type { HeldConnection } from '../datapath/held.ts';
 import { isKeeping } from '../datapath/kept.ts';
 import { describeType, sameType } from '../datapath/kinds/set.ts';
 import { addressHex, setNames } from '../datapath/layout.ts';
@@ -130,6 +131,8 @@ interface SetUp {
   readonly others?: readonly AttachmentRecord[];
   readonly fellows?: readonly AttachmentRecord[];
   readonly thorough: boolean;
+  /** The pod runs: its connections go on, and of these some stay with another exit than its program's. */
+  readonly held?: readonly HeldConnection[];
 }
 
 /**
@@ -142,12 +145,12 @@ export async function setUp(
   machine: Machine,
   node: NodeRecord,
   record: AttachmentRecord,
-  { whole, others = [], fellows = [], thorough }: SetUp,
+  { whole, others = [], fellows = [], thorough, held }: SetUp,
 ): Promise<readonly Change[]> {
-  const attachment = { ...steeredOf(record), ...(thorough ? whole() : { whole }) };
+  const attachment = { ...steeredOf(record), ...(thorough ? whole() : { whole }), ...(held && { held }) };
   const needs = needsOf(node, attachment, others.map(steeredOf), fellows.map(steeredOf));
   const changes = await settle(machine, node, needs, thorough);
-  for (const one of [record, ...fellows]) await forgetOthersFlows(machine, one, changes);
+  for (const one of held ? [] : [record, ...fellows]) await forgetOthersFlows(machine, one, changes);
   return changes;
 }
 

@@ -24,6 +24,8 @@ interface TearDown {
   readonly addresses?: readonly Address[];
   readonly hostInterfaces?: readonly string[];
   readonly keepLinks?: true;
+  /** The pod goes on without a policy, and its connections with it. */
+  readonly keepFlows?: true;
 }
 
 /**
@@ -51,7 +53,7 @@ async function takeDown(
   machine: Machine,
   attachments: readonly Attachment[],
   records: readonly AttachmentRecord[],
-  { at, addresses: hints = [], hostInterfaces, keepLinks }: TearDown & { readonly at?: readonly Address[] },
+  { at, addresses: hints = [], hostInterfaces, keepLinks, keepFlows }: TearDown & { readonly at?: readonly Address[] },
 ): Promise<void> {
   const { host, store } = machine;
   // A pod that is still running must not go on by the node's way while its own is taken down.
@@ -61,10 +63,8 @@ async function takeDown(
   const { isLost } = await releaseMarks(machine, marks, at, keepLinks ? records.flatMap(devicesOf) : []);
   for (const record of isLost && !keepLinks ? records : []) tellOfParameters(machine, record);
   const known = at ?? records.flatMap(({ addresses }) => addresses);
-  await forgetFlows(
-    machine,
-    known.filter((address) => own.has(addressHex(address)) || hints.includes(address)),
-  );
+  const isOurs = (address: Address) => own.has(addressHex(address)) || hints.includes(address);
+  await forgetFlows(machine, keepFlows ? [] : known.filter(isOurs));
   for (const attachment of attachments) forgetting(machine, () => store.forget(attachment));
 }
 
@@ -149,6 +149,11 @@ export async function releaseStale(
     marks,
     devices: devicesOf(previous).filter((device) => !keptDevices.includes(device)),
   });
+}
+
+/** Lets connections go that an attachment holds and that have ended, and all that nobody needs without them. */
+export async function releaseHeld(machine: Machine, isStale: (element: Element) => boolean): Promise<void> {
+  await releaseElements(machine, async () => (await machine.host.listHeld()).filter(isStale));
 }
 
 /** Stops to serve exits of this node to others, and removes all that nobody needs then. Needs the store's lock. */

@@ -14,6 +14,8 @@ export interface Terms {
   readonly ports?: readonly PortRange[];
   /** Name of an exit: a configured one, or the built-in `node` or `drop`. */
   readonly exit: string;
+  /** Connections of running pods do not stay with the exit that they had. Absent: they do. */
+  readonly onChange?: 'cut';
 }
 
 /**
@@ -55,6 +57,7 @@ const table: { readonly [K in keyof Terms]-?: Term<Terms[K]> } = {
     isEverything: (ports) => ports === undefined,
   },
   exit: { of: (exit) => exit, missed: () => undefined, isEverything: () => true },
+  onChange: { of: (onChange) => onChange, missed: () => undefined, isEverything: () => true },
 };
 
 function takePort(ports: readonly PortRange[], { protocol, port }: Packet): boolean {

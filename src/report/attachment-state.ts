@@ -99,7 +99,8 @@ export function whyUndecided(state: AttachmentState, address: Address): string |
   const observed = element && found.get(keyOf(element));
   if (observed?.kind === 'element' && observed.verdict && 'chain' in observed.verdict) {
     const chain = layout.programBehind(observed.verdict.chain);
-    if (chain !== record.program && chain !== entryChainOf(steeredOf(record))) return `the address has the program of another pod, ${chain}`;
+    if (chain !== record.program && chain !== entryChainOf(steeredOf(record)))
+      return `the address has the program of another pod, ${chain}`;
   }
   const { classify, begin, prove } = layout.chainNames;
   const chains = [classify, begin, prove, record.program, layout.entryOf(record.program)];

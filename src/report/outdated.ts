@@ -70,7 +70,8 @@ async function changedExits({ host, store }: Machine, configuration: Configurati
 function whyOutdated(record: AttachmentRecord, { configuration, node, changed }: Now): string | undefined {
   const program = programNow(configuration, record);
   if (typeof program === 'string') return program;
-  if (program.length === 0) return 'no policy is for it any more';
+  // One without matches holds connections of a pod without a policy.
+  if (program.length === 0) return record.outline.length === 0 ? undefined : 'no policy is for it any more';
   const digest = programDigest(program);
   const ranges = configuration.clusterCIDRs;
   const name = programName(digest, record.subnets, record.cluster && ranges);

@@ -141,7 +141,7 @@ async function requestOf(
   const policies = policiesFor(machine);
   adoption.exits = [...new Set(policies.choose(adoption.pod).outline.map(({ exit }) => exit))];
   const { network, containerId, ifname } = cached;
-  return { attachment: { network, containerId, ifname }, pod: adoption.pod, policies, podNetwork };
+  return { attachment: { network, containerId, ifname }, pod: adoption.pod, policies, podNetwork, isRunning: true };
 }
 
 /** Whether all is there on the host's side: an address of a pod that is gone may be another's by now. */

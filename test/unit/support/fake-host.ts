@@ -16,7 +16,7 @@ import type {
   RouteTaken,
 } from '../../../src/datapath/host.ts';
 import { indexOfKept, type Kept, keptMaps } from '../../../src/datapath/kept.ts';
-import { addressHex, podOfBlockKey } from '../../../src/datapath/layout.ts';
+import { addressHex, podOfBlockKey, setNames } from '../../../src/datapath/layout.ts';
 import type { Needs } from '../../../src/datapath/needs.ts';
 import type { HostObject, Link, NodeRoute, NodeRule, Other } from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
@@ -221,7 +221,14 @@ export class FakeHost implements Host, Disposable {
     return this.kernel
       .podElements()
       .filter(({ comment = '' }) => comment.startsWith(mark))
-      .filter(({ key }) => keys === undefined || keys.includes(key) || keys.includes(podOfBlockKey(key)));
+      .filter(
+        ({ key, set }) =>
+          keys === undefined || set === setNames.held || keys.includes(key) || keys.includes(podOfBlockKey(key)),
+      );
+  }
+
+  async listHeld(): Promise<readonly Element[]> {
+    return this.kernel.heldElements();
   }
 
   async listServed(): Promise<readonly Element[]> {

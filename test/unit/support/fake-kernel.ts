@@ -144,7 +144,14 @@ export class FakeKernel {
 
   /** The elements of the pods' maps, and those that lead to their ports. */
   podElements(): Element[] {
-    return this.elements().filter((element) => podSetNames.includes(element.set) || isBlock(element));
+    return this.elements().filter(
+      (element) => podSetNames.includes(element.set) || isBlock(element) || element.set === layout.setNames.held,
+    );
+  }
+
+  /** The elements by which connections stay with the exit that they began with. */
+  heldElements(): Element[] {
+    return this.elements().filter(({ set }) => set === layout.setNames.held);
   }
 
   /** The elements by which exits are served to others. */
