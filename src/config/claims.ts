@@ -275,6 +275,7 @@ function isWider({ policy: { optIn, namespaces, pods, ...other }, except }: Prep
     ports: _ports,
     exit: _exit,
     priority: _priority,
+    onChange: _onChange,
     ...others
   } = other;
   nothingElse(others);

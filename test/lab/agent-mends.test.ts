@@ -63,7 +63,11 @@ describe('under the traffic of ten pods an agent puts right by itself', labTest,
       for (const pod of pods) while (`${await pod.askEach('udp')}` !== `${partners.addresses}`);
       await Promise.all(senders.map((sender) => sender.stop()));
       const packets = packetsTo(await capture.stop(), ...world.service);
-      assert.deepEqual(packets.filter(isWrong).map(({ source }) => source), [], what);
+      assert.deepEqual(
+        packets.filter(isWrong).map(({ source }) => source),
+        [],
+        what,
+      );
       assert.notEqual(packets.length, 0);
       const { wrongForMs } = JSON.parse(line) as { wrongForMs?: number };
       t.diagnostic(`${what}: wrong for ${wrongForMs} ms, 0 of ${packets.length} packets with another source`);
@@ -73,4 +77,5 @@ describe('under the traffic of ten pods an agent puts right by itself', labTest,
   });
 });
 
-const isWrong = ({ source }: { readonly source: string }): boolean => !partners.addresses.some((address) => address === source);
+const isWrong = ({ source }: { readonly source: string }): boolean =>
+  !partners.addresses.some((address) => address === source);

@@ -44,7 +44,9 @@ test('what is there stays, in canonical form; what the name or the interface dec
     },
   ]);
   const destinations = ['10.0.0.0/8', '192.0.2.1/32'];
-  assert.deepEqual(policies, [{ ...policy, pods: ['*'], destinations, except: [], priority: 5, optIn: false }]);
+  assert.deepEqual(policies, [
+    { ...policy, pods: ['*'], destinations, except: [], priority: 5, onChange: 'keep', optIn: false },
+  ]);
   assert.deepEqual([nodes, fwmark], [[{ address: 'fd00::245', podCIDRs: [] }], '0x00004000']);
 });
 

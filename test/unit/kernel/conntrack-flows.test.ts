@@ -55,6 +55,7 @@ const table = [
 
 const read = {
   tcp: {
+    id: 0xe51664a5,
     family: 4,
     protocol: 6,
     source: '10.244.1.7',
@@ -68,6 +69,7 @@ const read = {
     established: true,
   },
   icmp: {
+    id: 0x22ffd13a,
     family: 4,
     protocol: 1,
     source: '10.244.1.7',
@@ -76,6 +78,7 @@ const read = {
     replyDestination: '10.244.1.7',
   },
   tcp6: {
+    id: 0x8853354b,
     family: 6,
     protocol: 6,
     source: 'fd00:244:1::7',
