@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { Agent, type AgentPlaces, type AgentSurroundings, type Seen } from '../agent/agent.ts';
@@ -80,7 +81,9 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
     if (urgent) bell.ringAtOnce();
     else bell.ring();
   });
-  using _policy = service.watchFile(policyFileInForce(places, surroundings.readFile), bell.ring);
+  const policyFile = policyFileInForce(places, surroundings.readFile);
+  using _policy = service.watchFile(policyFile, bell.ringAtOnce); // also links of its folder that are made anew
+  using _folder = watchFolder(dirname(policyFile), bell.ringAtOnce); // at once
   using _conf = watchFolder(places.confDir, bell.ring);
   own.log.info({ dataDir: places.dataDir }, 'the agent looks after this node');
   await watch({

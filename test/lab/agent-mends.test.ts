@@ -56,7 +56,7 @@ describe('under the traffic of ten pods an agent puts right by itself', labTest,
     for (const [what, [damage, mended]] of Object.entries(damages)) {
       const said = agent.length;
       const capture = await node.capture();
-      const senders = await Promise.all(pods.map((pod) => pod.send(...world.service)));
+      const senders = await Promise.all(pods.map((pod) => pod.send('pause=0.05', ...world.service)));
       await damage(node);
       const line = await agent.line('put back what somebody had taken', said);
       assert.match(line, mended, what);

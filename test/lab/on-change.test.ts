@@ -117,7 +117,7 @@ describe('when the exit of a running pod changes', labTest, () => {
     const node = await started(lab, 'partners');
     const pods = [await node.started(), await node.started()];
     const capture = await node.capture();
-    const senders = await Promise.all(pods.map((pod) => pod.send(...world.service)));
+    const senders = await Promise.all(pods.map((pod) => pod.send('pause=0.05', ...world.service)));
     const old = await Promise.all(pods.map((pod) => Connections.open(pod, 'echo', 10)));
     const agent = await RunningAgent.start(node);
     for (let i = 1; i <= 100; i++) {
