@@ -19,12 +19,14 @@ export const isHeld = rule(say.connectionVerdict(layout.setNames.held));
 
 /**
  * Where pods go that have such connections, in the place of their program. The number of a connection is asked for here
- * alone, so other pods pay nothing for it.
+ * alone, so other pods pay nothing for it. Each of them has a program. While an element is replaced the kernel may find
+ * neither the old one nor the new (seen with Linux 6.18), and then nobody knows the exit: such a packet is dropped.
  */
 export const heldChains: readonly Chain[] = [
   chain(layout.chainNames.held, [
     isHeld,
     ...families.map((family) => rule(say.sourceVerdict(family, layout.setNames.programs(family)))),
+    rule(say.counter, say.verdict({ code: 'drop' })),
   ]),
   chain(layout.chainNames.heldChecked, [
     rule(say.verdict({ code: 'jump', chain: layout.chainNames.prove })),

@@ -37,7 +37,7 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
   return {
     ...{ steered, left, served, pods },
     dropped: countedIn(layout.chainNames.drop),
-    guarded: countedIn(layout.chainNames.judge),
+    guarded: add(countedIn(layout.chainNames.judge), countedIn(layout.chainNames.held)),
     unmarked: add(countedIn(layout.chainNames.unmarked), countedIn(layout.chainNames.stray)),
     forged: add(countedIn(layout.chainNames.forged), countedIn(layout.chainNames.unowned)),
     unserved: countedIn(layout.chainNames.arrive),

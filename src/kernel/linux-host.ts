@@ -232,12 +232,14 @@ export class LinuxHost implements Host, Disposable {
   }
 
   async apply(changes: readonly Change[], generation: number): Promise<boolean> {
-    const { shut, first, before, transaction, sets, open, after, last } = planOf(changes);
+    const { shut, first, before, ranges, transaction, sets, open, after, last } = planOf(changes);
     await applyOutside(this.#route, shut);
     await removeOutside(this.#route, first);
     await applyOutside(this.#route, before);
     try {
-      await runTransaction(this.#netfilter, transaction, generation, sets);
+      if (ranges.length > 0) await runTransaction(this.#netfilter, ranges, generation, sets);
+      const next = ranges.length > 0 ? (generation + 1) >>> 0 : generation;
+      await runTransaction(this.#netfilter, transaction, next, sets);
     } catch (error) {
       if (isKernelError(error, 'ERESTART')) return false;
       throw error;

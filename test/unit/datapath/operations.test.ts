@@ -16,7 +16,7 @@ import {
 } from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
 import { printChanges } from '../../../src/datapath/print.ts';
-import type { Chain, NftSet } from '../../../src/nftables/object.ts';
+import type { Chain, Element, NftSet } from '../../../src/nftables/object.ts';
 import * as say from '../../../src/nftables/statement.ts';
 import { anyObject } from './arbitraries.ts';
 
@@ -67,6 +67,20 @@ describe('a plan', () => {
     assert.deepEqual(plan.before, [sysctl, route, rule]);
     assert.deepEqual(plan.transaction, [{ verb: 'add', object: chain }]);
     assert.deepEqual(plan.after, []);
+  });
+
+  test('fills new sets of ranges in a transaction of their own, before elements lead to them', () => {
+    const leading: Element = {
+      kind: 'element',
+      set: 'pods4',
+      key: '0a000001',
+      verdict: { code: 'goto', chain: 'program-a' },
+    };
+    const plan = planOf([{ kind: 'table' } as const, set, chain, leading].map(add));
+    const namesOf = (all: typeof plan.ranges) => all.map(({ object }) => object.kind);
+    assert.deepEqual(namesOf(plan.ranges), ['table', 'set']);
+    assert.deepEqual(namesOf(plan.transaction), ['table', 'chain', 'element']);
+    assert.deepEqual(planOf([set, chain].map(add)).ranges, []);
   });
 
   test('puts parameters back first, and takes rules, then routes down after the transaction', () => {

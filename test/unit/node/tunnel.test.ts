@@ -47,9 +47,9 @@ describe('a pod whose exit has a gateway', () => {
     await added(machine, 'b', '10.0.0.6', changes);
     assert.deepEqual(
       machine.host.applied.map(({ object }) =>
-        object.kind === 'element' ? object.set : 'name' in object && object.name,
+        object.kind === 'element' ? object.set : 'name' in object ? object.name : object.kind,
       ),
-      ['from-veth-b', 'answered4', 'checked4', 'steered4', 'programs4', 'pods4'],
+      ['ingressMark', 'from-veth-b', 'answered4', 'checked4', 'steered4', 'programs4', 'pods4'],
     );
   });
 

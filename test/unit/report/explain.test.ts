@@ -4,6 +4,7 @@ import { EgressError } from '../../../src/base/errors.ts';
 import { parseDestination } from '../../../src/cli/destination.ts';
 import { printExplanations } from '../../../src/cli/explain.ts';
 import type { Filter } from '../../../src/datapath/filter.ts';
+import { exitIdMask } from '../../../src/datapath/layout.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
 import { type Configured, readIfThere } from '../../../src/report/configured.ts';
 import { type Explanation, explain } from '../../../src/report/explain.ts';
@@ -330,7 +331,7 @@ describe('when something is missing, it is said what, and what the packet does t
     ],
     [
       'policy rule',
-      (object) => object.kind === 'rule' && object.priority === 701,
+      (object) => object.kind === 'rule' && ((object.fwmark?.value ?? 0) & exitIdMask) === 7,
       'dropped',
       /has no route for it, and the guard lets it not leave by eth0$/,
     ],
