@@ -93,10 +93,10 @@ const sourceChain = (
   others: readonly string[],
 ): Chain => {
   const { mask, value } = proofOf(fwmark);
-  const unmark = rule(say.keepMark(~mask >>> 0)); // what no policy is for needs nobody's judgement: see unjudged.ts
+  const unmark = rule(say.keepMark(~mask >>> 0)); // no policy is for other sources, multicast from link-local addresses among them: see unjudged.ts
   const rules = [
     ...addresses.map((address) => rule(say.frameSourceIn(address), say.setMark(mask, value), accept)),
-    ...(others.length > 0 && spared ? [unmark] : []),
+    ...(spared ? [unmark] : []),
     ...others.map((range) => rule(say.frameSourceIn(range), accept)),
     rule(say.verdict({ code: 'goto', chain: layout.chainNames.unowned })),
   ];
