@@ -16,7 +16,7 @@ const stops = {
     '-e',
     'inject=write:signal=STOP:when=1',
   ],
-  'the last DEL': ['-P', `${dataDir}/programs`, '-e', 'inject=openat:signal=STOP:when=1'],
+  'the last DEL': ['-P', `${dataDir}/programs`, '-e', 'inject=openat:signal=STOP:when=2'],
 } as const;
 
 interface Look {

@@ -46,7 +46,8 @@ describe('the bit of the mark', labTest, () => {
       const bit = Number(fwmark ?? '0x40000000').toString(16);
       assert.match(await rulesOf(node), new RegExp(`^700:\\s+not from all fwmark 0x${bit}/0x${bit} goto 702`, 'm'));
       assert.equal((await rulesOf(node)).match(/proto 230/g)?.length, 5, 'no rule of the earlier mark is left');
-      assert.deepEqual(await problemsOf(node), '1 attachment is as it should be.\n');
+      // A packet on its way through the node meanwhile is put right behind the change, and that is counted.
+      assert.match(await problemsOf(node), /^1 attachment is as it should be\.$/m);
     }
     const { silent, broken } = await connections.round();
     assert.deepEqual([silent, broken], [[], []]);
