@@ -1,4 +1,4 @@
-import { type Address, families, familyOf, type Prefix } from '../base/address.ts';
+import { type Address, contains, families, familyOf, type Prefix } from '../base/address.ts';
 import { nameOf } from '../datapath/describe.ts';
 import { desired } from '../datapath/desired.ts';
 import { difference, keyOf } from '../datapath/difference.ts';
@@ -6,7 +6,7 @@ import { withoutEgressHook } from '../datapath/egress-counters.ts';
 import { entryChainOf } from '../datapath/held.ts';
 import * as layout from '../datapath/layout.ts';
 import { needsOf } from '../datapath/needs.ts';
-import type { HostObject } from '../datapath/objects.ts';
+import type { HostObject, PolicyRule } from '../datapath/objects.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
 import type { Machine } from '../node/machine.ts';
 import { steeredOf } from '../node/set-up.ts';
@@ -91,6 +91,24 @@ export function whyNotSteered(state: AttachmentState, address: Address): string 
   const missing = wayIn.find((object) => !found.has(keyOf(object)));
   return missing && faultOf(missing, 'missing');
 }
+
+/**
+ * Whether a packet from the address to a destination goes nowhere where no chain of ours judges it: it has the mark of its
+ * interface, and the rules and the route that this leads to are there. Ranges that no program steers are open all the same.
+ */
+export function isClosed({ node, wanted, found }: AttachmentState, address: Address, destination: Address): boolean {
+  if (node === undefined || node.spared?.some((range) => contains(range, destination))) return false;
+  const [family, table] = [familyOf(address), node.routeTable + layout.unjudgedId];
+  const isPart = (object: HostObject): boolean =>
+    object.kind === 'ingressMark' ||
+    (object.kind === 'rule' && object.family === family && lookupOf(object) === table) ||
+    (object.kind === 'route' && object.family === family && object.table === table && object.type === 'unreachable');
+  const parts = wanted.filter(isPart);
+  return parts.some(({ kind }) => kind === 'ingressMark') && parts.every((object) => found.has(keyOf(object)));
+}
+
+const lookupOf = ({ action }: PolicyRule): number | undefined =>
+  typeof action === 'object' && 'lookup' in action ? action.lookup : undefined;
 
 /** Why nobody can say what the pod's program decides about packets from the address; `undefined` when somebody can. */
 export function whyUndecided(state: AttachmentState, address: Address): string | undefined {

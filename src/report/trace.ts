@@ -6,7 +6,7 @@ import { addressOf } from '../datapath/slots.ts';
 import { type Decision, decide } from '../policy/explain.ts';
 import type { Packet } from '../policy/terms.ts';
 import type { NodeRecord } from '../store/record.ts';
-import { type AttachmentState, wantedElements, whyNotSteered, whyUndecided } from './attachment-state.ts';
+import { type AttachmentState, isClosed, wantedElements, whyNotSteered, whyUndecided } from './attachment-state.ts';
 import { obstaclesOf, withObstacles } from './obstacles.ts';
 import { type Decided, dropped, passed, type Trace, unknown } from './outcome.ts';
 import { decidingSteps, dropSteps, exitSteps } from './steps.ts';
@@ -29,6 +29,8 @@ export async function traceOf(host: Host, state: AttachmentState, packet: Packet
     return { ...decided, outcome: 'dropped', words: 'is dropped: nobody but nodes may send to the tunnel’s port' };
   }
   const unsteered = whyNotSteered(state, address);
+  if (unsteered !== undefined && !isOwn(usual) && isClosed(state, address, packet.destination))
+    return dropped(decided, `${unsteered}, and a packet that nothing has judged goes nowhere`);
   if (unsteered !== undefined && isDecidedLate(state, address, decision)) return decidedLate(decided, unsteered);
   if (unsteered !== undefined) return leftAlone(host, decided, usual, { packet, address, why: unsteered });
   const undecided = whyUndecided(state, address);

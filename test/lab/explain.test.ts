@@ -158,7 +158,7 @@ const harms: readonly Harm[] = [
   },
   {
     what: 'our table is deleted',
-    answer: 'left alone partners partners',
+    answer: 'dropped partners partners',
     problem: 'element missing',
     happens: (node) => nft(node, 'delete table inet cni-egress'),
   },

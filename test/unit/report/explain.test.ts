@@ -321,7 +321,7 @@ describe('when something is missing, it is said what, and what the packet does t
       'element',
       (object) => object.kind === 'element' && object.set === 'pods4',
       'dropped',
-      /^is dropped, unless the node's own way is that of the exit: element 10.0.0.5 of pods4 is missing$/,
+      /^is dropped: element 10.0.0.5 of pods4 is missing, and a packet that nothing has judged goes nowhere$/,
     ],
     [
       'route',
@@ -370,11 +370,13 @@ describe('when something is missing, it is said what, and what the packet does t
     });
 
   for (const guards of ['programs4', 'steered4'])
-    test(`the elements of pods4 and ${guards}, and it goes as if we were not there`, async (t) => {
+    test(`the elements of pods4 and ${guards}, and the mark of its interface: it goes as if we were not there`, async (t) => {
       const machine = await machineWithPod(t);
       for (const set of ['pods4', guards]) {
         lose(machine, (object) => object.kind === 'element' && object.set === set);
       }
+      assert.equal((await told(machine, '203.0.113.9')).outcome, 'dropped');
+      lose(machine, (object) => object.kind === 'ingressMark');
       const { outcome, words } = await told(machine, '203.0.113.9');
       assert.equal(outcome, 'left alone');
       assert.match(words, /\(eth0, next hop 172.18.0.1\): element 10.0.0.5 of pods4 is missing$/);
@@ -407,9 +409,20 @@ describe('when something is missing, it is said what, and what the packet does t
     );
   });
 
+  test('the element alone, and the mark of its interface: it is decided behind routing', async (t) => {
+    const machine = await machineWithPod(t);
+    lose(machine, (object) => object.kind === 'element' && object.set === 'pods4');
+    lose(machine, (object) => object.kind === 'ingressMark');
+    const words = /^is dropped, unless the node's own way is that of the exit: element 10.0.0.5 of pods4 is missing$/;
+    assert.match((await told(machine, '203.0.113.9')).words, words);
+  });
+
   test('the whole table', async (t) => {
     const machine = await machineWithPod(t);
     machine.host.kernel.deleteTables();
+    const closed = /^is dropped: table inet cni-egress is missing, and a packet that nothing has judged goes nowhere$/;
+    assert.match((await told(machine, '203.0.113.9')).words, closed);
+    lose(machine, (object) => object.kind === 'ingressMark');
     assert.match((await told(machine, '203.0.113.9')).words, /^is left alone .*: table inet cni-egress is missing$/);
   });
 
