@@ -30,11 +30,11 @@ export interface Plan {
   /** Devices, addresses, parameters, routes and rules to set up, before the transaction; a new device of a tunnel is down. */
   readonly before: readonly OutsideObject[];
   /**
-   * Sets of ranges that the transaction makes rules look into, in a transaction of their own before it: what is in a new set
-   * of ranges is found only at the end of a commit, when rules and elements of the same transaction lead there already
-   * (seen with Linux 6.18). Empty when there is no such set, or nothing leads there yet.
+   * A transaction before the other: all but the elements that lead packets on, where new sets of ranges come with them. What
+   * is in a new set of ranges is found only at the end of a commit, when elements of the same transaction lead there already
+   * (seen with Linux 6.18). Empty where nothing new is looked into, or nothing leads there yet.
    */
-  readonly ranges: readonly Operation[];
+  readonly ahead: readonly Operation[];
   /** One nftables transaction. */
   readonly transaction: readonly Operation[];
   /** Existing sets of elements in the transaction: their types give the bytes of an element their meaning. */
@@ -65,7 +65,7 @@ export function planOf(changes: readonly Change[]): Plan {
   const shut = objects(gone)
     .filter(isTunnel)
     .map((tunnel) => ({ ...tunnel, up: false }));
-  const ranges = rangesAhead(kept);
+  const ahead = aheadOf(kept);
   const closed = kept.flatMap(closedTunnel);
   const isClosed = ({ name, up }: TunnelLink) => up && closed.some((one) => one.name === name);
   const isOpenedLater = (object: OutsideObject) =>
@@ -78,10 +78,8 @@ export function planOf(changes: readonly Change[]): Plan {
       .filter((object) => !isOpenedLater(object))
       .map((object) => (isTunnel(object) ? (closed.find(({ name }) => name === object.name) ?? object) : object))
       .sort(order),
-    ranges: ranges.length === 0 ? [] : [...tablesOf(kept), ...ranges].flatMap(operationsOf),
-    transaction: [...kept.filter((change) => !ranges.includes(change)), ...gone.sort(removeFirst)].flatMap(
-      operationsOf,
-    ),
+    ahead: ahead.flatMap(operationsOf),
+    transaction: [...kept.filter((change) => !ahead.includes(change)), ...gone.sort(removeFirst)].flatMap(operationsOf),
     sets: [...nodeSets, ...keptMaps, ...addressMapsOf(changes)],
     open: [...objects(kept).filter(isTunnel).filter(isClosed), ...objects(kept).filter(isOpenedLater).sort(order)],
     after: objects(gone)
@@ -127,17 +125,13 @@ const addressMapsOf = (changes: readonly Change[]): readonly NftSet[] => {
   return [...new Set(ids)].flatMap(addressMaps);
 };
 
-/** New sets of ranges, when elements come with them by which packets would ask for them at once. */
-function rangesAhead(kept: readonly Change[]): readonly Change[] {
-  const isLed = kept.some(({ object }) => object.kind === 'element' && object.verdict !== undefined);
-  return isLed ? kept.filter(isNewRanges) : [];
+function aheadOf(kept: readonly Change[]): readonly Change[] {
+  const isNewRanges = ({ verb, object }: Change): boolean =>
+    verb === 'add' && object.kind === 'set' && object.intervals !== undefined;
+  return kept.some(isNewRanges) && kept.some(leadsOn) ? kept.filter((change) => !leadsOn(change)) : [];
 }
 
-const isNewRanges = ({ verb, object }: Change): boolean =>
-  verb === 'add' && object.kind === 'set' && object.intervals !== undefined;
-
-const tablesOf = (kept: readonly Change[]): readonly Change[] =>
-  kept.filter(({ verb, object }) => verb === 'add' && object.kind === 'table' && object.family === undefined);
+const leadsOn = ({ object }: Change): boolean => object.kind === 'element' && object.verdict !== undefined;
 
 function operationsOf(change: Change): Operation[] {
   const { object } = change;

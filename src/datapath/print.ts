@@ -8,10 +8,10 @@ import { tunnelDevice } from './tunnel.ts';
 
 /** Changes as the commands that would make them, in their order; empty when there is nothing to do. */
 export function printChanges(changes: readonly Change[]): string {
-  const { shut, first, before, ranges, transaction, sets, open, after, last } = planOf(changes);
+  const { shut, first, before, ahead, transaction, sets, open, after, last } = planOf(changes);
   // The kernel changes little of an existing device. Objects on it come back by the next look.
   const remade = changes.some(({ verb, object }) => verb === 'replace' && object.kind === 'tunnel');
-  const nft = [ranges, transaction]
+  const nft = [ahead, transaction]
     .map((operations) => printScript(operations, sets))
     .flatMap((script) => (script === '' ? [] : [`nft -f - <<'EOT'\n${script}EOT`]));
   const gone = remade ? [`ip link del ${tunnelDevice}`] : [];

@@ -94,7 +94,6 @@ export function released(
     (set) =>
       isOfGoneExit(set) ||
       goneChains.some((chain) => set.name.startsWith(`${chain.name}-`)) ||
-      isOrphan(set, state.chains) ||
       (sharedRanges.includes(set.name) && !inUse.has(set.name)),
   );
   const parts = [
@@ -117,10 +116,6 @@ export function released(
   ];
   return [...outside(hasTunnel), ...nft, ...goneAtInterfaces(state, exitIds, sourceChains)];
 }
-
-/** Whether it is a set of a program that is not there: a process was killed before it made the chain. */
-const isOrphan = ({ name }: NftSet, chains: readonly Chain[]): boolean =>
-  layout.isProgramChain(name) && !chains.some((chain) => name.startsWith(`${chain.name}-`));
 
 /** Whether there are pods left that are checked, and so marked, where they come in. */
 function isAnyMarked(left: readonly Chain[], { sent = [] }: OurState, gone: readonly Chain[]): boolean {

@@ -232,13 +232,13 @@ export class LinuxHost implements Host, Disposable {
   }
 
   async apply(changes: readonly Change[], generation: number): Promise<boolean> {
-    const { shut, first, before, ranges, transaction, sets, open, after, last } = planOf(changes);
+    const { shut, first, before, ahead, transaction, sets, open, after, last } = planOf(changes);
     await applyOutside(this.#route, shut);
     await removeOutside(this.#route, first);
     await applyOutside(this.#route, before);
     try {
-      if (ranges.length > 0) await runTransaction(this.#netfilter, ranges, generation, sets);
-      const next = ranges.length > 0 ? (generation + 1) >>> 0 : generation;
+      if (ahead.length > 0) await runTransaction(this.#netfilter, ahead, generation, sets);
+      const next = ahead.length > 0 ? (generation + 1) >>> 0 : generation;
       await runTransaction(this.#netfilter, transaction, next, sets);
     } catch (error) {
       if (isKernelError(error, 'ERESTART')) return false;

@@ -69,7 +69,7 @@ describe('a plan', () => {
     assert.deepEqual(plan.after, []);
   });
 
-  test('fills new sets of ranges in a transaction of their own, before elements lead to them', () => {
+  test('makes all but the elements that lead packets on in a transaction before, where new ranges are looked into', () => {
     const leading: Element = {
       kind: 'element',
       set: 'pods4',
@@ -77,10 +77,10 @@ describe('a plan', () => {
       verdict: { code: 'goto', chain: 'program-a' },
     };
     const plan = planOf([{ kind: 'table' } as const, set, chain, leading].map(add));
-    const namesOf = (all: typeof plan.ranges) => all.map(({ object }) => object.kind);
-    assert.deepEqual(namesOf(plan.ranges), ['table', 'set']);
-    assert.deepEqual(namesOf(plan.transaction), ['table', 'chain', 'element']);
-    assert.deepEqual(planOf([set, chain].map(add)).ranges, []);
+    const namesOf = (all: typeof plan.ahead) => all.map(({ object }) => object.kind);
+    assert.deepEqual(namesOf(plan.ahead), ['table', 'set', 'chain']);
+    assert.deepEqual(namesOf(plan.transaction), ['element']);
+    assert.deepEqual(planOf([set, chain].map(add)).ahead, []);
   });
 
   test('puts parameters back first, and takes rules, then routes down after the transaction', () => {

@@ -67,9 +67,9 @@ export class FakeKernel {
 
   /** Carries changes out, in the order of {@link planOf}. A refused transaction changes nothing, but what comes before it stays. */
   apply(changes: readonly Change[]): void {
-    const { ranges, transaction, open, after, last } = planOf(changes);
+    const { ahead, transaction, open, after, last } = planOf(changes);
     this.beginOutside(changes);
-    this.transact(ranges);
+    this.transact(ahead);
     this.transact(transaction);
     this.setUpOutside(open);
     for (const object of after) this.outside.takeDown(object);
