@@ -21,10 +21,11 @@ const commands: readonly (readonly string[])[] = [
 
 /**
  * What runs by itself: timers, lifetimes, a while after the last pod the news that a bridge has no carrier, what a
- * bridge has learned, and the number of our tunnel's device, which is another one when it was made anew.
+ * bridge has learned, the number of our tunnel's device, which is another one when it was made anew, and the length of the
+ * queue, which the kernel gives to a veth with its first queueing discipline, and does not take back with it.
  */
 const volatile =
-  /\b(\w+_timer +[\d.]+|(valid_lft|preferred_lft|expires) \w+|state (UP|DOWN)|NO-CARRIER,|,LOWER_UP|linkdown )|^\d+: (?=egress0:)|^\S+ dev \S+ (vlan \d+ )?master \S+ *\n/gm;
+  /\b(\w+_timer +[\d.]+|(valid_lft|preferred_lft|expires) \w+|state (UP|DOWN)|NO-CARRIER,|,LOWER_UP|linkdown )| +(qlen 1000)?$|^\d+: (?=egress0:)|^\S+ dev \S+ (vlan \d+ )?master \S+ *\n/gm;
 
 /** The state of a node's kernel as one text. */
 export async function snapshot(node: LabNode): Promise<string> {
