@@ -74,10 +74,11 @@ describe('nft', labTest, () => {
       .split('\n')
       .map((line) => JSON.parse(line));
     const { commands } = lines.find(({ msg }) => msg === 'changing');
-    const [, script = ''] = /^nft -f - <<'EOT'\n(.*)EOT$/ms.exec(commands) ?? [];
+    const scripts = [...commands.matchAll(/^nft -f - <<'EOT'\n(.*?)EOT$/gms)].map(([, script]) => script);
+    assert.equal(scripts.length, 2, 'what leads packets on is a transaction of its own');
     const copy = await lab.namespace('copy');
     await copy.ip('link add eth1 type veth peer name other');
-    await copy.must(['nft', '-f', '-'], { stdin: script });
+    for (const script of scripts) await copy.must(['nft', '-f', '-'], { stdin: script });
     for (const tables of [list, listCounting]) {
       assert.deepEqual(changedLines(await node.machine.must(tables), await copy.must(tables)), []);
     }
