@@ -21,17 +21,24 @@ const commands: readonly (readonly string[])[] = [
 
 /**
  * What runs by itself: timers, lifetimes, a while after the last pod the news that a bridge has no carrier, what a
- * bridge has learned, the number of our tunnel's device, which is another one when it was made anew, and the length of the
- * queue, which the kernel gives to a veth with its first queueing discipline, and does not take back with it.
+ * bridge has learned, and the number of our tunnel's device, which is another one when it was made anew.
  */
 const volatile =
-  /\b(\w+_timer +[\d.]+|(valid_lft|preferred_lft|expires) \w+|state (UP|DOWN)|NO-CARRIER,|,LOWER_UP|linkdown )| +(qlen 1000)?$|^\d+: (?=egress0:)|^\S+ dev \S+ (vlan \d+ )?master \S+ *\n/gm;
+  /\b(\w+_timer +[\d.]+|(valid_lft|preferred_lft|expires) \w+|state (UP|DOWN)|NO-CARRIER,|,LOWER_UP|linkdown )|^\d+: (?=egress0:)|^\S+ dev \S+ (vlan \d+ )?master \S+ *\n/gm;
+
+/**
+ * The length of a queue, with the spaces before it, or where it would be: the kernel gives it to a veth with its first
+ * queueing discipline, and does not take it back with that.
+ */
+const queue = / +(qlen 1000)?$/gm;
 
 /** The state of a node's kernel as one text. */
 export async function snapshot(node: LabNode): Promise<string> {
   // sysctl ends with an error for parameters that nobody may read.
   const outputs = await Promise.all(commands.map((command) => node.machine.run(command)));
-  return outputs.map(({ stdout }, i) => `# ${commands[i]?.join(' ')}\n${stdout.replaceAll(volatile, '')}`).join('\n');
+  return outputs
+    .map(({ stdout }, i) => `# ${commands[i]?.join(' ')}\n${stdout.replaceAll(volatile, '').replaceAll(queue, '')}`)
+    .join('\n');
 }
 
 /** The lines that only one of two snapshots has: `- ` before those of the first, `+ ` before those of the second. */
