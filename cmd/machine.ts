@@ -2,15 +2,13 @@ import { readFileSync, statSync } from 'node:fs';
 import type { MachineOptions } from '../src/cni/plugin.ts';
 import { LinuxHost } from '../src/kernel/linux-host.ts';
 import { lockFile } from '../src/kernel/lock.ts';
-import type { Log, Machine } from '../src/node/machine.ts';
+import { type Machine, silent } from '../src/node/machine.ts';
 import { Store } from '../src/store/store.ts';
 import { openLog } from './log.ts';
 import { tell } from './stderr.ts';
 
 /** The network namespace that this process is in: its inode is one for all, and lasts while somebody has it open. */
 const nodePath = '/proc/self/ns/net';
-
-const silent: Log = { debug: () => {}, info: () => {}, warn: () => {} };
 
 /** The real kernel, the real files, and a log file if one is wanted. */
 export async function openMachine(options: MachineOptions): Promise<Machine & Disposable> {

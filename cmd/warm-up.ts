@@ -5,6 +5,7 @@ import { runPlugin } from '../src/cni/plugin.ts';
 import { tunnelDevice } from '../src/datapath/tunnel.ts';
 import { LinuxHost } from '../src/kernel/linux-host.ts';
 import { KernelError, type NetlinkSocket, type Reply, type Request } from '../src/kernel/netlink/socket.ts';
+import { silent } from '../src/node/machine.ts';
 import { Store } from '../src/store/store.ts';
 
 /**
@@ -30,7 +31,7 @@ async function call(command: string, dataDir: string): Promise<void> {
     openMachine: async () => ({
       host: new LinuxHost(() => echo as unknown as NetlinkSocket),
       store: new Store(dataDir, { lockFile: unlocked, warn: () => {} }),
-      log: { debug: () => {}, info: () => {}, warn: () => {} },
+      log: silent,
       [Symbol.dispose]: () => {},
     }),
   });

@@ -9,7 +9,7 @@ import type { AgentRecord } from '../store/record.ts';
 import { type ConfiguredPlaces, readConfigured } from './configured.ts';
 import { Journal, type Since } from './journal.ts';
 import { isLeaving, leaveAfterLastPod } from './leaving.ts';
-import { type Round, round } from './round.ts';
+import { mendedIn, type Round, round } from './round.ts';
 
 /** Where the agent finds things. */
 export interface AgentPlaces extends ConfiguredPlaces {
@@ -148,8 +148,10 @@ export class Agent {
     return { noticed: ago(noticed), fine: ago(fine) };
   }
 
-  #remember({ store }: Machine, { mended, failures }: Round, began: number): void {
+  #remember({ store }: Machine, round: Round, began: number): void {
     const memory = this.#memory;
+    const { failures } = round;
+    const mended = mendedIn(round);
     const at = new Date().toISOString();
     if (mended.length > 0) memory.mended = { at, what: mended };
     memory.noticed = undefined;

@@ -1,8 +1,8 @@
 import type { Address } from '../base/address.ts';
 import type { Configuration } from '../config/configuration.ts';
-import { policyFileOf, type ReadFile, readChainEntry, readConfiguration, readPolicy } from '../config/read.ts';
+import { type ReadFile, readChainEntry, readConfiguration, readPolicy } from '../config/read.ts';
 import { type ChainEntry, defaults } from '../config/schema.ts';
-import { ownEntries } from '../runtimes/conflists.ts';
+import { presentEntries } from '../runtimes/conflists.ts';
 
 /** The places of the configuration. */
 export interface ConfiguredPlaces {
@@ -16,7 +16,7 @@ export interface ConfiguredPlaces {
 
 /**
  * The configuration for this node, as the plugin would read it: the entry in the chain of a network, with its policy
- * file. Networks share their exits, the first by name says the numbers. A node whose chains have no entry, as a gateway
+ * file. Networks share their exits; of other options those of the first file by name count. A node whose chains have no entry, as a gateway
  * without pods, goes by the policy file alone. Throws as ADD does for a configuration that is invalid or incomplete.
  */
 export function readConfigured({ node, ...places }: ConfiguredPlaces, readFile: ReadFile): Configuration {
@@ -37,17 +37,15 @@ function readShared({ confDir, policy }: ConfiguredPlaces, readFile: ReadFile): 
   return { ...first, exits: [...exits.values()].flatMap(([exit]) => exit ?? []) };
 }
 
-/** The policy file that is in force: its changes are followed. */
-export function policyFileInForce(places: ConfiguredPlaces, readFile: ReadFile): string {
-  const [entry] = entriesIn(places, readFile);
-  return entry === undefined ? (places.policy ?? defaults.policyFile) : policyFileOf(entry);
+/** The policy file that is in force, whatever else is wrong with the chain entry: its changes are followed. */
+export function policyFileInForce({ confDir, policy }: ConfiguredPlaces, readFile: ReadFile): string {
+  const [named] = presentEntries(confDir, readFile).map(({ policyFile }) => policyFile);
+  return policy ?? (typeof named === 'string' ? named : defaults.policyFile);
 }
 
-/** Our entries in the chains of networks, as far as they are valid in themselves: an invalid one throws. */
-function entriesIn({ confDir, policy }: ConfiguredPlaces, readFile: ReadFile): ChainEntry[] {
-  const entries = [...ownEntries(confDir, readFile).values()].filter((entry) => entry !== undefined);
-  return entries.map(({ 'cni.dev/valid-attachments': _, ...entry }) => ({
+/** Our entries in the chains of networks. Throws for an invalid one. */
+const entriesIn = ({ confDir, policy }: ConfiguredPlaces, readFile: ReadFile): ChainEntry[] =>
+  presentEntries(confDir, readFile).map((entry) => ({
     ...readChainEntry(entry),
     ...(policy !== undefined && { policyFile: policy }),
   }));
-}

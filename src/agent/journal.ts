@@ -1,7 +1,7 @@
 import type { Log } from '../node/machine.ts';
 import { podName } from '../report/asked-pod.ts';
 import type { Adoption } from '../runtimes/adopt.ts';
-import type { Round } from './round.ts';
+import { mendedIn, type Round } from './round.ts';
 
 /** When something came to be wrong, as far as the kernel's notifications tell. */
 export interface Since {
@@ -23,7 +23,9 @@ export class Journal {
   }
 
   /** Takes what a round did; `changed`: because the configuration is another one, and not because somebody was here. */
-  tell({ mended, adopted, collected, failures }: Round, since: Since, changed: boolean): void {
+  tell(round: Round, since: Since, changed: boolean): void {
+    const { adopted, collected, failures } = round;
+    const mended = mendedIn(round);
     if (mended.length > 0) {
       this.#log.info(
         { [changed ? 'applied' : 'mended']: mended, ...(changed ? {} : wrongFor(since)) },

@@ -1,7 +1,7 @@
 import type { ReadFile } from '../config/read.ts';
 import { leave, servedExits } from '../gateway/gateway.ts';
 import type { Machine } from '../node/machine.ts';
-import { areDraining, ownEntries } from '../runtimes/conflists.ts';
+import { areDraining, presentEntries } from '../runtimes/conflists.ts';
 
 /**
  * Whether egress is on its way out of this node, or left it while this agent ran: a chain said so (`egress uninstall
@@ -10,8 +10,7 @@ import { areDraining, ownEntries } from '../runtimes/conflists.ts';
 export const isLeaving = (before: boolean, confDir: string, readFile: ReadFile): boolean =>
   !isInChain(confDir, readFile) && (before || areDraining(confDir, readFile));
 
-const isInChain = (confDir: string, readFile: ReadFile): boolean =>
-  [...ownEntries(confDir, readFile).values()].some((entry) => entry !== undefined);
+const isInChain = (confDir: string, readFile: ReadFile): boolean => presentEntries(confDir, readFile).length > 0;
 
 /**
  * Ends what a node that egress leaves serves to others, when no pod of its own is steered any more. Returns the names of

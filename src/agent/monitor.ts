@@ -3,7 +3,6 @@ import type { Machine } from '../node/machine.ts';
 import type { AgentPlaces, AgentSurroundings, Seen } from './agent.ts';
 import { Calls } from './calls.ts';
 import { Health } from './health.ts';
-import { KnownRecords } from './known-records.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { type MetricName, metricTable } from './metric-table.ts';
 import { Metrics } from './metrics.ts';
@@ -38,7 +37,6 @@ export class Monitor implements Disposable {
   readonly #surroundings: AgentSurroundings;
   readonly #metrics = new Metrics();
   readonly #totals = new Totals();
-  readonly #records = new KnownRecords();
   readonly #health: Health;
   readonly #ports: PortsInUse;
   readonly #calls: Calls;
@@ -150,7 +148,7 @@ export class Monitor implements Disposable {
   async #readCounters({ host, store }: Machine): Promise<void> {
     const counters = (await host.hasTable()) ? await host.readCounters() : undefined;
     const exits = store.loadNode()?.exits ?? [];
-    const records = this.#records.read(store);
+    const records = store.list();
     const samples = counters === undefined ? [] : samplesOf(counters, exits, records);
     this.#totals.take(samples);
     this.#shown = shownPods(samples, this.#options.pods, this.#shown);

@@ -14,9 +14,7 @@ import type { Adoption } from '../runtimes/adopt.ts';
 
 /** The findings and changes of one round. */
 export interface Round {
-  /** Missing, different and stale objects, in sentences. */
-  readonly mended: readonly string[];
-  /** What was done about that. */
+  /** What was missing, different or too much, and was put right. */
   readonly changes: readonly Change[];
   /** Pods that were given exits, or others than they had, or none any more. */
   readonly adopted: readonly Adoption[];
@@ -54,13 +52,15 @@ export async function round(surroundings: RoundSurroundings): Promise<Round> {
   const refused = adopted.flatMap(({ pod, problem }) => (problem === undefined ? [] : [refusal(pod, problem)]));
   const changes = kept.changes.filter((change) => !isReset(change) && describe(change).length > 0);
   return {
-    mended: changes.flatMap(describe),
     changes,
     adopted: adopted.filter(isChanged),
     collected,
     failures: [...kept.failures.map(({ message }) => message), ...refused],
   };
 }
+
+/** What a round put right, in sentences. */
+export const mendedIn = ({ changes }: Pick<Round, 'changes'>): readonly string[] => changes.flatMap(describe);
 
 const isChanged = ({ exits, outdated, problem }: Adoption): boolean =>
   problem === undefined && (exits.length > 0 || outdated !== undefined);

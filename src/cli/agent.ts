@@ -7,14 +7,22 @@ import { forgetOnceGone } from '../agent/leaving.ts';
 import { readListenAddress } from '../agent/listen-address.ts';
 import type { Monitor, MonitorOptions } from '../agent/monitor.ts';
 import { planRound } from '../agent/plan.ts';
-import type { Round } from '../agent/round.ts';
-import { type Address, parseAddress } from '../base/address.ts';
+import { mendedIn, type Round } from '../agent/round.ts';
 import { EgressError } from '../base/errors.ts';
 import { watchFolder } from '../files/watch-folder.ts';
 import { Bell, watch } from '../loop/watch.ts';
+import { silent } from '../node/machine.ts';
+import type { Store } from '../store/store.ts';
 import { printAdoptions } from './adopt.ts';
 import type { CliCommand, CliSurroundings, Service } from './command.ts';
-import { type ConfOptions, type PolicyOptions, withConfDir, withDataDir, withResultsDir } from './options.ts';
+import {
+  type ConfOptions,
+  type PolicyOptions,
+  requireAddress,
+  withConfDir,
+  withDataDir,
+  withResultsDir,
+} from './options.ts';
 
 type Options = ConfOptions &
   PolicyOptions & {
@@ -37,14 +45,8 @@ function placesOf({ confDir, policy, dataDir, resultsDir, node }: Options): Agen
   return {
     ...{ confDir, dataDir, resultsDir },
     ...(policy !== undefined && { policy }),
-    ...(node !== undefined && { node: requireAddress(node) }),
+    ...(node !== undefined && { node: requireAddress('--node', node) }),
   };
-}
-
-function requireAddress(text: string): Address {
-  const address = parseAddress(text);
-  if (address !== undefined) return address;
-  throw new EgressError('invalid-argument', `--node: expected an IP address, got "${text}"`);
 }
 
 /** What is shown of the agent; `undefined` when nothing shall be. Throws `invalid-argument`. */
@@ -61,7 +63,20 @@ async function surroundingsOf(
 ): Promise<AgentSurroundings> {
   const log = await service.openLog();
   const report = (error: unknown, consequence: string) => service.report(error, consequence);
-  return { readFile, openMachine, findMissingRights, log, report, now: () => performance.now() };
+  const opened = sharingStores(openMachine);
+  return { readFile, openMachine: opened, findMissingRights, log, report, now: () => performance.now() };
+}
+
+/** One store for each data folder: it remembers the records from one round to the next, and sockets are opened anew. */
+function sharingStores(openMachine: CliSurroundings['openMachine']): AgentSurroundings['openMachine'] {
+  const stores = new Map<string, Store>();
+  return async (options) => {
+    const machine = await openMachine(options);
+    const { host, log } = machine;
+    const store = stores.get(options.dataDir) ?? machine.store;
+    stores.set(options.dataDir, store);
+    return { host, log, store, [Symbol.dispose]: () => machine[Symbol.dispose]() };
+  };
 }
 
 /** `egress agent`: rounds until the service ends, one at a time on this node. The node stays as it is then. */
@@ -81,13 +96,17 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
     if (urgent) bell.ringAtOnce();
     else bell.ring();
   });
-  const policyFile = policyFileInForce(places, surroundings.readFile);
-  using _policy = service.watchFile(policyFile, bell.ringAtOnce); // also links of its folder that are made anew
-  using _folder = watchFolder(dirname(policyFile), bell.ringAtOnce); // at once
+  using policyFile = new FollowedFile((path) => [
+    service.watchFile(path, bell.ringAtOnce), // also links of its folder that are made anew
+    watchFolder(dirname(path), bell.ringAtOnce), // at once
+  ]);
   using _conf = watchFolder(places.confDir, bell.ring);
   own.log.info({ dataDir: places.dataDir }, 'the agent looks after this node');
   await watch({
-    look: () => watched(agent, monitor),
+    look: () => {
+      policyFile.follow(policyFileInForce(places, surroundings.readFile));
+      return watched(agent, monitor);
+    },
     report: (error) => report(error, 'It is tried again until then.'),
     bell,
     signal: service.signal,
@@ -95,6 +114,28 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
   });
   forgetOnceGone(machine, places.confDir, surroundings.readFile);
   own.log.info({}, 'the agent ends, and leaves the node as it is');
+}
+
+/** A file that is watched, and another one as soon as that stands in its place: a chain entry may name another policy file. */
+class FollowedFile implements Disposable {
+  readonly #watch: (path: string) => readonly Disposable[];
+  #path: string | undefined;
+  #watches: readonly Disposable[] = [];
+
+  constructor(watch: (path: string) => readonly Disposable[]) {
+    this.#watch = watch;
+  }
+
+  follow(path: string): void {
+    if (path === this.#path) return;
+    this[Symbol.dispose]();
+    this.#path = path;
+    this.#watches = this.#watch(path);
+  }
+
+  [Symbol.dispose](): void {
+    for (const watch of this.#watches) watch[Symbol.dispose]();
+  }
 }
 
 /** Loaded only when metrics are wanted: no other command waits for their client. */
@@ -142,16 +183,16 @@ const waits = 'This one waits, and takes over when the other ends.';
 async function once(surroundings: CliSurroundings, places: AgentPlaces): Promise<void> {
   using service = surroundings.openService();
   const { log: _, ...own } = await surroundingsOf(surroundings, service);
-  const silent = { debug: () => {}, info: () => {}, warn: () => {} };
   const done = await new Agent(places, { ...own, log: silent }).look();
   surroundings.write(printRound(done));
   if (done.failures.length > 0) surroundings.setExitCode(1);
 }
 
 /** What a round did, one line for each thing. */
-export function printRound({ mended, adopted, collected, failures }: Round): string {
+export function printRound(round: Round): string {
+  const { adopted, collected, failures } = round;
   const lines = [
-    ...mended.map((what) => `Mended: ${what}`),
+    ...mendedIn(round).map((what) => `Mended: ${what}`),
     ...(adopted.length > 0 ? [printAdoptions(adopted, false).trimEnd()] : []),
     ...collected.map((mark) => `${mark} taken down`),
     ...failures.map((failure) => `Could not be done: ${failure}`),

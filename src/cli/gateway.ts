@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { families, parseAddress } from '../base/address.ts';
+import { families } from '../base/address.ts';
 import { counted } from '../base/counted.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
@@ -16,7 +16,7 @@ import { Bell, lastGood, watch } from '../loop/watch.ts';
 import type { Element } from '../nftables/object.ts';
 import type { Machine } from '../node/machine.ts';
 import type { CliCommand, CliSurroundings } from './command.ts';
-import { withDataDir, withDryRun } from './options.ts';
+import { requireAddress, withDataDir, withDryRun } from './options.ts';
 
 /** Options of the commands of gateways. */
 export interface GatewayOptions {
@@ -96,12 +96,6 @@ export async function move(
   const wanted: Move = { exit, to: requireAddress('--to', to) };
   if (dryRun) return write(await planMove(machine, configuration, wanted));
   tell(await moveExit(machine, configuration, wanted), summary, write);
-}
-
-function requireAddress(option: string, text: string): string {
-  const address = parseAddress(text);
-  if (address !== undefined) return address;
-  throw new EgressError('invalid-argument', `${option}: expected an IP address, got "${text}"`);
 }
 
 /** The most reasons in one line. */

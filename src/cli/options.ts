@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { type Address, parseAddress } from '../base/address.ts';
+import { EgressError } from '../base/errors.ts';
 import { defaults } from '../config/schema.ts';
 
 /** Options of commands about a node's objects. */
@@ -40,3 +42,10 @@ export const withPolicyIfThere = (command: Command): Command =>
 
 /** Adds the options of all commands about a node's objects. */
 export const onNode = (command: Command): Command => withJson(withDataDir(command));
+
+/** The address that an option was given. Throws `invalid-argument`. */
+export function requireAddress(option: string, text: string): Address {
+  const address = parseAddress(text);
+  if (address !== undefined) return address;
+  throw new EgressError('invalid-argument', `${option}: expected an IP address, got "${text}"`);
+}

@@ -93,7 +93,8 @@ const sourceChain = (
   others: readonly string[],
 ): Chain => {
   const { mask, value } = proofOf(fwmark);
-  const unmark = rule(say.keepMark(~mask >>> 0)); // no policy is for other sources, multicast from link-local addresses among them: see unjudged.ts
+  // No policy is for other sources, multicast from link-local addresses among them: see unjudged.ts.
+  const unmark = rule(say.keepMark(~mask >>> 0));
   const rules = [
     ...addresses.map((address) => rule(say.frameSourceIn(address), say.setMark(mask, value), accept)),
     ...(spared ? [unmark] : []),

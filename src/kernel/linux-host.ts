@@ -1,9 +1,8 @@
-import { type Address, type Family, families } from '../base/address.ts';
+import type { Address, Family } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import type { NodeState } from '../datapath/attachment.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { Filter } from '../datapath/filter.ts';
-import { leadsToHeld } from '../datapath/held.ts';
 import type {
   Counters,
   DefaultRoute,
@@ -16,7 +15,7 @@ import type {
   RouteTaken,
 } from '../datapath/host.ts';
 import type { Kept } from '../datapath/kept.ts';
-import { addressHex, blocksMap, heldMap, podOfBlockKey, podSets, servedMap } from '../datapath/layout.ts';
+import { heldMap, servedMap } from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
 import type { HostObject, Link, NodeRoute, NodeRule, Other } from '../datapath/objects.ts';
 import { planOf } from '../datapath/operations.ts';
@@ -32,12 +31,12 @@ import { listLegacyTables } from './legacy-tables.ts';
 import { listen } from './netlink/notifications.ts';
 import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { listFilters } from './nftables/foreign.ts';
-import { findElementsByComment, readTable } from './nftables/read.ts';
+import { readTable } from './nftables/read.ts';
 import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
 import { observeNetdev, observeTable } from './observe.ts';
 import { listKept } from './observe-kept.ts';
 import { listOthers, listOthersTables, observeOurs } from './observe-ours.ts';
-import { findBlocks, findPods, listSet } from './observe-pods.ts';
+import { findElements, listSet } from './observe-pods.ts';
 import { announcement } from './packet/announcement.ts';
 import { primerFrames, primerPackets } from './packet/primer.ts';
 import { sendFrames, sendPackets } from './packet/socket.ts';
@@ -180,18 +179,8 @@ export class LinuxHost implements Host, Disposable {
     return listen(changed);
   }
 
-  async findElements(mark: string, addresses?: readonly Address[]): Promise<readonly Element[]> {
-    if (addresses !== undefined) {
-      const keys = addresses.map(addressHex);
-      const blocks = await findBlocks(this.#netfilter, ({ key }) => keys.includes(podOfBlockKey(key)));
-      const pods = await findPods(this.#netfilter, addresses);
-      const elements = [...pods, ...blocks, ...(pods.some(leadsToHeld) ? await this.listHeld() : [])];
-      return elements.filter(({ comment = '' }) => comment.startsWith(mark));
-    }
-    const elements: Element[] = [];
-    for (const set of [heldMap, ...families.flatMap((family) => [...podSets(family), blocksMap(family)])])
-      elements.push(...(await findElementsByComment(this.#netfilter, set, mark)));
-    return elements;
+  findElements(mark: string, addresses?: readonly Address[]): Promise<readonly Element[]> {
+    return findElements(this.#netfilter, mark, addresses);
   }
 
   listHeld(): Promise<readonly Element[]> {

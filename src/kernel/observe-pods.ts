@@ -1,9 +1,10 @@
-import { families, familyOf } from '../base/address.ts';
+import { type Address, families, familyOf } from '../base/address.ts';
+import { leadsToHeld } from '../datapath/held.ts';
 import * as layout from '../datapath/layout.ts';
 import type { Element, NftSet } from '../nftables/object.ts';
 import type { ObservedElement } from '../nftables/observed.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
-import { findElement, listElements } from './nftables/read.ts';
+import { findElement, findElementsByComment, listElements } from './nftables/read.ts';
 
 /** An element without its counter, as it is desired. */
 export const elementOf = ({ counter: _, ...element }: ObservedElement): Element => element;
@@ -37,4 +38,28 @@ export async function findBlocks(socket: NetlinkSocket, isWanted: (element: Elem
   const elements: Element[] = [];
   for (const family of families) elements.push(...(await listSet(socket, layout.blocksMap(family))));
   return elements.filter(isWanted);
+}
+
+/**
+ * Elements of attachments whose comment begins with `mark`: those of their addresses, of their ports, and of connections that
+ * they hold. Looked up by address where the addresses are known.
+ */
+export async function findElements(
+  socket: NetlinkSocket,
+  mark: string,
+  addresses?: readonly Address[],
+): Promise<readonly Element[]> {
+  if (addresses === undefined) return await findAllByMark(socket, mark);
+  const keys = addresses.map(layout.addressHex);
+  const pods = await findPods(socket, addresses);
+  const blocks = await findBlocks(socket, ({ key }) => keys.includes(layout.podOfBlockKey(key)));
+  const held = pods.some(leadsToHeld) ? await listSet(socket, layout.heldMap) : [];
+  return [...pods, ...blocks, ...held].filter(({ comment = '' }) => comment.startsWith(mark));
+}
+
+async function findAllByMark(socket: NetlinkSocket, mark: string): Promise<readonly Element[]> {
+  const sets = families.flatMap((family) => [...layout.podSets(family), layout.blocksMap(family)]);
+  const elements: Element[] = [];
+  for (const set of [layout.heldMap, ...sets]) elements.push(...(await findElementsByComment(socket, set, mark)));
+  return elements;
 }

@@ -9,6 +9,9 @@ export interface Log {
   warn(fields: object, message: string): void;
 }
 
+/** For who wants no log. */
+export const silent: Log = { debug: () => {}, info: () => {}, warn: () => {} };
+
 /** What a verb works with. */
 export interface Machine {
   readonly host: Host;

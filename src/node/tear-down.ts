@@ -1,24 +1,12 @@
 import type { Address } from '../base/address.ts';
 import { type Attachment, markOf } from '../base/attachment.ts';
-import { canonicalJson } from '../base/canonical.ts';
-import { isSystemError } from '../base/errors.ts';
-import { heirOf } from '../datapath/answers.ts';
-import type { Place } from '../datapath/behind.ts';
-import { type Change, difference } from '../datapath/difference.ts';
-import { desiredLook } from '../datapath/guard.ts';
-import type { Observed } from '../datapath/host.ts';
-import { addressHex, chainNames, exitIdOfChain, exitIdOfKey, setNames } from '../datapath/layout.ts';
-import type { HostObject, IngressMark } from '../datapath/objects.ts';
-import { type OurState, released } from '../datapath/release.ts';
-import { parameterNames, parameterValue } from '../datapath/reverse-path.ts';
-import { describeOther } from '../datapath/routing-words.ts';
+import type { Change } from '../datapath/difference.ts';
+import { addressHex, chainNames, exitIdOfKey } from '../datapath/layout.ts';
 import { ownerOfSourceChain } from '../datapath/sources.ts';
-import { ingressMarks } from '../datapath/unjudged.ts';
-import { type Chain, type Element, familyOfTable, type Table } from '../nftables/object.ts';
-import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
-import { change } from './change.ts';
-import { listLiving } from './living.ts';
+import type { Chain, Element } from '../nftables/object.ts';
+import type { AttachmentRecord } from '../store/record.ts';
 import type { Machine } from './machine.ts';
+import { devicesOf, forgetting, nothingStale, planElements, type Released, releaseElements } from './release.ts';
 
 interface TearDown {
   readonly addresses?: readonly Address[];
@@ -67,9 +55,6 @@ async function takeDown(
   await forgetFlows(machine, keepFlows ? [] : known.filter(isOurs));
   for (const attachment of attachments) forgetting(machine, () => store.forget(attachment));
 }
-
-/** Interfaces that mark what comes in by them: they go with their pod, unless it runs on. */
-const devicesOf = ({ sources }: AttachmentRecord): readonly string[] => sources?.devices ?? [];
 
 /**
  * Removes all that carries one of the marks, at `addresses` if some are given, and all that nobody needs without it, at once.
@@ -125,16 +110,6 @@ function tellOfParameters({ log }: Machine, { outline }: AttachmentRecord): void
   log.warn({ exits }, message);
 }
 
-/** What is to be forgotten, or at least was tried: a disk that takes no change must not keep from going what is in the kernel. */
-function forgetting({ log }: Machine, forget: () => void): void {
-  try {
-    forget();
-  } catch (error) {
-    if (!isSystemError(error)) throw error;
-    log.warn({ error: error.message }, 'the store cannot be changed: a record is left of what is gone');
-  }
-}
-
 /** The same of what an attachment was for elements that are `stale` alone, and but for what is at `keptDevices`. */
 export async function releaseStale(
   machine: Machine,
@@ -165,40 +140,6 @@ async function findServed({ host }: Machine, stale: (id: number) => boolean): Pr
   return (await host.listServed()).filter(({ key }) => stale(exitIdOfKey(key)));
 }
 
-interface Released {
-  readonly changes: readonly Change[];
-  /** There was neither a record of the node nor our table: nobody knows what kernel parameters were before us. */
-  readonly isLost: boolean;
-}
-
-/** What goes beside elements. */
-interface Stale {
-  /** Whether a chain at an interface goes. */
-  isStale(chain: Chain): boolean;
-  /** Of the attachments that go. */
-  readonly marks: ReadonlySet<string>;
-  /** See {@link releaseMarks}. */
-  readonly devices: readonly string[];
-}
-
-const nothingStale: Stale = { isStale: () => false, marks: new Set(), devices: [] };
-
-async function releaseElements(
-  machine: Machine,
-  findElements: () => Promise<readonly Element[]>,
-  stale = nothingStale,
-): Promise<Released> {
-  const node = machine.store.loadNode();
-  const { seen, changes } = await change(
-    machine,
-    () => observeForRelease(machine, node, findElements),
-    (state) => removals(machine, state, node, stale),
-  );
-  for (const other of seen.others) machine.log.warn({ left: describeOther(other) }, 'none of ours, and left alone');
-  forgetUnused(machine, node, seen, changes, await lostFromKernel(machine, seen, stale.marks));
-  return { changes, isLost: node === undefined && !seen.table };
-}
-
 /** The changes that taking down the attachments with the marks would make. Changes nothing. */
 export const planRelease = (machine: Machine, marks: ReadonlySet<string>): Promise<Change[]> =>
   planElements(machine, () => findMarked(machine, marks), { ...nothingStale, isStale: isMarked(marks), marks });
@@ -206,128 +147,6 @@ export const planRelease = (machine: Machine, marks: ReadonlySet<string>): Promi
 /** The changes that {@link releaseServed} would make. Changes nothing. */
 export async function planReleaseServed(machine: Machine, stale: (id: number) => boolean): Promise<Change[]> {
   return planElements(machine, () => findServed(machine, stale));
-}
-
-async function planElements(
-  machine: Machine,
-  findElements: () => Promise<readonly Element[]>,
-  stale = nothingStale,
-): Promise<Change[]> {
-  const node = machine.store.loadNode();
-  const { state } = await observeForRelease(machine, node, findElements);
-  return removals(machine, state, node, stale);
-}
-
-type ReleaseState = OurState & { readonly elements: readonly Element[] };
-
-async function observeForRelease(
-  { host }: Machine,
-  node: NodeRecord | undefined,
-  findElements: () => Promise<readonly Element[]>,
-): Promise<Observed<ReleaseState>> {
-  const { state, generation } = await host.observeOurs(node);
-  const elements = state.chains.length === 0 ? [] : await findElements();
-  return { state: { ...state, elements }, generation };
-}
-
-/** The changes that take down what nobody needs without the elements. */
-async function removals(
-  machine: Machine,
-  state: ReleaseState,
-  node: NodeRecord | undefined,
-  { isStale, marks, devices }: Stale,
-): Promise<Change[]> {
-  const { host } = machine;
-  const sources = (state.sent ?? []).filter((chain) => isStale(chain));
-  const hasFlushed = (await lostFromKernel(machine, state, marks)).some((lost) => devicesOf(lost).length > 0);
-  const remembered = { exits: [], sysctls: {}, ...node, hasFlushed };
-  const gone = released(state, state.elements, remembered, sources, marksAt(node, devices));
-  // A parameter that somebody set since is theirs.
-  const ours = gone.filter(
-    (object) => object.kind !== 'sysctl' || host.readSysctl(object.name) === parameterValue(object.name),
-  );
-  const goneChains = new Set(gone.flatMap((object) => (object.kind === 'chain' ? [object.name] : [])));
-  const left = (node?.exits ?? []).filter(({ id }) => !goneChains.has(chainNames.exit(id)));
-  const isOthers = (table: Table) => node?.othersTables?.includes(familyOfTable(table)) === true;
-  const changes = ours.map((object): Change => {
-    if (object.kind === 'table' && isOthers(object)) return { verb: 'replace', object, observed: object };
-    const heir = object.kind === 'element' ? heirOf(object, left) : undefined;
-    return heir === undefined ? { verb: 'remove', object } : { verb: 'replace', object: heir, observed: object };
-  });
-  return node && goneChains.has(chainNames.arrive) ? [...changes, ...withoutTunnel(state, node)] : changes;
-}
-
-/** Without a record of the node it is not known which marks they are: they go by their interface. */
-const marksAt = (node: NodeRecord | undefined, devices: readonly string[]): IngressMark[] =>
-  ingressMarks({ exits: [], fwmark: 0, routeTable: 0, rulePriority: 0, spared: [], ...node }, [
-    { addresses: [], sources: { devices, others: [] } },
-  ]);
-
-/** The chains that ask for the tunnel, as they are when it goes and others stay. */
-function withoutTunnel({ chains }: OurState, { fwmark }: NodeRecord): Change[] {
-  const wanted = desiredLook({ fwmark });
-  const names = new Set(wanted.map(({ name }) => name));
-  return difference(
-    wanted,
-    chains.filter(({ name }) => names.has(name)),
-  );
-}
-
-/**
- * Pods that run, and whose programs the kernel has not any more: somebody flushed them. The kernel's counts say nothing of
- * them; what they are given back from has to stay. Records are read only when programs are missing.
- */
-async function lostFromKernel(
-  machine: Machine,
-  { chains }: OurState,
-  gone: ReadonlySet<string>,
-): Promise<AttachmentRecord[]> {
-  const known = new Set(chains.map(({ name }) => name));
-  if (machine.store.listPrograms().every((program) => known.has(program))) return [];
-  const living = await listLiving(machine);
-  return living.filter((record) => !gone.has(markOf(record)) && !known.has(record.program));
-}
-
-/** Takes out of the node's record what is not set up any more, but for what those need who lost it. */
-function forgetUnused(
-  machine: Machine,
-  node: NodeRecord | undefined,
-  seen: OurState,
-  changes: readonly Change[],
-  lost: readonly AttachmentRecord[],
-): void {
-  const { store } = machine;
-  const gone = new Set(changes.flatMap(({ object }) => (object.kind === 'chain' ? [object.name] : [])));
-  const isEmpty =
-    seen.chains.length === 0 || changes.some(({ object }) => object.kind === 'table' && object.family === undefined);
-  const everything = isEmpty && lost.length === 0;
-  const chains = isEmpty ? [] : seen.chains.map(({ name }) => name).filter((name) => !gone.has(name));
-  const programs = new Set([...chains, ...lost.map(({ program }) => program)]);
-  forgetting(machine, () => store.forgetPrograms(programs));
-  if (everything) forgetting(machine, () => store.forgetNode());
-  if (everything || node === undefined) return;
-  const left = new Set(chains.map(exitIdOfChain));
-  const wanted = new Set(lost.flatMap(({ outline }) => outline.map(({ exit }) => exit)));
-  const exits = node.exits.filter(({ id, name }) => left.has(id) || wanted.has(name));
-  const needed = new Set(exits.flatMap(parameterNames));
-  const { tunnel, gateway, behind = [], ...rest } = node;
-  const isGone = (kind: HostObject['kind'], name: string) =>
-    changes.some(({ object }) => object.kind === kind && 'name' in object && object.name === name);
-  const isRemoved = (device: string, address: Address) =>
-    changes.some(({ object }) => object.kind === 'address' && object.device === device && object.address === address);
-  const isForward = ({ device, address }: Place) =>
-    changes.some(({ object }) => object.kind === 'behind' && object.device === device && object.address === address);
-  const leftBehind = behind.filter((place) => !isForward(place));
-  const next: NodeRecord = {
-    ...rest,
-    exits,
-    ...(tunnel && (!isGone('set', setNames.served) || exits.some((exit) => exit.gateway !== undefined)) && { tunnel }),
-    ...(gateway && !isGone('chain', chainNames.owned) && { gateway }),
-    sysctls: Object.fromEntries(Object.entries(node.sysctls).filter(([name]) => needed.has(name))),
-    addresses: node.addresses.filter(({ device, address }) => !isRemoved(device, address)),
-    ...(leftBehind.length > 0 && { behind: leftBehind }),
-  };
-  if (canonicalJson(next) !== canonicalJson(node)) forgetting(machine, () => store.saveNode(next));
 }
 
 /** The connections of the addresses, unless another attachment has the address by now. */

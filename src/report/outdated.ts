@@ -44,9 +44,8 @@ interface Now {
 
 async function now(machine: Machine, entry: Entry, readFile: ReadFile): Promise<Now | undefined> {
   const node = machine.store.loadNode();
-  const { 'cni.dev/valid-attachments': _, ...own } = entry;
   try {
-    const configuration = readConfiguration(readChainEntry(own), readFile);
+    const configuration = readConfiguration(readChainEntry(entry), readFile);
     return node && { configuration, node, changed: await changedExits(machine, configuration, node) };
   } catch (error) {
     if (error instanceof EgressError) return undefined;

@@ -17,6 +17,10 @@ export function ownEntries(confDir: string, readFile: ReadFile): ReadonlyMap<unk
   return new Map(listsIn(confDir, readFile).map((list) => [list.name, entryIn(list)]));
 }
 
+/** Our entries in the chains of all networks, in the order of their files' names. */
+export const presentEntries = (confDir: string, readFile: ReadFile): Entry[] =>
+  [...ownEntries(confDir, readFile).values()].filter((entry) => entry !== undefined).toReversed();
+
 /** Whether a chain has our entry only until the last pod has ended: ADD passes pods through. */
 export const areDraining = (confDir: string, readFile: ReadFile): boolean =>
   listsIn(confDir, readFile).some((list) => ownIn(list)?.draining === true);

@@ -1,6 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import type * as z from 'zod/mini';
-import { type Attachment, markOf } from '../base/attachment.ts';
+import type { Attachment } from '../base/attachment.ts';
 import { EgressError, isSystemError } from '../base/errors.ts';
 import type { ProgramContent } from '../datapath/attachment.ts';
 import {
@@ -15,42 +14,17 @@ import {
   replaceFile,
   stateOfFolder,
 } from '../files/file.ts';
+import { agentKind, attachmentKind, fileNameOf, type Kind, movesKind, nodeKind, programKind } from './kinds.ts';
 import { Lock, type LockSurroundings } from './lock.ts';
 import { recordVersion } from './migration.ts';
 import { readingOf } from './reading.ts';
-import {
-  type AgentRecord,
-  type AttachmentRecord,
-  agentRecord,
-  attachmentRecord,
-  type MovesRecord,
-  movesRecord,
-  type NodeRecord,
-  nodeRecord,
-  type ProgramRecord,
-  programRecord,
-} from './record.ts';
+import type { AgentRecord, AttachmentRecord, MovesRecord, NodeRecord, ProgramRecord } from './record.ts';
 
 /** What the store needs from outside. */
 export interface StoreSurroundings extends LockSurroundings {
   /** Takes a sentence for a person: something is wrong with a file, but the call goes on. */
   warn(message: string): void;
 }
-
-/** One kind of record: its schema, and the name of its file. */
-interface Kind<T> {
-  readonly schema: z.ZodMiniType<T>;
-  fileNameOf(record: T): string;
-}
-
-/** No name of a network or container holds a `+` or a `/`: different attachments have different files. */
-const fileNameOf = (attachment: Attachment): string => `${markOf(attachment).replaceAll('/', '+')}.json`;
-
-const attachmentKind: Kind<AttachmentRecord> = { schema: attachmentRecord, fileNameOf };
-const programKind: Kind<ProgramRecord> = { schema: programRecord, fileNameOf: ({ program }) => `${program}.json` };
-const nodeKind: Kind<NodeRecord> = { schema: nodeRecord, fileNameOf: () => 'node.json' };
-const agentKind: Kind<AgentRecord> = { schema: agentRecord, fileNameOf: () => 'agent.json' };
-const movesKind: Kind<MovesRecord> = { schema: movesRecord, fileNameOf: () => 'moves.json' };
 
 /**
  * What this node remembers, as JSON files in a folder of its own:
@@ -77,6 +51,7 @@ export class Store {
   readonly #folder: string;
   readonly #lock: Lock;
   readonly #surroundings: StoreSurroundings;
+  #listed: { readonly state: string | undefined; readonly records: readonly AttachmentRecord[] } | undefined;
 
   constructor(dataDir: string, surroundings: StoreSurroundings) {
     this.#attachments = join(dataDir, 'attachments');
@@ -136,17 +111,17 @@ export class Store {
   }
 
   /**
-   * The records of all attachments, ordered by their marks. Throws `record-newer`: without understanding all records
-   * nobody may decide what is needed no more.
+   * The records of all attachments, ordered by their marks. Read again only when one of them may have changed: one look asks
+   * for them several times, and to read 250 takes longer than all else of it. Throws `record-newer`: without understanding all
+   * records nobody may decide what is needed no more.
    */
-  list(): AttachmentRecord[] {
+  list(): readonly AttachmentRecord[] {
+    const state = stateOfFolder(this.#attachments); // before they are read: what changes meanwhile is another state
+    if (state !== undefined && state === this.#listed?.state) return this.#listed.records;
     const files = entriesIn(this.#attachments).sort();
-    return files.flatMap((file) => this.#read(join(this.#attachments, file), attachmentKind) ?? []);
-  }
-
-  /** See {@link stateOfFolder}: who knows what {@link list} gave need not ask again while it is the same. */
-  get attachmentsState(): string | undefined {
-    return stateOfFolder(this.#attachments);
+    const records = files.flatMap((file) => this.#read(join(this.#attachments, file), attachmentKind) ?? []);
+    this.#listed = { state, records };
+    return records;
   }
 
   /** Writes a program, unless its file is there: the name is a hash of the content. Durable when it returns. */
