@@ -222,6 +222,8 @@ export interface Host {
   deleteFlowsTo(address: Address): Promise<void>;
   /** Forgets chosen connections among all of a family: not cheap where there are many. */
   forgetFlows(family: Family, choose: (all: readonly Flow[]) => Promise<ReadonlySet<Flow>>): Promise<void>;
+  /** Numbers of all connections of a family. Not cheap where there are many. */
+  listConnections(family: Family): Promise<readonly number[]>;
   /** The connections that an address began. */
   listFlows(source: Address): Promise<readonly Flow[]>;
   /**

@@ -1,12 +1,11 @@
-import { type Address, contains, familyOf } from '../base/address.ts';
+import { type Address, familyOf } from '../base/address.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Flow, Introduction } from '../datapath/host.ts';
 import { addressOf } from '../datapath/slots.ts';
 import { tunnelMac } from '../datapath/tunnel.ts';
-import { packetOf } from '../node/flows.ts';
+import { deciderOf, matchOf, ownAddresses } from '../node/flows.ts';
 import type { Machine } from '../node/machine.ts';
-import { matchFor } from '../policy/match-for.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 
 /**
@@ -23,7 +22,7 @@ export async function followFlows(
 ): Promise<void> {
   const { host } = machine;
   for (const address of addressesThatCame(changes)) await host.deleteFlowsTo(address);
-  const moved = next.exits.flatMap((exit): Moved[] => {
+  const moved = next.exits.flatMap((exit): MovedExit[] => {
     const before = previous?.exits.find(({ id }) => id === exit.id);
     if (before === undefined || before.gateway === exit.gateway) return [];
     return [{ exit, introduction: introductionOf(next, before, exit) }];
@@ -61,43 +60,32 @@ function introductionOf({ fwmark, tunnel }: NodeRecord, before: ResolvedExit, ex
 }
 
 /** An exit that has moved, and how connections by it are made known. */
-interface Moved {
+interface MovedExit {
   readonly exit: ResolvedExit;
   readonly introduction: Introduction;
 }
 
 /** Pod by pod, so that each forgotten flow is known again a moment later. A pod's flows are listed once for all exits. */
-async function followExits(
-  { host, store }: Machine,
-  { clusterCIDRs = [] }: NodeRecord,
-  moved: readonly Moved[],
-): Promise<void> {
-  const own = new Set((await host.listAllAddresses()).map(({ address }) => address));
-  for (const record of store.list()) {
+async function followExits(machine: Machine, node: NodeRecord, moved: readonly MovedExit[]): Promise<void> {
+  const own = await ownAddresses(machine);
+  for (const record of machine.store.list()) {
     const used = moved.filter(({ exit }) => uses(record, exit.name));
     if (used.length === 0) continue;
-    const { matches = [], cluster = clusterCIDRs } = store.loadProgram(record.program) ?? {};
-    const notSteered = [...cluster, ...record.subnets];
-    /** The exit that the pod's program sends it to. */
-    const exitOf = (flow: Flow) => {
-      const packet = packetOf(flow);
-      const { destination: to } = packet;
-      if (own.has(to) || notSteered.some((range) => contains(range, to))) return undefined;
-      return matchFor(matches, packet)?.exit;
-    };
-    for (const address of record.addresses) await followAddress(host, address, used, exitOf);
+    const decider = deciderOf(machine, node, record);
+    const exitOf = (flow: Flow) => matchOf(decider, own, flow)?.exit;
+    for (const address of record.addresses) await followAddress(machine.host, address, used, exitOf);
   }
 }
 
 async function followAddress(
   host: Machine['host'],
   address: Address,
-  used: readonly Moved[],
+  used: readonly MovedExit[],
   exitOf: (flow: Flow) => string | undefined,
 ): Promise<void> {
   const established = (await host.listFlows(address)).filter((flow) => flow.established === true);
   const byExit = Map.groupBy(established, exitOf);
-  const flowsOf = ({ exit }: Moved) => byExit.get(exit.name) ?? [];
+  const flowsOf = ({ exit }: MovedExit) => byExit.get(exit.name) ?? [];
   const translated = used.filter(({ introduction }) => introduction.ends === undefined);
   if (translated.length > 0) {
     const names = new Set<string | undefined>(translated.map(({ exit }) => exit.name));

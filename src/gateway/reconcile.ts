@@ -1,5 +1,5 @@
 import { type Address, familyOf } from '../base/address.ts';
-import { canonicalJson } from '../base/canonical.ts';
+import { isEqual } from '../base/canonical.ts';
 import { asEgressError, type EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Gateway } from '../datapath/attachment.ts';
@@ -14,7 +14,7 @@ import { nextNode } from '../node/node.ts';
 import { findOwnEnd, type OwnEnd } from '../node/own-end.ts';
 import { remark } from '../node/remark.ts';
 import { planRepairPods, type Repair, repairPods } from '../node/repair.ts';
-import { differenceNow, settle, steeredOf } from '../node/set-up.ts';
+import { attainable, differenceNow, settle, steeredOf } from '../node/set-up.ts';
 import { settled } from '../node/settled.ts';
 import { planReleaseServed, releaseServed } from '../node/tear-down.ts';
 import type { Exit } from '../policy/exit.ts';
@@ -69,7 +69,7 @@ const noRepair: Repair = { changes: [], failures: [] };
 async function setUp(machine: Machine, previous: NodeRecord | undefined, next: NodeRecord): Promise<readonly Change[]> {
   const { store } = machine;
   await remark(machine, next);
-  if (canonicalJson(previous) !== canonicalJson(next)) store.saveNode(next);
+  if (!isEqual(previous, next)) store.saveNode(next);
   try {
     return await settle(machine, next, needsOn(machine, next), true);
   } catch (error) {
@@ -120,7 +120,7 @@ export async function lookAtNode(
   const ofPods = pods.changes.filter(({ object }) => !known.has(keyOf(object)));
   const keeping = await keepingChanges(machine, overwrittenBy(machine, changes), changes);
   return {
-    changes: [...changes, ...keeping, ...ofPods, ...released],
+    changes: [...(await attainable(machine, needs, [...changes, ...keeping, ...ofPods])), ...released],
     failures: [...failures, ...pods.failures.map(({ error }) => error)],
   };
 }

@@ -23,7 +23,7 @@ import type { OurState } from '../datapath/release.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Element, Table } from '../nftables/object.ts';
 import { applyOutside, removeOutside } from './apply.ts';
-import { deleteChosenFlows, deleteFlows, deleteFlowsTo, listFlows } from './conntrack/flows.ts';
+import { deleteChosenFlows, deleteFlows, deleteFlowsTo, listConnections, listFlows } from './conntrack/flows.ts';
 import { restoreFlows } from './conntrack/restore.ts';
 import { readCounters } from './counters.ts';
 import { observeOutside } from './kinds.ts';
@@ -256,6 +256,10 @@ export class LinuxHost implements Host, Disposable {
 
   forgetFlows(family: Family, choose: (all: readonly Flow[]) => Promise<ReadonlySet<Flow>>): Promise<void> {
     return deleteChosenFlows(this.#netfilter, family, choose);
+  }
+
+  listConnections(family: Family): Promise<readonly number[]> {
+    return listConnections(this.#netfilter, family);
   }
 
   listFlows(source: Address): Promise<readonly Flow[]> {

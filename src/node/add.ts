@@ -1,9 +1,9 @@
 import { type Address, contains, type Prefix } from '../base/address.ts';
 import { type Attachment, markOf } from '../base/attachment.ts';
-import { canonicalJson } from '../base/canonical.ts';
+import { isEqual } from '../base/canonical.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
-import type { Sources } from '../datapath/attachment.ts';
+import type { ProgramContent, Sources } from '../datapath/attachment.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import { addressHex, blockKey, setNames } from '../datapath/layout.ts';
 import { needsOf } from '../datapath/needs.ts';
@@ -14,15 +14,16 @@ import { isFor, outlineOfRanges, programName } from '../policy/program.ts';
 import type { Choice, Policies } from '../sources/policies.ts';
 import { recordVersion } from '../store/migration.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
+import { type ChangedPod, changedPod, cut, cutAndFindLate, lookAtConnections } from './changed-pod.ts';
 import { resolveForPod } from './exits.ts';
 import { forgetOutsidePorts } from './flows.ts';
-import { cut, heldAmong, lookAtConnections } from './hold.ts';
+import { heldAmong, type MovedConnection } from './hold.ts';
 import type { Machine } from './machine.ts';
 import { nextNode } from './node.ts';
 import { findOwnEnd, type OwnEnd } from './own-end.ts';
 import { choosePorts, givesPorts } from './ports.ts';
+import { wholeProgram } from './program-content.ts';
 import { remark } from './remark.ts';
-import { changedPod, cutAndHoldLate, holdsAny, movedWithoutPolicy } from './running.ts';
 import { setUp, steeredOf } from './set-up.ts';
 import { releaseMarks, releaseStale, tearDown } from './tear-down.ts';
 
@@ -55,20 +56,22 @@ export interface AddRequest {
 export async function add(machine: Machine, request: AddRequest): Promise<void> {
   const { configuration } = request.policies;
   const choice = request.policies.choose(request.pod);
-  if (choice.outline.length === 0 && !(await holdsAny(machine, request))) return passThrough(machine, request);
+  const isSteered = choice.outline.length > 0;
+  if (!isSteered && !request.isRunning) return passThrough(machine, request);
   const draft = await newRecord(machine, request, choice);
   const whole = wholeOf(choice, configuration.clusterCIDRs);
   using _lock = await machine.store.lock();
   const previous = machine.store.load(request.attachment);
   const { known, node, ...own } = await nodeFor(machine, configuration, choice.outline);
   // Without ports to give, the others are only pods whose ports go with a changed exit.
-  const isAboutOthers = givesPorts(configuration, own.exits) || !isSame(known?.exits, node.exits);
+  const isAboutOthers = givesPorts(configuration, own.exits) || !isEqual(known?.exits, node.exits);
   const { others, gone } = isAboutOthers ? othersThan(machine, request) : noOthers;
   const ports = choosePorts({ configuration, ...own, ...draft, previous: previous?.ports ?? [], others });
-  const running = request.isRunning && changedPod(machine, draft, previous, { ...whole(), exits: node.exits });
+  const running = request.isRunning && changedPod(machine, node, previous, { next: draft, after: whole() });
   const moved = running ? await lookAtConnections(machine, running) : [];
   const held = heldAmong(moved);
   const holds = held.length > 0 || (running !== undefined && previous?.holds === true);
+  if (running && !isSteered && !holds) return await leaveWithoutPolicy(machine, request, running, moved);
   const record = { ...draft, ...(ports.length > 0 && { ports }), ...(holds && { holds }) };
   machine.store.save(record); // first: DEL takes down attachments with a record
   try {
@@ -78,14 +81,14 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
     }
     request.policies.keep();
     await remark(machine, node);
-    if (!isSame(known, node)) machine.store.saveNode(node);
+    if (!isEqual(known, node)) machine.store.saveNode(node);
     // Content of a tenant's choice is not trusted by its name.
     const thorough = previous !== undefined || choice.outline.some(({ policy }) => policy === wishName);
     await setUp(machine, node, record, { whole, others, thorough, ...(running && { held }) });
-    if (running) await cutAndHoldLate(machine, node, { record, whole, running, moved });
+    if (running) await holdLate(machine, node, record, { whole, running, moved });
     if (previous !== undefined) await leavePrevious(machine, node, previous, record);
   } catch (error) {
-    await undo(machine, request.attachment, previous, gone);
+    await undo(machine, request, previous, gone);
     throw error;
   }
 }
@@ -100,19 +103,48 @@ const wholeOf = (choice: Choice, cluster: readonly Prefix[]) => () => ({ matches
  * A pod without a policy leaves as if we were not there. Elements of an earlier attachment on its addresses, or of an
  * earlier ADD of its own, would steer it all the same: they go.
  */
-async function passThrough(machine: Machine, { attachment, podNetwork, isRunning }: AddRequest): Promise<void> {
+async function passThrough(machine: Machine, { attachment, podNetwork: { addresses } }: AddRequest): Promise<void> {
   const { host, store } = machine;
   if (store.load(attachment) === undefined && !(await host.hasTable())) return;
-  const stale = await host.findElements('', podNetwork.addresses);
+  const stale = await host.findElements('', addresses);
   if (stale.length === 0 && store.load(attachment) === undefined) return;
   using _lock = await store.lock();
-  const moved = isRunning ? await movedWithoutPolicy(machine, attachment) : [];
-  const { addresses } = podNetwork;
-  await tearDown(machine, attachment, { addresses, keepLinks: true, ...(isRunning && { keepFlows: true }) });
+  await tearDown(machine, attachment, { addresses, keepLinks: true });
   const marks = new Set(stale.map(({ comment = '' }) => comment));
-  if (marks.size > 0) await releaseMarks(machine, marks, podNetwork.addresses);
-  await cut(machine, moved);
-  for (const address of isRunning ? [] : addresses) await host.deleteFlows(address);
+  marks.delete(markOf(attachment));
+  if (marks.size > 0) await releaseMarks(machine, marks, addresses);
+  for (const address of addresses) await host.deleteFlows(address);
+}
+
+/** A running pod without a policy, and without connections that stay with an exit: all others go on. */
+async function leaveWithoutPolicy(
+  machine: Machine,
+  { attachment, podNetwork: { addresses } }: AddRequest,
+  running: ChangedPod,
+  moved: readonly MovedConnection[],
+): Promise<void> {
+  await tearDown(machine, attachment, { addresses, keepLinks: true, keepFlows: true });
+  const late = await cutAndFindLate(machine, running, moved);
+  await cut(
+    machine,
+    late.map((one) => ({ ...one, isHeld: false })), // nothing is there any more that would hold them
+  );
+}
+
+/** Forgets connections that are cut, and holds those that began between the look and the change. */
+async function holdLate(
+  machine: Machine,
+  node: NodeRecord,
+  record: AttachmentRecord,
+  { whole, running, moved }: { whole: () => ProgramContent; running: ChangedPod; moved: readonly MovedConnection[] },
+): Promise<void> {
+  const late = await cutAndFindLate(machine, running, moved);
+  await cut(machine, late);
+  const held = heldAmong(late);
+  if (held.length === 0) return;
+  const holding = { ...record, holds: true } as const;
+  machine.store.save(holding);
+  await setUp(machine, node, holding, { whole, thorough: false, held });
 }
 
 async function newRecord(
@@ -211,8 +243,6 @@ function othersThan({ store }: Machine, { attachment, podNetwork }: AddRequest):
   };
 }
 
-const isSame = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b);
-
 /** Takes down the objects that only the earlier ADD needed, after a repeated ADD with another outcome. */
 async function leavePrevious(
   machine: Machine,
@@ -220,14 +250,14 @@ async function leavePrevious(
   previous: AttachmentRecord,
   record: AttachmentRecord,
 ): Promise<void> {
-  if (isSame(previous, record)) return;
+  if (isEqual(previous, record)) return;
   const { ports } = needsOf(node, steeredOf(record));
   const blockKeys = ports.map(({ id, address }) => blockKey(id, address));
   const keys = new Set([...record.addresses.map(addressHex), ...blockKeys]);
   const { devices } = record.sources ?? {};
   const isStale = ({ set, key }: Element) => set !== setNames.held && !keys.has(key);
   await releaseStale(machine, previous, isStale, devices);
-  if (!isSame(previous.ports, record.ports)) await forgetOutsidePorts(machine, node, record);
+  if (!isEqual(previous.ports, record.ports)) await forgetOutsidePorts(machine, node, record);
 }
 
 /**
@@ -236,14 +266,21 @@ async function leavePrevious(
  */
 async function undo(
   machine: Machine,
-  attachment: Attachment,
+  { attachment, isRunning }: AddRequest,
   previous: AttachmentRecord | undefined,
   gone: Others['gone'],
 ): Promise<void> {
   try {
     for (const record of gone) machine.store.save(record); // the ports are theirs again, or two would get them
-    if (previous !== undefined) return machine.store.save(previous);
-    await tearDown(machine, attachment, { keepLinks: true });
+    if (previous === undefined) {
+      await tearDown(machine, attachment, { keepLinks: true, ...(isRunning && { keepFlows: true }) });
+      return;
+    }
+    machine.store.save(previous);
+    const node = isRunning && machine.store.loadNode();
+    if (!node) return;
+    const whole = () => wholeProgram(machine, previous);
+    await setUp(machine, node, previous, { whole, thorough: true, held: [] }); // its connections go on
   } catch (error) {
     machine.log.warn({ attachment, error: String(error) }, 'ADD failed, and could not be undone');
   }

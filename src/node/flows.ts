@@ -1,36 +1,63 @@
-import { contains } from '../base/address.ts';
+import type { Address } from '../base/address.ts';
 import { protocolOf } from '../base/port-range.ts';
+import type { SteeredAttachment } from '../datapath/attachment.ts';
 import type { Flow } from '../datapath/host.ts';
-import { matchFor } from '../policy/match-for.ts';
+import { decide } from '../policy/decision.ts';
+import type { Match } from '../policy/match.ts';
 import type { Packet } from '../policy/terms.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import type { Machine } from './machine.ts';
 
 /** A packet of the flow as the pod's program sees it: after DNAT. */
-export function packetOf({ family, protocol: number, replySource: destination, replySourcePort: port }: Flow): Packet {
+function packetOf({ family, protocol: number, replySource: destination, replySourcePort: port }: Flow): Packet {
   const protocol = protocolOf(number, family);
   return { destination, ...(protocol && { protocol }), ...(port !== undefined && { port }) };
 }
+
+/** What decides about connections of a pod: its program with all its ranges, and the pod's own networks. */
+export type Decider = Required<Pick<SteeredAttachment, 'matches' | 'cluster' | 'subnets'>>;
+
+/** By the records. An attachment from before programs had ranges of the cluster goes by those of the node. */
+export function deciderOf(
+  { store }: Pick<Machine, 'store'>,
+  { clusterCIDRs = [] }: Pick<NodeRecord, 'clusterCIDRs'>,
+  { program, subnets }: AttachmentRecord,
+): Decider {
+  const { matches = [], cluster = clusterCIDRs } = store.loadProgram(program) ?? {};
+  return { matches, cluster, subnets };
+}
+
+/**
+ * The match that decides about what the pod sends on a connection; `undefined` when none does.
+ *
+ * @param own the node's addresses: no program is asked about packets to them
+ */
+export function matchOf({ matches, cluster, subnets }: Decider, own: ReadonlySet<Address>, flow: Flow): Match | undefined {
+  const packet = packetOf(flow);
+  if (own.has(packet.destination)) return undefined;
+  const decision = decide({ matches, subnets }, cluster, packet);
+  return decision.by === 'match' ? decision.match : undefined;
+}
+
+/** All addresses of the node. */
+export const ownAddresses = async ({ host }: Pick<Machine, 'host'>): Promise<ReadonlySet<Address>> =>
+  new Set((await host.listAllAddresses()).map(({ address }) => address));
 
 /**
  * Forgets the connections that an attachment began with other ports than it has now, by the exits that give it ports:
  * the old ports may be another pod's. So are pings: nobody tells their numbers.
  */
-export async function forgetOutsidePorts(
-  { host, store }: Machine,
-  { clusterCIDRs = [] }: NodeRecord,
-  { addresses, program, subnets, ports = [] }: AttachmentRecord,
-): Promise<void> {
-  const { matches = [], cluster = clusterCIDRs } = store.loadProgram(program) ?? {};
+export async function forgetOutsidePorts(machine: Machine, node: NodeRecord, record: AttachmentRecord): Promise<void> {
+  const { addresses, ports = [] } = record;
+  if (ports.length === 0) return;
+  const [decider, own] = [deciderOf(machine, node, record), await ownAddresses(machine)];
   const isOutside = (flow: Flow): boolean => {
-    const packet = packetOf(flow);
-    const block = ports.find(({ exit }) => exit === matchFor(matches, packet)?.exit);
-    if (block === undefined || [...cluster, ...subnets].some((range) => contains(range, packet.destination)))
-      return false;
+    const exit = matchOf(decider, own, flow)?.exit;
+    const block = ports.find((each) => each.exit === exit);
     const { replyDestinationPort: port = 0 } = flow;
-    return port < block.first || block.last < port;
+    return block !== undefined && (port < block.first || block.last < port);
   };
-  for (const address of ports.length > 0 ? addresses : []) {
-    await host.deleteFlows(address, (flow) => flow.source === address && isOutside(flow));
+  for (const address of addresses) {
+    await machine.host.deleteFlows(address, (flow) => flow.source === address && isOutside(flow));
   }
 }

@@ -26,7 +26,7 @@ import {
   wholeOf,
 } from '../datapath/other-ways.ts';
 import { nextHopOf } from '../datapath/tunnel.ts';
-import { decide } from '../policy/explain.ts';
+import { decide } from '../policy/decision.ts';
 import type { Match } from '../policy/match.ts';
 import type { Packet } from '../policy/terms.ts';
 

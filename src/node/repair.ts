@@ -1,12 +1,12 @@
 import { markOf } from '../base/attachment.ts';
 import { asEgressError, EgressError } from '../base/errors.ts';
-import type { ProgramContent } from '../datapath/attachment.ts';
 import { type Change, keyOf } from '../datapath/difference.ts';
 import { type Needs, needsOf, needsOfExit, needsOfNode } from '../datapath/needs.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { hindrances } from './hindrance.ts';
 import { listLiving } from './living.ts';
 import type { Machine } from './machine.ts';
+import { wholeProgram } from './program-content.ts';
 import { differenceNow, settle, setUp, steeredOf } from './set-up.ts';
 import { settled } from './settled.ts';
 
@@ -139,12 +139,6 @@ function partOf(
     needs: () => needsOf(node, { ...steeredOf(record), ...whole() }, [], fellows.map(steeredOf)),
     mend: () => setUp(machine, node, record, { whole, fellows, thorough: true }),
   };
-}
-
-function wholeProgram({ store }: Machine, { program }: AttachmentRecord): ProgramContent {
-  const content = store.loadProgram(program);
-  if (content !== undefined) return content;
-  throw new EgressError('check-failed', `The record of ${program} is missing: what it says is only made by ADD`);
 }
 
 /** Tries each part alone, and the parts of a failed part alone. */

@@ -20,7 +20,6 @@ import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
 import { keepingChanges, overwrittenBy } from './kept.ts';
 import type { Machine } from './machine.ts';
-import { isUnavailable } from './resolve-exit.ts';
 import { wayBackOf } from './way-back.ts';
 
 /** What an attachment's record says to the data path, with the outline of its program. */
@@ -214,7 +213,7 @@ async function settleOnce(
     async (observed) => {
       const different = await differenceNow(machine, node, needs, observed);
       requireOurTypes(different);
-      const changes = await attainable(machine.host, needs, different);
+      const changes = await attainable(machine, needs, different);
       const values = overwrittenBy(machine, changes);
       remember(machine, node, changes, values);
       return [...changes, ...(await keepingChanges(machine, Object.assign(overwritten, values), changes))];
@@ -234,13 +233,17 @@ function requireOurTypes(changes: readonly Change[]): void {
 }
 
 /**
- * Without what leads to interfaces that are missing or down, of exits that let packets leave with the node's address
- * meanwhile: no kernel takes it, and no pod should have to wait for it.
+ * Without what leads to interfaces that are missing or down: no kernel takes it, and it would keep all else from being set up,
+ * that of other exits, too. What is for the exit meets the route behind it, or leaves as the exit says.
  */
-async function attainable(host: Machine['host'], { exits }: Needs, changes: readonly Change[]): Promise<Change[]> {
+export async function attainable(
+  { host }: Pick<Machine, 'host'>,
+  { exits }: Pick<Needs, 'exits'>,
+  changes: readonly Change[],
+): Promise<Change[]> {
   const unavailable = new Set<string>();
-  for (const exit of exits.filter(({ gateway, onUnavailable }) => gateway === undefined && onUnavailable === 'node')) {
-    if (isUnavailable(exit, await host.readLink(exit.device))) unavailable.add(exit.device);
+  for (const { device } of exits.filter(({ gateway }) => gateway === undefined)) {
+    if ((await host.readLink(device))?.up !== true) unavailable.add(device);
   }
   const deviceOf = ({ object }: Change) => kindOf(object).needsUp(object);
   return changes.filter((change) => change.verb === 'remove' || !unavailable.has(deviceOf(change) || ''));

@@ -1,6 +1,6 @@
 import { contains, type Family, familyOf, type Prefix, prefixLength } from '../base/address.ts';
 import { type Match, type Pod, type Program, wishName } from './match.ts';
-import { fits } from './match-for.ts';
+import { fits } from './decision.ts';
 import type { Policy } from './policy.ts';
 import { byRank, type Candidate, inOrder, isFor, selects, type Wishes } from './program.ts';
 import { missedTerm, type Packet, type Terms, termsOf } from './terms.ts';
@@ -64,30 +64,6 @@ export function considerMatches(program: Program, packet: Packet): Considered[] 
         match === winner ? decides(match, packet) : (notAbout(match, packet) ?? later(winner?.policy ?? match.policy));
       return { policy: match.policy, exit: match.exit, ...found };
     });
-}
-
-/** Where the decision about a packet falls, of packets that are not for the node itself. */
-export type Decision =
-  /** In a range that is never steered: of the cluster, or of the pod's own networks. */
-  | { readonly by: 'cluster' | 'subnet'; readonly range: Prefix }
-  /** In a match; `place` counts those of the program from 0. */
-  | { readonly by: 'match'; readonly match: Match; readonly place: number }
-  | { readonly by: 'nothing' };
-
-/** The decision of a program's chain about a packet that is not for the node itself. */
-export function decide(
-  { matches, subnets }: { readonly matches: Program; readonly subnets: readonly Prefix[] },
-  clusterCIDRs: readonly Prefix[],
-  packet: Packet,
-): Decision {
-  const rangeIn = (ranges: readonly Prefix[]) => ranges.find((range) => contains(range, packet.destination));
-  const cluster = rangeIn(clusterCIDRs);
-  if (cluster !== undefined) return { by: 'cluster', range: cluster };
-  const subnet = rangeIn(subnets);
-  if (subnet !== undefined) return { by: 'subnet', range: subnet };
-  const place = matches.findIndex((match) => fits(match, packet));
-  const match = matches[place];
-  return match === undefined ? { by: 'nothing' } : { by: 'match', match, place };
 }
 
 type Found = Pick<Considered, 'reason' | 'words'>;

@@ -1,4 +1,4 @@
-import type { Decision } from '../policy/explain.ts';
+import type { Decision } from '../policy/decision.ts';
 import type { Obstacles } from './obstacles.ts';
 import type { Step } from './steps.ts';
 import type { WayTaken } from './way.ts';

@@ -13,7 +13,7 @@ import type { Chain, Element, Rule } from '../nftables/object.ts';
 import { nameOfTable, printOperation, printRule } from '../nftables/script.ts';
 import * as say from '../nftables/statement.ts';
 import { steeredOf } from '../node/set-up.ts';
-import type { Decision } from '../policy/explain.ts';
+import type { Decision } from '../policy/decision.ts';
 import type { Packet } from '../policy/terms.ts';
 import {
   type AttachmentState,

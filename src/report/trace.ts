@@ -3,7 +3,7 @@ import { keyOf } from '../datapath/difference.ts';
 import type { Host, RouteTaken } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
 import { addressOf } from '../datapath/slots.ts';
-import { type Decision, decide } from '../policy/explain.ts';
+import { type Decision, decide } from '../policy/decision.ts';
 import type { Packet } from '../policy/terms.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { type AttachmentState, isClosed, wantedElements, whyNotSteered, whyUndecided } from './attachment-state.ts';

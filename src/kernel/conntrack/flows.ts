@@ -70,14 +70,22 @@ export async function deleteChosenFlows(
   family: Family,
   choose: (all: readonly Flow[]) => Promise<ReadonlySet<Flow>>,
 ): Promise<void> {
-  const body = flowMessage.encode({ family: addressFamily(family) });
-  const found = (await socket.dump({ type: messageTypes.get, flags: 0, body })).map((reply) => decodeFlow(reply.body));
+  const found = (await dumpFamily(socket, family)).map(({ body }) => decodeFlow(body));
   const chosen = await choose(found.map(({ flow }) => flow));
   await deleteEach(
     socket,
     found.filter(({ flow }) => chosen.has(flow)),
   );
 }
+
+/** Numbers of all connections of a family (CTA_ID). Throws KernelError. */
+// conntrack -L -f ipv4 -o id
+export async function listConnections(socket: Socket, family: Family): Promise<readonly number[]> {
+  return (await dumpFamily(socket, family)).flatMap(({ body }) => flowMessage.decode(body).attributes.id ?? []);
+}
+
+const dumpFamily = (socket: Socket, family: Family): Promise<readonly Reply[]> =>
+  socket.dump({ type: messageTypes.get, flags: 0, body: flowMessage.encode({ family: addressFamily(family) }) });
 
 async function deleteByEnds(socket: Socket, address: Address, ends: readonly FlowEnd[]): Promise<void> {
   if (familyOf(address) === 4 && (await deleteByFilter(socket, address, ends))) return;

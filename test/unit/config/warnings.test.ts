@@ -7,7 +7,7 @@ import { hiders } from '../../../src/config/hidden.ts';
 import type { PolicyDocument } from '../../../src/config/schema.ts';
 import { warningsOf } from '../../../src/config/warnings.ts';
 import { includesGlob } from '../../../src/policy/glob.ts';
-import { matchFor } from '../../../src/policy/match-for.ts';
+import { matchFor } from '../../../src/policy/decision.ts';
 import type { Policy } from '../../../src/policy/policy.ts';
 import { coverAll } from '../../../src/policy/prefixes.ts';
 import { byRank, programFor } from '../../../src/policy/program.ts';

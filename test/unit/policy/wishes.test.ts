@@ -5,7 +5,7 @@ import { EgressError } from '../../../src/base/errors.ts';
 import { type Protocol, protocols } from '../../../src/base/port-range.ts';
 import type { Exit } from '../../../src/policy/exit.ts';
 import { type Pod, wishName } from '../../../src/policy/match.ts';
-import { matchFor } from '../../../src/policy/match-for.ts';
+import { matchFor } from '../../../src/policy/decision.ts';
 import type { Policy } from '../../../src/policy/policy.ts';
 import { isFor, programFor } from '../../../src/policy/program.ts';
 import type { Packet } from '../../../src/policy/terms.ts';

@@ -285,6 +285,10 @@ export class FakeHost implements Host, Disposable {
     this.forgottenFlowsTo.push(address);
   }
 
+  async listConnections(family: Family): Promise<readonly number[]> {
+    return this.flows.flatMap((flow) => (flow.family === family ? (flow.id ?? []) : []));
+  }
+
   async forgetFlows(family: Family, choose: (all: readonly Flow[]) => Promise<ReadonlySet<Flow>>): Promise<void> {
     const chosen = await choose(this.flows.filter((flow) => flow.family === family));
     this.pickedFlows.push(...this.#dropFlows((flow) => chosen.has(flow)));
