@@ -30,9 +30,9 @@ export interface Plan {
   /** Devices, addresses, parameters, routes and rules to set up, before the transaction; a new device of a tunnel is down. */
   readonly before: readonly OutsideObject[];
   /**
-   * A transaction before the other: all but the elements that lead packets on, where new sets of ranges come with them. What
-   * is in a new set of ranges is found only at the end of a commit, when elements of the same transaction lead there already
-   * (seen with Linux 6.18). Empty where nothing new is looked into, or nothing leads there yet.
+   * A transaction before the other: new sets and chains to which nothing leads yet, where new sets of ranges are among them.
+   * What is in a new set of ranges is found only at the end of a commit, when elements and rules of the same transaction lead
+   * there already (seen with Linux 6.18). Empty where no new ranges are looked into, or nothing leads there yet.
    */
   readonly ahead: readonly Operation[];
   /** One nftables transaction. */
@@ -126,12 +126,20 @@ const addressMapsOf = (changes: readonly Change[]): readonly NftSet[] => {
 };
 
 function aheadOf(kept: readonly Change[]): readonly Change[] {
-  const isNewRanges = ({ verb, object }: Change): boolean =>
-    verb === 'add' && object.kind === 'set' && object.intervals !== undefined;
-  return kept.some(isNewRanges) && kept.some(leadsOn) ? kept.filter((change) => !leadsOn(change)) : [];
+  return kept.some(isNewRanges) && kept.some(leadsOn) ? kept.filter(isNotLedTo) : [];
 }
 
-const leadsOn = ({ object }: Change): boolean => object.kind === 'element' && object.verdict !== undefined;
+const isNewRanges = ({ verb, object }: Change): boolean =>
+  verb === 'add' && object.kind === 'set' && object.intervals !== undefined;
+
+/** By an element with a verdict, and by a chain that was there before, packets come to what is new. */
+const leadsOn = ({ verb, object }: Change): boolean =>
+  object.kind === 'element' ? object.verdict !== undefined : verb === 'replace' && object.kind === 'chain';
+
+/** Tables, sets without their elements, and chains at no hook. */
+const isNotLedTo = ({ verb, object }: Change): boolean =>
+  verb === 'add' &&
+  (object.kind === 'table' || object.kind === 'set' || (object.kind === 'chain' && object.hook === undefined));
 
 function operationsOf(change: Change): Operation[] {
   const { object } = change;

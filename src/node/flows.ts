@@ -32,7 +32,11 @@ export function deciderOf(
  *
  * @param own the node's addresses: no program is asked about packets to them
  */
-export function matchOf({ matches, cluster, subnets }: Decider, own: ReadonlySet<Address>, flow: Flow): Match | undefined {
+export function matchOf(
+  { matches, cluster, subnets }: Decider,
+  own: ReadonlySet<Address>,
+  flow: Flow,
+): Match | undefined {
   const packet = packetOf(flow);
   if (own.has(packet.destination)) return undefined;
   const decision = decide({ matches, subnets }, cluster, packet);

@@ -1,6 +1,6 @@
 import { contains, type Family, familyOf, type Prefix, prefixLength } from '../base/address.ts';
-import { type Match, type Pod, type Program, wishName } from './match.ts';
 import { fits } from './decision.ts';
+import { type Match, type Pod, type Program, wishName } from './match.ts';
 import type { Policy } from './policy.ts';
 import { byRank, type Candidate, inOrder, isFor, selects, type Wishes } from './program.ts';
 import { missedTerm, type Packet, type Terms, termsOf } from './terms.ts';

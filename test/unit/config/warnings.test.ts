@@ -6,8 +6,8 @@ import { holdPorts, type PortRange, splitPortRange } from '../../../src/base/por
 import { hiders } from '../../../src/config/hidden.ts';
 import type { PolicyDocument } from '../../../src/config/schema.ts';
 import { warningsOf } from '../../../src/config/warnings.ts';
-import { includesGlob } from '../../../src/policy/glob.ts';
 import { matchFor } from '../../../src/policy/decision.ts';
+import { includesGlob } from '../../../src/policy/glob.ts';
 import type { Policy } from '../../../src/policy/policy.ts';
 import { coverAll } from '../../../src/policy/prefixes.ts';
 import { byRank, programFor } from '../../../src/policy/program.ts';

@@ -69,18 +69,21 @@ describe('a plan', () => {
     assert.deepEqual(plan.after, []);
   });
 
-  test('makes all but the elements that lead packets on in a transaction before, where new ranges are looked into', () => {
-    const leading: Element = {
-      kind: 'element',
-      set: 'pods4',
-      key: '0a000001',
-      verdict: { code: 'goto', chain: 'program-a' },
-    };
-    const plan = planOf([{ kind: 'table' } as const, set, chain, leading].map(add));
-    const namesOf = (all: typeof plan.ahead) => all.map(({ object }) => object.kind);
-    assert.deepEqual(namesOf(plan.ahead), ['table', 'set', 'chain']);
-    assert.deepEqual(namesOf(plan.transaction), ['element']);
-    assert.deepEqual(planOf([set, chain].map(add)).ahead, []);
+  test('makes new sets and chains in a transaction before, where new ranges are among them and something leads there', () => {
+    const verdict = { code: 'goto', chain: 'program-a' } as const;
+    const leading: Element = { kind: 'element', set: 'pods4', key: '0a000001', verdict };
+    const base: Chain = { ...chain, name: 'classify', hook };
+    const plan = planOf([{ kind: 'table' } as const, set, chain, base, leading].map(add));
+    const kindsOf = (all: typeof plan.ahead) => all.map(({ object }) => object.kind);
+    assert.deepEqual(kindsOf(plan.ahead), ['table', 'set', 'chain']);
+    assert.deepEqual(
+      plan.transaction.map(({ object }) => object),
+      [base, leading],
+    );
+    const replaced: Change = { verb: 'replace', object: chain, observed: { ...chain, rules: [] } };
+    assert.deepEqual(kindsOf(planOf([add(set), replaced]).ahead), ['set'], 'a chain that is there looks into it');
+    assert.deepEqual(planOf([set, chain].map(add)).ahead, [], 'nothing leads there');
+    assert.deepEqual(planOf([chain, leading].map(add)).ahead, [], 'no ranges');
   });
 
   test('puts parameters back first, and takes rules, then routes down after the transaction', () => {

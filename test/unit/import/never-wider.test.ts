@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { contains, prefixLength } from '../../../src/base/address.ts';
 import { configurationOf } from '../../../src/config/configuration.ts';
-import { fitsGlob } from '../../../src/policy/glob.ts';
 import { matchFor } from '../../../src/policy/decision.ts';
+import { fitsGlob } from '../../../src/policy/glob.ts';
 import { programFor } from '../../../src/policy/program.ts';
 import { asked, gatewayPolicy, importedValues } from './samples.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Match } from '../../../src/policy/match.ts';
 import { fits, matchFor } from '../../../src/policy/decision.ts';
+import type { Match } from '../../../src/policy/match.ts';
 import type { Packet } from '../../../src/policy/terms.ts';
 
 const match = (exit: string, destinations: string[], except: string[] = []): Match => ({
