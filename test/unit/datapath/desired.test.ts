@@ -210,12 +210,12 @@ describe('an exit with several addresses', () => {
   test('has a chain of its own that gives each pod the address of its slot', () => {
     assert.deepEqual(own(exit()), [
       'add map inet cni-egress exit-11-slots4 { type ipv4_addr : ipv4_addr; }',
-      ...four.map((address) => `add element inet cni-egress lanes4 { 0x0000000b . "eth1" . ${address} }`),
       'add map inet cni-egress exit-11-slots6 { type ipv6_addr : ipv6_addr; }',
-      ...six.map((address) => `add element inet cni-egress lanes6 { 0x0000000b . "eth1" . ${address} }`),
       'add chain inet cni-egress exit-11-snat',
       'add rule inet cni-egress exit-11-snat snat ip to ip saddr & 0.0.0.63 map @exit-11-slots4',
       'add rule inet cni-egress exit-11-snat snat ip6 to ip6 saddr & ::3f map @exit-11-slots6',
+      ...four.map((address) => `add element inet cni-egress lanes4 { 0x0000000b . "eth1" . ${address} }`),
+      ...six.map((address) => `add element inet cni-egress lanes6 { 0x0000000b . "eth1" . ${address} }`),
       'add element inet cni-egress spread { 0x0000000b . "eth1" : jump exit-11-snat }',
     ]);
     const slots = slotsOf(four).map(
@@ -257,9 +257,9 @@ describe('an exit with several addresses', () => {
     assert.deepEqual(
       own(exit({ ways })).filter((line) => /snat/.test(line)),
       [
-        'add element inet cni-egress snat4 { 0x0000000b . "eth1" : 192.0.2.1 }',
         'add chain inet cni-egress exit-11-snat',
         'add rule inet cni-egress exit-11-snat snat ip6 to ip6 saddr & ::3f map @exit-11-slots6',
+        'add element inet cni-egress snat4 { 0x0000000b . "eth1" : 192.0.2.1 }',
         'add element inet cni-egress spread { 0x0000000b . "eth1" : jump exit-11-snat }',
       ],
     );
