@@ -7,6 +7,9 @@ export const shown = (value: unknown): string => cut(textOf(value), longestShown
 export const cut = (text: string, longest: number): string =>
   text.length > longest ? `${text.slice(0, longest)}…` : text;
 
+/** A number as tools print marks, masks and flags. */
+export const hexNumber = (value: number): string => `0x${value.toString(16)}`;
+
 function textOf(value: unknown): string {
   if (value === undefined) return 'nothing';
   // JSON has no word for Infinity, and a parser reads `1e400` as that.

@@ -78,7 +78,7 @@ const ownTypes = [2, 3, 4, 5];
 
 /** What one exit needs on top of {@link desiredBase}. */
 function desiredExit(node: NodeState, exit: ResolvedExit): HostObject[] {
-  const steer = say.setMark((node.fwmark | layout.exitIdMask) >>> 0, (node.fwmark | exit.id) >>> 0);
+  const { mask, value } = layout.idMark(node.fwmark, exit.id);
   const drop = say.verdict({ code: 'goto', chain: layout.chainNames.drop });
   // Here and not in programs: an exit that gains or loses a family changes for all its pods at once.
   const lacking = families.filter((family) => !exit.ways.some((way) => way.family === family));
@@ -86,7 +86,7 @@ function desiredExit(node: NodeState, exit: ResolvedExit): HostObject[] {
     chain(layout.chainNames.exit(exit.id), [
       ...lacking.map((family) => rule(say.family(family), drop)),
       rule(say.isBeforeRouting, say.counter), // not again when it is decided again
-      { statements: [steer], comment: exit.name },
+      { statements: [say.setMark(mask, value)], comment: exit.name },
     ]),
     ...(exit.gateway === undefined ? desiredTranslation(exit) : [exitElement(layout.setNames.tunnels, exit)]),
     ...(exit.onUnavailable === 'node' ? [exitElement(layout.setNames.fallback, exit)] : []),
@@ -161,7 +161,7 @@ function policyRules(node: NodeState, lookups: readonly Lookup[], closed: readon
           family,
           priority,
           action: { lookup: node.routeTable + id },
-          fwmark: { value: (node.fwmark | id) >>> 0, mask: (node.fwmark | layout.exitIdMask) >>> 0 },
+          fwmark: layout.idMark(node.fwmark, id),
         }),
       ),
     ...(closed.includes(family) ? closedRules(node, family) : []),

@@ -96,7 +96,7 @@ const replies = (fwmark: number): Chain =>
           say.isReply,
           say.replyDestinationIn(family, layout.setNames.egress(family)),
           say.destinationIn(family, layout.setNames.remote(family), { first: true }),
-          say.setMark((fwmark | layout.exitIdMask) >>> 0, (fwmark | layout.replyId) >>> 0),
+          say.setMark(layout.markMask(fwmark), fwmark),
         ),
       ),
     ],

@@ -13,6 +13,12 @@ export interface NodeNumbers {
 /** The low bits of the mark hold the id of the exit; kube-proxy's 0x4000 and 0x8000 stay free. */
 export const exitIdMask = 0x3fff;
 
+/** The bits of a mark that are ours: the one that says so, and those of an exit's id. */
+export const markMask = (fwmark: number): number => (fwmark | exitIdMask) >>> 0;
+
+/** The mark with an id: that of a packet for an exit, or one of {@link replyId} and {@link unjudgedId}. */
+export const idMark = (fwmark: number, id: number) => ({ value: (fwmark | id) >>> 0, mask: markMask(fwmark) }) as const;
+
 /** Names of our chains; a prefix and an exit's id or a program's hash make the others. */
 export const chainNames = {
   classify: 'classify',
@@ -207,6 +213,12 @@ export const setsOf = (owner: Exclude<Owner, 'exit'>): readonly string[] =>
 
 /** Not the id of any exit either: of what pods send, while nothing has judged it. */
 export const unjudgedId = 0x3fff;
+
+/**
+ * In a packet that a pod sent with a source of its own, until its program decides. It is the number of {@link replyId}: a
+ * packet has this one on its way in, and that one behind it.
+ */
+export const proofId = 0;
 
 /** Not the id of any exit: the answers that a gateway sends to pods through the tunnel. */
 export const replyId = 0;

@@ -4,6 +4,7 @@ import * as layout from './layout.ts';
 import type { NodeRoute, NodeRule } from './objects.ts';
 import { isOurRoute, ourRules } from './ours.ts';
 import { routeText, ruleText } from './routing-words.ts';
+import { lookupOf } from './tables.ts';
 
 /** The fields of a packet for an exit that policy rules select by. What is absent may be anything. */
 export interface MarkedPacket {
@@ -32,16 +33,13 @@ export function rulesBefore(
 ): readonly NodeRule[] {
   const own = new Set<NodeRule>(ourRules(rules.filter(isNumbered), node).rules);
   const ofFamily = rules.filter((rule) => rule.family === family);
-  const at = ofFamily.findIndex((rule) => own.has(rule) && lookup(rule) === node.routeTable + id);
+  const at = ofFamily.findIndex((rule) => own.has(rule) && lookupOf(rule) === node.routeTable + id);
   return ofFamily
     .slice(0, Math.max(at, 0))
-    .filter((rule) => !own.has(rule) && lookup(rule) !== localTable && lookup(rule) !== noTable);
+    .filter((rule) => !own.has(rule) && lookupOf(rule) !== localTable && lookupOf(rule) !== noTable);
 }
 
 const isNumbered = ({ protocol }: NodeRule): boolean => protocol === undefined;
-
-const lookup = ({ action }: NodeRule): number | undefined =>
-  typeof action === 'object' && 'lookup' in action ? action.lookup : undefined;
 
 /** Whether a rule may act on a packet, by the selectors that we know. */
 export function mayAct(rule: NodeRule, packet: MarkedPacket): boolean {
@@ -64,7 +62,7 @@ export function isDecidedBy(rule: NodeRule, answer: RouteTaken | undefined, numb
   const { action } = rule;
   const { exits } = layout.rulePriorities(numbers.rulePriority);
   if (answer?.table === undefined) return action === 'unreachable' || (typeof action === 'object' && 'other' in action);
-  return typeof action === 'object' && ('goto' in action ? action.goto > exits : lookup(rule) === answer.table);
+  return typeof action === 'object' && ('goto' in action ? action.goto > exits : lookupOf(rule) === answer.table);
 }
 
 /** Whether the longest of the routes for an address makes an error of its packets. */

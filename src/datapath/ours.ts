@@ -1,6 +1,7 @@
 import type { Chain, NftSet } from '../nftables/object.ts';
 import * as layout from './layout.ts';
 import type { NodeRoute, NodeRule, PolicyRule, Route } from './objects.ts';
+import { lookupOf } from './tables.ts';
 import { tunnelDevice } from './tunnel.ts';
 import { wayBackPriority } from './way-back.ts';
 
@@ -74,9 +75,10 @@ function idIn({ fwmark, invert, input }: NodeRule, whose: 'ours' | 'answers'): n
   return isWhole && fwmark.value === ((whose === 'ours' ? bit : 0) | id) >>> 0 ? id : undefined;
 }
 
-function isTableOf({ action }: NodeRule, id: number, numbers?: layout.NodeNumbers): boolean {
-  if (typeof action !== 'object' || !('lookup' in action)) return false;
-  return numbers === undefined ? action.lookup > id : action.lookup === numbers.routeTable + id;
+function isTableOf(rule: NodeRule, id: number, numbers?: layout.NodeNumbers): boolean {
+  const table = lookupOf(rule);
+  if (table === undefined) return false;
+  return numbers === undefined ? table > id : table === numbers.routeTable + id;
 }
 
 /** One bit that is none of an exit's id. */

@@ -1,4 +1,5 @@
 import { familyOf } from '../base/address.ts';
+import { hexNumber } from '../base/shown.ts';
 import { nameOfTable } from '../nftables/script.ts';
 import type { NodeRoute, NodeRule, Other } from './objects.ts';
 
@@ -8,7 +9,6 @@ export function describeOther(other: Other): string {
   return other.kind === 'rule' ? ruleText(other) : routeText(other);
 }
 
-const hex = (value: number) => `0x${value.toString(16)}`;
 const ip = (family: 4 | 6) => (family === 4 ? 'ip' : 'ip -6');
 
 /** A rule, ours or not, in the words of `ip rule`, without the selectors that we do not know. */
@@ -17,7 +17,7 @@ export function ruleText({ family, priority, action, fwmark, invert, input, from
     invert ? 'not' : '',
     from ? `from ${from}` : '',
     to ? `to ${to}` : '',
-    fwmark ? `fwmark ${hex(fwmark.value)}/${hex(fwmark.mask)}` : '',
+    fwmark ? `fwmark ${hexNumber(fwmark.value)}/${hexNumber(fwmark.mask)}` : '',
     input ? `iif ${input}` : '',
     narrower ? '…' : '',
     actionText(action),

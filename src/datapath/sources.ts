@@ -14,7 +14,7 @@ import { tunnelDevice } from './tunnel.ts';
  * another pod can have it, since the kernel clears the mark where a packet changes its network namespace. A packet with
  * the source of such a pod and without the proof is forged.
  */
-const proofOf = (fwmark: number) => ({ mask: (fwmark | layout.exitIdMask) >>> 0, value: fwmark }) as const;
+const proofOf = (fwmark: number) => layout.idMark(fwmark, layout.proofId);
 
 const drop = [say.counter, say.verdict({ code: 'drop' })] as const;
 const accept = say.verdict({ code: 'accept' });

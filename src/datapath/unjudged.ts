@@ -9,12 +9,6 @@ import type { IngressMark, PolicyRule, Route } from './objects.ts';
  * and then to an exit's mark, or to none. When somebody has flushed them it keeps it, or has the proof where only half of
  * ours is gone: then a policy rule leads it to a table that lets it into the ranges that no program steers, and nowhere else.
  */
-const marksOf = (fwmark: number) => ({
-  mask: (fwmark | layout.exitIdMask) >>> 0,
-  unjudged: (fwmark | layout.unjudgedId) >>> 0,
-  proof: fwmark,
-});
-
 type Marked = Pick<SteeredAttachment, 'sources' | 'addresses'>;
 
 /** The families of pods that are marked where they come in; none on a node that was set up before pods were. */
@@ -26,21 +20,20 @@ export function closedFamilies({ spared }: NodeState, attachments: readonly Mark
 
 /** The filters at interfaces of pods. */
 export function ingressMarks({ fwmark, spared }: NodeState, attachments: readonly Marked[]): IngressMark[] {
-  const { mask, unjudged: value } = marksOf(fwmark);
+  const mark = layout.idMark(fwmark, layout.unjudgedId);
   const devices = spared === undefined ? [] : attachments.flatMap(({ sources }) => sources?.devices ?? []);
-  return devices.map((device) => ({ kind: 'ingressMark', device, value, mask }));
+  return devices.map((device) => ({ kind: 'ingressMark', device, ...mark }));
 }
 
 /** What leads packets that nothing has judged to {@link closedRoutes}, beside the rules of exits. */
 export function closedRules({ fwmark, routeTable, rulePriority }: layout.NodeNumbers, family: Family): PolicyRule[] {
-  const { mask, unjudged, proof } = marksOf(fwmark);
   const rule = {
     kind: 'rule',
     family,
     priority: layout.rulePriorities(rulePriority).exits,
     action: { lookup: routeTable + layout.unjudgedId },
   } as const;
-  return [unjudged, proof].map((value) => ({ ...rule, fwmark: { value, mask } }));
+  return [layout.unjudgedId, layout.proofId].map((id) => ({ ...rule, fwmark: layout.idMark(fwmark, id) }));
 }
 
 /** Into the cluster by the routes that are there; nowhere else. */

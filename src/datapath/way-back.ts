@@ -33,7 +33,7 @@ export function desiredWayBack(node: layout.NodeNumbers, exit: ResolvedExit): Ho
       family: 4,
       priority: wayBackPriority,
       action: { lookup: node.routeTable + id },
-      fwmark: { value: id, mask: (node.fwmark | layout.exitIdMask) >>> 0 },
+      fwmark: { value: id, mask: layout.markMask(node.fwmark) },
     },
     answersChain(node.fwmark, exit),
   ];

@@ -1,4 +1,4 @@
-import { EgressError } from '../base/errors.ts';
+import { EgressError, isSystemError } from '../base/errors.ts';
 import { nameOf } from '../datapath/describe.ts';
 import type { OutsideObject } from '../datapath/objects.ts';
 import type { IndexOf } from './kind.ts';
@@ -41,8 +41,8 @@ async function naming(doing: string, object: OutsideObject, action: () => Promis
   try {
     await action();
   } catch (error) {
-    if (!isKernelError(error) && !(error instanceof Error && 'syscall' in error)) throw error;
-    throw new EgressError('kernel-refused', `${doing} ${nameOf(object)}: ${(error as Error).message}`, {
+    if (!isKernelError(error) && !isSystemError(error)) throw error;
+    throw new EgressError('kernel-refused', `${doing} ${nameOf(object)}: ${error.message}`, {
       cause: error,
     });
   }

@@ -1,10 +1,10 @@
 import { families } from '../base/address.ts';
 import type { NodeState } from '../datapath/attachment.ts';
-import { lookupOf, tablesOf } from '../datapath/kinds/rule.ts';
 import * as layout from '../datapath/layout.ts';
 import type { NodeRoute, Other } from '../datapath/objects.ts';
 import { isOurRoute, isOurTable } from '../datapath/ours.ts';
 import type { OurState } from '../datapath/release.ts';
+import { lookupOf, tablesOfNode } from '../datapath/tables.ts';
 import type { InTable, Table } from '../nftables/object.ts';
 import { listOutside } from './kinds.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
@@ -77,7 +77,7 @@ export const listOthers = async (
 /** Rules and routes with our protocol number that others made, in whichever table. */
 async function listNumbered(socket: NetlinkSocket, node: NodeState | undefined): Promise<readonly Other[]> {
   const { ours: rules, others = [] } = await ruleKind.list({ socket, node, found: [] });
-  const tables = new Set([...(node ? tablesOf(node) : []), ...rules.map(lookupOf)]);
+  const tables = new Set([...(node ? tablesOfNode(node).map(({ table }) => table) : []), ...rules.map(lookupOf)]);
   const routes: NodeRoute[] = [];
   for (const family of families) {
     const listed = await listNodeRoutes(socket, family, { protocol: routeProtocol });

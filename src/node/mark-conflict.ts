@@ -1,9 +1,8 @@
+import { hexNumber } from '../base/shown.ts';
 import type { NodeRule } from '../datapath/objects.ts';
 
 /** `ip rule add fwmark 1` compares the whole mark: it looks at every bit, and wants none of its own. */
 const wholeMark = 0xffffffff;
-
-const hex = (value: number) => `0x${value.toString(16)}`;
 
 /** A sentence that names the foreign policy rule with our bit of the mark; undefined when there is none. */
 export function markConflict(flag: number, rules: readonly NodeRule[]): string | undefined {
@@ -14,5 +13,5 @@ export function markConflict(flag: number, rules: readonly NodeRule[]): string |
   const rule = rules.find(uses);
   if (rule?.fwmark === undefined) return undefined;
   const { value, mask } = rule.fwmark;
-  return `The policy rule at priority ${rule.priority} looks at mark ${hex(value)}/${hex(mask)}, which holds our bit ${hex(flag)}`;
+  return `The policy rule at priority ${rule.priority} looks at mark ${hexNumber(value)}/${hexNumber(mask)}, which holds our bit ${hexNumber(flag)}`;
 }

@@ -1,5 +1,6 @@
 import { familyOf } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
+import { hexNumber } from '../base/shown.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Gateway, Tunnel } from '../datapath/attachment.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
@@ -158,7 +159,7 @@ function requireSameNumbers(previous: NodeRecord, next: NodeRecord): void {
   }
 }
 
-const shownAs = (key: keyof NodeNumbers, number: number) => (key === 'fwmark' ? `0x${number.toString(16)}` : number);
+const shownAs = (key: keyof NodeNumbers, number: number) => (key === 'fwmark' ? hexNumber(number) : number);
 
 const otherNumber = (pointer: string, before: unknown, now: unknown) =>
   new EgressError(

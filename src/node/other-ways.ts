@@ -25,6 +25,7 @@ import {
   ruleWords,
   wholeOf,
 } from '../datapath/other-ways.ts';
+import { lookupOf } from '../datapath/tables.ts';
 import { nextHopOf } from '../datapath/tunnel.ts';
 import { decide } from '../policy/decision.ts';
 import type { Match } from '../policy/match.ts';
@@ -118,8 +119,10 @@ async function destinationsOf({ host, exit, way: { family }, users }: Place, rul
 }
 
 /** The table of a rule. The node's main table is not read: it may have a million routes. */
-const ownTable = ({ action }: NodeRule): number[] =>
-  typeof action === 'object' && 'lookup' in action && action.lookup !== mainTable ? [action.lookup] : [];
+function ownTable(rule: NodeRule): number[] {
+  const table = lookupOf(rule);
+  return table === undefined || table === mainTable ? [] : [table];
+}
 
 /** The rule that makes the answer. An error may also come from a route in the table that a rule leads to. */
 async function decidingOne(

@@ -2,6 +2,7 @@ import type { ResolvedExit } from '../datapath/exit.ts';
 import { exitIdMask, exitIdOfChain, type NodeNumbers } from '../datapath/layout.ts';
 import { ofKind, type PolicyRule } from '../datapath/objects.ts';
 import type { OurState } from '../datapath/release.ts';
+import { lookupOf } from '../datapath/tables.ts';
 import type { Chain } from '../nftables/object.ts';
 import type { Machine } from './machine.ts';
 
@@ -41,7 +42,7 @@ const numbersOf = ({ outside }: OurState, value: number): Omit<NodeNumbers, 'fwm
     .filter(({ fwmark }) => fwmark?.value === value)
     .flatMap((rule) => numbersOfRule(rule, value));
 
-const numbersOfRule = ({ action, priority }: PolicyRule, value: number) =>
-  typeof action === 'object' && 'lookup' in action
-    ? [{ routeTable: action.lookup - (value & exitIdMask), rulePriority: priority - 1 }]
-    : [];
+function numbersOfRule(rule: PolicyRule, value: number): Omit<NodeNumbers, 'fwmark'>[] {
+  const table = lookupOf(rule);
+  return table === undefined ? [] : [{ routeTable: table - (value & exitIdMask), rulePriority: rule.priority - 1 }];
+}

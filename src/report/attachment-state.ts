@@ -6,7 +6,8 @@ import { withoutEgressHook } from '../datapath/egress-counters.ts';
 import { entryChainOf } from '../datapath/held.ts';
 import * as layout from '../datapath/layout.ts';
 import { needsOf } from '../datapath/needs.ts';
-import type { HostObject, PolicyRule } from '../datapath/objects.ts';
+import type { HostObject } from '../datapath/objects.ts';
+import { lookupOf } from '../datapath/tables.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
 import type { Machine } from '../node/machine.ts';
 import { steeredOf } from '../node/set-up.ts';
@@ -106,9 +107,6 @@ export function isClosed({ node, wanted, found }: AttachmentState, address: Addr
   const parts = wanted.filter(isPart);
   return parts.some(({ kind }) => kind === 'ingressMark') && parts.every((object) => found.has(keyOf(object)));
 }
-
-const lookupOf = ({ action }: PolicyRule): number | undefined =>
-  typeof action === 'object' && 'lookup' in action ? action.lookup : undefined;
 
 /** Why nobody can say what the pod's program decides about packets from the address; `undefined` when somebody can. */
 export function whyUndecided(state: AttachmentState, address: Address): string | undefined {

@@ -8,6 +8,7 @@ import type { HostObject, Route } from '../datapath/objects.ts';
 import { desiredProgram } from '../datapath/program.ts';
 import { routeText, ruleText } from '../datapath/routing-words.ts';
 import { slotOf } from '../datapath/slots.ts';
+import { lookupOf } from '../datapath/tables.ts';
 import { nextHopOf, tunnelMac } from '../datapath/tunnel.ts';
 import type { Chain, Element, Rule } from '../nftables/object.ts';
 import { nameOfTable, printOperation, printRule } from '../nftables/script.ts';
@@ -160,11 +161,7 @@ function exitRules({ wanted, node }: AttachmentState, { id }: ResolvedExit, { de
   const table = (node?.routeTable ?? 0) + id;
   return wanted
     .filter((object) => object.kind === 'rule')
-    .filter(({ family, action }) => {
-      return (
-        family === familyOf(destination) && typeof action === 'object' && 'lookup' in action && action.lookup === table
-      );
-    });
+    .filter((rule) => rule.family === familyOf(destination) && lookupOf(rule) === table);
 }
 
 /** The route of the exit that a packet takes: that of the narrowest destination. */

@@ -1,3 +1,4 @@
+import { hexNumber } from '../../base/shown.ts';
 import type { OutsideKind } from './kind.ts';
 
 /** What comes in by an interface gets these bits in its mark, before nftables sees it; others under the mask are cleared. */
@@ -9,9 +10,8 @@ export interface IngressMark {
   readonly mask: number;
 }
 
-const hex = (number: number): string => `0x${number.toString(16)}`;
 const textOf = ({ device, value, mask }: IngressMark): string =>
-  `mark ${hex(value)}/${hex(mask)} at ingress of ${device}`;
+  `mark ${hexNumber(value)}/${hexNumber(mask)} at ingress of ${device}`;
 
 /** It is taken away first, and comes when all is there: what it marks goes nowhere where nothing judges it. */
 export const ingressMark: OutsideKind<IngressMark> = {
@@ -20,7 +20,7 @@ export const ingressMark: OutsideKind<IngressMark> = {
   describe: (desired, observed) => [`${textOf(observed)} is there, expected ${textOf(desired)}`],
   command: ({ device, value, mask }, verb) =>
     verb === 'add'
-      ? `tc qdisc add dev ${device} clsact; tc filter replace dev ${device} ingress pref 230 handle 1 bpf direct-action # sets mark ${hex(value)}/${hex(mask)}`
+      ? `tc qdisc add dev ${device} clsact; tc filter replace dev ${device} ingress pref 230 handle 1 bpf direct-action # sets mark ${hexNumber(value)}/${hexNumber(mask)}`
       : `tc filter del dev ${device} ingress pref 230`,
   needsUp: ({ device }) => device,
   hasMark: true,

@@ -1,10 +1,8 @@
 import { type Family, families, type Prefix } from '../../base/address.ts';
 import { canonicalJson } from '../../base/canonical.ts';
-import type { NodeState } from '../attachment.ts';
-import { exitIdMask, type NodeNumbers, replyId, unjudgedId } from '../layout.ts';
-import type { Needs } from '../needs.ts';
 import type { InUse, OurState } from '../release.ts';
 import { ruleText } from '../routing-words.ts';
+import { lookupOf, tableBase } from '../tables.ts';
 import { tunnelRules } from '../tunnel.ts';
 import { noInterface, type OutsideKind, ofKind } from './kind.ts';
 
@@ -67,29 +65,3 @@ export function isTableInUse(state: OurState, { exits, remembered }: InUse): (ta
   const routeTable = remembered.routeTable ?? tableBase(rulesOfExits(state));
   return (table) => table !== undefined && exits.has(table - routeTable);
 }
-
-/** The tables of exits, of a gateway's answers, and of what nothing has judged. */
-export const exitTables = (
-  { routeTable }: NodeNumbers,
-  { exits, gateway, closed }: Pick<Needs, 'exits' | 'gateway' | 'closed'>,
-): number[] =>
-  [...exits.map(({ id }) => id), ...(gateway ? [replyId] : []), ...(closed ? [unjudgedId] : [])].map(
-    (id) => routeTable + id,
-  );
-
-/** All of them that a node has. */
-export const tablesOf = (node: NodeState): number[] =>
-  exitTables(node, { ...node, ...(node.spared && { closed: families }) });
-
-/** The table that a rule leads to; the others jump or land. */
-export const lookupOf = ({ action }: PolicyRule): number | undefined =>
-  typeof action === 'object' && 'lookup' in action ? action.lookup : undefined;
-
-/** The number that tables of exits begin at, as any rule of an exit tells; without one no table is in use. */
-function tableBase(rules: readonly PolicyRule[]): number {
-  const leading = rules.filter((rule) => lookupOf(rule) !== undefined);
-  const rule = leading.find((one) => idOf(one) !== 0) ?? leading[0]; // two rules ask for 0
-  return ((rule && lookupOf(rule)) ?? 0) - (rule ? idOf(rule) : 0);
-}
-
-const idOf = ({ fwmark }: PolicyRule): number => (fwmark?.value ?? 0) & exitIdMask;

@@ -1,3 +1,4 @@
+import { hexNumber } from '../../base/shown.ts';
 import { dormant, type InTable, type Table } from '../../nftables/object.ts';
 import { nameOfTable } from '../../nftables/script.ts';
 import { type Kind, noInterface } from './kind.ts';
@@ -21,5 +22,5 @@ function describeFlags(observed: Table): string {
   const name = `table ${nameOfTable(observed)}`;
   return (flags & dormant) !== 0
     ? `${name} is dormant: none of its rules acts`
-    : `${name} has flags 0x${flags.toString(16)}, which we never give`;
+    : `${name} has flags ${hexNumber(flags)}, which we never give`;
 }

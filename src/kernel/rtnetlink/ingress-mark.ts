@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs';
-import { EgressError } from '../../base/errors.ts';
+import { EgressError, isSystemError } from '../../base/errors.ts';
+import { hexNumber } from '../../base/shown.ts';
 import type { IngressMark } from '../../datapath/objects.ts';
 import { ingressMarks } from '../../datapath/unjudged.ts';
 import { loadProgram } from '../bpf/load.ts';
@@ -48,8 +49,7 @@ const place = ((routeProtocol << 16) | 0x0300) >>> 0;
 const filterHandle = 1;
 
 const namePrefix = 'cni-egress-';
-const nameOf = ({ value, mask }: IngressMark): string => `${namePrefix}${hex(value)}/${hex(mask)}`;
-const hex = (number: number) => `0x${number.toString(16)}`;
+const nameOf = ({ value, mask }: IngressMark): string => `${namePrefix}${hexNumber(value)}/${hexNumber(mask)}`;
 
 /**
  * Lets an interface mark what comes in by it, before nftables sees it; others' filters stay, and go on behind ours. Throws
@@ -161,7 +161,7 @@ function refusing(set: typeof setIngressMark): typeof setIngressMark {
     try {
       await set(socket, mark, index);
     } catch (error) {
-      if (!isKernelError(error) && !(error instanceof Error && 'syscall' in error)) throw error;
+      if (!isKernelError(error) && !isSystemError(error)) throw error;
       throw new EgressError('cannot-mark', `What comes in by ${mark.device} cannot be marked: ${error.message}`, {
         cause: error,
       });

@@ -10,9 +10,9 @@ import {
   prefixLength,
 } from '../../base/address.ts';
 import { EgressError } from '../../base/errors.ts';
-import { exitTables, lookupOf, tablesOf } from '../../datapath/kinds/rule.ts';
 import { type NodeRoute, ofKind, type Route } from '../../datapath/objects.ts';
 import { isOurRoute } from '../../datapath/ours.ts';
+import { type FamilyTable, lookupOf, tablesOf, tablesOfNode } from '../../datapath/tables.ts';
 import type { IndexOf, KernelKind } from '../kind.ts';
 import { address, type Field, u8, u16, u32 } from '../netlink/field.ts';
 import { flags, isKernelError, type NetlinkSocket } from '../netlink/socket.ts';
@@ -254,22 +254,25 @@ async function takeDown(socket: NetlinkSocket, route: Route, indexOf: IndexOf): 
 }
 
 /** Routes of tables that we made, and those of others that have our protocol number. */
-async function listOurs(socket: NetlinkSocket, tables: readonly number[]) {
+async function listOurs(socket: NetlinkSocket, tables: readonly FamilyTable[]) {
   const numbered: NodeRoute[] = [];
-  for (const table of new Set(tables)) {
-    for (const family of families) numbered.push(...(await listRoutes(socket, family, table)));
+  for (const [table, group] of Map.groupBy(tables, ({ table }) => table)) {
+    for (const family of new Set(group.flatMap((each) => each.families)))
+      numbered.push(...(await listRoutes(socket, family, table)));
   }
   return { ours: numbered.filter(isOurRoute), others: numbered.filter((route) => !isOurRoute(route)) };
 }
+
+const ledTo = (table: number | undefined): FamilyTable[] => (table === undefined ? [] : [{ table, families }]);
 
 /** Routes are looked for in the tables of exits, and where rules lead: an ADD may have been killed between the two. */
 export const routeKind: KernelKind<Route> = {
   setUp,
   takeDown,
-  observe: async ({ socket, node, needs }) => (await listOurs(socket, exitTables(node, needs))).ours,
+  observe: async ({ socket, node, needs }) => (await listOurs(socket, tablesOf(node, needs))).ours,
   list: ({ socket, node, found }) =>
     listOurs(socket, [
-      ...ofKind(found, 'rule').flatMap((rule) => lookupOf(rule) ?? []),
-      ...(node ? tablesOf(node) : []),
+      ...ofKind(found, 'rule').flatMap((rule) => ledTo(lookupOf(rule))),
+      ...(node ? tablesOfNode(node) : []),
     ]),
 };

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Address, type Family, families, type Prefix } from '../../base/address.ts';
-import { exitTables, lookupOf } from '../../datapath/kinds/rule.ts';
 import type { NodeNumbers } from '../../datapath/layout.ts';
 import type { NodeRule, PolicyRule } from '../../datapath/objects.ts';
 import { ourRules } from '../../datapath/ours.ts';
+import { hasTable, lookupOf, tablesOf } from '../../datapath/tables.ts';
 import { tunnelRules } from '../../datapath/tunnel.ts';
 import type { KernelKind, Listed } from '../kind.ts';
 import { address, cString, hex, u8, u32 } from '../netlink/field.ts';
@@ -175,14 +175,14 @@ async function listOurs(socket: NetlinkSocket, numbers: NodeNumbers | undefined)
 /** The rules of the exits, and the rules around them, in the families of the exits; and the rules of the tunnel. */
 const observe: KernelKind<PolicyRule>['observe'] = async ({ socket, node, needs }) => {
   const { exits, tunnel, gateway, closed = [] } = needs;
-  const tables = exitTables(node, needs);
+  const tables = tablesOf(node, needs);
   // A look for a gateway is one for the whole node, and shows families without use, too.
   const inUse = new Set(
     gateway ? families : [...closed, ...exits.flatMap(({ ways }) => ways.map(({ family }) => family))],
   );
   const isOfExits = (rule: PolicyRule) => {
     const table = lookupOf(rule);
-    return inUse.has(rule.family) && (table === undefined || tables.includes(table));
+    return inUse.has(rule.family) && (table === undefined || hasTable(tables, rule.family, table));
   };
   const { ours } = await listOurs(socket, node);
   const ofTunnel = tunnelRules(ours);

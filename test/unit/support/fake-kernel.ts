@@ -4,12 +4,12 @@ import type { NodeState } from '../../../src/datapath/attachment.ts';
 import { type Change, keyOf } from '../../../src/datapath/difference.ts';
 import { needsEgressHook } from '../../../src/datapath/egress-counters.ts';
 import { isKeeping } from '../../../src/datapath/kept.ts';
-import { exitTables } from '../../../src/datapath/kinds/rule.ts';
 import * as layout from '../../../src/datapath/layout.ts';
 import type { Needs } from '../../../src/datapath/needs.ts';
 import type { HostObject, OutsideObject, PolicyRule } from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
 import type { OurState } from '../../../src/datapath/release.ts';
+import { hasTable, lookupOf, tablesOf } from '../../../src/datapath/tables.ts';
 import { tunnelDevice, tunnelRules } from '../../../src/datapath/tunnel.ts';
 import { mergeIntervals, printRange } from '../../../src/nftables/interval.ts';
 import type { Chain, Element, NftSet, Operation } from '../../../src/nftables/object.ts';
@@ -119,7 +119,7 @@ export class FakeKernel {
   ourState(tables: readonly number[], addresses?: readonly Holder[]): OurState {
     const all = this.contents();
     const rules = all.filter((object) => object.kind === 'rule');
-    const listed = new Set([...tables, ...rules.map(tableOf)]);
+    const listed = new Set([...tables, ...rules.map(lookupOf)]);
     const known = this.outside.ourAddresses(addresses);
     return {
       table: this.hasTable,
@@ -169,9 +169,6 @@ const isOfExit = ({ set }: Element) => /^(snat|lanes|sent$|tunnels|fallback|else
 const isBlock = ({ set }: Element) => families.some((family) => set === layout.setNames.blocks(family));
 const isServed = ({ set }: Element) => set === layout.setNames.served;
 
-const tableOf = ({ action }: PolicyRule) =>
-  typeof action === 'object' && 'lookup' in action ? action.lookup : undefined;
-
 /** Whether an object is looked for: what `src/kernel/observe.ts` lists. */
 function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
   const { exits, tunnel, gateway, checked = [] } = needs;
@@ -188,7 +185,7 @@ function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
     case 'rule':
       return concernsRule(object, node, needs);
     case 'route':
-      return exitTables(node, needs).includes(object.table);
+      return hasTable(tablesOf(node, needs), object.family, object.table);
     case 'address':
       return tunnel !== undefined && (object.device === tunnelDevice || gateway !== undefined);
     case 'tunnel':
@@ -252,8 +249,8 @@ function concernsElement(
 function concernsRule(rule: PolicyRule, node: NodeState, needs: Needs): boolean {
   const { closed = [], exits, gateway } = needs;
   const inUse = gateway ? families : [...closed, ...exits.flatMap(({ ways }) => ways.map(({ family }) => family))];
-  const table = tableOf(rule);
-  return inUse.includes(rule.family) && (table === undefined || exitTables(node, needs).includes(table));
+  const table = lookupOf(rule);
+  return inUse.includes(rule.family) && (table === undefined || hasTable(tablesOf(node, needs), rule.family, table));
 }
 
 function withoutProgramRanges(object: HostObject): HostObject {
