@@ -23,8 +23,10 @@ const table: Readonly<Record<string, Row>> = {
   policy: { imports: ['base'], packages: ['@noble/hashes'] },
   config: { imports: ['base', 'policy'], packages: ['zod'] },
   datapath: { imports: ['base', 'nftables'], types: ['policy'] },
+  election: { imports: ['base'] },
   kernel: {
     imports: ['base', 'nftables', 'datapath'],
+    types: ['election'],
     packages: ['koffi', 'netlink', 'node:fs', 'node:os', 'node:util'],
   },
   store: { imports: ['base', 'files'], types: ['policy', 'datapath'], packages: ['zod', 'node:fs', 'node:path'] },

@@ -1,7 +1,7 @@
 import { type Address, addressBytes, familyOf } from '../../base/address.ts';
 
 /** linux/in.h: IPPROTO_*. */
-export const ipProtocols = { tcp: 6, icmp6: 58 } as const;
+export const ipProtocols = { tcp: 6, icmp6: 58, vrrp: 112 } as const;
 
 /** The IP header of a packet of ours. */
 export interface IpHeader {
@@ -45,7 +45,7 @@ function header6({ source, destination, protocol, hops }: IpHeader, payload: Buf
 }
 
 /**
- * The checksum of TCP over either family and of ICMPv6: over the pseudo-header too (RFC 9293, 3.1; RFC 8200, 8.1). The
+ * The checksum of TCP and VRRP over either family and of ICMPv6: over the pseudo-header too (RFC 9293, 3.1; RFC 8200, 8.1). The
  * segment's own checksum has to be 0, and the pseudo-header's length less than 65536.
  */
 export function transportChecksum({ source, destination, protocol }: IpHeader, segment: Buffer): number {
@@ -56,7 +56,7 @@ export function transportChecksum({ source, destination, protocol }: IpHeader, s
 }
 
 /** RFC 1071: the complement of the ones' complement sum of all words of 16 bits. `bytes` are an even number. */
-function internetChecksum(bytes: Buffer): number {
+export function internetChecksum(bytes: Buffer): number {
   let sum = 0;
   for (let at = 0; at < bytes.length; at += 2) sum += bytes.readUInt16BE(at);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
