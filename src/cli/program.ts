@@ -3,6 +3,7 @@ import { adoptCommand } from './adopt.ts';
 import { agentCommand } from './agent.ts';
 import { checkCommand } from './check.ts';
 import type { CliCommand, CliSurroundings } from './command.ts';
+import { doctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
 import { exitMoveCommand, gatewayCommand } from './gateway.ts';
 import { gcCommand } from './gc.ts';
@@ -19,6 +20,7 @@ import { whoCommand } from './who.ts';
 const commands: readonly CliCommand[] = [
   statusCommand,
   checkCommand,
+  doctorCommand,
   whoCommand,
   gcCommand,
   repairCommand,

@@ -2,10 +2,11 @@ import { describe } from '../datapath/describe.ts';
 import { type Filter, filterText, judge } from '../datapath/filter.ts';
 import { needsOfNode } from '../datapath/needs.ts';
 import type { Other } from '../datapath/objects.ts';
-import type { Passage } from '../datapath/passage.ts';
+import { hindranceText, type Passage } from '../datapath/passage.ts';
 import { describeOther } from '../datapath/routing-words.ts';
 import type { NodeRecord } from '../store/record.ts';
-import { hindrances, inputOf, inputsOfGateway, sendersOf } from './hindrance.ts';
+import type { Problems } from './check.ts';
+import { findHindrances, inputOf, inputsOfGateway, sendersOf } from './hindrance.ts';
 import type { Machine } from './machine.ts';
 import { gatewayUsers, otherWays } from './other-ways.ts';
 import { differenceNow, steeredOf } from './set-up.ts';
@@ -59,14 +60,20 @@ async function lostMarks({ host }: Machine): Promise<string[]> {
 }
 
 async function gatewayProblems(machine: Machine, node: NodeRecord): Promise<string[]> {
+  const { objects, hindrances, ways } = await gatewayParts(machine, node);
+  return [...objects, ...hindrances.map(hindranceText), ...ways];
+}
+
+/** What is wrong with the gateway's side of a node, by whose it is. */
+export async function gatewayParts(machine: Machine, node: NodeRecord): Promise<Problems> {
   const needs = needsOfNode(node, machine.store.list().map(steeredOf));
   const { state } = await machine.host.observe(node, needs, { contents: true });
   const served = node.exits.filter(({ id }) => node.gateway?.served.includes(id));
-  return [
-    ...(await differenceNow(machine, node, needs, state)).flatMap(describe),
-    ...(await hindrances(machine.host, served, inputsOfGateway(served))),
-    ...(await otherWays(machine.host, node, served, gatewayUsers(node))),
-  ];
+  return {
+    objects: (await differenceNow(machine, node, needs, state)).flatMap(describe),
+    hindrances: await findHindrances(machine.host, served, inputsOfGateway(served)),
+    ways: await otherWays(machine.host, node, served, gatewayUsers(node)),
+  };
 }
 
 async function judged(machine: Machine, node: NodeRecord): Promise<Pick<NodeCheck, 'problems' | 'warnings'>> {
@@ -88,7 +95,7 @@ async function judged(machine: Machine, node: NodeRecord): Promise<Pick<NodeChec
 }
 
 /** All ways from pods of the node, and out of the tunnel, to exits. */
-async function passagesOf({ host, store }: Machine, { exits, gateway }: NodeRecord): Promise<Passage[]> {
+export async function passagesOf({ host, store }: Machine, { exits, gateway }: NodeRecord): Promise<Passage[]> {
   const addresses = new Set(store.list().flatMap(({ addresses }) => addresses));
   const served = exits.filter(({ id }) => gateway?.served.includes(id));
   const inputs = [...(await sendersOf(host, [...addresses])).map(inputOf), ...inputsOfGateway(served)];

@@ -2,8 +2,9 @@ import { type Attachment, markOf } from '../base/attachment.ts';
 import { EgressError } from '../base/errors.ts';
 import { describe } from '../datapath/describe.ts';
 import { needsOf } from '../datapath/needs.ts';
+import { type Hindrance, hindranceText } from '../datapath/passage.ts';
 import type { AttachmentRecord } from '../store/record.ts';
-import { hindrances, inputOf, sendersOf } from './hindrance.ts';
+import { findHindrances, inputOf, sendersOf } from './hindrance.ts';
 import type { Machine } from './machine.ts';
 import { otherWays, podUsers } from './other-ways.ts';
 import { differenceNow, steeredOf } from './set-up.ts';
@@ -38,22 +39,38 @@ const problemsOf = (machine: Machine, attachment: Attachment): Promise<string[] 
 
 /** The same by one look. It may see half of another call. */
 export async function problemsSeen(machine: Machine, attachment: Attachment): Promise<string[] | undefined> {
+  const found = await partsSeen(machine, attachment);
+  return found && [...found.objects, ...found.hindrances.map(hindranceText), ...found.ways];
+}
+
+/** What is wrong with an attachment, by whose it is. */
+export interface Problems {
+  /** Ours: missing and different objects, and records. */
+  readonly objects: readonly string[];
+  /** Of the node: see {@link findHindrances}. */
+  readonly hindrances: readonly Hindrance[];
+  /** Rules and routes of others: see {@link otherWays}. */
+  readonly ways: readonly string[];
+}
+
+/** The same in its parts. */
+export async function partsSeen(machine: Machine, attachment: Attachment): Promise<Problems | undefined> {
   const record = machine.store.load(attachment);
   return record && (await problemsNow(machine, record));
 }
 
-async function problemsNow(machine: Machine, record: AttachmentRecord): Promise<string[]> {
+async function problemsNow(machine: Machine, record: AttachmentRecord): Promise<Problems> {
   const node = machine.store.loadNode();
-  if (node === undefined) return ['The node’s record is missing'];
+  if (node === undefined) return { objects: ['The node’s record is missing'], hindrances: [], ways: [] };
   const content = machine.store.loadProgram(record.program);
   const steered = { ...steeredOf(record), ...content };
   const needs = needsOf(node, steered);
   const { state } = await machine.host.observe(node, needs, { contents: content !== undefined });
   const senders = await sendersOf(machine.host, record.addresses);
-  const problems = [
-    ...(await differenceNow(machine, node, needs, state)).flatMap(describe),
-    ...(await hindrances(machine.host, needs.exits, senders.map(inputOf))),
-    ...(await otherWays(machine.host, node, needs.exits, podUsers(steered, node, senders))),
-  ];
-  return content === undefined ? [`The record of ${record.program} is missing`, ...problems] : problems;
+  const objects = (await differenceNow(machine, node, needs, state)).flatMap(describe);
+  return {
+    objects: content === undefined ? [`The record of ${record.program} is missing`, ...objects] : objects,
+    hindrances: await findHindrances(machine.host, needs.exits, senders.map(inputOf)),
+    ways: await otherWays(machine.host, node, needs.exits, podUsers(steered, node, senders)),
+  };
 }

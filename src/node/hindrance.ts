@@ -1,11 +1,17 @@
 import { type Address, type Family, familyOf } from '../base/address.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Host, Sender } from '../datapath/host.ts';
-import { type Passage, whyFiltered, whyNotForwarded } from '../datapath/passage.ts';
+import {
+  filterHindrance,
+  forwardingHindrance,
+  type Hindrance,
+  hindranceText,
+  type Passage,
+} from '../datapath/passage.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import { whyNotHere } from './held.ts';
 import { whyNoWay } from './resolve-exit.ts';
-import { whyNoWayBack } from './way-back.ts';
+import { wayBackHindrance } from './way-back.ts';
 
 /**
  * Obstacles that keep packets of pods from leaving by exits, though all of ours is there. Forwarding is off, a reverse
@@ -14,12 +20,16 @@ import { whyNoWayBack } from './way-back.ts';
  *
  * @param inputs the interfaces that the packets come in by
  */
-export async function hindrances(
-  host: Host,
-  exits: readonly ResolvedExit[],
-  inputs: readonly Pick<Passage, 'family' | 'input'>[],
-): Promise<string[]> {
-  const found: (string | undefined)[] = [];
+export async function hindrances(host: Host, exits: readonly ResolvedExit[], inputs: Inputs): Promise<string[]> {
+  return (await findHindrances(host, exits, inputs)).map(hindranceText);
+}
+
+/** Interfaces that packets come in by. */
+type Inputs = readonly Pick<Passage, 'family' | 'input'>[];
+
+/** The same, each in its parts. */
+export async function findHindrances(host: Host, exits: readonly ResolvedExit[], inputs: Inputs): Promise<Hindrance[]> {
+  const found: (Hindrance | undefined)[] = [];
   for (const exit of exits) {
     found.push(...(await lostAddresses(host, exit)), await lostGateway(host, exit), await whyNotByDevice(host, exit));
     found.push(await droppedAnswers(host, exit));
@@ -27,22 +37,22 @@ export async function hindrances(
       if (exit.ways.some((way) => way.family === family)) found.push(...stops(host, exit, family, input));
     }
   }
-  return [...new Set(found.filter((fault) => fault !== undefined))];
+  return [...new Map(found.flatMap((each) => (each ? [[hindranceText(each), each] as const] : []))).values()];
 }
 
 /** Answers that come out of the tunnel have a device of ours to come by, or another interface that is not known here. */
-function stops(host: Host, { device, gateway }: ResolvedExit, family: Family, input: string): (string | undefined)[] {
+function stops(host: Host, { device, gateway }: ResolvedExit, family: Family, input: string) {
   const read = (name: string) => host.readSysctl(name);
   return [
-    whyNotForwarded(family, input, read),
-    whyFiltered({ family, input, output: device }, read),
-    ...(gateway === undefined ? [whyNotForwarded(family, device, read)] : []),
+    forwardingHindrance(family, input, read),
+    filterHindrance({ family, input, output: device }, read),
+    ...(gateway === undefined ? [forwardingHindrance(family, device, read)] : []),
   ];
 }
 
-async function droppedAnswers(host: Host, exit: ResolvedExit): Promise<string | undefined> {
-  const why = await whyNoWayBack(host, exit);
-  return why && `answers by exit "${exit.name}" do not arrive: ${why}`;
+async function droppedAnswers(host: Host, exit: ResolvedExit): Promise<Hindrance | undefined> {
+  const why = await wayBackHindrance(host, exit);
+  return why && { ...why, what: `answers by exit "${exit.name}" do not arrive: ${why.what}` };
 }
 
 /** Addresses of a pod, each with the interface of the node's route to it: its packets come in there. */
@@ -66,16 +76,16 @@ export const inputsOfGateway = (exits: readonly ResolvedExit[]): Pick<Passage, '
   exits.flatMap(({ ways }) => ways.map(({ family }) => ({ family, input: tunnelDevice })));
 
 /** The exit's interface is asked first: all addresses of the node are listed only where it lacks one. */
-async function lostAddresses(host: Host, exit: ResolvedExit): Promise<string[]> {
+async function lostAddresses(host: Host, exit: ResolvedExit): Promise<Hindrance[]> {
   const { name, device, ways, gateway } = exit;
   if (gateway !== undefined) return [];
   const link = await host.readLink(device);
   const own = new Set((link ? await host.listAddresses(link) : []).map(({ address }) => address));
-  const lost: string[] = [];
+  const lost: Hindrance[] = [];
   for (const address of ways.flatMap(({ addresses }) => addresses)) {
     const why = own.has(address) ? undefined : await whyNotHere(host, exit, address);
-    if (why !== undefined)
-      lost.push(`exit "${name}" drops what is to leave with ${address}: ${why}; ${remedyOn(device)}`);
+    const what = `exit "${name}" drops what is to leave with ${address}: ${why}`;
+    if (why !== undefined) lost.push({ about: 'address', what, remedy: remedyOn(device) });
   }
   return lost;
 }
@@ -84,17 +94,23 @@ const remedyOn = (device: string) =>
   `put it back, or if the exit takes the addresses of ${device}, add any pod with that exit on this node`;
 
 /** An interface that became a part of another one, or a member of a VRF. */
-async function whyNotByDevice(host: Host, { name, device, gateway }: ResolvedExit): Promise<string | undefined> {
+async function whyNotByDevice(host: Host, { name, device, gateway }: ResolvedExit): Promise<Hindrance | undefined> {
   const link = gateway === undefined ? await host.readLink(device) : undefined;
   const why = link && whyNoWay(link);
-  return why && `exit "${name}" leaves by ${device}, which ${why}`;
+  if (!why) return undefined;
+  const remedy = 'take it out of there, or give the exit another interface';
+  return { about: 'interface', what: `exit "${name}" leaves by ${device}, which ${why}`, remedy };
 }
 
+type ExitWithGateway = Pick<ResolvedExit, 'name' | 'gateway'>;
+
 /** Why packets cannot get from here to the gateway of an exit; undefined when they can, or when it has none. */
-export async function lostGateway(
-  host: Host,
-  { name, gateway }: Pick<ResolvedExit, 'name' | 'gateway'>,
-): Promise<string | undefined> {
+export async function whyNoGateway(host: Host, exit: ExitWithGateway): Promise<string | undefined> {
+  return (await lostGateway(host, exit))?.what;
+}
+
+async function lostGateway(host: Host, { name, gateway }: ExitWithGateway): Promise<Hindrance | undefined> {
   if (gateway === undefined || (await host.routeTo(gateway))?.type === 'unicast') return undefined;
-  return `this node has no route to ${gateway}, the gateway of exit "${name}"`;
+  const what = `this node has no route to ${gateway}, the gateway of exit "${name}"`;
+  return { about: 'gateway', what, remedy: 'give the node a route to it' };
 }

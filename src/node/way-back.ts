@@ -4,6 +4,7 @@ import type { Host } from '../datapath/host.ts';
 import type { NodeNumbers } from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
 import type { HostObject } from '../datapath/objects.ts';
+import { type Hindrance, hindranceText } from '../datapath/passage.ts';
 import { looseReversePath, reversePathName, validMarkName } from '../datapath/reverse-path.ts';
 import { desiredWayBack, tunnelWayBack } from '../datapath/way-back.ts';
 
@@ -28,27 +29,36 @@ function isFiltered(host: Host, { device }: Pick<ResolvedExit, 'device'>): boole
   return looseReversePath(device, read('all'), read(device)) !== undefined;
 }
 
+/** {@link wayBackHindrance} in a sentence. */
+export async function whyNoWayBack(host: Host, exit: ResolvedExit, from?: Address): Promise<string | undefined> {
+  const hindrance = await wayBackHindrance(host, exit, from);
+  return hindrance && hindranceText(hindrance);
+}
+
 /**
  * Why a reverse path filter drops answers by an exit for want of a route to their source: the objects of
  * {@link wayBackOf} are missing, or cannot help. Undefined when answers pass.
  *
  * @param from where they come from; when not given, anywhere
  */
-export async function whyNoWayBack(
+export async function wayBackHindrance(
   host: Host,
   exit: ResolvedExit,
   from: Address = nobody[4],
-): Promise<string | undefined> {
+): Promise<Hindrance | undefined> {
   const filter = exit.ways.some(({ family }) => family === 4) ? await filterOf(host, exit) : undefined;
   const usual = filter && (await host.routeTo(from))?.type;
   if (filter === undefined || usual === 'unicast') return undefined;
   const drops = `the reverse path filter of ${filter} drops them, since this node`;
-  if (usual !== undefined) return `${drops} has a route "${usual}" to where they come from: take that away`;
-  if (exit.gateway !== undefined)
-    return `${drops} has no route to where they come from: give it one, or a default route with a high metric`;
-  return (await hasWayBack(host, exit, from))
-    ? undefined
-    : `${drops} has no route to where they come from: egress repair makes up for that`;
+  const hindrance = (what: string, remedy: string): Hindrance => ({
+    about: 'reverse path',
+    what: `${drops} has ${what} to where they come from`,
+    remedy,
+  });
+  if (usual !== undefined) return hindrance(`a route "${usual}"`, 'take that away');
+  if (exit.gateway !== undefined) return hindrance('no route', 'give it one, or a default route with a high metric');
+  if (await hasWayBack(host, exit, from)) return undefined;
+  return { ...hindrance('no route', 'egress repair makes up for that'), command: 'egress repair' };
 }
 
 /**

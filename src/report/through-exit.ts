@@ -3,7 +3,7 @@ import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Host } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
 import { whyNotHere } from '../node/held.ts';
-import { lostGateway } from '../node/hindrance.ts';
+import { whyNoGateway } from '../node/hindrance.ts';
 import { whyNoWay } from '../node/resolve-exit.ts';
 import type { Packet } from '../policy/terms.ts';
 import { type AttachmentState, faultIn, wantedChain, wantedElements } from './attachment-state.ts';
@@ -116,7 +116,7 @@ async function whyStopped(host: Host, { state, packet, exit, address, sources }:
   if (exit.gateway !== undefined) {
     const device = state.wanted.filter(({ kind }) => kind === 'tunnel');
     const fault = faultIn(state, [...device, ...guarding, ...tunnelObjects(state, exit, packet)]);
-    return fault ?? (await lostGateway(host, exit));
+    return fault ?? (await whyNoGateway(host, exit));
   }
   const fault = faultIn(state, [...sourceElements(state, exit, address), ...guarding]);
   if (fault !== undefined) return fault;

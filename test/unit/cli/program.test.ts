@@ -65,6 +65,7 @@ describe('--help', () => {
   const options: Readonly<Record<string, readonly string[]>> = {
     status: ['--data-dir <dir>', '--json', '--conf-dir <dir>'],
     check: ['--data-dir <dir>', '--json', '--conf-dir <dir>'],
+    doctor: ['--data-dir <dir>', '--json', '--conf-dir <dir>'],
     gc: ['--data-dir <dir>', '--json', '--dry-run'],
     repair: ['--data-dir <dir>', '--json', '--dry-run'],
     agent: [
