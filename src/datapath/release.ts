@@ -1,4 +1,4 @@
-import { families } from '../base/address.ts';
+import { families, type Prefix } from '../base/address.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
 import { deviceHex } from '../nftables/statement.ts';
 import type { Place } from './behind.ts';
@@ -41,6 +41,8 @@ export interface Remembered {
   readonly exits: readonly ResolvedExit[];
   /** Values to put back into kernel parameters, by name. */
   readonly sysctls: Readonly<Record<string, string>>;
+  /** Ranges that no program on the node steers. */
+  readonly spared?: readonly Prefix[];
   /** Addresses that others hold, and that the kernel was made to find on exits' interfaces first. */
   readonly behind?: readonly Place[];
   /** There are pods that are marked where they come in, and the kernel has nothing else of them: somebody flushed it. */

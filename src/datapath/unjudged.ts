@@ -36,11 +36,20 @@ export function closedRules({ fwmark, routeTable, rulePriority }: layout.NodeNum
   return [layout.unjudgedId, layout.proofId].map((id) => ({ ...rule, fwmark: layout.idMark(fwmark, id) }));
 }
 
+/**
+ * Ranges that stay open: those that no program steers, and those that a gateway sends answers to. The answers' mark is the
+ * proof's, and which of two rules for one mark the kernel asks first is nobody's choice.
+ */
+export const openRanges = ({ spared = [], gateway }: NodeState): readonly Prefix[] => [
+  ...new Set([...spared, ...(gateway?.replies ?? []).map(({ destination }) => destination)]),
+];
+
 /** Into the cluster by the routes that are there; nowhere else. */
-export function closedRoutes({ routeTable, spared = [] }: NodeState, closed: readonly Family[]): Route[] {
-  const table = routeTable + layout.unjudgedId;
+export function closedRoutes(node: NodeState, closed: readonly Family[]): Route[] {
+  const table = node.routeTable + layout.unjudgedId;
+  const open = openRanges(node);
   return closed.flatMap((family): Route[] => [
-    ...spared.filter((range) => familyOf(range) === family).map((destination) => passing(family, table, destination)),
+    ...open.filter((range) => familyOf(range) === family).map((destination) => passing(family, table, destination)),
     { kind: 'route', family, table, type: 'unreachable', metric: layout.lastMetric },
   ]);
 }

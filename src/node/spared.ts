@@ -5,13 +5,14 @@ import type { Machine } from './machine.ts';
 
 /**
  * Ranges that no program on the node steers, when the next one leaves those of `cluster` alone. Programs are looked at only
- * while the node's record does not know them: then they only become fewer.
+ * while the node's record does not know them: then they only become fewer, until there is no pod any more.
  */
 export function sparedOf(
   machine: Machine,
   known: NodeRecord | undefined,
   cluster: readonly Prefix[],
 ): readonly Prefix[] {
+  if (!machine.store.hasAttachments()) return cluster;
   return (known?.spared ? [known.spared] : clustersOf(machine, known)).reduce(intersection, cluster);
 }
 

@@ -8,6 +8,7 @@ import * as layout from '../datapath/layout.ts';
 import { needsOf } from '../datapath/needs.ts';
 import type { HostObject } from '../datapath/objects.ts';
 import { lookupOf } from '../datapath/tables.ts';
+import { openRanges } from '../datapath/unjudged.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
 import type { Machine } from '../node/machine.ts';
 import { steeredOf } from '../node/set-up.ts';
@@ -98,7 +99,7 @@ export function whyNotSteered(state: AttachmentState, address: Address): string 
  * interface, and the rules and the route that this leads to are there. Ranges that no program steers are open all the same.
  */
 export function isClosed({ node, wanted, found }: AttachmentState, address: Address, destination: Address): boolean {
-  if (node === undefined || node.spared?.some((range) => contains(range, destination))) return false;
+  if (node === undefined || openRanges(node).some((range) => contains(range, destination))) return false;
   const [family, table] = [familyOf(address), node.routeTable + layout.unjudgedId];
   const isPart = (object: HostObject): boolean =>
     object.kind === 'ingressMark' ||

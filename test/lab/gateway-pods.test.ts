@@ -129,6 +129,41 @@ describe('after somebody flushed all of nftables', labTest, () => {
   });
 });
 
+describe('a gateway with pods of its own', labTest, () => {
+  test('answers pods of a node that joined after them, before a flush and after its repair', async () => {
+    await using lab = await Lab.create();
+    const cluster = await Cluster.create(lab, { nodes: [3, 5], gateways: [3], replyPath: 'tunnel' });
+    const [gateway, worker] = [cluster.gateways[0], cluster.workers[0]];
+    assert.ok(gateway && worker);
+    const known = (...nodes: readonly LabNode[]) => ({
+      clusterCIDRs: [],
+      nodes: nodes.map((node) => ({ address: cluster.end(node), podCIDRs: cluster.podRanges(node) })),
+    });
+    // Ranges that no program on the gateway steers: without those of the node that is not there yet.
+    await cluster.policy(known(gateway));
+    await cluster.up();
+    const own = await gateway.started();
+    await cluster.policy(known(gateway, worker));
+    await cluster.up();
+    const pod = await worker.started();
+    await assertSteered(cluster, [own, pod]);
+    const capture = await cluster.capture();
+    await gateway.machine.must(['nft', 'flush', 'ruleset']);
+    for (const one of [own, pod]) assert.deepEqual(await one.askEach('udp'), ['nothing', 'nothing']);
+    await cluster.up();
+    for (const one of [own, pod]) assert.deepEqual(await one.askEach('udp'), internet.addresses);
+    assert.deepEqual(cluster.leaks(await capture(), internet.addresses), []);
+    await assertSteered(cluster, [own, pod]);
+    assert.equal((await gateway.plugin('CHECK', { pod: own })).stdout, '');
+    const opened = () =>
+      gateway.machine.must(['sh', '-c', 'for f in 4 6; do ip -$f route show table all type throw; done']);
+    assert.match(await opened(), /10\.0\.1\.0\/24 .*fd00:10:0:1::\/64 /s);
+    await cluster.down(gateway);
+    assert.doesNotMatch(await opened(), /10\.0\.1\.0|fd00:10:0:1:/);
+    assert.doesNotMatch((await gateway.plugin('CHECK', { pod: own })).stdout, /route|expected/, 'nothing is too much');
+  });
+});
+
 /** Two gateways, of which the first serves and has two pods that use the exit. */
 async function started(lab: Lab) {
   const cluster = await Cluster.create(lab, { nodes: [3, 4], gateways: [3, 4] });

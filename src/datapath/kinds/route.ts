@@ -1,4 +1,5 @@
 import type { Address, Family, Prefix } from '../../base/address.ts';
+import type { InUse } from '../release.ts';
 import { routeText } from '../routing-words.ts';
 import { type OutsideKind, ofKind, replaceOr } from './kind.ts';
 import { isTableInUse } from './rule.ts';
@@ -37,7 +38,7 @@ export interface NodeRoute extends Omit<Route, 'type'> {
   readonly narrower?: true;
 }
 
-/** A route goes with the exit whose table it is in. */
+/** A route goes with the exit whose table it is in; one that opens a range for a gateway's answers, with the gateway. */
 export const route: OutsideKind<Route> = {
   key: ({ family, table, destination = 'default', type }) => `route ${family} ${table} ${destination} ${type}`,
   text: routeText,
@@ -47,6 +48,13 @@ export const route: OutsideKind<Route> = {
   goes: 'last',
   released: (state, inUse) => {
     const isUsed = isTableInUse(state, inUse);
-    return ofKind(state.outside, 'route').filter(({ table }) => !isUsed(table));
+    const isForGateway = opensForGateway(inUse);
+    return ofKind(state.outside, 'route').filter((one) => !isUsed(one.table) || isForGateway(one));
   },
 };
+
+/** Of a node that is no gateway any more. Without a record nobody knows whose ranges they are. */
+function opensForGateway({ served, remembered: { spared } }: InUse): (route: Route) => boolean {
+  return ({ type, destination = '' }) =>
+    type === 'throw' && served.size === 0 && spared !== undefined && !spared.includes(destination);
+}

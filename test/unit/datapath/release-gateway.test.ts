@@ -41,7 +41,10 @@ function nodeWith(node: NodeState, users: readonly User[]): FakeKernel {
 const elementsOf = (kernel: FakeKernel, user: User): Element[] =>
   user === 'gateway' ? kernel.servedElements() : kernel.podElements().filter(({ comment }) => comment === user.mark);
 
-const remembered = (node: NodeState): Remembered => ({ routeTable: node.routeTable, exits: node.exits, sysctls: {} });
+const remembered = ({ routeTable, exits, spared }: NodeState): Remembered => ({
+  ...{ routeTable, exits, sysctls: {} },
+  ...(spared && { spared }),
+});
 const nothing: Remembered = { exits: [], sysctls: {} };
 
 function release(kernel: FakeKernel, node: NodeState, user: User, known = remembered(node)): readonly HostObject[] {
@@ -194,6 +197,20 @@ describe('a gateway that goes', () => {
       gone.flatMap((object) => (object.kind === 'address' ? [object.address] : [])),
       ['192.168.0.245'],
     );
+  });
+
+  test('takes with it what it opened for its answers, of what its own pods may send while nothing judges it', () => {
+    const marking = { ...node, spared: ['10.0.0.0/24'] };
+    const checked = { ...byPartners, sources: { devices: ['veth1'], others: [] } };
+    const opened = (kernel: FakeKernel) =>
+      kernel
+        .contents()
+        .flatMap((object) => (object.kind === 'route' && object.type === 'throw' ? object.destination : []));
+    const kernel = nodeWith({ ...marking, gateway }, [checked, 'gateway']);
+    assert.deepEqual(opened(kernel), ['10.0.0.0/24', '10.0.1.0/24', '10.0.2.0/24']);
+    release(kernel, { ...marking, gateway }, 'gateway');
+    assert.deepEqual(opened(kernel), ['10.0.0.0/24']);
+    requireExactly(kernel, marking, [checked]);
   });
 
   test('leaves the tunnel to pods that use another gateway', () => {

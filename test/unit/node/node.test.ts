@@ -6,6 +6,7 @@ import type { Gateway } from '../../../src/datapath/attachment.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
 import { type NodeChanges, nextNode } from '../../../src/node/node.ts';
 import type { NodeRecord } from '../../../src/store/record.ts';
+import { sample } from '../store/records.ts';
 import { type FakeMachine, gatewayConfiguration, newNode } from '../support/fake-machine.ts';
 
 const way = { family: 4, addresses: ['192.0.2.50'] } as const;
@@ -100,6 +101,17 @@ describe('the node’s record', () => {
       next(machine, before, { exits: [other] }),
       /"other" has the id 7, which is that of exit "partners"/,
     );
+  });
+
+  test('has fewer ranges that no program steers while there are pods, and begins anew without one', async (t) => {
+    const machine = onNode(t);
+    const { inside = [], ...before } = await next(machine, undefined);
+    assert.deepEqual(before.spared, inside);
+    const narrow = { ...before, spared: inside.slice(0, 1) };
+    assert.deepEqual((await next(machine, narrow)).spared, inside);
+    using _lock = await machine.store.lock();
+    machine.store.save(sample());
+    assert.deepEqual((await next(machine, narrow)).spared, narrow.spared);
   });
 
   test('keeps what is to be put back', async (t) => {
