@@ -5,7 +5,7 @@ import type { Log, Machine } from '../node/machine.ts';
 import { outdatedBy } from '../report/outdated.ts';
 import { type Adoption, adoptAll } from '../runtimes/adopt.ts';
 import { recordVersion } from '../store/migration.ts';
-import type { AgentRecord } from '../store/record.ts';
+import type { AgentRecord, ExitGateways } from '../store/record.ts';
 import { type ConfiguredPlaces, readConfigured } from './configured.ts';
 import { Journal, type Since } from './journal.ts';
 import { isLeaving, leaveAfterLastPod } from './leaving.ts';
@@ -32,11 +32,15 @@ export interface AgentSurroundings {
   now(): number;
   /** Takes each round that succeeded, for whoever counts them. */
   observe?(seen: Seen): Promise<void>;
+  /** What is known of the gateways of exits. */
+  gateways?(): readonly ExitGateways[];
 }
 
 /** A round, and what it was like. */
 export interface Seen {
   readonly round: Round;
+  /** The configuration that it went by. */
+  readonly configuration: Configuration | undefined;
   readonly seconds: number;
   /** The configuration could be read. */
   readonly isReadable: boolean;
@@ -92,7 +96,7 @@ export class Agent {
     const done = withRights(await round({ machine, configuration, adopt, startsNothing }), missingRights);
     const isApplied = before !== undefined && isOther(before, configuration);
     const [seconds, isReadable] = [(this.#surroundings.now() - began) / 1000, !this.#memory.said.has('configuration')];
-    await this.#surroundings.observe?.({ round: done, seconds, isReadable, missingRights, isApplied });
+    await this.#surroundings.observe?.({ round: done, configuration, seconds, isReadable, missingRights, isApplied });
     const [since, isFirst] = [this.#since(), this.#memory.fine === undefined];
     this.#remember(machine, done, began); // before it is said: whoever reads the log may ask "egress status" at once
     this.#journal.tell(done, since, isApplied);
@@ -159,7 +163,12 @@ export class Agent {
     try {
       const { startedAt } = memory;
       const last = memory.mended ?? store.loadAgent()?.mended;
-      store.saveAgent({ version: recordVersion, startedAt, lookedAt: at, ...(last && { mended: last }), failures });
+      const gateways = this.#surroundings.gateways?.() ?? [];
+      store.saveAgent({
+        ...{ version: recordVersion, startedAt, lookedAt: at, failures },
+        ...(last && { mended: last }),
+        ...(gateways.length > 0 && { gateways }),
+      });
       memory.said.delete('record');
     } catch (error) {
       this.#once('record', error, 'The agent goes on, and "egress status" does not know what it does.');

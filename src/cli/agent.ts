@@ -7,6 +7,7 @@ import { forgetOnceGone } from '../agent/leaving.ts';
 import { readListenAddress } from '../agent/listen-address.ts';
 import type { Monitor, MonitorOptions } from '../agent/monitor.ts';
 import { planRound } from '../agent/plan.ts';
+import { Prober } from '../agent/prober.ts';
 import { mendedIn, type Round } from '../agent/round.ts';
 import { EgressError } from '../base/errors.ts';
 import { watchFolder } from '../files/watch-folder.ts';
@@ -88,9 +89,13 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
   using claim = await claimed(service, machine.store.agentLock, report);
   if (claim === undefined) return;
   monitor?.began();
-  const observe = async (seen: Seen) => monitor?.succeeded(seen);
-  const agent = new Agent(places, { ...own, report, observe });
   const bell = new Bell();
+  using prober = new Prober({ ...own, report, dataDir: places.dataDir, changed: bell.ring });
+  const observe = async (seen: Seen) => {
+    await prober.follow(seen.configuration);
+    await monitor?.succeeded(seen);
+  };
+  const agent = new Agent(places, { ...own, report, observe, gateways: () => prober.states });
   using _kernel = machine.host.watch((urgent) => {
     agent.notice();
     if (urgent) bell.ringAtOnce();

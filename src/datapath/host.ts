@@ -134,6 +134,26 @@ export interface Counters {
   readonly strangers: Counter;
 }
 
+/** A ping of an address, sent into the tunnel to one gateway, whatever the routes say. */
+export interface Question {
+  /** Underlay address of the gateway. */
+  readonly gateway: Address;
+  /** The address that is asked for. */
+  readonly address: Address;
+  /** The answer comes to this address of the node, by the gateway's ordinary routes. Of the family of `address`. */
+  readonly source: Address;
+  /** Comes back with the answer; an even number of bytes. */
+  readonly data: Buffer;
+}
+
+/** Asks gateways whether they hold addresses. */
+export interface Asker extends Disposable {
+  /** Sends questions from this node's end of the tunnel. A question that cannot be sent is lost. */
+  ask(own: Address, questions: readonly Question[]): Promise<void>;
+  /** The data of the answers that came since the last call, and of whatever else looks like one. Does not wait. */
+  answers(): readonly Buffer[];
+}
+
 /** Questions to the machine, and changes of it, for decisions. */
 export interface Host {
   /** Undefined when there is no interface of that name or index. */
@@ -235,6 +255,11 @@ export interface Host {
   listFlowsTo(address: Address): Promise<readonly Flow[]>;
   /** Tells the neighbours on an interface that addresses are here now. */
   announce(device: string, addresses: readonly Address[]): Promise<void>;
+  /**
+   * Opens sockets for questions to gateways, whose answers come in by an interface. Throws an Error with `code`: `EPERM`,
+   * `ENODEV`.
+   */
+  openAsker(underlay: Link): Asker;
   /** Sends for each connection of TCP an empty packet of its pod, for the conntracks on its way to know it by. */
   primeFlows(introduction: Introduction, flows: readonly Flow[]): Promise<void>;
 }

@@ -137,7 +137,8 @@ const done = say.verdict({ code: 'return' });
 const drop = [say.counter, say.verdict({ code: 'drop' })] as const;
 
 /**
- * A packet out of the tunnel is for an exit that is served here, or an answer to a pod of ours. All others are dropped.
+ * A packet out of the tunnel is for an exit that is served here, or an answer to a pod of ours, or the question of
+ * another node whether an egress address is here: a ping of an address that the node has. All others are dropped.
  */
 const arrive = chain(
   layout.chainNames.arrive,
@@ -145,6 +146,7 @@ const arrive = chain(
     rule(say.arrivesNotBy(tunnelDevice), done),
     rule(say.markVerdict(layout.setNames.served)),
     rule(say.isReply, done),
+    ...families.map((family) => rule(say.isProtocol('icmp', family), say.destinationIsLocal, done)),
     rule(...drop),
   ],
   { type: 'filter', hook: 'prerouting', priority: -91 },

@@ -19,14 +19,26 @@ export interface Move {
  * gateway first: connections survive when their packets never meet a gateway without the address. The choice is
  * remembered, and pods that start later follow it. Throws `unknown-exit`.
  */
-export async function moveExit(machine: Machine, configuration: Configuration, move: Move): Promise<Outcome> {
+export const moveExit = (machine: Machine, configuration: Configuration, move: Move): Promise<Outcome> =>
+  moveExits(machine, configuration, [move], move.exit);
+
+/**
+ * The same for several exits in one step; `required` is one that it is all about. Of the others those that cannot be as they
+ * should are among the failures.
+ */
+export async function moveExits(
+  machine: Machine,
+  configuration: Configuration,
+  wanted: readonly Move[],
+  required?: string,
+): Promise<Outcome> {
   using _lock = await machine.store.lock();
   const { store } = machine;
   const before = store.loadMoves();
-  const moves = movesWith(before, configuration, move);
+  const moves = movesWith(before, configuration, wanted);
   store.saveMoves(moves);
   try {
-    return await reconcile(machine, configuration, wantedBy(machine, move, moves));
+    return await reconcile(machine, configuration, wantedBy(machine, wanted, moves, required));
   } catch (error) {
     store.saveMoves(before);
     throw error;
@@ -35,29 +47,41 @@ export async function moveExit(machine: Machine, configuration: Configuration, m
 
 /** The commands that {@link moveExit} stands for. Changes nothing. */
 export async function planMove(machine: Machine, configuration: Configuration, move: Move): Promise<string> {
-  const moves = movesWith(machine.store.loadMoves(), configuration, move);
-  return printChanges(await planReconcile(machine, configuration, wantedBy(machine, move, moves)));
+  const moves = movesWith(machine.store.loadMoves(), configuration, [move]);
+  return printChanges(await planReconcile(machine, configuration, wantedBy(machine, [move], moves, move.exit)));
 }
 
 /** A gateway that was brought down does not come back because an exit moves; the exit that moves to it is served. */
-function wantedBy({ store }: Machine, { exit }: Move, moves: MovesRecord['gateways']): Wanted {
+function wantedBy(
+  { store }: Machine,
+  wanted: readonly Move[],
+  moves: MovesRecord['gateways'],
+  required: string | undefined,
+): Wanted {
   const served = new Set(store.loadNode()?.gateway?.served);
-  return { serves: ({ name, id }) => name === exit || served.has(id), moves, required: exit };
+  const moved = new Set(wanted.map(({ exit }) => exit));
+  return {
+    serves: ({ name, id }) => moved.has(name) || served.has(id),
+    moves,
+    ...(required !== undefined && { required }),
+  };
 }
 
 /** A move to the configuration's own choice is not remembered, nor one of an exit that it does not have any more. */
 function movesWith(
   moves: MovesRecord['gateways'],
   configuration: Configuration,
-  { exit: name, to }: Move,
+  wanted: readonly Move[],
 ): MovesRecord['gateways'] {
-  const exit = gatewayExit(configuration, name);
-  if (!exit.gateways.includes(to)) {
-    throw new EgressError('unknown-exit', `Exit "${name}" has the gateways ${exit.gateways.join(', ')}, got ${to}`);
+  for (const { exit: name, to } of wanted) {
+    const { gateways } = gatewayExit(configuration, name);
+    if (gateways.includes(to)) continue;
+    throw new EgressError('unknown-exit', `Exit "${name}" has the gateways ${gateways.join(', ')}, got ${to}`);
   }
   const first = new Map(configuration.exits.map(({ name, gateways }) => [name, gateways[0]]));
-  const all = Object.entries({ ...moves, [name]: to });
-  return Object.fromEntries(all.filter(([name, gateway]) => first.has(name) && first.get(name) !== gateway));
+  const all = [...Object.entries(moves), ...wanted.map(({ exit, to }) => [exit, to] as const)];
+  const last = Object.entries(Object.fromEntries(all));
+  return Object.fromEntries(last.filter(([name, gateway]) => first.has(name) && first.get(name) !== gateway));
 }
 
 function gatewayExit({ exits }: Configuration, name: string): Exit {

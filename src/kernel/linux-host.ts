@@ -4,6 +4,7 @@ import type { NodeState } from '../datapath/attachment.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { Filter } from '../datapath/filter.ts';
 import type {
+  Asker,
   Counters,
   DefaultRoute,
   Flow,
@@ -38,6 +39,7 @@ import { listKept } from './observe-kept.ts';
 import { listOthers, listOthersTables, observeOurs } from './observe-ours.ts';
 import { findElements, listSet } from './observe-pods.ts';
 import { announcement } from './packet/announcement.ts';
+import { EchoAsker } from './packet/asker.ts';
 import { primerFrames, primerPackets } from './packet/primer.ts';
 import { sendFrames, sendPackets } from './packet/socket.ts';
 import { listAddresses, listAllAddresses } from './rtnetlink/address.ts';
@@ -288,6 +290,10 @@ export class LinuxHost implements Host, Disposable {
     if (ends === undefined) return sendPackets(primerPackets(hops, flows), mark);
     const link = await this.readLink(tunnelDevice);
     if (link !== undefined) sendFrames(link.index, primerFrames(ends, hops, flows), mark);
+  }
+
+  openAsker({ index: underlay }: Link): Asker {
+    return new EchoAsker({ underlay, tunnel: async () => (await this.readLink(tunnelDevice))?.index });
   }
 
   readCounters(): Promise<Counters> {

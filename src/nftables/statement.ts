@@ -55,6 +55,15 @@ export const destinationTypeIn = (set: string): Statement => ({
 /** RTN_LOCAL of linux/rtnetlink.h. */
 const local = 2;
 
+/** The destination address is one of the node's own at this moment. */
+export const destinationIsLocal: Statement = {
+  text: 'fib daddr type local',
+  expressions: [
+    { name: 'fib', field: 'daddr', result: 'type', dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(local) },
+  ],
+};
+
 /** The source address is one of the node's own at this moment. */
 export const sourceIsLocal: Statement = {
   text: 'fib saddr type local',

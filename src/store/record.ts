@@ -51,6 +51,18 @@ export interface MovesRecord {
   readonly gateways: Readonly<Record<string, Address>>;
 }
 
+/** What the agent of this node knows of the gateways of an exit. */
+export interface ExitGateways {
+  readonly exit: string;
+  /** The gateway that packets are sent to. */
+  readonly gateway: Address;
+  /** Whether it says that it holds the exit's address, and since when it does or does not. */
+  readonly answers: boolean;
+  readonly since: string;
+  /** When the agent left another gateway for it, which was silent. */
+  readonly moved?: { readonly at: string; readonly from: Address };
+}
+
 /** What the agent of this node did last, for whoever asks. */
 export interface AgentRecord {
   readonly version: Version;
@@ -62,6 +74,8 @@ export interface AgentRecord {
   readonly mended?: { readonly at: string; readonly what: readonly string[] };
   /** What could not be made as it should be at the last round. */
   readonly failures: readonly string[];
+  /** Of the exits that leave from other nodes. */
+  readonly gateways?: readonly ExitGateways[];
 }
 
 /** The schemas of all members of a type: one that the type gets later has to be named here, too. */
@@ -192,6 +206,14 @@ export const agentRecord: z.ZodMiniType<AgentRecord> = z.object({
   lookedAt: time,
   mended: z.exactOptional(z.object({ at: time, what: z.array(z.string()) })),
   failures: z.array(z.string()),
+  gateways: z.exactOptional(
+    z.array(
+      z.object({
+        ...{ exit: name, gateway: address, answers: z.boolean(), since: time },
+        moved: z.exactOptional(z.object({ at: time, from: address })),
+      } satisfies Members<ExitGateways>),
+    ),
+  ),
 } satisfies Members<AgentRecord>);
 
 /** The result of reading a text. */

@@ -48,7 +48,7 @@ const table: Readonly<Record<string, Row>> = {
   },
   // What it repeats is in the rooms above; sockets and files are handed in.
   agent: {
-    imports: [...pure, 'files', 'loop', 'store', 'sources', 'node', 'runtimes', 'gateway', 'report'],
+    imports: [...pure, 'files', 'loop', 'election', 'store', 'sources', 'node', 'runtimes', 'gateway', 'report'],
     packages: ['node:http', 'prom-client'],
   },
   cli: {

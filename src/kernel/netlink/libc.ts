@@ -181,6 +181,32 @@ export function openSocket(domain: number, type: number, protocol: number): numb
   return fd;
 }
 
+const MSG_DONTWAIT = 0x40;
+
+/**
+ * recvfrom(2) of one message that is there already, without waiting. Returns its length, cut to the buffer's;
+ * `undefined` when there is none. Throws {@link systemError}.
+ */
+export function receiveIfAny(fd: number, buffer: Buffer): number | undefined {
+  for (;;) {
+    const length = Number(calls().recvfrom(fd, buffer, buffer.length, MSG_DONTWAIT, null, null));
+    if (length >= 0) return length;
+    const error = systemError('recvfrom');
+    if (error.code === 'EAGAIN') return undefined;
+    if (error.code !== 'EINTR') throw error;
+  }
+}
+
+/** setsockopt(2) with bytes. Throws {@link systemError}. */
+export function setSocketBytes(fd: number, level: number, name: number, value: Buffer): void {
+  if (calls().setsockopt(fd, level, name, value, value.length) !== 0) throw systemError('setsockopt');
+}
+
+/** bind(2) to a struct sockaddr. Throws {@link systemError}. */
+export function bindSocket(fd: number, address: Buffer): void {
+  if (calls().bind(fd, address, address.length) !== 0) throw systemError('bind');
+}
+
 /** sendto(2) of one message to a struct sockaddr of its family; waits for room. Throws {@link systemError}. */
 export function sendTo(fd: number, bytes: Buffer, address: Buffer): void {
   while (calls().sendto(fd, bytes, bytes.length, 0, address, address.length) < 0)

@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import { openSocket, sendTo, setSocketOption, systemError } from '../netlink/libc.ts';
+import { bindSocket, openSocket, sendTo, setSocketOption, systemError } from '../netlink/libc.ts';
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -10,6 +10,23 @@ const SOCK_CLOEXEC = 0o2000000;
 const IPPROTO_RAW = 255;
 const SOL_SOCKET = 1;
 const SO_MARK = 36;
+
+/**
+ * A socket that stays open for many frames. Closing a packet socket waits until no processor looks at it any more
+ * (packet_release in net/packet/af_packet.c): that may take tens of milliseconds.
+ */
+export class FrameSender implements Disposable {
+  readonly #fd = openSocket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+  /** Throws as {@link sendFrames}. */
+  send(deviceIndex: number, frame: Buffer): void {
+    sendTo(this.#fd, frame, linkLayerAddress(deviceIndex, frame));
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+  }
+}
 
 /**
  * Sends Ethernet frames out of a device, in their order, with a packet mark if one is given (0…0xffffffff). Nothing is
@@ -35,6 +52,28 @@ export function sendPackets(packets: readonly Buffer[], mark: number): void {
     withRawSocket(family, IPPROTO_RAW, mark, (fd) => {
       for (const packet of some) sendUnlessRefused(fd, packet, version === 4 ? address4(packet) : address6(packet));
     });
+  }
+}
+
+const SOCK_DGRAM = 2;
+
+/**
+ * A packet socket that reads what comes in by a device with an EtherType, from the IP header on. `prepare` gets it
+ * before it can read anything. To be closed with close(2). Throws an Error with `code`: `EPERM`, `ENODEV`.
+ */
+export function openListener(deviceIndex: number, etherType: number, prepare: (fd: number) => void): number {
+  const fd = openSocket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  try {
+    prepare(fd);
+    const address = Buffer.alloc(20);
+    address.writeUInt16LE(AF_PACKET, 0);
+    address.writeUInt16BE(etherType, 2);
+    address.writeInt32LE(deviceIndex, 4);
+    bindSocket(fd, address);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
   }
 }
 

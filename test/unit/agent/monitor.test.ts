@@ -14,7 +14,7 @@ const seen: Seen = {
     ...{ mended: ['a', 'b'], adopted: [], collected: ['pods/x/eth0'], failures: ['c'] },
     changes: [{ verb: 'add', object: { kind: 'table', name: 'cni-egress' } as never }],
   },
-  ...{ seconds: 0.03, isReadable: true, missingRights: [], isApplied: false },
+  ...{ configuration: undefined, seconds: 0.03, isReadable: true, missingRights: [], isApplied: false },
 };
 
 /** A monitor of a machine at a port that was free a moment ago, and what it answers. */

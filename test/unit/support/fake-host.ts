@@ -4,6 +4,7 @@ import type { NodeState } from '../../../src/datapath/attachment.ts';
 import type { Change } from '../../../src/datapath/difference.ts';
 import type { Filter } from '../../../src/datapath/filter.ts';
 import type {
+  Asker,
   Counters,
   DefaultRoute,
   Flow,
@@ -311,6 +312,22 @@ export class FakeHost implements Host, Disposable {
   async restoreFlows(flows: readonly Flow[], source: Address): Promise<void> {
     const ports = flows.map(({ replyDestinationPort }) => replyDestinationPort);
     if (ports.length > 0) this.calls.push(`restoreFlows ${source}:${ports}`);
+  }
+
+  /** Each question, as `address at gateway`, is answered when it is among these. */
+  readonly answeringGateways = new Set<string>();
+
+  openAsker(): Asker {
+    const answers: Buffer[] = [];
+    return {
+      ask: async (_own, questions) => {
+        this.calls.push(`ask ${questions.map(({ address, gateway }) => `${address} at ${gateway}`).join(', ')}`);
+        for (const { address, gateway, data } of questions)
+          if (this.answeringGateways.has(`${address} at ${gateway}`)) answers.push(data);
+      },
+      answers: () => answers.splice(0),
+      [Symbol.dispose]: () => {},
+    };
   }
 
   async announce(device: string, addresses: readonly Address[]): Promise<void> {

@@ -1,0 +1,283 @@
+import { type Address, type Family, familyOf } from '../base/address.ts';
+import type { Configuration } from '../config/configuration.ts';
+import type { Asker, Question } from '../datapath/host.ts';
+import type { Link } from '../datapath/objects.ts';
+import * as election from '../election/probe.ts';
+import { type Move, moveExits } from '../gateway/move.ts';
+import type { Machine } from '../node/machine.ts';
+import type { ExitGateways, NodeRecord } from '../store/record.ts';
+import type { AgentSurroundings } from './agent.ts';
+
+/** What the prober has around it. */
+export interface ProberSurroundings extends Pick<AgentSurroundings, 'openMachine' | 'log' | 'report' | 'now'> {
+  readonly dataDir: string;
+  /** A gateway began to answer, or ceased to, or another one is used now. */
+  changed(): void;
+}
+
+/** An exit that is asked for. */
+interface Asked {
+  readonly probe: election.Probe;
+  readonly id: number;
+  /** The exit's address that is asked for, and the node's to which the answers come. */
+  readonly address: Address;
+  readonly source: Address;
+  readonly state: ExitGateways;
+}
+
+/** A question on its way. */
+interface Pending {
+  readonly exit: string;
+  readonly gateway: Address;
+  readonly question: number;
+}
+
+/** Milliseconds between two looks for answers: hints come between questions. */
+const lookPause = 20;
+/** Milliseconds before something that failed is tried again. */
+const retryPause = 1_000;
+/** Questions that may still be answered: the last of these. */
+const pendingAtMost = 4096;
+/** Bytes of the secret that shows an answer to be one. */
+const secretBytes = 8;
+
+/**
+ * Asks for each exit of this node's pods whether its gateway holds the exit's address, and follows the address to whoever
+ * has it. It goes on while rounds of the agent are under way. Where nobody answers everything stays, and is dropped.
+ */
+export class Prober implements Disposable {
+  readonly #surroundings: ProberSurroundings;
+  readonly #asked = new Map<string, Asked>();
+  readonly #pending = new Map<number, Pending>();
+  /** Only who was asked can answer: strangers do not know it. */
+  readonly #secret = Buffer.from(crypto.getRandomValues(new Uint8Array(secretBytes)));
+  #token = 0;
+  #configuration: Configuration | undefined;
+  #own: Address | undefined;
+  #opened: { readonly machine: Machine & Disposable; readonly asker: Asker; readonly underlay: Link } | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #isMoving = false;
+  #retryAt = 0;
+  #isOver = false;
+
+  constructor(surroundings: ProberSurroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  [Symbol.dispose](): void {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.#close();
+  }
+
+  #close(): void {
+    this.#opened?.asker[Symbol.dispose]();
+    this.#opened?.machine[Symbol.dispose]();
+    this.#opened = undefined;
+  }
+
+  /** What is known of the gateways of each exit that is asked for. */
+  get states(): readonly ExitGateways[] {
+    return [...this.#asked.values()].map(({ state }) => state);
+  }
+
+  /** Asks from now on for the exits that the node has now. */
+  async follow(configuration: Configuration | undefined): Promise<void> {
+    if (configuration === undefined || this.#isOver) return;
+    this.#configuration = configuration;
+    const { openMachine, dataDir, now } = this.#surroundings;
+    using machine = await openMachine({ dataDir });
+    const node = machine.store.loadNode();
+    this.#own = node?.tunnel?.local;
+    const exits = node === undefined ? [] : await probedExits(machine, configuration, node);
+    const underlay = exits[0] && (await linkTo(machine, exits[0].inUse));
+    if (this.#opened?.underlay.index !== underlay?.index) this.#close();
+    if (underlay !== undefined) await this.#open(underlay);
+    const names = new Set(exits.map(({ exit }) => exit));
+    for (const name of this.#asked.keys()) if (!names.has(name)) this.#asked.delete(name);
+    for (const { id, address, source, ...exit } of exits) {
+      const before = this.#asked.get(exit.exit);
+      const probe = election.configured(before?.probe, exit, now());
+      this.#asked.set(exit.exit, { probe, id, address, source, state: stateOf(probe, before?.state) });
+    }
+    if (this.#asked.size > 0 && this.#timer === undefined) this.#schedule(0);
+  }
+
+  #schedule(pause: number): void {
+    this.#timer = setTimeout(() => void this.#go(), pause);
+  }
+
+  async #go(): Promise<void> {
+    let pause = lookPause;
+    try {
+      this.#hear();
+      await this.#askWhoIsDue();
+      const next = Math.min(...[...this.#asked.values()].map(({ probe }) => probe.dueAt));
+      pause = Math.max(1, Math.min(lookPause, next - this.#surroundings.now()));
+    } catch (error) {
+      this.#surroundings.report(error, 'Gateways are asked again until then.');
+      pause = retryPause;
+    }
+    if (this.#isOver) return;
+    if (this.#asked.size > 0) this.#schedule(pause);
+    else this.#timer = undefined;
+  }
+
+  async #open(underlay: Link): Promise<void> {
+    if (this.#opened !== undefined) return;
+    const { openMachine, dataDir } = this.#surroundings;
+    const machine = await openMachine({ dataDir });
+    try {
+      this.#opened = { machine, asker: machine.host.openAsker(underlay), underlay };
+    } catch (error) {
+      machine[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #hear(): void {
+    for (const data of this.#opened?.asker.answers() ?? []) {
+      const { exit, gateway, question } = this.#askedBy(data) ?? {};
+      const asked = exit === undefined ? undefined : this.#asked.get(exit);
+      if (asked === undefined || gateway === undefined || question === undefined) continue;
+      this.#update(asked, election.heard(asked.probe, gateway, question));
+    }
+    this.#choose();
+  }
+
+  #askedBy(data: Buffer): Pending | undefined {
+    if (data.length !== secretBytes + 4 || !data.subarray(0, secretBytes).equals(this.#secret)) return undefined;
+    return this.#pending.get(data.readUInt32BE(secretBytes));
+  }
+
+  /** Exits that are due soon are asked for, too: exits of one gateway fail together, and shall move in one step. */
+  async #askWhoIsDue(): Promise<void> {
+    const now = this.#surroundings.now();
+    const own = this.#own;
+    const all = [...this.#asked.values()];
+    if (own === undefined || !all.some(({ probe }) => probe.dueAt <= now)) return;
+    const soon = now + election.defaultTiming.search;
+    const random = Math.random();
+    const questions: Question[] = [];
+    for (const asked of all.filter(({ probe }) => probe.dueAt <= soon)) {
+      const { probe, gateways } = election.ask(asked.probe, election.defaultTiming, now, random);
+      this.#update(asked, probe);
+      questions.push(...gateways.map((gateway) => this.#question(asked, gateway, probe.question)));
+    }
+    await this.#opened?.asker.ask(own, questions);
+  }
+
+  #question({ probe: { exit }, address, source }: Asked, gateway: Address, question: number): Question {
+    this.#token = (this.#token + 1) >>> 0;
+    this.#pending.set(this.#token, { exit, gateway, question });
+    this.#pending.delete(this.#token - pendingAtMost);
+    const token = Buffer.alloc(4);
+    token.writeUInt32BE(this.#token);
+    return { gateway, address, source, data: Buffer.concat([this.#secret, token]) };
+  }
+
+  #update(asked: Asked, probe: election.Probe): void {
+    const state = stateOf(probe, asked.state);
+    this.#asked.set(probe.exit, { ...asked, probe, state });
+    if (state !== asked.state) this.#surroundings.changed();
+  }
+
+  /** All exits whose address is elsewhere now move together. */
+  #choose(): void {
+    if (this.#isMoving || this.#surroundings.now() < this.#retryAt) return;
+    const moves = [...this.#asked.values()].flatMap(({ probe }): Move[] => {
+      const to = election.choice(probe, election.defaultTiming);
+      return to === undefined ? [] : [{ exit: probe.exit, to }];
+    });
+    if (moves.length > 0) void this.#move(moves);
+  }
+
+  async #move(moves: readonly Move[]): Promise<void> {
+    const { openMachine, dataDir, report, log, now } = this.#surroundings;
+    if (this.#configuration === undefined) return;
+    this.#isMoving = true;
+    const began = now();
+    try {
+      using machine = await openMachine({ dataDir });
+      const { failures } = await moveExits(machine, this.#configuration, moves);
+      for (const failure of failures) report(failure, 'The exit is followed again until then.');
+      const tookMs = Math.round(now() - began);
+      for (const { exit, to } of moves) {
+        const asked = this.#asked.get(exit);
+        if (asked === undefined) continue;
+        const from = asked.probe.inUse;
+        log.info(
+          { exit, from, to, tookMs },
+          'the gateway was silent and another has the address: its pods use that one',
+        );
+        const moved = { at: new Date().toISOString(), from };
+        const probe = election.using(asked.probe, to);
+        this.#asked.set(exit, { ...asked, probe, state: { ...stateOf(probe, undefined), moved } });
+      }
+      this.#surroundings.changed();
+    } catch (error) {
+      this.#retryAt = now() + retryPause;
+      report(error, 'The exits are followed again until then.');
+    } finally {
+      this.#isMoving = false;
+    }
+  }
+}
+
+/** The same object as before when nothing of it changed. */
+function stateOf(probe: election.Probe, before: ExitGateways | undefined): ExitGateways {
+  const answers = !election.isSilent(probe, election.defaultTiming);
+  if (before?.gateway === probe.inUse && before.answers === answers) return before;
+  const since = new Date().toISOString();
+  return {
+    ...{ exit: probe.exit, gateway: probe.inUse, answers, since },
+    ...(before?.moved && { moved: before.moved }),
+  };
+}
+
+interface ProbedExit extends election.ProbedExit {
+  readonly id: number;
+  readonly address: Address;
+  readonly source: Address;
+}
+
+/** The exits of this node that leave from other nodes, and can be asked for: the node has an address of their family. */
+async function probedExits(
+  machine: Machine,
+  { exits }: Configuration,
+  { exits: here, tunnel }: NodeRecord,
+): Promise<readonly ProbedExit[]> {
+  const found: ProbedExit[] = [];
+  if (tunnel === undefined) return found;
+  const sources = new Map<Family, Address>([[familyOf(tunnel.local), tunnel.local]]);
+  for (const { name, id, gateway } of here) {
+    const { gateways = [], addresses = [] } = exits.find((exit) => exit.name === name) ?? {};
+    const others = gateways.filter((one) => one !== tunnel.local);
+    if (gateway === undefined || !others.includes(gateway)) continue;
+    const byFamily = addresses.toSorted((a, b) => rank(a, tunnel.local) - rank(b, tunnel.local));
+    for (const address of byFamily) {
+      const source = sources.get(familyOf(address)) ?? (await addressOfNode(machine, gateway, familyOf(address)));
+      if (source === undefined) continue;
+      sources.set(familyOf(address), source);
+      found.push({ exit: name, gateways: others, inUse: gateway, id, address, source });
+      break;
+    }
+  }
+  return found;
+}
+
+/** An address of the tunnel's own family first: the node surely has one. */
+const rank = (address: Address, own: Address): number => (familyOf(address) === familyOf(own) ? 0 : 1);
+
+/** An address of the other family on the interface that leads to a gateway. */
+async function addressOfNode(machine: Machine, gateway: Address, family: Family): Promise<Address | undefined> {
+  const link = await linkTo(machine, gateway);
+  const addresses = link === undefined ? [] : await machine.host.listAddresses(link);
+  return addresses.find((one) => one.family === family && one.scope === 0 && one.usable && !one.ours)?.address;
+}
+
+/** The interface by which a gateway is reached. */
+async function linkTo({ host }: Machine, gateway: Address): Promise<Link | undefined> {
+  const device = (await host.routeTo(gateway))?.device;
+  return device === undefined ? undefined : await host.readLink(device);
+}

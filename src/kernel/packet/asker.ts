@@ -1,0 +1,162 @@
+import { closeSync } from 'node:fs';
+import { type Address, type Family, families, familyOf } from '../../base/address.ts';
+import type { Asker, Question } from '../../datapath/host.ts';
+import { tunnelMac } from '../../datapath/tunnel.ts';
+import { addressOf, receiveIfAny, setSocketBytes } from '../netlink/libc.ts';
+import { echoRequest, readEchoReply } from './echo.ts';
+import { ethernetFrame, etherTypes } from './ethernet.ts';
+import { FrameSender, openListener } from './socket.ts';
+
+/** Longer than any answer of ours; what is longer is cut, and is none. */
+const messageBytes = 256;
+/** So many answers are read in one look. */
+const messagesAtOnce = 1024;
+
+/** Where questions leave, and where their answers come in. */
+export interface AskerDevices {
+  /** Index of the tunnel's device, which may be made anew at any time; undefined while there is none. */
+  tunnel(): Promise<number | undefined>;
+  /** Index of the interface that leads to the gateways. */
+  readonly underlay: number;
+}
+
+/**
+ * Questions go as frames into the tunnel's device. Answers are read at the underlay's interface by a packet socket of each
+ * family: where the node has another way to the egress address, a strict reverse path filter drops the answer behind that,
+ * and so may a firewall, which never saw the question.
+ */
+export class EchoAsker implements Asker {
+  readonly #devices: AskerDevices;
+  readonly #frames: FrameSender;
+  readonly #sockets = new Map<Family, number>();
+  /** Tells our answers from those to other programs that ping. */
+  readonly #identifier = new DataView(crypto.getRandomValues(new Uint8Array(2)).buffer).getUint16(0);
+  readonly #buffer = Buffer.alloc(messageBytes);
+  #sequence = 0;
+
+  /** Throws an Error with `code`: `EPERM` without CAP_NET_RAW, `ENODEV` without the interface. */
+  constructor(devices: AskerDevices) {
+    this.#devices = devices;
+    this.#frames = new FrameSender();
+    try {
+      for (const family of families) {
+        const listen = (fd: number) => attachFilter(fd, repliesOnly(family, this.#identifier));
+        this.#sockets.set(family, openListener(devices.underlay, etherTypes[`ipv${family}`], listen));
+      }
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  async ask(own: Address, questions: readonly Question[]): Promise<void> {
+    const device = await this.#devices.tunnel();
+    if (device === undefined) return;
+    this.#sequence = (this.#sequence + 1) & 0xffff;
+    try {
+      for (const question of questions) this.#frames.send(device, this.#frame(own, question));
+    } catch {
+      // The device is down, or went just now (ENETDOWN, ENXIO): nobody answers then.
+    }
+  }
+
+  #frame(own: Address, { gateway, address, source, data }: Question): Buffer {
+    const packet = echoRequest(source, address, { identifier: this.#identifier, sequence: this.#sequence, data });
+    return ethernetFrame(tunnelMac(gateway), tunnelMac(own), etherTypes[`ipv${familyOf(address)}`], packet);
+  }
+
+  answers(): readonly Buffer[] {
+    return [...this.#sockets].flatMap(([family, fd]) => {
+      const found: Buffer[] = [];
+      for (let n = 0; n < messagesAtOnce; n++) {
+        const length = receiveIfAny(fd, this.#buffer);
+        if (length === undefined) break;
+        const echo = readEchoReply(family, this.#buffer.subarray(0, length));
+        if (echo?.identifier === this.#identifier) found.push(echo.data);
+      }
+      return found;
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#frames[Symbol.dispose]();
+    for (const fd of this.#sockets.values()) closeSync(fd);
+  }
+}
+
+/** An instruction of classic BPF (linux/filter.h, struct sock_filter): code, jumps if true and false, operand. */
+type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, operand: number];
+
+/** linux/bpf_common.h: loads of a byte and of 16 bits at a place, behind X, and of an IPv4 header's length into X. */
+const load = { byte: 0x30, half: 0x28, byteBehind: 0x50, halfBehind: 0x48, headerLength: 0xb1 } as const;
+const jumpIfEqual = 0x15;
+const jumpIfAny = 0x45;
+const end = 0x06;
+
+/**
+ * Lets echo replies with the identifier pass, and no fragments but of IPv6, where none are looked for. The packet begins with
+ * its IP header.
+ */
+function repliesOnly(family: Family, identifier: number): readonly Instruction[] {
+  const checks: readonly Instruction[][] =
+    family === 4
+      ? [
+          [
+            [load.byte, 0, 0, 9],
+            [jumpIfEqual, 0, 1, 1],
+          ], // protocol
+          [
+            [load.half, 0, 0, 6],
+            [jumpIfAny, 1, 0, 0x1fff],
+          ], // fragment offset
+          [
+            [load.headerLength, 0, 0, 0],
+            [load.byteBehind, 0, 0, 0],
+            [jumpIfEqual, 0, 1, 0],
+          ], // type
+          [
+            [load.halfBehind, 0, 0, 4],
+            [jumpIfEqual, 0, 1, identifier],
+          ],
+        ]
+      : [
+          [
+            [load.byte, 0, 0, 6],
+            [jumpIfEqual, 0, 1, 58],
+          ], // next header
+          [
+            [load.byte, 0, 0, 40],
+            [jumpIfEqual, 0, 1, 129],
+          ], // type
+          [
+            [load.half, 0, 0, 44],
+            [jumpIfEqual, 0, 1, identifier],
+          ],
+        ];
+  const length = checks.flat().length;
+  const accept: Instruction = [end, 0, 0, messageBytes];
+  const refuse: Instruction = [end, 0, 0, 0];
+  const program = checks.flat().map(([code, ifTrue, ifFalse, operand], at): Instruction => {
+    const away = length - at; // to the last instruction, which refuses
+    return [code, ifTrue && away, ifFalse && away, operand];
+  });
+  return [...program, accept, refuse];
+}
+
+const SOL_SOCKET = 1;
+const SO_ATTACH_FILTER = 26;
+
+/** linux/filter.h, struct sock_fprog: how many instructions, and where they lie. */
+function attachFilter(fd: number, program: readonly Instruction[]): void {
+  const instructions = Buffer.alloc(8 * program.length);
+  for (const [at, [code, ifTrue, ifFalse, operand]] of program.entries()) {
+    instructions.writeUInt16LE(code, 8 * at);
+    instructions.writeUInt8(ifTrue, 8 * at + 2);
+    instructions.writeUInt8(ifFalse, 8 * at + 3);
+    instructions.writeUInt32LE(operand, 8 * at + 4);
+  }
+  const value = Buffer.alloc(16);
+  value.writeUInt16LE(program.length, 0);
+  value.writeBigUInt64LE(addressOf(instructions), 8);
+  setSocketBytes(fd, SOL_SOCKET, SO_ATTACH_FILTER, value);
+}

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import {
+  answering,
+  ask,
+  beginProbe,
+  choice,
+  configured,
+  heard,
+  hinted,
+  isSilent,
+  type Probe,
+  defaultTiming as timing,
+  using,
+} from '../../../src/election/probe.ts';
+
+const [first, second, third] = ['192.0.2.1', '192.0.2.2', '192.0.2.3'] as const;
+const exit = { exit: 'internet', gateways: [first, second, third], inUse: first };
+
+/** A gateway answers when it holds the address at the time. */
+type Holders = (time: number) => readonly string[];
+
+interface Run {
+  readonly probe: Probe;
+  readonly moves: readonly { readonly at: number; readonly to: string }[];
+  readonly questions: readonly { readonly at: number; readonly gateways: readonly string[] }[];
+}
+
+/** Asks from 0 to `until`. Answers come in at once, unless `isLost` says so. */
+function run(until: number, holders: Holders, isLost: (n: number) => boolean = () => false): Run {
+  let probe = beginProbe(exit, 0);
+  const [moves, questions]: [{ at: number; to: string }[], { at: number; gateways: readonly string[] }[]] = [[], []];
+  let n = 0;
+  for (let now = 0; now <= until; now = Math.max(now + 0.1, probe.dueAt)) {
+    const asked = ask(probe, timing, now, 0.5);
+    probe = asked.probe;
+    questions.push({ at: now, gateways: asked.gateways });
+    const held = holders(now);
+    for (const gateway of asked.gateways) {
+      if (held.includes(gateway) && !isLost(n++)) probe = heard(probe, gateway, probe.question);
+    }
+    const to = choice(probe, timing);
+    if (to === undefined) continue;
+    probe = using(probe, to);
+    moves.push({ at: now, to });
+  }
+  return { probe, moves, questions };
+}
+
+describe('a node that asks the gateways of an exit', () => {
+  test('asks only the gateway in use, ten times a second, while it answers', () => {
+    const { moves, questions } = run(1000, () => [first]);
+    assert.deepEqual(moves, []);
+    assert.equal(questions.length, 11);
+    assert.ok(questions.every(({ gateways }) => gateways.length === 1 && gateways[0] === first));
+  });
+
+  test('asks all after three questions without an answer, and uses the one that answers', () => {
+    const { moves, questions, probe } = run(1500, (time) => (time < 500 ? [first] : time < 850 ? [] : [third]));
+    const all = questions.find(({ gateways }) => gateways.length === 3);
+    assert.ok(all && all.at >= 799 && all.at <= 801, JSON.stringify(all));
+    assert.equal(moves.length, 1);
+    assert.equal(moves[0]?.to, third);
+    assert.ok((moves[0]?.at ?? 0) >= 850 && (moves[0]?.at ?? 0) <= 876, JSON.stringify(moves));
+    assert.equal(isSilent(probe, timing), false);
+    assert.deepEqual(answering(probe, timing), [third]);
+  });
+
+  test('stays where it is while nobody answers, asks less often after a second, and takes the first who does', () => {
+    const { moves, questions, probe } = run(60_000, () => []);
+    assert.deepEqual(moves, []);
+    assert.equal(isSilent(probe, timing), true);
+    const late = questions.filter(({ at }) => at > 10_000 && at <= 20_000);
+    assert.equal(late.length, 100);
+    const again = run(60_000, (time) => (time > 30_000 ? [second] : []));
+    assert.equal(again.moves.length, 1);
+    assert.ok((again.moves[0]?.at ?? 0) <= 30_100, JSON.stringify(again.moves));
+  });
+
+  test('stays with the gateway that it uses when another holds the address, too', () => {
+    assert.deepEqual(run(5000, () => [second, first]).moves, []);
+  });
+
+  test('does not move for lost answers when nobody else holds the address', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 99 }), { minLength: 400, maxLength: 400 }), (dice) => {
+        // 36 of 100: a fifth is lost on each way.
+        const { moves } = run(
+          20_000,
+          () => [first],
+          (n) => (dice[n % dice.length] ?? 0) < 36,
+        );
+        assert.deepEqual(moves, []);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('follows a hint within some tens of milliseconds when the gateway in use is silent, and else not', () => {
+    let now = 1000;
+    const steady = { ...beginProbe(exit, now), question: 10, answered: new Map([[first, 10]]), dueAt: now + 90 };
+    const follow = (holder: string): string[] => {
+      const moves: string[] = [];
+      let probe = hinted(steady, timing, now);
+      const end = now + 80;
+      for (let time = probe.dueAt; time < end; time = probe.dueAt) {
+        const asked = ask(probe, timing, time, 0.5);
+        assert.equal(asked.gateways.length, 3);
+        probe = heard(asked.probe, holder, asked.probe.question);
+        const to = choice(probe, timing);
+        if (to !== undefined) moves.push(`${to} after ${Math.round(time - now)} ms`);
+        if (to !== undefined) return moves;
+        if (probe.question >= probe.hurriedUntil) break;
+      }
+      return moves;
+    };
+    assert.deepEqual(follow(second), [`${second} after 20 ms`]);
+    assert.deepEqual(follow(first), []);
+    now = 2000;
+    const once = hinted(steady, timing, now);
+    assert.equal(hinted(once, timing, now + 5), once, 'a second hint begins nothing while the first goes on');
+  });
+
+  test('takes no answer twice, none to a question that it did not ask, and none that is older than what it knows', () => {
+    const asked = ask(ask(beginProbe(exit, 0), timing, 0, 0.5).probe, timing, 100, 0.5).probe;
+    const known = heard(asked, first, 2);
+    assert.equal(heard(known, first, 2), known);
+    assert.equal(heard(known, first, 1), known);
+    assert.equal(heard(known, first, 3), known);
+  });
+
+  test('forgets gateways that the configuration has no more, and keeps what it knows of the others', () => {
+    const known = heard(heard({ ...beginProbe(exit, 0), question: 4 }, first, 4), second, 3);
+    const changed = configured(known, { ...exit, gateways: [first, third] }, 50);
+    assert.deepEqual([...changed.answered], [[first, 4]]);
+    assert.equal(changed.question, 4);
+    assert.deepEqual(configured(undefined, exit, 50), beginProbe(exit, 50));
+  });
+
+  test('pauses differ by the jitter, and no more', () => {
+    const pause = (random: number) =>
+      ask(heard({ ...beginProbe(exit, 0), question: 1 }, first, 1), timing, 0, random).probe.dueAt;
+    assert.deepEqual([pause(0), pause(0.5), pause(1)].map(Math.round), [90, 100, 110]);
+  });
+});
