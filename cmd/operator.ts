@@ -31,6 +31,7 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
     readFile,
     openService,
     findMissingRights,
+    openExamination,
     isClaimed,
     get cluster() {
       return openCluster();
@@ -54,6 +55,14 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
     return error instanceof EgressError && error.code === 'invalid-argument' ? 2 : 1;
   }
   return exitCode;
+}
+
+/** Loaded only now: the plugin needs none of it. */
+async function openExamination() {
+  const { LinuxExaminer } = await import('../src/kernel/examine/examiner.ts');
+  const { openSystem } = await import('./system.ts');
+  const examiner = new LinuxExaminer();
+  return { examiner, system: openSystem(), [Symbol.dispose]: () => examiner[Symbol.dispose]() };
 }
 
 /** All of a text, however slow its reader is. Throws `io-failure`. */

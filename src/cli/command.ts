@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
 import type { MachineOptions } from '../cni/plugin.ts';
 import type { ReadFile } from '../config/read.ts';
+import type { Examiner } from '../datapath/examiner.ts';
 import type { HostTools } from '../installer/installer.ts';
 import type { Cluster } from '../installer/node-taint.ts';
 import type { Log, Machine } from '../node/machine.ts';
+import type { System } from '../report/doctor/system.ts';
 
 /** The surroundings of all commands. */
 export interface CliSurroundings {
@@ -24,6 +26,8 @@ export interface CliSurroundings {
   openService(): Service & Disposable;
   /** What this process may not do, of all that keeping a node takes, in sentences. */
   findMissingRights(): readonly string[];
+  /** Opens what only an examination of the host needs. */
+  openExamination(): Promise<{ readonly examiner: Examiner; readonly system: System } & Disposable>;
   /** Tools of the installer. */
   readonly hostTools: HostTools;
   /** The installer's cluster; absent outside of a cluster. */

@@ -1,8 +1,13 @@
 import { counted } from '../base/counted.ts';
+import { filesIn } from '../files/file.ts';
 import { examine, isHealthy } from '../report/doctor/doctor.ts';
 import type { Finding } from '../report/doctor/finding.ts';
 import { type CliCommand, toJson } from './command.ts';
 import { type ConfOptions, type NodeOptions, onNode, withConfDir } from './options.ts';
+
+interface DoctorOptions extends NodeOptions, ConfOptions {
+  readonly binDir: string;
+}
 
 /** A line for each finding, one more for each remedy, and one that sums up. */
 export function printFindings(findings: readonly Finding[], colors: boolean): string {
@@ -31,10 +36,15 @@ function summary(findings: readonly Finding[]): string {
 export const doctorCommand: CliCommand = {
   name: 'doctor',
   summary: 'examine this host: what keeps packets from leaving, with the remedy; exit code 1 when there is a fault',
-  options: (command) => withConfDir(onNode(command)),
-  run: async ({ openMachine, readFile, write, setExitCode, colors }, options: NodeOptions & ConfOptions) => {
+  options: (command) =>
+    withConfDir(onNode(command)).option('--bin-dir <dir>', 'where the runtime looks for plugins', '/opt/cni/bin'),
+  run: async (surroundings, options: DoctorOptions) => {
+    const { openMachine, openExamination, readFile, write, setExitCode, colors } = surroundings;
+    const { confDir, binDir, dataDir } = options;
     using machine = await openMachine(options);
-    const findings = await examine(machine, { confDir: options.confDir, readFile });
+    using tools = await openExamination();
+    const { examiner, system } = tools;
+    const findings = await examine(machine, { examiner, system, confDir, binDir, dataDir, readFile, filesIn });
     write(options.json ? toJson({ healthy: isHealthy(findings), findings }) : printFindings(findings, colors));
     if (!isHealthy(findings)) setExitCode(1);
   },

@@ -49,4 +49,5 @@ function isMet({ family, hook, devices }: Filter, passage: Passage): boolean {
 }
 
 /** The chain in a sentence. */
-export const filterText = ({ family, table, chain }: Filter): string => `chain ${chain} of table ${family} ${table}`;
+export const filterText = ({ family, table, chain }: Pick<Filter, 'family' | 'table' | 'chain'>): string =>
+  `chain ${chain} of table ${family} ${table}`;

@@ -7,6 +7,9 @@ import { isHeld } from './held.ts';
 import * as layout from './layout.ts';
 import { tunnelDevice } from './tunnel.ts';
 
+/** Before masquerade (100, srcnat): the first chain that translates a connection has it. */
+export const natPriority = 95;
+
 /** The chains behind routing: they give packets the exit's address, and let them leave with it or not at all. */
 export const desiredGuard = (node: Pick<NodeState, 'fwmark' | 'tunnel'>): readonly Chain[] => [
   decide,
@@ -102,7 +105,7 @@ const nat = (fwmark: number): Chain =>
       ),
       rule(say.markIn(layout.exitIdMask, layout.setNames.fallback), say.masquerade),
     ],
-    { type: 'nat', hook: 'postrouting', priority: 95 },
+    { type: 'nat', hook: 'postrouting', priority: natPriority },
   );
 
 /**

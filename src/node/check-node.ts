@@ -37,11 +37,11 @@ export async function checkNode(machine: Machine): Promise<NodeCheck> {
 }
 
 /** Said while the last try to mark failed. */
-const notHeldBack =
+export const notHeldBack =
   'the kernel could not mark what pods send where it comes in (that takes bpf(2), the filter cls_bpf and the right to use them; the log says which is missing): when somebody flushes the ruleset, pods leave with the node’s address until it is repaired';
 
 /** Only a person can tell whose it is. */
-const otherText = (other: Other): string => {
+export const otherText = (other: Other): string => {
   const sign =
     other.kind === 'table'
       ? 'has our name, and holds nothing of ours'
@@ -50,7 +50,7 @@ const otherText = (other: Other): string => {
 };
 
 /** The counters alone show that somebody else changes the mark of packets on their way. */
-async function lostMarks({ host }: Machine): Promise<string[]> {
+export async function lostMarks({ host }: Machine): Promise<string[]> {
   const counters = (await host.hasTable()) ? await host.readCounters() : undefined;
   const { packets } = counters?.unmarked ?? { packets: 0n };
   if (packets === 0n) return [];

@@ -21,6 +21,21 @@ export function ownEntries(confDir: string, readFile: ReadFile): ReadonlyMap<unk
 export const presentEntries = (confDir: string, readFile: ReadFile): Entry[] =>
   [...ownEntries(confDir, readFile).values()].filter((entry) => entry !== undefined).toReversed();
 
+/** A network, and the types of the plugins in its chain. */
+export interface Chain {
+  readonly name: string;
+  readonly types: readonly string[];
+}
+
+/** The chains of all lists in a folder, in the order of their files’ names. */
+export const chainsIn = (confDir: string, readFile: ReadFile): readonly Chain[] =>
+  listsIn(confDir, readFile)
+    .toReversed()
+    .map(({ name, plugins }) => ({
+      name: String(name),
+      types: (Array.isArray(plugins) ? plugins : []).map((plugin) => String(plugin?.type)),
+    }));
+
 /** Whether a chain has our entry only until the last pod has ended: ADD passes pods through. */
 export const areDraining = (confDir: string, readFile: ReadFile): boolean =>
   listsIn(confDir, readFile).some((list) => ownIn(list)?.draining === true);

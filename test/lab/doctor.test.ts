@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Finding } from '../../src/report/doctor/finding.ts';
 import { egressEntry, partners } from '../support/chain.ts';
+import { Cluster, internet } from '../support/cluster.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import { nft } from '../support/nft.ts';
 import type { LabNode } from '../support/node.ts';
@@ -108,10 +109,87 @@ const faults: readonly Fault[] = [
   },
 ];
 
+const moreFaults: readonly Fault[] = [
+  {
+    // Somebody moves their masquerade before that of others (nftables' own priority is 100).
+    what: 'a masquerade of somebody else comes before ours',
+    plant: (node) =>
+      nft(
+        node,
+        'add table inet fw',
+        'add chain inet fw out { type nat hook postrouting priority 90; }',
+        'add rule inet fw out oifname eth1 masquerade',
+      ),
+    check: 'masquerade',
+    named:
+      /^a rule of chain out of table inet fw \(handle \d+\) translates addresses at postrouting 90, before our chain \(95\)/,
+    remedy: /^nft insert rule inet fw out meta mark and 0x[0-9a-f]+ == 0x[0-9a-f]+ accept$/,
+  },
+  {
+    what: 'another host has an address of the exit as well',
+    plant: async (_, lab) => lab.back.host.ip('address add 192.168.0.245/32 dev eth0'),
+    check: 'neighbours',
+    named:
+      /^192\.168\.0\.245 of exit "partners" is also on another host at eth1, with the MAC address 02:00:c0:a8:00:01/,
+    remedy: /^take 192\.168\.0\.245 from the host with the MAC address 02:00:c0:a8:00:01/,
+    follow: ({ lab }) => lab.back.host.ip('address del 192.168.0.245/32 dev eth0'),
+  },
+  {
+    what: 'another host has an IPv6 address of the exit as well',
+    plant: async (_, lab) => lab.back.host.ip('address add fd00:168::245/128 dev eth0 nodad'),
+    check: 'neighbours',
+    named: /^fd00:168::245 of exit "partners" is also on another host at eth1/,
+    remedy: /^take fd00:168::245 from the host/,
+    follow: ({ lab }) => lab.back.host.ip('address del fd00:168::245/128 dev eth0'),
+  },
+  {
+    what: 'a rule of nftables clears our bit of the mark',
+    plant: (node) =>
+      nft(
+        node,
+        'add table inet fw',
+        'add chain inet fw marks { type filter hook prerouting priority -50; }',
+        `add rule inet fw marks meta mark set meta mark and 0xbfffffff`,
+        `add rule inet fw marks meta mark set meta mark and 0xffefffff`,
+      ),
+    check: 'marks',
+    named: /^a rule of chain marks of table inet fw \(handle \d+\) writes our bit 0x[0-9a-f]+ of the mark/,
+    remedy: /^nft delete rule inet fw marks handle \d+$/,
+  },
+  {
+    what: 'a rule of iptables sets our bit of the mark',
+    plant: ({ machine }) =>
+      machine.must([
+        ...'iptables -t mangle -A FORWARD -d 203.0.113.0/24 -j MARK --set-xmark 0x0/0xffffffff'.split(' '),
+      ]),
+    check: 'marks',
+    named: /^a rule of chain FORWARD of table ip mangle \(handle \d+\) sets whole marks/,
+    remedy: /nft delete rule ip mangle FORWARD handle \d+$/,
+    follow: ({ machine }) => machine.must('iptables -t mangle -F FORWARD'.split(' ')),
+  },
+  {
+    what: 'the kernel has an old MAC address of the next hop',
+    plant: async ({ machine }) =>
+      machine.ip('neigh replace 192.168.0.1 lladdr 02:00:00:00:00:99 dev eth1 nud permanent'),
+    check: 'neighbours',
+    named:
+      /^the kernel has next hop 192\.168\.0\.1 of exit "partners" at 02:00:00:00:00:99 \(permanent\), but it answers from 02:00:c0:a8:00:01$/,
+    remedy: /^ip neigh del 192\.168\.0\.1 dev eth1$/,
+  },
+  {
+    what: 'the next hop is gone',
+    plant: async (_, lab) => lab.back.host.ip('link set eth0 down'),
+    check: 'neighbours',
+    named: /^next hop 192\.168\.0\.1 of exit "partners" does not answer at eth1$/,
+    remedy: /^look for the router, its link and VLAN/,
+    follow: ({ lab }) => lab.back.host.ip('link set eth0 up', 'address replace fd00:168::1/64 dev eth0 nodad'),
+  },
+];
+
 /** What only looks at the machine that the lab is on, and may be wrong there. */
 const ofTheMachine = ['clock', 'disk', 'conntrack'];
 
-describe('egress doctor', { ...labTest, concurrency: 2 }, () => {
+describe('egress doctor', labTest, () => {
   test('has no word of fault, and none of warning, on a node on which all is well', async () => {
     await using lab = await Lab.create();
     const node = await lab.node();
@@ -124,7 +202,7 @@ describe('egress doctor', { ...labTest, concurrency: 2 }, () => {
     await assertHealthy(await lab.node());
   });
 
-  for (const fault of faults) {
+  for (const fault of [...faults, ...moreFaults]) {
     test(`names it when ${fault.what}, and its remedy works`, async () => {
       await using lab = await Lab.create();
       const node = await lab.node();
@@ -144,6 +222,137 @@ describe('egress doctor', { ...labTest, concurrency: 2 }, () => {
   }
 });
 
+/** Something that keeps packets from a gateway, or from leaving there; found on the pod's node or on the gateway. */
+interface ClusterFault extends Pick<Fault, 'what' | 'check' | 'named' | 'remedy'> {
+  readonly on: 'worker' | 'gateway';
+  readonly plant: (nodes: Nodes) => Promise<unknown>;
+  /** Without it the remedy is done as it is written, on the node where it was found. */
+  readonly follow?: (nodes: Nodes, remedy: string) => Promise<unknown>;
+}
+
+interface Nodes {
+  readonly lab: Lab;
+  readonly cluster: Cluster;
+  readonly gateway: LabNode;
+  readonly worker: LabNode;
+}
+
+const clusterFaults: readonly ClusterFault[] = [
+  {
+    what: 'somebody gives the tunnel’s device a larger MTU',
+    on: 'worker',
+    plant: ({ worker }) => worker.machine.ip('link set egress0 mtu 1500'),
+    check: 'gateways',
+    named: /^egress0 has the MTU 1500, and 1450 fit below: larger packets get lost$/,
+    remedy: /^ip link set egress0 mtu 1450$/,
+  },
+  {
+    // A network of the provider that carries less than the interfaces say (Google Cloud: 1460, others with their own tunnels).
+    what: 'the network between the nodes carries less than their interfaces say',
+    on: 'worker',
+    plant: ({ lab }) => lab.front.namespace.ip('link set node3 mtu 1400'),
+    check: 'gateways',
+    named:
+      /^the way to gateway 172\.18\.0\.3 does not take packets of 1500 bytes, which the tunnel makes of 1450, but 1400 at most/,
+    remedy:
+      /^ip link set eth0 mtu 1400, here and on 172\.18\.0\.3; then egress gateway there, and the next pod here, take it over$/,
+    follow: async ({ cluster, worker, gateway }, remedy) => {
+      const command = remedy.split(',')[0] ?? '';
+      for (const { machine } of [worker, gateway]) await machine.must(['sh', '-c', command]);
+      await cluster.up(gateway);
+      await worker.started();
+    },
+  },
+  {
+    what: 'the gateway is not there at all',
+    on: 'worker',
+    plant: ({ lab }) => lab.front.namespace.ip('link set node3 down'),
+    check: 'gateways',
+    named: /^gateway 172\.18\.0\.3 of "internet" does not answer, neither by itself nor through the tunnel$/,
+    remedy: /^bring 172\.18\.0\.3 back, or: egress exit move /,
+    follow: ({ lab }) => lab.front.namespace.ip('link set node3 up'),
+  },
+  {
+    what: 'nobody started the gateway, or it was taken down',
+    on: 'worker',
+    plant: ({ cluster, gateway }) => cluster.down(gateway),
+    check: 'gateways',
+    named: /^gateway 172\.18\.0\.3 of "internet" answers, but not through the tunnel$/,
+    remedy: /^on 172\.18\.0\.3: run egress gateway, let UDP port 4788 from 172\.18\.0\.5 pass/,
+    follow: ({ cluster, gateway }) => cluster.up(gateway),
+  },
+  {
+    what: 'a firewall blocks the tunnel’s port on the gateway',
+    on: 'worker',
+    plant: ({ gateway }) => gateway.machine.must('iptables -I INPUT -p udp --dport 4788 -j DROP'.split(' ')),
+    check: 'gateways',
+    named: /^gateway 172\.18\.0\.3 of "internet" answers, but not through the tunnel$/,
+    remedy: /let UDP port 4788 from 172\.18\.0\.5 pass/,
+    follow: ({ gateway }) => gateway.machine.must('iptables -D INPUT -p udp --dport 4788 -j DROP'.split(' ')),
+  },
+  {
+    what: 'somebody flushes the gateway’s table',
+    on: 'gateway',
+    plant: ({ gateway }) => nft(gateway, 'flush ruleset'),
+    check: 'objects',
+    named: /^gateway: table inet cni-egress is missing/,
+    remedy: /^egress repair$/,
+  },
+  {
+    what: 'the gateway’s forwarding is off for what comes out of the tunnel',
+    on: 'gateway',
+    plant: ({ gateway }) => gateway.machine.sysctl({ 'net.ipv4.conf.egress0.forwarding': 0 }),
+    check: 'forwarding',
+    named: /^net\/ipv4\/conf\/egress0\/forwarding is 0/,
+    remedy: /^sysctl -w net\/ipv4\/conf\/egress0\/forwarding=1$/,
+  },
+  {
+    what: 'another host has the egress address as well',
+    on: 'worker',
+    plant: ({ lab }) => lab.front.host.ip('address add 172.18.0.33/32 dev eth0'),
+    check: 'gateways',
+    named: /^egress address 172\.18\.0\.33 is on two hosts, with the MAC addresses /,
+    remedy: /^take 172\.18\.0\.33 from the host that is not gateway 172\.18\.0\.3$/,
+    follow: ({ lab }) => lab.front.host.ip('address del 172.18.0.33/32 dev eth0'),
+  },
+];
+
+describe('egress doctor, where an exit leaves from a gateway,', labTest, () => {
+  async function started(lab: Lab): Promise<Nodes & { readonly pod: Pod }> {
+    const cluster = await Cluster.create(lab, { nodes: [3, 5], gateways: [3] });
+    await cluster.up();
+    const [[gateway], [worker]] = [cluster.gateways, cluster.workers];
+    assert.ok(gateway && worker);
+    const pod = await worker.started();
+    assert.deepEqual(await pod.askEach(), internet.addresses);
+    return { lab, cluster, gateway, worker, pod };
+  }
+
+  test('has no word of fault, and none of warning, on pod’s node and gateway', async () => {
+    await using lab = await Lab.create();
+    const { worker, gateway } = await started(lab);
+    await assertHealthy(worker);
+    await assertHealthy(gateway);
+  });
+
+  for (const { what, on, plant, check, named, remedy, follow: byHand } of clusterFaults) {
+    test(`names it when ${what}, and its remedy works`, async () => {
+      await using lab = await Lab.create();
+      const { pod, ...nodes } = await started(lab);
+      await plant(nodes);
+      const node = nodes[on];
+      const { code, findings } = await doctor(node);
+      const found = findings.find((each) => each.check === check && named.test(each.text));
+      assert.ok(found, JSON.stringify(findings, undefined, 1));
+      assert.match(remedyOf(found), remedy);
+      assert.equal(code, 1);
+      await (byHand?.(nodes, remedyOf(found)) ?? follow(node, remedyOf(found)));
+      assert.deepEqual(await pod.askEach(), internet.addresses);
+      for (const each of [nodes.worker, nodes.gateway]) assert.deepEqual(await wrong(each), []);
+    });
+  }
+});
+
 const remedyOf = (finding: Finding | undefined): string =>
   finding === undefined || finding.status === 'ok' ? assert.fail('a remedy was expected') : finding.remedy;
 
@@ -157,11 +366,14 @@ async function doctor(node: LabNode): Promise<{ code: number; findings: readonly
   return { code, findings: (JSON.parse(stdout) as { findings: readonly Finding[] }).findings };
 }
 
-/** What is not as it should be. Filters that drop by policy are warned of however their rules are. */
+/** Warned of however it is now: filters that drop by policy, and marks that were lost some time. */
+const warnedOf = [...ofTheMachine, 'filters', 'marks'];
+
+/** What is not as it should be. */
 async function wrong(node: LabNode): Promise<readonly Finding[]> {
   const { findings } = await doctor(node);
   const isWrong = ({ status, check }: Finding) =>
-    status === 'fault' || (status === 'warning' && check !== 'filters' && !ofTheMachine.includes(check));
+    status === 'fault' || (status === 'warning' && !warnedOf.includes(check));
   return findings.filter(isWrong);
 }
 

@@ -199,6 +199,13 @@ test('the start of the plugin loads no room that only commands need', () => {
   );
 });
 
+test('what only an examination of the host asks of the kernel is loaded by no other command', () => {
+  const isOfExamination = (file: string) => file.startsWith('src/kernel/examine/');
+  assert.ok(sources.some(isOfExamination));
+  for (const start of ['cmd/plugin.ts', 'cmd/operator.ts', 'src/cli/program.ts'])
+    assert.deepEqual([...loadedBy(start)].filter(isOfExamination), [], start);
+});
+
 test('the client of Prometheus is loaded by an agent that shows metrics, and by no other command', () => {
   const users = sources.filter((file) => importsIn(read(file)).some(({ from }) => from === 'prom-client'));
   const loaded = loadedBy('src/cli/program.ts');

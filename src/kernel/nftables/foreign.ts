@@ -5,7 +5,7 @@ import { chainAttributes } from './attributes.ts';
 import { attributesOf, message } from './message.ts';
 
 /** linux/netfilter.h, NFPROTO_*: the first byte of a message says the family of its table. */
-const families = new Map<number | undefined, Filter['family']>([
+export const families: ReadonlyMap<number | undefined, Filter['family']> = new Map([
   [1, 'inet'],
   [2, 'ip'],
   [5, 'netdev'],
@@ -16,6 +16,10 @@ const families = new Map<number | undefined, Filter['family']>([
 /** linux/netfilter.h, enum nf_inet_hooks, and enum nf_dev_hooks for netdev. */
 const inetHooks = ['prerouting', 'input', 'forward', 'output', 'postrouting', 'ingress'];
 const deviceHooks = ['ingress', 'egress'];
+
+/** The name of a hook; undefined for a chain that is at none. */
+export const placeOf = (family: Filter['family'], hook = -1): string | undefined =>
+  (family === 'netdev' ? deviceHooks : inetHooks)[hook];
 
 /** The base chains of type `filter` in tables of others, of all families. Their rules are not read. Throws KernelError. */
 // nft list chains
@@ -29,7 +33,7 @@ function decodeFilter(reply: Reply): Filter[] {
   const family = families.get(reply.body[0]);
   const { table = '', name: chain = '', type, policy, hook, use: rules = 0 } = attributesOf(chainAttributes, reply);
   if (family === undefined || table === tableName || type !== 'filter' || hook === undefined) return [];
-  const place = (family === 'netdev' ? deviceHooks : inetHooks)[hook.hook ?? -1];
+  const place = placeOf(family, hook.hook);
   if (place === undefined || policy === undefined) return [];
   const devices = [...(hook.device === undefined ? [] : [hook.device]), ...(hook.devices ?? [])];
   return [{ family, table, chain, hook: place, devices: [...new Set(devices)], policy, rules }];

@@ -1,6 +1,7 @@
 import { type Address, addressBytes, familyOf } from '../../base/address.ts';
 import type { Mac } from '../../datapath/objects.ts';
-import { broadcast, ethernetFrame, etherTypes, macBytes } from './ethernet.ts';
+import { arpFrame, arpOperations, nobody } from './arp.ts';
+import { ethernetFrame, etherTypes, macBytes } from './ethernet.ts';
 import { type IpHeader, ipPacket, ipProtocols, transportChecksum } from './ip.ts';
 
 /**
@@ -10,10 +11,6 @@ import { type IpHeader, ipPacket, ipProtocols, transportChecksum } from './ip.ts
 export const announcement = (mac: Mac, address: Address): readonly Buffer[] =>
   familyOf(address) === 4 ? gratuitousArp(mac, address) : [unsolicitedAdvertisement(mac, address)];
 
-const ARPOP_REQUEST = 1;
-const ARPOP_REPLY = 2;
-const nobody: Mac = '00:00:00:00:00:00';
-
 /**
  * Gratuitous ARP for an IPv4 address, as a request (RFC 5227, 3: an ARP announcement) and as a reply.
  *
@@ -21,19 +18,11 @@ const nobody: Mac = '00:00:00:00:00:00';
  */
 // arping -U -c 1 -I eth1 192.0.2.50; arping -A -c 1 -I eth1 192.0.2.50
 export const gratuitousArp = (mac: Mac, address: Address): readonly Buffer[] => [
-  arpFrame(ARPOP_REQUEST, mac, address, nobody),
+  arpFrame(arpOperations.request, { mac, address }, { mac: nobody, address }),
   // Linux takes a reply for gratuitous only if its target is the sender in both addresses (arp_is_garp). Others do not
   // replace an entry of the last second (locktime).
-  arpFrame(ARPOP_REPLY, mac, address, mac),
+  arpFrame(arpOperations.reply, { mac, address }, { mac, address }),
 ];
-
-/** linux/if_arp.h: struct arphdr for IPv4 over Ethernet, with sender and target. */
-function arpFrame(operation: number, mac: Mac, address: Address, target: Mac): Buffer {
-  const header = Buffer.from([0, 1, 0x08, 0x00, 6, 4, 0, operation]);
-  const ip = addressBytes(address);
-  const payload = Buffer.concat([header, macBytes(mac), ip, macBytes(target), ip]);
-  return ethernetFrame(broadcast, mac, etherTypes.arp, payload);
-}
 
 const ND_NEIGHBOR_ADVERT = 136;
 /** RFC 4861, 4.4: the receiver shall replace its entry. */

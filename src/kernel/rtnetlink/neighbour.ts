@@ -1,5 +1,5 @@
 import { type Address, familyOf } from '../../base/address.ts';
-import type { Neighbour } from '../../datapath/objects.ts';
+import type { Mac, Neighbour } from '../../datapath/objects.ts';
 import { type KernelKind, noneListed } from '../kind.ts';
 import { address, u8, u16, u32 } from '../netlink/field.ts';
 import { flags, type NetlinkSocket } from '../netlink/socket.ts';
@@ -34,6 +34,8 @@ const states = {
 /** How well the kernel knows a neighbour: `failed` and `incomplete` next hops do not answer. */
 export interface ObservedNeighbour {
   readonly state: keyof typeof states;
+  /** Absent while the kernel does not know it. */
+  readonly mac?: Mac;
 }
 
 /** The kernel's state of a next hop; `undefined` when it has not asked for it of late. Throws KernelError. */
@@ -105,9 +107,10 @@ export function encodeNeighbourQuery(deviceIndex: number, neighbour: Address): B
 
 /** The neighbour that an answer holds. */
 export function decodeNeighbour(body: Buffer): ObservedNeighbour {
-  const { state } = neighbourMessage.decode(body).header;
+  const { header, attributes } = neighbourMessage.decode(body);
   const names = Object.keys(states) as ObservedNeighbour['state'][];
-  return { state: names.find((name) => states[name] === state) ?? 'none' };
+  const { mac } = attributes;
+  return { state: names.find((name) => states[name] === header.state) ?? 'none', ...(mac && { mac }) };
 }
 
 /** Permanent neighbours are looked for on our tunnel's device, whoever made them, and go with it. */

@@ -1,32 +1,62 @@
 import type { Machine } from '../../node/machine.ts';
+import { agent, chain, savedRulesets } from './chain.ts';
 import { clusterRanges } from './cluster-ranges.ts';
-import { type Facts, type Files, gather } from './facts.ts';
+import { conntrack } from './conntrack.ts';
+import { type Facts, gather, type Surroundings } from './facts.ts';
 import { filters } from './filters.ts';
 import { type Finding, orOk, type Seen, warning } from './finding.ts';
 import { forwarding } from './forwarding.ts';
+import { gateways } from './gateways.ts';
 import { hindrancesAbout } from './hindrances.ts';
+import { kernel } from './kernel.ts';
+import { marks } from './marks.ts';
+import { masquerade } from './masquerade.ts';
+import { neighbours } from './neighbours.ts';
+import { numbers } from './numbers.ts';
 import { objects, ways } from './objects.ts';
 import { reversePath } from './reverse-path.ts';
+import { clock, disk, program } from './system.ts';
 
-/** The checks by name, in the order in which a person reads them. */
-const checks: Readonly<Record<string, (facts: Facts) => readonly Seen[] | Promise<readonly Seen[]>>> = {
+type Look = (facts: Facts) => readonly Seen[] | Promise<readonly Seen[]>;
+
+/** The checks by name, in the order in which a person reads them: what is ours, what others do, the machine. */
+const checks = {
   objects,
   rules: ways,
+  addresses: (facts) =>
+    orOk(hindrancesAbout(facts, 'address', 'interface'), 'exits have their addresses and interfaces'),
+  neighbours,
+  gateways,
   forwarding,
   'reverse path': reversePath,
   filters,
-  addresses: (facts) =>
-    orOk(hindrancesAbout(facts, 'address', 'interface'), 'exits have their addresses and interfaces'),
+  masquerade,
+  marks,
+  numbers,
   'cluster ranges': clusterRanges,
-};
+  chain,
+  agent,
+  conntrack,
+  'saved rulesets': savedRulesets,
+  kernel,
+  program,
+  disk,
+  clock,
+} as const satisfies Readonly<Record<string, Look>>;
+
+/** The name of a check. */
+export type CheckName = keyof typeof checks;
+
+/** All names, in the order of the findings. */
+export const checkNames = Object.keys(checks) as readonly CheckName[];
 
 /** Everything about this host that matters to egress. Changes nothing. */
-export async function examine(machine: Machine, files: Files): Promise<readonly Finding[]> {
+export async function examine(machine: Machine, surroundings: Surroundings): Promise<readonly Finding[]> {
   using host = machine.host.look();
-  const facts = await gather(machine, host, files);
+  const facts = await gather(machine, host, surroundings);
   const findings: Finding[] = [];
-  for (const [check, look] of Object.entries(checks)) {
-    for (const seen of await unlessImpossible(() => look(facts))) findings.push({ check, ...seen });
+  for (const check of checkNames) {
+    for (const seen of await unlessImpossible(() => checks[check](facts))) findings.push({ check, ...seen });
   }
   return findings;
 }

@@ -1,6 +1,7 @@
 import { EgressError } from '../../base/errors.ts';
-import type { Configuration } from '../../config/configuration.ts';
+import { type Configuration, configurationOf } from '../../config/configuration.ts';
 import { type ReadFile, readChainEntry, readConfiguration } from '../../config/read.ts';
+import type { Examiner } from '../../datapath/examiner.ts';
 import type { Host } from '../../datapath/host.ts';
 import type { Hindrance, Passage } from '../../datapath/passage.ts';
 import { partsSeen } from '../../node/check.ts';
@@ -8,12 +9,14 @@ import { gatewayParts, passagesOf } from '../../node/check-node.ts';
 import { findHindrances, inputOf, inputsOfGateway, sendersOf } from '../../node/hindrance.ts';
 import type { Machine } from '../../node/machine.ts';
 import { settled } from '../../node/settled.ts';
-import { ownEntries } from '../../runtimes/conflists.ts';
+import { type Chain, chainsIn, ownEntries } from '../../runtimes/conflists.ts';
 import type { AttachmentRecord, NodeRecord } from '../../store/record.ts';
 import { podName } from '../asked-pod.ts';
+import { savedWithUs } from '../saved-ruleset.ts';
+import type { System } from './system.ts';
 
 /** All that checks look at. Asked once, for all of them. */
-export interface Facts {
+export interface Facts extends Numbers, Omit<Surroundings, 'readFile' | 'confDir' | 'filesIn'> {
   readonly machine: Machine;
   /** Answers equal questions from memory. */
   readonly host: Host;
@@ -30,6 +33,19 @@ export interface Facts {
   readonly ways: readonly Wrong[];
   /** Of each network that egress is in the chain of. */
   readonly networks: readonly Network[];
+  readonly chains: readonly Chain[];
+  /** Files that hold our tables, and are loaded at boot. */
+  readonly saved: readonly string[];
+}
+
+/** The numbers in force: those of the record, else those that are configured, else those that are ours by default. */
+interface Numbers {
+  readonly fwmark: number;
+  readonly rulePriority: number;
+  readonly routeTable: number;
+  readonly tunnel: { readonly vni: number; readonly port: number };
+  /** Whether any exit has gateways, here or in a configuration. */
+  readonly usesTunnel: boolean;
 }
 
 /** Something that is wrong, and the pod's name, or `gateway`. */
@@ -45,26 +61,47 @@ export interface Network {
   readonly problem?: string;
 }
 
-/** Where the answers of the host's files are to be had. */
-export interface Files {
+/** Who else is asked, and where files are. */
+export interface Surroundings {
+  readonly examiner: Examiner;
+  readonly system: System;
+  readonly dataDir: string;
+  /** Where the runtime looks for network configurations, and for plugins. */
   readonly confDir: string;
+  readonly binDir: string;
   readonly readFile: ReadFile;
+  filesIn(folder: string): readonly string[];
 }
 
 /** Asks for everything, by a host that remembers. Waits for a call that is changing something where all is not well. */
-export async function gather(machine: Machine, host: Host, files: Files): Promise<Facts> {
+export async function gather(machine: Machine, host: Host, surroundings: Surroundings): Promise<Facts> {
+  const { confDir, readFile, filesIn, ...others } = surroundings;
   const looking = { ...machine, host };
   const node = machine.store.loadNode();
   const pods = machine.store.list();
   const inputs = await inputsOf(host, node, pods);
   const { objects, ways } = await settled(machine, () => wrongs(machine), isFine);
+  const networks = networksOf({ confDir, readFile });
   return {
-    ...{ machine: looking, host, node, pods, inputs, objects, ways },
+    ...others,
+    ...numbersOf(node, networks),
+    ...{ machine: looking, host, node, pods, inputs, objects, ways, networks },
     passages: node ? await passagesOf(looking, node) : [],
     hindrances: await findHindrances(host, node?.exits ?? [], inputs),
-    networks: networksOf(files),
+    chains: chainsIn(confDir, readFile),
+    saved: savedWithUs(readFile, filesIn),
   };
 }
+
+function numbersOf(node: NodeRecord | undefined, networks: readonly Network[]): Numbers {
+  const configured = networks.flatMap(({ configuration }) => configuration ?? []);
+  const [first = configurationOf({ type: 'egress' }, [])] = configured;
+  const { fwmark, rulePriority, routeTable } = node ?? first;
+  const usesTunnel = node?.tunnel !== undefined || configured.some(({ exits }) => exits.some(hasGateways));
+  return { fwmark, rulePriority, routeTable, tunnel: node?.tunnel ?? first.tunnel, usesTunnel };
+}
+
+const hasGateways = ({ gateways }: Configuration['exits'][number]): boolean => gateways.length > 0;
 
 async function inputsOf(host: Host, node: NodeRecord | undefined, pods: readonly AttachmentRecord[]) {
   const served = node?.exits.filter(({ id }) => node.gateway?.served.includes(id)) ?? [];
@@ -96,7 +133,7 @@ async function wrongs(machine: Machine): Promise<Wrongs> {
 const eachOnce = (found: readonly Wrong[]): Wrong[] =>
   [...new Map(found.toReversed().map((wrong) => [wrong.what, wrong])).values()].toReversed();
 
-function networksOf({ confDir, readFile }: Files): Network[] {
+function networksOf({ confDir, readFile }: Pick<Surroundings, 'confDir' | 'readFile'>): Network[] {
   return [...ownEntries(confDir, readFile)].flatMap(([network, entry]): Network[] => {
     if (entry === undefined) return [];
     const name = String(network);

@@ -10,7 +10,7 @@ export function objects({ node, pods, objects }: Facts): readonly Seen[] {
     const pods = 'flushed, or never made: nothing is steered, and what is counted is lost';
     return [fault(`${table.of}: ${table.what} (${pods})`, 'egress repair')];
   }
-  const all = `${counted(pods.length, 'pod')}${node?.gateway ? ', and the gateway’s side,' : ''} as they should be`;
+  const all = `all as it should be for ${counted(pods.length, 'pod')}${node?.gateway ? ' and the gateway’s side' : ''}`;
   return orOk(few(objects.map((wrong) => fault(sentence(wrong), 'egress repair'))), all);
 }
 

@@ -36,6 +36,7 @@ async function run(
     },
     findMissingRights: () => [],
     isClaimed: () => false,
+    openExamination: () => assert.fail('no command was expected to examine the host'),
     openService: () => assert.fail('no command was expected to go on'),
     get hostTools(): never {
       return assert.fail('no command was expected to install anything');
@@ -65,7 +66,7 @@ describe('--help', () => {
   const options: Readonly<Record<string, readonly string[]>> = {
     status: ['--data-dir <dir>', '--json', '--conf-dir <dir>'],
     check: ['--data-dir <dir>', '--json', '--conf-dir <dir>'],
-    doctor: ['--data-dir <dir>', '--json', '--conf-dir <dir>'],
+    doctor: ['--data-dir <dir>', '--json', '--conf-dir <dir>', '--bin-dir <dir>'],
     gc: ['--data-dir <dir>', '--json', '--dry-run'],
     repair: ['--data-dir <dir>', '--json', '--dry-run'],
     agent: [

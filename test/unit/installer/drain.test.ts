@@ -88,6 +88,7 @@ class Host {
       openMachine: async () => this.#servesNothing,
       findMissingRights: () => [],
       isClaimed: () => false,
+      openExamination: () => assert.fail('nothing was expected to be examined'),
       openService: () => service,
     };
     const done = takeOut({ ...this.places, drain: true }, surroundings).then(() => exitCode);

@@ -28,6 +28,7 @@ export async function runOnFiles(readFile: ReadFile, ...words: readonly string[]
     findMissingRights: () => [],
     isClaimed: () => false,
     openService: () => assert.fail('no service'),
+    openExamination: () => assert.fail('no host'),
     get hostTools(): never {
       return assert.fail('no installer');
     },

@@ -1,0 +1,76 @@
+import { closeSync, openSync } from 'node:fs';
+import koffi from 'koffi';
+import { systemError } from '../netlink/libc.ts';
+
+/** Calls that only an examination needs, bound on first use. */
+let bound: ReturnType<typeof bindCalls> | undefined;
+
+function bindCalls() {
+  const libc = koffi.load(null);
+  return {
+    unshare: libc.func('int unshare(int flags)'),
+    setns: libc.func('int setns(int fd, int type)'),
+    bind: libc.func('int bind(int fd, const void *address, unsigned int length)'),
+    recv: libc.func('long recv(int fd, void *bytes, size_t length, int flags)'),
+    setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int length)'),
+  };
+}
+
+const calls = () => {
+  bound ??= bindCalls();
+  return bound;
+};
+
+const CLONE_NEWNET = 0x40000000;
+
+/**
+ * Opens something in a new network namespace, which lasts as long as what was opened. The calling thread is there
+ * meanwhile and no longer, so `open` must not wait for anything. Throws {@link systemError}: `EPERM` without
+ * CAP_SYS_ADMIN.
+ */
+export function openElsewhere<T>(open: () => T): T {
+  const home = openSync('/proc/self/ns/net', 'r');
+  try {
+    if (calls().unshare(CLONE_NEWNET) !== 0) throw systemError('unshare');
+    const result = settledAs(open);
+    if (calls().setns(home, CLONE_NEWNET) !== 0) throw systemError('setns');
+    if ('error' in result) throw result.error;
+    return result.value;
+  } finally {
+    closeSync(home);
+  }
+}
+
+function settledAs<T>(open: () => T): { readonly value: T } | { readonly error: unknown } {
+  try {
+    return { value: open() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+/** bind(2) to a struct sockaddr. Throws {@link systemError}. */
+export function bindTo(fd: number, address: Buffer): void {
+  if (calls().bind(fd, address, address.length) !== 0) throw systemError('bind');
+}
+
+const SOL_SOCKET = 1;
+const SO_RCVTIMEO = 20;
+
+/** From now on receiving from a socket ends without a message when none came for so long. */
+export function limitWait(fd: number, milliseconds: number): void {
+  const time = Buffer.alloc(16); // struct timeval
+  time.writeBigInt64LE(BigInt(Math.floor(milliseconds / 1000)));
+  time.writeBigInt64LE(BigInt((milliseconds % 1000) * 1000), 8);
+  if (calls().setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, time, time.length) !== 0) throw systemError('setsockopt');
+}
+
+/** Longer than any packet. */
+const longest = 65_536;
+
+/** The next message of a socket; undefined when none came in time, or the wait was broken off. */
+export function receive(fd: number): Buffer | undefined {
+  const bytes = Buffer.allocUnsafe(longest);
+  const length = Number(calls().recv(fd, bytes, bytes.length, 0));
+  return length < 0 ? undefined : bytes.subarray(0, length);
+}

@@ -1,0 +1,58 @@
+import type { Feature, Trial } from '../../datapath/examiner.ts';
+import { notHeldBack } from '../../node/check-node.ts';
+import type { Facts } from './facts.ts';
+import { fault, ok, type Seen, warning } from './finding.ts';
+
+/** What a node without the feature lacks, and the remedy; a feature that nothing needs is none of a fault. */
+const needs: Readonly<Record<Feature, { readonly lack: string; readonly remedy: string; readonly isFault: boolean }>> =
+  {
+    nf_tables: {
+      lack: 'no pod can be steered',
+      remedy: 'a kernel with CONFIG_NF_TABLES; modprobe nf_tables',
+      isFault: true,
+    },
+    fib: {
+      lack: 'no pod can be steered',
+      remedy: 'a kernel with CONFIG_NFT_FIB_INET; modprobe nft_fib_inet',
+      isFault: true,
+    },
+    intervals: { lack: 'no pod can be steered', remedy: 'Linux 4.19 or newer', isFault: true },
+    'egress hook': {
+      lack: 'what leaves by an exit is not counted at its interface',
+      remedy: 'Linux 5.16 or newer with CONFIG_NETFILTER_EGRESS, if you want to see it',
+      isFault: false,
+    },
+    'group policy': {
+      lack: 'exits with gateways do not work on this node',
+      remedy: 'a kernel with CONFIG_VXLAN; modprobe vxlan',
+      isFault: true,
+    },
+    flowtable: {
+      lack: 'egress uses none',
+      remedy: 'modprobe nf_flow_table_inet, if others want it',
+      isFault: false,
+    },
+  };
+
+/** The kernel’s version, and the features that egress is made of, each tried. */
+export async function kernel({ system, examiner, usesTunnel, node }: Facts): Promise<readonly Seen[]> {
+  const trials = await examiner.tryFeatures();
+  const held = node?.unmarked
+    ? [warning(notHeldBack, 'modprobe cls_bpf, and give egress CAP_BPF; then egress repair')]
+    : [];
+  if ('untried' in trials) {
+    const remedy = 'call egress doctor as root on the host: it takes CAP_SYS_ADMIN';
+    return [warning(`Linux ${system.kernel}; its features were not tried: ${trials.untried}`, remedy), ...held];
+  }
+  const wrong = trials.flatMap((trial) => lackOf(trial, usesTunnel));
+  const working = trials.filter(({ problem }) => problem === undefined).map(({ feature }) => feature);
+  return [...wrong, ...held, ok(`Linux ${system.kernel}; tried: ${working.join(', ')}`)];
+}
+
+function lackOf({ feature, problem }: Trial, usesTunnel: boolean): Seen[] {
+  const { lack, remedy, isFault } = needs[feature];
+  if (problem === undefined) return [];
+  const text = `the kernel refuses ${feature} (${problem}): ${lack}`;
+  if (feature === 'flowtable') return [ok(`the kernel has no ${feature} (${problem}); ${lack}`)];
+  return [isFault && (feature !== 'group policy' || usesTunnel) ? fault(text, remedy) : warning(text, remedy)];
+}
