@@ -6,6 +6,7 @@ import { findMissingRights } from '../src/kernel/rights.ts';
 import { findSysctlsIn } from '../src/kernel/sysctl.ts';
 import { isClaimed } from './claim.ts';
 import { openCluster } from './cluster.ts';
+import { electionCommand } from './election-process.ts';
 import { explain } from './explain.ts';
 import { inRootCommand, runInRoot, tryInRoot } from './in-root.ts';
 import { openMachine, readFile } from './machine.ts';
@@ -16,6 +17,7 @@ import { version } from './version.ts';
 /** A person calls: words in, text on stdout, errors on stderr. Exit codes: 0 fine, 1 something is wrong, 2 called wrongly. */
 export async function runAsOperator(words: readonly string[]): Promise<number> {
   if (words[0] === inRootCommand) return runInRoot(words.slice(1));
+  if (words[0] === electionCommand) return await (await import('./election.ts')).runElection();
   // Loaded only now: a runtime does not need the parser of command lines.
   const { commandLine } = await import('../src/cli/program.ts');
   let exitCode = 0;

@@ -1,6 +1,7 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import type { Service } from '../src/cli/command.ts';
 import { claimFile } from './claim.ts';
+import { startElection } from './election-process.ts';
 import { explain } from './explain.ts';
 import { openLogTo } from './log.ts';
 import { writeOut } from './output.ts';
@@ -23,6 +24,7 @@ export function openService(): Service & Disposable {
     signal: controller.signal,
     report: (error, consequence) => process.stderr.write(`${explain(error)} ${consequence}\n`),
     openLog: () => openLogTo({ write: (line) => void writeOut(Buffer.from(line), patience) }, 'info'),
+    startElection,
     claim: claimFile,
     watchFile: (path, changed) => {
       watchFile(path, { interval }, changed);

@@ -29,6 +29,7 @@ iptables iptables
 conntrack conntrack
 tcpdump tcpdump
 strace strace
+keepalived keepalived
 nsenter util-linux
 ps procps
 python3 python3-minimal

@@ -34,8 +34,18 @@ export interface CliSurroundings {
   readonly cluster?: Cluster;
 }
 
+/** The process that elects: beside the agent, so that nothing that the agent does holds it up. */
+export interface ElectionProcess {
+  /** What its parts shall do from now on, by their names. */
+  want(all: Readonly<Record<string, unknown>>): void;
+  /** Ends it in good order. */
+  stop(why: string): Promise<void>;
+}
+
 /** The needs of a long-running command. */
 export interface Service {
+  /** Starts the process of elections. `told` takes what it tells, `ended` in what way it ended before it should. */
+  startElection(told: (status: unknown) => void, ended: (problem: string) => void): ElectionProcess;
   /** Aborted when the command shall end. */
   readonly signal: AbortSignal;
   /** Tells a person, on stderr, of an error that does not end the command. */

@@ -22,19 +22,9 @@ export interface HeardAdvertisement extends Advertisement {
 /**
  * Why a packet of protocol 112 is no advertisement for us: `length` and `addresses` of what it says of itself, `ttl` of
  * one that a router has passed on, `version` and `type` of other protocols of that number, `checksum` of a broken one,
- * `interval` of one without a time, `vrid` of a Virtual Router of others, `foreign` of a router that has our number and
- * none of our addresses.
+ * `interval` of one without a time, `foreign` of a router that has our number and none of our addresses.
  */
-export type BadReason =
-  | 'length'
-  | 'ttl'
-  | 'version'
-  | 'type'
-  | 'checksum'
-  | 'interval'
-  | 'addresses'
-  | 'vrid'
-  | 'foreign';
+export type BadReason = 'length' | 'ttl' | 'version' | 'type' | 'checksum' | 'interval' | 'addresses' | 'foreign';
 
 /** All reasons, in the order in which a packet is judged. */
 export const badReasons: readonly BadReason[] = [
@@ -45,6 +35,5 @@ export const badReasons: readonly BadReason[] = [
   'checksum',
   'interval',
   'addresses',
-  'vrid',
   'foreign',
 ];

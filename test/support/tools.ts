@@ -43,7 +43,7 @@ export const program = (name: string): string => join(import.meta.dirname, 'prog
 
 /** Programs of the operating system without which no lab can be made. */
 const programs = [
-  ...['ip', 'sysctl', 'nft', 'iptables', 'conntrack', 'tcpdump', 'strace'],
+  ...['ip', 'sysctl', 'nft', 'iptables', 'conntrack', 'tcpdump', 'strace', 'keepalived'],
   ...['nsenter', 'unshare', 'setpriv', 'python3', 'cnitool'],
 ];
 

@@ -23,6 +23,8 @@ const RTM_GETLINK = 18;
 /** linux/rtnetlink.h, RTEXT_FILTER_*: counters would be half of the answer. */
 const SKIP_STATS = 8;
 const IFF_UP = 1;
+/** It has a carrier, as far as its kind knows: RFC 2863's operational state "up" or "unknown". */
+const IFF_RUNNING = 0x40;
 /** Of the text of an Ethernet address; IP tunnels and InfiniBand have addresses of other lengths. */
 const macLength = 17;
 /** Bytes of an alternative name: ALTIFNAMSIZ (linux/if.h) without the zero behind it. */
@@ -35,6 +37,15 @@ export async function readLink(socket: NetlinkSocket, nameOrIndex: string | numb
   const body = encodeLinkQuery(nameOrIndex);
   const replies = await unlessRefused(socket.request({ type: RTM_GETLINK, flags: 0, body }), 'ENODEV');
   return replies?.[0] && decodeLink(replies[0].body);
+}
+
+/** Whether an interface is there, up, and has a carrier. Throws KernelError. */
+// ip link show dev eth1 up: LOWER_UP, and state UP or UNKNOWN
+export async function isLinkRunning(socket: NetlinkSocket, name: string): Promise<boolean> {
+  const body = encodeLinkQuery(name);
+  const replies = await unlessRefused(socket.request({ type: RTM_GETLINK, flags: 0, body }), 'ENODEV');
+  const flags = replies?.[0] === undefined ? 0 : linkMessage.decode(replies[0].body).header.flags;
+  return (flags & IFF_UP) !== 0 && (flags & IFF_RUNNING) !== 0;
 }
 
 /** Whether an interface could have the name. A message has no room for some; of others the kernel reads the begin. */

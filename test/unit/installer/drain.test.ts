@@ -76,6 +76,7 @@ class Host {
       report: (error: unknown) => assert.fail(String(error)),
       watchFile: () => assert.fail('nothing was expected to be watched so'),
       openLog: () => assert.fail('no log was expected'),
+      startElection: () => assert.fail('no election was expected'),
       claim: () => assert.fail('nothing was expected to be claimed'),
       [Symbol.dispose]: () => {},
     };

@@ -1,0 +1,72 @@
+import { write } from 'node:fs';
+import { constants, setPriority } from 'node:os';
+import { Elections } from '../src/election/elections.ts';
+import { type Part, Parts } from '../src/election/parts.ts';
+import type { Instance } from '../src/election/plan.ts';
+import { LinuxElection } from '../src/kernel/election.ts';
+
+/** Milliseconds from a change in the kernel to the look at it: changes come in swarms. */
+const lookAfter = 10;
+/** Milliseconds between two looks at what is counted. */
+const tellEvery = 1_000;
+
+/**
+ * Runs elections until the agent says that they end, or is gone: its orders come on stdin, and what there is to tell
+ * goes to stdout. Whatever the agent does, this process goes on beside it: it waits for no file, and for no lock.
+ */
+export async function runElection(): Promise<number> {
+  beFirst();
+  const { promise: ended, resolve: end } = Promise.withResolvers<string>();
+  using linux = new LinuxElection(() => setImmediate(() => parts.tell()));
+  const parts = new Parts({ vrrp: vrrpPart(linux) }, writeLine);
+  const timer = setInterval(() => parts.tell(), tellEvery);
+  process.stdin.setEncoding('utf8');
+  process.stdin.on('data', (text: string) => {
+    const why = parts.take(text);
+    if (why !== undefined) end(why);
+  });
+  process.stdin.on('end', () => end('its agent is gone'));
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => end('its agent ends'));
+  await parts.stop(await ended);
+  clearInterval(timer);
+  return 0;
+}
+
+/** On a busy node others wait, and not who has a tenth of a second. It may be forbidden. */
+function beFirst(): void {
+  try {
+    setPriority(constants.priority.PRIORITY_HIGHEST);
+  } catch {
+    // CAP_SYS_NICE is missing: then it is one among others
+  }
+}
+
+/** Not by `process.stdout`, which waits while a pipe is full: the agent may hang. */
+function writeLine(line: string): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  write(1, line, () => resolve());
+  return promise;
+}
+
+function vrrpPart(linux: LinuxElection): Part {
+  const elections = new Elections(linux);
+  let isDue = false;
+  const watch = linux.watch(() => {
+    if (isDue) return;
+    isDue = true;
+    setTimeout(() => {
+      isDue = false;
+      void elections.look();
+    }, lookAfter);
+  });
+  return {
+    want: (wanted) => void elections.want(wanted as readonly Instance[]),
+    get status() {
+      return elections.status;
+    },
+    stop: async (why) => {
+      await elections.stop(why);
+      watch[Symbol.dispose]();
+    },
+  };
+}

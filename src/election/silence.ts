@@ -1,0 +1,60 @@
+import type { HeardAdvertisement } from './advertisement.ts';
+import type { VrrpState } from './vrrp.ts';
+
+/**
+ * What is known of a holder that says nothing. Its program may be dead, or hang, or its packets may be lost, while its
+ * kernel goes on to forward: then to take its addresses would break what works. So before the Active_Down_Timer fires the
+ * segment is asked for the address, again and again.
+ */
+export class Silence {
+  /** Milliseconds between two questions, and how long before the timer they begin: an answer of that time counts. */
+  readonly #pause: number;
+  readonly #window: number;
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #answer: { readonly mac: string; readonly at: number } | undefined;
+  #hasSteppedDown = false;
+  #wasHeard = false;
+
+  /** @param interval of advertisements, in centiseconds */
+  constructor(interval: number) {
+    this.#pause = interval;
+    this.#window = 15 * interval;
+  }
+
+  /** A router has spoken. */
+  heard({ priority }: HeardAdvertisement): void {
+    this.#hasSteppedDown = priority === 0;
+    this.#wasHeard = true;
+  }
+
+  /** Another station has claimed the address. */
+  answered(mac: string, now: number): void {
+    this.#answer = { mac, at: now };
+  }
+
+  /** When the next question is due. */
+  nextQuestion(state: VrrpState): number | undefined {
+    if (state.name !== 'backup' || this.#hasSteppedDown) return undefined;
+    return Math.max(state.downAt - this.#window, this.#askedAt + this.#pause);
+  }
+
+  /** Whether a question is due now; then it counts as asked. */
+  isQuestionDue(state: VrrpState, now: number): boolean {
+    const due = this.nextQuestion(state);
+    if (due === undefined || now < due) return false;
+    this.#askedAt = now;
+    return true;
+  }
+
+  /** The station that has answered of late, and has not said that it steps down; `undefined`: nobody holds the address. */
+  holder(now: number): string | undefined {
+    if (this.#hasSteppedDown || this.#answer === undefined) return undefined;
+    return now - this.#answer.at <= this.#window ? this.#answer.mac : undefined;
+  }
+
+  /** Why the addresses may be taken, in words. */
+  get why(): string {
+    if (this.#hasSteppedDown) return 'the gateway before it stepped down';
+    return this.#wasHeard ? 'the gateway before it fell silent' : 'no other gateway spoke';
+  }
+}

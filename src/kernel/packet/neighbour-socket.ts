@@ -1,0 +1,95 @@
+import type { Address, Family } from '../../base/address.ts';
+import { announcement } from './announcement.ts';
+import { etherTypes } from './ethernet.ts';
+import { ListeningSocket, type SocketSettings } from './listening.ts';
+import { type Claim, claimOfArp, claimOfNeighbour, question, type Station } from './question.ts';
+import type { ReadableSockets } from './readable.ts';
+
+const AF_INET6 = 10;
+const AF_PACKET = 17;
+const IPPROTO_ICMPV6 = 58;
+const SOL_ICMPV6 = 58;
+const ICMPV6_FILTER = 1;
+const IPPROTO_IPV6 = 41;
+const IPV6_RECVHOPLIMIT = 51;
+const ND_NEIGHBOR_ADVERT = 136;
+
+/** What belongs to the segment of an interface, for one family. */
+export interface NeighbourPlace extends Station {
+  readonly family: Family;
+  readonly device: { readonly name: string; readonly index: number };
+}
+
+/** Asks the stations of a segment who has an address, hears who says so, and announces that it is here. */
+export class NeighbourSocket implements Disposable {
+  readonly #place: NeighbourPlace;
+  readonly #frames: ListeningSocket;
+  readonly #answers: ListeningSocket | undefined;
+
+  /** Throws an Error with `code`. */
+  constructor(sockets: ReadableSockets, place: NeighbourPlace, heard: (claim: Claim) => void) {
+    this.#place = place;
+    const { family, device } = place;
+    const tell = (claim: Claim | undefined) => claim !== undefined && claim.mac !== place.mac && heard(claim);
+    this.#frames = new ListeningSocket(sockets, frames(family, device.index), ({ bytes }) => tell(claimOfArp(bytes)));
+    if (family === 4) return;
+    try {
+      const answered = (bytes: Buffer, hops: number) => tell(claimOfNeighbour(bytes, hops));
+      this.#answers = new ListeningSocket(sockets, advertisements(device.name), ({ bytes, hops }) =>
+        answered(bytes, hops),
+      );
+    } catch (error) {
+      this.#frames[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Asks who has an address. What cannot be sent is lost. */
+  ask(address: Address): void {
+    this.#send(question(this.#place, address));
+  }
+
+  /** Announces that an address is here. What cannot be sent is lost. */
+  announce(address: Address): void {
+    for (const frame of announcement(this.#place.mac, address)) this.#send(frame);
+  }
+
+  #send(frame: Buffer): void {
+    const { family, device } = this.#place;
+    this.#frames.send(frame, linkLayerAddress(device.index, family === 4 ? etherTypes.arp : etherTypes.ipv6));
+  }
+
+  [Symbol.dispose](): void {
+    this.#frames[Symbol.dispose]();
+    this.#answers?.[Symbol.dispose]();
+  }
+}
+
+/** For IPv4 all ARP of the interface; for IPv6 it sends alone: protocol 0 hears nothing. */
+const frames = (family: Family, index: number): SocketSettings => ({
+  ...{ domain: AF_PACKET, protocol: 0 },
+  address: linkLayerAddress(index, family === 4 ? etherTypes.arp : 0),
+});
+
+/** linux/icmpv6.h, struct icmp6_filter: a bit for each type that is not heard. */
+function advertisements(device: string): SocketSettings {
+  const filter = Buffer.alloc(32, 0xff);
+  const byte = ND_NEIGHBOR_ADVERT >> 3;
+  filter.writeUInt8(0xff & ~(1 << (ND_NEIGHBOR_ADVERT & 7)), byte);
+  return {
+    ...{ domain: AF_INET6, protocol: IPPROTO_ICMPV6, device },
+    options: [
+      [SOL_ICMPV6, ICMPV6_FILTER, filter],
+      [IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1],
+    ],
+  };
+}
+
+/** linux/if_packet.h: struct sockaddr_ll with a device and an EtherType. */
+function linkLayerAddress(index: number, etherType: number): Buffer {
+  const bytes = Buffer.alloc(20);
+  bytes.writeUInt16LE(AF_PACKET);
+  bytes.writeUInt16BE(etherType, 2);
+  bytes.writeInt32LE(index, 4);
+  return bytes;
+}
