@@ -31,6 +31,13 @@ const definitions = {
     'exit',
   ),
 
+  exit_gateway_answers: gauge(
+    'Whether the gateway that an exit’s packets are sent to says that it holds the exit’s address: 1, or 0.',
+    'exit',
+    'gateway',
+  ),
+  exit_gateway_changes_total: counter('Silent gateways of an exit that were left for another one.', 'exit'),
+
   dropped_packets_total: counter('Packets that were dropped, by reason.', 'reason'),
   dropped_bytes_total: counter('Bytes that were dropped, by reason.', 'reason'),
   unmarked_packets_total: counter('Packets that somebody took our mark from.'),

@@ -1,5 +1,6 @@
 import type { HostObject } from '../datapath/objects.ts';
 import type { Machine } from '../node/machine.ts';
+import type { ExitGateways } from '../store/record.ts';
 import type { AgentPlaces, AgentSurroundings, Seen } from './agent.ts';
 import { Calls } from './calls.ts';
 import { Health } from './health.ts';
@@ -44,6 +45,8 @@ export class Monitor implements Disposable {
   #shown: ReadonlySet<string> = new Set();
   #reading: Promise<void> | undefined;
   #hasRead = false;
+  /** When each exit got another gateway, of those that are counted. */
+  readonly #movedAt = new Map<string, string>();
 
   constructor(options: MonitorOptions, places: AgentPlaces, surroundings: AgentSurroundings) {
     this.#options = options;
@@ -85,6 +88,19 @@ export class Monitor implements Disposable {
     if (round.changes.length === 0 && this.#hasRead) return;
     await this.#reading;
     await this.#read();
+  }
+
+  /** What is known of gateways has changed. */
+  asked(gateways: readonly ExitGateways[]): void {
+    this.#metrics.replace(
+      'exit_gateway_answers',
+      gateways.map(({ exit, gateway, answers }) => ({ labels: { exit, gateway }, value: answers ? 1 : 0 })),
+    );
+    for (const { exit, moved } of gateways) {
+      const isNew = moved !== undefined && moved.at !== this.#movedAt.get(exit);
+      if (moved !== undefined) this.#movedAt.set(exit, moved.at);
+      this.#metrics.add('exit_gateway_changes_total', { exit }, isNew ? 1 : 0);
+    }
   }
 
   /** A round has failed. */

@@ -12,7 +12,7 @@ import type { AgentSurroundings } from './agent.ts';
 export interface ProberSurroundings extends Pick<AgentSurroundings, 'openMachine' | 'log' | 'report' | 'now'> {
   readonly dataDir: string;
   /** A gateway began to answer, or ceased to, or another one is used now. */
-  changed(): void;
+  changed(states: readonly ExitGateways[]): void;
 }
 
 /** An exit that is asked for. */
@@ -179,7 +179,7 @@ export class Prober implements Disposable {
   #update(asked: Asked, probe: election.Probe): void {
     const state = stateOf(probe, asked.state);
     this.#asked.set(probe.exit, { ...asked, probe, state });
-    if (state !== asked.state) this.#surroundings.changed();
+    if (state !== asked.state) this.#surroundings.changed(this.states);
   }
 
   /** All exits whose address is elsewhere now move together. */
@@ -214,7 +214,7 @@ export class Prober implements Disposable {
         const probe = election.using(asked.probe, to);
         this.#asked.set(exit, { ...asked, probe, state: { ...stateOf(probe, undefined), moved } });
       }
-      this.#surroundings.changed();
+      this.#surroundings.changed(this.states);
     } catch (error) {
       this.#retryAt = now() + retryPause;
       report(error, 'The exits are followed again until then.');

@@ -13,6 +13,7 @@ import { EgressError } from '../base/errors.ts';
 import { watchFolder } from '../files/watch-folder.ts';
 import { Bell, watch } from '../loop/watch.ts';
 import { silent } from '../node/machine.ts';
+import type { ExitGateways } from '../store/record.ts';
 import type { Store } from '../store/store.ts';
 import { printAdoptions } from './adopt.ts';
 import type { CliCommand, CliSurroundings, Service } from './command.ts';
@@ -90,7 +91,11 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
   if (claim === undefined) return;
   monitor?.began();
   const bell = new Bell();
-  using prober = new Prober({ ...own, report, dataDir: places.dataDir, changed: bell.ring });
+  const changed = (gateways: readonly ExitGateways[]) => {
+    monitor?.asked(gateways);
+    bell.ring();
+  };
+  using prober = new Prober({ ...own, report, dataDir: places.dataDir, changed });
   const observe = async (seen: Seen) => {
     await prober.follow(seen.configuration);
     await monitor?.succeeded(seen);

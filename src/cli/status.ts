@@ -10,6 +10,7 @@ import {
   type Status,
   type TunnelStatus,
 } from '../report/status.ts';
+import type { ExitGateways } from '../store/record.ts';
 import { type CliCommand, toJson } from './command.ts';
 import { type ConfOptions, type NodeOptions, onNode, withConfDir } from './options.ts';
 import { printTable } from './table.ts';
@@ -99,10 +100,11 @@ const printTunnel = ({ vni, port, local, mtu, unserved, strangers }: TunnelStatu
     '',
   ].join('\n');
 
-const printAgent = ({ mended, failures = [], ...agent }: AgentStatus): string =>
+const printAgent = ({ mended, failures = [], gateways = [], ...agent }: AgentStatus): string =>
   [
     isRunning(agent),
     ...(mended ? [`It mended last at ${shownTime(mended.at)}: ${firstOf(mended.what)}.`] : []),
+    ...gateways.map(gatewayText),
     ...failures.map((failure) => `It could not be done: ${failure}`),
     '',
   ].join('\n');
@@ -113,6 +115,13 @@ function isRunning({ runs, startedAt, lookedAt }: AgentStatus): string {
   const looked = `looked last at ${shownTime(lookedAt)}`;
   return runs ? `${said} since ${shownTime(startedAt)}, and ${looked}.` : `${said}; one ${looked}.`;
 }
+
+const gatewayText = ({ exit, gateway, answers, since, moved }: ExitGateways): string =>
+  [
+    `Exit "${exit}": gateway ${gateway} ${answers ? 'answers' : 'does not answer'} since ${shownTime(since)}.`,
+    ...(answers ? [] : ['What pods send there is lost until it does, or another one has the address.']),
+    ...(moved ? [`It was ${moved.from} until ${shownTime(moved.at)}, and fell silent.`] : []),
+  ].join(' ');
 
 /** `2026-11-28 18:50:34 UTC`. */
 const shownTime = (time: string): string => time.replace(/T([\d:]+)(\.\d+)?Z$/, ' $1 UTC');

@@ -185,7 +185,8 @@ const tunnelNft: readonly Part[] = [
 const tunnelRules: readonly Part[] = (
   [
     ['arrive', '@served', 2, 'base chain'],
-    ['arrive', 'drop', 4, 'base chain'],
+    ['arrive', 'l4proto icmp', 4, 'base chain'],
+    ['arrive', 'drop', 6, 'base chain'],
     ['input', 'goto senders', 1, 'base chain'],
     ['senders', 'drop', 2, 'chain'],
     ['forward', 'udp dport', 1, 'base chain'],

@@ -317,6 +317,9 @@ export class FakeHost implements Host, Disposable {
   /** Each question, as `address at gateway`, is answered when it is among these. */
   readonly answeringGateways = new Set<string>();
 
+  /** The data of answers that nobody asked for. */
+  readonly strayAnswers: Buffer[] = [];
+
   openAsker(): Asker {
     const answers: Buffer[] = [];
     return {
@@ -325,7 +328,7 @@ export class FakeHost implements Host, Disposable {
         for (const { address, gateway, data } of questions)
           if (this.answeringGateways.has(`${address} at ${gateway}`)) answers.push(data);
       },
-      answers: () => answers.splice(0),
+      answers: () => [...answers.splice(0), ...this.strayAnswers.splice(0)],
       [Symbol.dispose]: () => {},
     };
   }

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { describe, type TestContext, test } from 'node:test';
+import { Prober } from '../../../src/agent/prober.ts';
+import type { ExitGateways } from '../../../src/store/record.ts';
+import { added, type FakeMachine, gatewayConfiguration, newNode } from '../support/fake-machine.ts';
+
+const [podsNode, first, second] = ['172.18.0.5', '172.18.0.6', '172.18.0.7'];
+const configuration = gatewayConfiguration();
+const { addresses } = configuration.exits[0] ?? { addresses: [] };
+const [address] = addresses;
+
+/** A prober on a node with a pod of the exit, whose clock the test turns. */
+async function started(t: TestContext, { pods = true } = {}) {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const machine = newNode(t, podsNode);
+  if (pods) await added(machine, 'a', '10.0.0.5', { configuration });
+  let time = 0;
+  const [said, errors]: [ExitGateways[][], string[]] = [[], []];
+  const prober = new Prober({
+    dataDir: '',
+    openMachine: async () => machine,
+    log: machine.log,
+    report: (error) => errors.push(String(error)),
+    now: () => time,
+    changed: (states) => said.push([...states]),
+  });
+  t.after(() => prober[Symbol.dispose]());
+  await prober.follow(configuration);
+  /** Lets so many milliseconds go by, five at a time, and what they begin end. */
+  const pass = async (milliseconds: number) => {
+    for (const end = time + milliseconds; time < end; ) {
+      time += 5;
+      t.mock.timers.tick(5);
+      for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    }
+  };
+  return { machine, prober, pass, said, errors };
+}
+
+const at = (gateway: string | undefined) => `${address} at ${gateway}`;
+const asked = ({ host }: FakeMachine) => host.calls.flatMap((call) => (call.startsWith('ask ') ? [call.slice(4)] : []));
+const wayOf = ({ host }: FakeMachine) =>
+  host.kernel
+    .contents()
+    .flatMap((object) => (object.kind === 'route' && object.type === 'unicast' ? [object.via ?? 'on link'] : []));
+
+describe('the prober', () => {
+  test('asks the gateway in use about every tenth of a second, and says that it answers', async (t) => {
+    const { machine, prober, pass, errors } = await started(t);
+    machine.host.answeringGateways.add(at(first));
+    await pass(1000);
+    assert.deepEqual([...new Set(asked(machine))], [at(first)]);
+    assert.ok(asked(machine).length >= 8 && asked(machine).length <= 12, `${asked(machine).length} questions`);
+    assert.deepEqual(
+      prober.states.map(({ exit, gateway, answers }) => [exit, gateway, answers]),
+      [['shared', first, true]],
+    );
+    assert.deepEqual(errors, []);
+  });
+
+  test('leads the exit’s route to the gateway that has the address when the one in use is silent, and remembers it', async (t) => {
+    const { machine, prober, pass, said, errors } = await started(t);
+    machine.host.answeringGateways.add(at(first));
+    await pass(500);
+    assert.deepEqual(wayOf(machine), [first]);
+    machine.host.answeringGateways.clear();
+    machine.host.answeringGateways.add(at(second));
+    await pass(600);
+    assert.deepEqual(errors, []);
+    assert.deepEqual(wayOf(machine), [second]);
+    assert.deepEqual(machine.store.loadMoves(), { shared: second });
+    const [state] = prober.states;
+    assert.deepEqual([state?.gateway, state?.answers, state?.moved?.from], [second, true, first]);
+    assert.deepEqual(said.at(-1), [state]);
+    const before = asked(machine).length;
+    await pass(300);
+    assert.deepEqual([...new Set(asked(machine).slice(before))], [at(second)]);
+  });
+
+  test('leaves all as it is while nobody answers, and says so once', async (t) => {
+    const { machine, prober, pass, said } = await started(t);
+    await pass(2000);
+    assert.deepEqual(wayOf(machine), [first]);
+    assert.deepEqual(
+      prober.states.map(({ gateway, answers }) => [gateway, answers]),
+      [[first, false]],
+    );
+    assert.equal(said.length, 1);
+  });
+
+  test('asks nobody on a node whose pods use no gateway', async (t) => {
+    const { machine, pass } = await started(t, { pods: false });
+    await pass(500);
+    assert.deepEqual(asked(machine), []);
+  });
+
+  test('asks nobody any more when it has ended', async (t) => {
+    const { machine, prober, pass } = await started(t);
+    await pass(200);
+    prober[Symbol.dispose]();
+    const before = asked(machine).length;
+    await pass(500);
+    assert.equal(asked(machine).length, before);
+  });
+
+  test('is led by no answer that it did not ask for', async (t) => {
+    const { machine, pass } = await started(t);
+    machine.host.answeringGateways.add(at(first));
+    machine.host.strayAnswers.push(Buffer.alloc(0), Buffer.alloc(12), Buffer.alloc(12, 0xff));
+    await pass(500);
+    assert.deepEqual(wayOf(machine), [first]);
+  });
+});
