@@ -1,12 +1,14 @@
 /**
- * Writes what is published of the configuration's schema: one JSON Schema for each document, which editors use, and the
- * table of options in conf/README.md. Run it after a change of src/config/schema.ts: `npm run schema`.
+ * Writes what is published of schemas: one JSON Schema for each document of the configuration, which editors use, with the
+ * table of options in conf/README.md, and one for what `egress doctor --json` prints. Run it after a change of
+ * src/config/schema.ts or of a schema in src/report: `npm run schema`.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod/mini';
 import { chainEntrySchema, policyDocumentSchema } from '../src/config/schema.ts';
+import { doctorReportSchema } from '../src/report/doctor/schema.ts';
 
 interface JsonSchema {
   readonly description?: string;
@@ -25,6 +27,7 @@ export function publishedFiles(): Map<string, string> {
   const files = {
     'policy.schema.json': JSON.stringify(schemaOf(policyDocumentSchema)),
     'chain-entry.schema.json': JSON.stringify(schemaOf(chainEntrySchema)),
+    'doctor.schema.json': JSON.stringify(z.toJSONSchema(doctorReportSchema)),
     'README.md': withOptionTable(readFileSync(inConf('README.md'), 'utf8')),
   };
   return new Map(Object.entries(files).map(([file, content]) => [inConf(file), formatted(inConf(file), content)]));

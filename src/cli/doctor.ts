@@ -1,12 +1,16 @@
 import { counted } from '../base/counted.ts';
-import { filesIn } from '../files/file.ts';
+import { EgressError } from '../base/errors.ts';
+import { filesIn, isThere, writeDurably } from '../files/file.ts';
+import { type BundlePart, bundleOf, leftOut } from '../report/doctor/bundle.ts';
 import { examine, isHealthy } from '../report/doctor/doctor.ts';
 import type { Finding } from '../report/doctor/finding.ts';
-import { type CliCommand, toJson } from './command.ts';
+import type { DoctorReport } from '../report/doctor/schema.ts';
+import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { type ConfOptions, type NodeOptions, onNode, withConfDir } from './options.ts';
 
 interface DoctorOptions extends NodeOptions, ConfOptions {
   readonly binDir: string;
+  readonly bundle?: string;
 }
 
 /** A line for each finding, one more for each remedy, and one that sums up. */
@@ -33,19 +37,43 @@ function summary(findings: readonly Finding[]): string {
   return `${found.join(', ')}, ${count('ok')} ok.`;
 }
 
+/** Nothing is written over: the name may be a slip. */
+function requireNew(file: string): void {
+  if (!isThere(file)) return;
+  throw new EgressError('invalid-argument', `--bundle: expected the name of a new file, and ${file} is there already`);
+}
+
+/** With --json the list goes to stderr. */
+function writeBundle(file: string, parts: readonly BundlePart[], { remark }: Pick<CliSurroundings, 'remark'>): void {
+  const text = toJson(Object.fromEntries(parts.map(({ name, content }) => [name, content])));
+  const width = Math.max(...parts.map(({ name }) => name.length));
+  const lines = parts.map(({ name, what }) => `  ${name.padEnd(width)}  ${what}\n`);
+  const size = `${Math.ceil(Buffer.byteLength(text) / 1024)} KiB`;
+  remark(`${file} (${size}) holds, and nothing else:\n${lines.join('')}Left out: ${leftOut}.\n`);
+  writeDurably(file, text);
+}
+
 export const doctorCommand: CliCommand = {
   name: 'doctor',
   summary: 'examine this host: what keeps packets from leaving, with the remedy; exit code 1 when there is a fault',
   options: (command) =>
-    withConfDir(onNode(command)).option('--bin-dir <dir>', 'where the runtime looks for plugins', '/opt/cni/bin'),
+    withConfDir(onNode(command))
+      .option('--bin-dir <dir>', 'where the runtime looks for plugins', '/opt/cni/bin')
+      .option('--bundle <file>', 'write a new file for a bug report, without secrets; what it holds is listed first'),
   run: async (surroundings, options: DoctorOptions) => {
-    const { openMachine, openExamination, readFile, write, setExitCode, colors } = surroundings;
+    const { version, openMachine, openExamination, readFile, write, setExitCode, colors } = surroundings;
+    if (options.bundle) requireNew(options.bundle);
     const { confDir, binDir, dataDir } = options;
     using machine = await openMachine(options);
     using tools = await openExamination();
     const { examiner, system } = tools;
-    const findings = await examine(machine, { examiner, system, confDir, binDir, dataDir, readFile, filesIn });
-    write(options.json ? toJson({ healthy: isHealthy(findings), findings }) : printFindings(findings, colors));
+    using host = machine.host.look();
+    const where = { examiner, system, confDir, binDir, dataDir, readFile, filesIn };
+    const examined = await examine(machine, host, where);
+    const { findings } = examined;
+    const report: DoctorReport = { healthy: isHealthy(findings), findings };
+    write(options.json ? toJson(report) : printFindings(findings, colors));
+    if (options.bundle) writeBundle(options.bundle, await bundleOf(version, machine, examined), surroundings);
     if (!isHealthy(findings)) setExitCode(1);
   },
 };

@@ -102,8 +102,8 @@ export function replaceFile(path: string, text: string): void {
   syncFolder(dirname(path));
 }
 
-/** Writes a file that is not there. */
-function writeDurably(path: string, text: string): void {
+/** Writes a file that is not there, for its owner alone. Throws `EEXIST` where there is one. */
+export function writeDurably(path: string, text: string): void {
   const fd = openSync(path, 'wx', 0o600);
   try {
     writeFileSync(fd, text);

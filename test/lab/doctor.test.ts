@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { Finding } from '../../src/report/doctor/finding.ts';
+import { doctorReportSchema } from '../../src/report/doctor/schema.ts';
 import { egressEntry, partners } from '../support/chain.ts';
 import { Cluster, internet } from '../support/cluster.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import { nft } from '../support/nft.ts';
 import type { LabNode } from '../support/node.ts';
 import type { Pod } from '../support/pod.ts';
+import { snapshot } from '../support/snapshot.ts';
 import { egressBinary } from '../support/tools.ts';
 import { world } from '../support/world.ts';
 
@@ -197,6 +201,36 @@ describe('egress doctor', labTest, () => {
     await assertHealthy(node);
   });
 
+  test('writes a new file for a bug report, and says first what it holds', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const pod = await node.started();
+    const file = join(lab.folder, 'bundle.json');
+    const { code, stdout, stderr } = await node.egress('doctor', '--bundle', file);
+    assert.deepEqual([code, /^0 faults, /m.test(stdout)], [0, true], stdout);
+    const parts = Object.keys(JSON.parse(await readFile(file, 'utf8')));
+    assert.deepEqual(
+      [...stderr.matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name),
+      parts,
+    );
+    assert.match(stderr, /^Left out: annotations of pods, /m);
+    assert.ok((await readFile(file, 'utf8')).includes(pod.name));
+    assert.equal((await stat(file)).mode & 0o777, 0o600);
+    const again = await node.egress('doctor', '--bundle', file);
+    assert.deepEqual([again.code, again.stdout], [2, '']);
+    assert.match(again.stderr, /bundle\.json is there already/);
+  });
+
+  test('leaves nothing behind, and changes nothing', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    await node.started();
+    await node.egress('doctor');
+    const before = await snapshot(node);
+    await node.egress('doctor');
+    assert.deepEqual(await snapshot(node), before);
+  });
+
   test('has no word of fault on a node without pods', async () => {
     await using lab = await Lab.create();
     await assertHealthy(await lab.node());
@@ -363,7 +397,7 @@ const follow = ({ machine }: LabNode, remedy: string): Promise<string> =>
 async function doctor(node: LabNode): Promise<{ code: number; findings: readonly Finding[] }> {
   const { code, stdout, stderr } = await node.egress('doctor', '--json');
   assert.equal(stderr, '');
-  return { code, findings: (JSON.parse(stdout) as { findings: readonly Finding[] }).findings };
+  return { code, findings: doctorReportSchema.parse(JSON.parse(stdout)).findings };
 }
 
 /** Warned of however it is now: filters that drop by policy, and marks that were lost some time. */

@@ -1,3 +1,4 @@
+import type { Host } from '../../datapath/host.ts';
 import type { Machine } from '../../node/machine.ts';
 import { agent, chain, savedRulesets } from './chain.ts';
 import { clusterRanges } from './cluster-ranges.ts';
@@ -50,15 +51,24 @@ export type CheckName = keyof typeof checks;
 /** All names, in the order of the findings. */
 export const checkNames = Object.keys(checks) as readonly CheckName[];
 
-/** Everything about this host that matters to egress. Changes nothing. */
-export async function examine(machine: Machine, surroundings: Surroundings): Promise<readonly Finding[]> {
-  using host = machine.host.look();
+/** What was found, and from what. */
+export interface Examined {
+  readonly findings: readonly Finding[];
+  readonly facts: Facts;
+}
+
+/**
+ * Everything about this host that matters to egress. Changes nothing.
+ *
+ * @param host remembers answers, and is the caller's to dispose of
+ */
+export async function examine(machine: Machine, host: Host, surroundings: Surroundings): Promise<Examined> {
   const facts = await gather(machine, host, surroundings);
   const findings: Finding[] = [];
   for (const check of checkNames) {
     for (const seen of await unlessImpossible(() => checks[check](facts))) findings.push({ check, ...seen });
   }
-  return findings;
+  return { findings, facts };
 }
 
 /** One question that the host does not answer must not hide the answers to all others. */

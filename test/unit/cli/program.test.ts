@@ -66,7 +66,7 @@ describe('--help', () => {
   const options: Readonly<Record<string, readonly string[]>> = {
     status: ['--data-dir <dir>', '--json', '--conf-dir <dir>'],
     check: ['--data-dir <dir>', '--json', '--conf-dir <dir>'],
-    doctor: ['--data-dir <dir>', '--json', '--conf-dir <dir>', '--bin-dir <dir>'],
+    doctor: ['--data-dir <dir>', '--json', '--conf-dir <dir>', '--bin-dir <dir>', '--bundle <file>'],
     gc: ['--data-dir <dir>', '--json', '--dry-run'],
     repair: ['--data-dir <dir>', '--json', '--dry-run'],
     agent: [
