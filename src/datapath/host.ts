@@ -230,8 +230,10 @@ export interface Host {
   hasEgressHook(): Promise<boolean>;
 
   /**
-   * Makes the changes: new objects are set up before the one nftables transaction, stale ones are taken down after it.
-   * Returns false, with nothing in nftables changed, when the ruleset is not of `generation` any more.
+   * Makes the changes in the order of `planOf`: what packets are sent to before nftables, what is stale after it. New sets
+   * and chains may be a transaction of their own, before the other. Returns false when the ruleset is not of `generation`
+   * any more: nothing in nftables is changed then, unless somebody came between the two; what stands before them is done.
+   * Throws `cannot-mark` when all is done but marks at interfaces.
    */
   apply(changes: readonly Change[], generation: number): Promise<boolean>;
   /** Sets interfaces down, where name and index still belong together. */

@@ -104,6 +104,9 @@ export const programBehind = (chain: string): string =>
 /** Whether a chain is at the node's end of a pod's interface. */
 export const isSourceChain = (chain: string): boolean => chain.startsWith(sourcePrefix);
 
+/** The interface of such a chain. */
+export const deviceOfSourceChain = (chain: string): string => chain.slice(sourcePrefix.length);
+
 /** Whether a chain gives a pod source ports of its own. */
 export const isPortsChain = (chain: string): boolean => chain.startsWith(portsPrefix);
 

@@ -23,8 +23,8 @@ export interface Plan {
   /** The tunnel's device when it goes: set down before anything else, so that nothing is on its way any more. */
   readonly shut: readonly TunnelLink[];
   /**
-   * Objects to take down first: rules that stand in the way of a change of the mark, and parameters to put back. The
-   * table still holds the parameters' values, should the process be killed.
+   * Objects to take down first: rules and filters that stand in the way of a change of the mark, and parameters to put back.
+   * The table still holds the parameters' values, should the process be killed.
    */
   readonly first: readonly OutsideObject[];
   /** Devices, addresses, parameters, routes and rules to set up, before the transaction; a new device of a tunnel is down. */
@@ -41,17 +41,23 @@ export interface Plan {
   readonly sets: readonly NftSet[];
   /**
    * Set up after the transaction: the tunnel's device, neighbours on it and routes by it. The kernel refuses or forgets
-   * these while the device is down. Last the filters that mark packets, which the chains then judge.
+   * these while the device is down.
    */
   readonly open: readonly OutsideObject[];
   /** Taken down after the transaction: kinds of `before` without parameters. Objects on a device go with it. */
   readonly after: readonly OutsideObject[];
-  /** Rules to set up last of all, in the place of the first. */
+  /** Rules to set up when all else is there, in the place of the first. */
   readonly last: readonly OutsideObject[];
+  /**
+   * Behind even these, what marks packets that the chains then judge: another mark's filter was among the first. Nothing
+   * waits for them, so a kernel that refuses them keeps nothing else from being there.
+   */
+  readonly marks: readonly OutsideObject[];
 }
 
 const isTunnel = (object: HostObject): object is TunnelLink => object.kind === 'tunnel';
 const goesFirst = (object: OutsideObject): boolean => outsideKindOf(object).goes === 'first';
+const comesLast = (object: OutsideObject): boolean => outsideKindOf(object).comes === 'last';
 const setUpOrder = Object.keys(outsideKinds);
 const order = (a: OutsideObject, b: OutsideObject) => setUpOrder.indexOf(a.kind) - setUpOrder.indexOf(b.kind);
 
@@ -69,13 +75,16 @@ export function planOf(changes: readonly Change[]): Plan {
   const closed = kept.flatMap(closedTunnel);
   const isClosed = ({ name, up }: TunnelLink) => up && closed.some((one) => one.name === name);
   const isOpenedLater = (object: OutsideObject) =>
-    outsideKindOf(object).comes === 'last' || closed.some(({ name }) => name === outsideKindOf(object).needsUp(object));
+    closed.some(({ name }) => name === outsideKindOf(object).needsUp(object));
   const isOnGone = (object: OutsideObject) => 'device' in object && shut.some(({ name }) => name === object.device);
   return {
     shut,
-    first: [...objects(skips.filter(({ verb }) => verb === 'remove')), ...objects(gone).filter(goesFirst)],
+    first: [
+      ...objects(skips.filter(({ verb }) => verb === 'remove')),
+      ...[...objects(gone), ...replaced(kept).filter(comesLast)].filter(goesFirst),
+    ],
     before: objects(kept)
-      .filter((object) => !isOpenedLater(object))
+      .filter((object) => !comesLast(object) && !isOpenedLater(object))
       .map((object) => (isTunnel(object) ? (closed.find(({ name }) => name === object.name) ?? object) : object))
       .sort(order),
     ahead: ahead.flatMap(operationsOf),
@@ -86,8 +95,13 @@ export function planOf(changes: readonly Change[]): Plan {
       .filter((object) => !isOnGone(object) && !goesFirst(object))
       .sort((a, b) => order(b, a)),
     last: objects(skips.filter(({ verb }) => verb !== 'remove')),
+    marks: objects(kept).filter(comesLast),
   };
 }
+
+/** What is there in the place of other objects outside of nftables. */
+const replaced = (kept: readonly Change[]): OutsideObject[] =>
+  kept.flatMap((change) => (change.verb === 'replace' && isOutside(change.observed) ? [change.observed] : []));
 
 /**
  * Rules that jump over all exits for packets without our mark, while rules of another mark come or go: they would keep

@@ -6,7 +6,7 @@ import { keyOf } from './difference.ts';
 import type { ResolvedExit } from './exit.ts';
 import { type Kept, putBack } from './kept.ts';
 import * as layout from './layout.ts';
-import { type HostObject, type IngressMark, type Other, type OutsideObject, outsideKinds } from './objects.ts';
+import { type HostObject, type Other, type OutsideObject, outsideKinds } from './objects.ts';
 import { tunnelDevice } from './tunnel.ts';
 
 /** A chain as the kernel has it, and how many rules and elements elsewhere lead to it. */
@@ -56,8 +56,6 @@ export interface InUse {
   /** Ids of exits that are served to other nodes. */
   readonly served: ReadonlySet<number>;
   readonly hasTunnel: boolean;
-  /** At interfaces of pods that go. */
-  readonly marks: readonly IngressMark[];
   readonly remembered: Remembered;
 }
 
@@ -73,7 +71,6 @@ export function released(
   elements: readonly Element[],
   remembered: Remembered,
   sourceChains: readonly Chain[] = [],
-  marks: readonly IngressMark[] = [],
 ): HostObject[] {
   const goneChains = unusedChains(state.chains, elements);
   const goneNames = new Set(goneChains.map(({ name }) => name));
@@ -84,8 +81,7 @@ export function released(
   if (isGateway) exitIds.add(layout.replyId);
   if (remembered.hasFlushed || isAnyMarked(left, state, sourceChains)) exitIds.add(layout.unjudgedId);
   const hasTunnel = isGateway || usesTunnel(state, exitIds);
-  const outside = (hasTunnel: boolean) =>
-    releasedOutside(state, { exits: exitIds, served, hasTunnel, marks, remembered });
+  const outside = (hasTunnel: boolean) => releasedOutside(state, { exits: exitIds, served, hasTunnel, remembered });
   if (!isGateway && !left.some(({ name }) => layout.isProgramChain(name))) {
     const table = state.table ? [{ kind: 'table' } as const] : [];
     return [...outside(false), ...table, ...(state.sent ? [layout.netdevTable] : [])];

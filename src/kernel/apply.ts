@@ -17,6 +17,15 @@ export async function applyOutside(socket: NetlinkSocket, objects: readonly Outs
     await naming('Setting up', object, () => kernelKindOf(object).setUp(socket, object, indexOf));
 }
 
+/** The same for objects of which none waits for another: all are tried before the first refusal is thrown. */
+export async function applyEach(socket: NetlinkSocket, objects: readonly OutsideObject[]): Promise<void> {
+  const indexOf = indexes(socket);
+  const tries = objects.map((object) =>
+    naming('Setting up', object, () => kernelKindOf(object).setUp(socket, object, indexOf)),
+  );
+  for (const outcome of await Promise.allSettled(tries)) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
 /**
  * Takes objects outside of nftables down, one by one in the order given; a kernel parameter gets the object's value.
  * Objects of a device that is gone went with it: that is no error.

@@ -23,7 +23,7 @@ import { planOf } from '../datapath/operations.ts';
 import type { OurState } from '../datapath/release.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Element, Table } from '../nftables/object.ts';
-import { applyOutside, removeOutside } from './apply.ts';
+import { applyEach, applyOutside, removeOutside } from './apply.ts';
 import { deleteChosenFlows, deleteFlows, deleteFlowsTo, listConnections, listFlows } from './conntrack/flows.ts';
 import { restoreFlows } from './conntrack/restore.ts';
 import { readCounters } from './counters.ts';
@@ -223,7 +223,7 @@ export class LinuxHost implements Host, Disposable {
   }
 
   async apply(changes: readonly Change[], generation: number): Promise<boolean> {
-    const { shut, first, before, ahead, transaction, sets, open, after, last } = planOf(changes);
+    const { shut, first, before, ahead, transaction, sets, open, after, last, marks } = planOf(changes);
     await applyOutside(this.#route, shut);
     await removeOutside(this.#route, first);
     await applyOutside(this.#route, before);
@@ -238,6 +238,7 @@ export class LinuxHost implements Host, Disposable {
     await applyOutside(this.#route, open);
     await removeOutside(this.#route, after);
     await applyOutside(this.#route, last);
+    await applyEach(this.#route, marks);
     return true;
   }
 

@@ -13,15 +13,19 @@ export interface Decision<T> {
   readonly changes: readonly Change[];
 }
 
+/** Whether a change lets an interface mark what comes in by it. */
+export const isMarking = ({ verb, object }: Change): boolean => verb !== 'remove' && object.kind === 'ingressMark';
+
 /**
  * Looks, decides and changes; when somebody else changed the ruleset between the look and the change, all over again.
  * Returns the decision that was carried out. Needs the store's lock.
  */
 export async function change<T>(
-  { host, log }: Machine,
+  machine: Machine,
   look: () => Promise<Observed<T>>,
   decide: (seen: T) => readonly Change[] | Promise<readonly Change[]>,
 ): Promise<Decision<T>> {
+  const { log } = machine;
   const woken: Change[] = [];
   for (let tried = 1; tried <= tries; tried++) {
     const { state: seen, generation } = await look();
@@ -30,9 +34,35 @@ export async function change<T>(
     const asleep = decided.filter(isOfFlags);
     const changes = asleep.length > 0 ? asleep : [...decided];
     log.debug(() => ({ tried, commands: printChanges(changes) }), 'changing');
-    if (!(await host.apply(changes, generation))) continue;
-    if (asleep.length === 0) return { seen, changes: [...woken, ...changes] };
+    const done = await carriedOut(machine, changes, generation);
+    if (done === undefined) continue;
+    if (asleep.length === 0) return { seen, changes: [...woken, ...done] };
     woken.push(...asleep);
   }
   throw new EgressError('try-again', `The nftables ruleset was changed by somebody else ${tries} times in a row`);
+}
+
+/**
+ * The changes that were made; `undefined` when somebody else came between. Pods are steered without marks at interfaces, so a
+ * kernel that has none is told of once, and is no error.
+ */
+async function carriedOut(
+  machine: Machine,
+  changes: readonly Change[],
+  generation: number,
+): Promise<readonly Change[] | undefined> {
+  try {
+    return (await machine.host.apply(changes, generation)) ? changes : undefined;
+  } catch (error) {
+    if (!(error instanceof EgressError) || error.code !== 'cannot-mark') throw error;
+    tellUnmarked(machine, error);
+    return changes.filter((change) => !isMarking(change));
+  }
+}
+
+function tellUnmarked({ store, log }: Machine, { message }: EgressError): void {
+  const node = store.loadNode();
+  if (node === undefined || node.unmarked) return;
+  store.saveNode({ ...node, unmarked: true });
+  log.warn({ error: message }, 'pods are steered, but what a flushed ruleset lets through is not held back');
 }

@@ -7,11 +7,12 @@ import type { Place } from '../datapath/behind.ts';
 import { type Change, difference } from '../datapath/difference.ts';
 import { desiredLook } from '../datapath/guard.ts';
 import type { Observed } from '../datapath/host.ts';
-import { chainNames, exitIdOfChain, setNames } from '../datapath/layout.ts';
+import { chainNames, deviceOfSourceChain, exitIdOfChain, isSourceChain, setNames } from '../datapath/layout.ts';
 import type { HostObject, IngressMark } from '../datapath/objects.ts';
 import { type OurState, released } from '../datapath/release.ts';
 import { parameterNames, parameterValue } from '../datapath/reverse-path.ts';
 import { describeOther } from '../datapath/routing-words.ts';
+import { ownerOfSourceChain } from '../datapath/sources.ts';
 import { ingressMarks } from '../datapath/unjudged.ts';
 import { type Chain, type Element, familyOfTable, type Table } from '../nftables/object.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
@@ -31,6 +32,8 @@ export interface Stale {
   isStale(chain: Chain): boolean;
   /** Of the attachments that go. */
   readonly marks: ReadonlySet<string>;
+  /** Those of {@link marks} that are known to have a record: their interfaces go with their pods. */
+  readonly recorded?: ReadonlySet<string>;
   /** Interfaces of pods that run on, which mark nothing any more. */
   readonly devices: readonly string[];
 }
@@ -87,15 +90,18 @@ async function observeForRelease(
 
 /** The changes that take down what nobody needs without the elements. */
 function removals(
-  { host }: Machine,
+  machine: Machine,
   state: ReleaseState,
   node: NodeRecord | undefined,
-  { isStale, devices }: Stale,
+  { isStale, devices, recorded }: Stale,
 ): Change[] {
+  const { host } = machine;
   const sources = (state.sent ?? []).filter((chain) => isStale(chain));
   const hasFlushed = state.lost.some((lost) => devicesOf(lost).length > 0);
   const remembered = { exits: [], sysctls: {}, ...node, hasFlushed };
-  const gone = released(state, state.elements, remembered, sources, marksAt(node, devices));
+  const withoutMarks = released(state, state.elements, remembered, sources);
+  const forgotten = forgottenDevices(machine, state, withoutMarks, recorded);
+  const gone = [...withoutMarks, ...marksAt(node, [...devices, ...forgotten])];
   // A parameter that somebody set since is theirs.
   const ours = gone.filter(
     (object) => object.kind !== 'sysctl' || host.readSysctl(object.name) === parameterValue(object.name),
@@ -109,6 +115,23 @@ function removals(
     return heir === undefined ? { verb: 'remove', object } : { verb: 'replace', object: heir, observed: object };
   });
   return node && goneChains.has(chainNames.arrive) ? [...changes, ...withoutTunnel(state, node)] : changes;
+}
+
+/** The interfaces of chains that go and are of no attachment that has a record: nobody says whether their pods go, too. */
+function forgottenDevices(
+  { store }: Machine,
+  { sent = [] }: OurState,
+  gone: readonly HostObject[],
+  recorded: ReadonlySet<string> = new Set(),
+): string[] {
+  const isWhole = gone.some((object) => object.kind === 'table' && object.family === 'netdev');
+  const chains = sent.filter(({ name }) => isSourceChain(name)).filter((chain) => isWhole || gone.includes(chain));
+  const unsure = chains.filter((chain) => !recorded.has(ownerOfSourceChain(chain) ?? ''));
+  if (unsure.length === 0) return [];
+  const known = new Set(store.list().map(markOf));
+  return unsure
+    .filter((chain) => !known.has(ownerOfSourceChain(chain) ?? ''))
+    .map(({ name }) => deviceOfSourceChain(name));
 }
 
 /** Without a record of the node it is not known which marks they are: they go by their interface. */

@@ -16,7 +16,8 @@ export async function remark(machine: Machine, next: NodeRecord): Promise<void> 
   const { host, store } = machine;
   const known = store.loadNode();
   if (known === undefined || known.fwmark === next.fwmark) return;
-  const node = { ...known, fwmark: next.fwmark };
+  const { unmarked: _, ...before } = known; // it is tried again
+  const node = { ...before, fwmark: next.fwmark };
   const attachments = store.list().map(steeredOf);
   const needs = { ...needsOfNode(node, attachments), checked: attachments };
   if (await host.hasTable()) {
@@ -26,12 +27,15 @@ export async function remark(machine: Machine, next: NodeRecord): Promise<void> 
       async (observed) => (await differenceNow(machine, node, needs, observed)).filter(isOfMarks),
     );
   }
-  store.saveNode(node);
+  store.saveNode({ ...(store.loadNode() ?? known), fwmark: next.fwmark });
 }
 
-/** An exit or a pod without its interface gets the mark, too: objects on the interface are not asked for. */
+/**
+ * An exit or a pod without its interface gets the mark, too: objects on the interface are not asked for, but for filters,
+ * which may have gone by an earlier try, and are left out where there is no interface.
+ */
 const isAtInterface = (object: HostObject) =>
-  object.kind === 'ingressMark' || (object.kind === 'chain' && object.hook !== undefined && 'device' in object.hook);
+  object.kind === 'chain' && object.hook !== undefined && 'device' in object.hook;
 
 const isOfMarks = ({ verb, object }: Change): boolean => {
   if (verb === 'add' && (needsEgressHook(object) || isAtInterface(object))) return false;

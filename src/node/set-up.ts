@@ -17,7 +17,7 @@ import { carrierNames, looseReversePath, parameterValue, reversePathName } from 
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Element } from '../nftables/object.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
-import { change } from './change.ts';
+import { change, isMarking } from './change.ts';
 import { keepingChanges, overwrittenBy } from './kept.ts';
 import type { Machine } from './machine.ts';
 import { wayBackOf } from './way-back.ts';
@@ -53,8 +53,6 @@ export async function differenceNow(
 /** A mark that the kernel refused is no difference. */
 const markable = ({ unmarked }: NodeRecord, changes: Change[]): Change[] =>
   unmarked ? changes.filter((change) => !isMarking(change)) : changes;
-
-const isMarking = ({ verb, object }: Change): boolean => verb !== 'remove' && object.kind === 'ingressMark';
 
 /**
  * Pods of a version that did not know the guard's own maps and sets get their elements there, before rules ask for them:
@@ -166,38 +164,23 @@ export async function settle(
   return remade ? [...changes, ...(await settleOnce(machine, node, needs, contents))] : changes;
 }
 
-/**
- * Marks at interfaces come last, and are tried each time. Pods are steered without them, so a kernel that has none is told of
- * once, and is no error: what was made before them stays.
- */
+/** Marks at interfaces are tried each time: where the kernel refused them, it may take them now. */
 async function settleMarks(
   machine: Machine,
   { unmarked, ...node }: NodeRecord,
   needs: Needs,
   contents: boolean,
 ): Promise<readonly Change[]> {
-  try {
-    const changes = await settleOnce(machine, node, needs, contents);
-    if (unmarked && changes.some(isMarking)) saveUnmarked(machine, false);
-    return changes;
-  } catch (error) {
-    if (!(error instanceof EgressError) || error.code !== 'cannot-mark') throw error;
-    if (!unmarked) {
-      saveUnmarked(machine, true);
-      machine.log.warn(
-        { error: error.message },
-        'pods are steered, but what a flushed ruleset lets through is not held back',
-      );
-    }
-    return settleOnce(machine, { ...node, unmarked: true }, needs, contents);
-  }
+  const changes = await settleOnce(machine, node, needs, contents);
+  if (unmarked && changes.some(isMarking)) forgetUnmarked(machine);
+  return changes;
 }
 
-function saveUnmarked({ store }: Machine, isUnmarked: boolean): void {
+function forgetUnmarked({ store }: Machine): void {
   const known = store.loadNode();
   if (known === undefined) return;
   const { unmarked: _, ...node } = known;
-  store.saveNode(isUnmarked ? { ...node, unmarked: true } : node);
+  store.saveNode(node);
 }
 
 async function settleOnce(

@@ -6,7 +6,15 @@ import { ownerOfSourceChain } from '../datapath/sources.ts';
 import type { Chain, Element } from '../nftables/object.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import type { Machine } from './machine.ts';
-import { devicesOf, forgetting, nothingStale, planElements, type Released, releaseElements } from './release.ts';
+import {
+  devicesOf,
+  forgetting,
+  nothingStale,
+  planElements,
+  type Released,
+  releaseElements,
+  type Stale,
+} from './release.ts';
 
 interface TearDown {
   readonly addresses?: readonly Address[];
@@ -48,7 +56,10 @@ async function takeDown(
   for (const record of keepLinks ? [] : records) await host.setDown(await linksOf(host, record, hostInterfaces));
   const marks = new Set(attachments.map(markOf));
   const own = new Set((await findMarked(machine, marks, at)).map(({ key }) => key));
-  const { isLost } = await releaseMarks(machine, marks, at, keepLinks ? records.flatMap(devicesOf) : []);
+  const { isLost } = await releaseMarks(machine, marks, at, {
+    recorded: new Set(records.map(markOf)),
+    devices: keepLinks ? records.flatMap(devicesOf) : [],
+  });
   for (const record of isLost && !keepLinks ? records : []) tellOfParameters(machine, record);
   const known = at ?? records.flatMap(({ addresses }) => addresses);
   const isOurs = (address: Address) => own.has(addressHex(address)) || hints.includes(address);
@@ -58,16 +69,18 @@ async function takeDown(
 
 /**
  * Removes all that carries one of the marks, at `addresses` if some are given, and all that nobody needs without it, at once.
- *
- * @param devices interfaces of pods that run on, which mark nothing any more
  */
 export const releaseMarks = (
   machine: Machine,
   marks: ReadonlySet<string>,
   addresses?: readonly Address[],
-  devices: readonly string[] = [],
+  more: Partial<Pick<Stale, 'recorded' | 'devices'>> = {},
 ): Promise<Pick<Released, 'isLost'>> =>
-  releaseElements(machine, () => findMarked(machine, marks, addresses), { isStale: isMarked(marks), marks, devices });
+  releaseElements(machine, () => findMarked(machine, marks, addresses), {
+    ...nothingStale,
+    ...{ isStale: isMarked(marks), marks },
+    ...more,
+  });
 
 async function findMarked(
   { host }: Machine,
@@ -121,7 +134,7 @@ export async function releaseStale(
   const find = async () => (await findMarked(machine, marks, previous.addresses)).filter(stale);
   await releaseElements(machine, find, {
     isStale: (chain) => isMarked(marks)(chain) && !kept.has(chain.name),
-    marks,
+    ...{ marks, recorded: marks },
     devices: devicesOf(previous).filter((device) => !keptDevices.includes(device)),
   });
 }

@@ -1,5 +1,5 @@
 import { hexNumber } from '../../base/shown.ts';
-import type { OutsideKind } from './kind.ts';
+import { type OutsideKind, withDevice } from './kind.ts';
 
 /** What comes in by an interface gets these bits in its mark, before nftables sees it; others under the mask are cleared. */
 export interface IngressMark {
@@ -13,7 +13,7 @@ export interface IngressMark {
 const textOf = ({ device, value, mask }: IngressMark): string =>
   `mark ${hexNumber(value)}/${hexNumber(mask)} at ingress of ${device}`;
 
-/** It is taken away first, and comes when all is there: what it marks goes nowhere where nothing judges it. */
+/** It is taken away first, also for another in its place, and comes last: what it marks goes nowhere where nothing judges it. */
 export const ingressMark: OutsideKind<IngressMark> = {
   key: ({ device }) => `ingressMark ${device}`,
   text: textOf,
@@ -26,5 +26,5 @@ export const ingressMark: OutsideKind<IngressMark> = {
   hasMark: true,
   goes: 'first',
   comes: 'last',
-  released: (_, { marks }) => marks,
+  released: withDevice, // of pods that run on, and of those that nobody knows any more, see node/release.ts
 };

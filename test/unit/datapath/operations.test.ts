@@ -134,6 +134,23 @@ describe('a plan', () => {
     });
   });
 
+  test('takes a mark at an interface away before anything else, for another one that comes when all is there', () => {
+    const mark = { kind: 'ingressMark', device: 'veth1', value: 0x40003fff, mask: 0x40003fff } as const;
+    const earlier = { ...mark, value: 0x20003fff, mask: 0x20003fff };
+    const skip: PolicyRule = { ...rule, priority: 700, action: { goto: 702 }, invert: true };
+    const bit = (value: number) => ({ ...skip, fwmark: { value, mask: value } });
+    const plan = planOf(
+      difference([mark, chain, bit(0x40000000)], [earlier, { ...chain, rules: [] }, bit(0x20000000)]),
+    );
+    assert.deepEqual(plan.first, [bit(0x20000000), earlier]);
+    assert.deepEqual([plan.before, plan.open, plan.last], [[], [], [bit(0x40000000)]]);
+    assert.deepEqual(plan.marks, [mark]);
+    assert.match(
+      printChanges(difference([mark], [earlier])),
+      /^tc filter del .*\n.* tc filter replace .*0x40003fff\n$/,
+    );
+  });
+
   test('writes a route or parameter that differs before the transaction', () => {
     const other = [
       { ...route, device: 'eth2' },
@@ -146,9 +163,9 @@ describe('a plan', () => {
     const list = fc.uniqueArray(anyObject, { selector: keyOf });
     fc.assert(
       fc.property(list, (objects) => {
-        const { before, transaction, open } = planOf(objects.map(add));
+        const { before, transaction, open, marks } = planOf(objects.map(add));
         for (const kind of kinds) {
-          const done = [...before, ...transaction.map(({ object }) => object), ...open];
+          const done = [...before, ...transaction.map(({ object }) => object), ...open, ...marks];
           assert.deepEqual(
             [...new Set(done.filter((object) => object.kind === kind).map(keyOf))],
             objects.filter((object) => object.kind === kind).map(keyOf),

@@ -259,9 +259,9 @@ export class FakeHost implements Host, Disposable {
       this.kernel.beginOutside(changes);
       throw this.refusal;
     }
-    this.kernel.apply(changes);
     this.applied.push(...changes);
     if (changes.length > 0) this.calls.push('apply');
+    this.kernel.apply(changes);
     return true;
   }
 

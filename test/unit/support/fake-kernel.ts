@@ -1,4 +1,5 @@
 import { families } from '../../../src/base/address.ts';
+import { EgressError } from '../../../src/base/errors.ts';
 import { concernsAnswers } from '../../../src/datapath/answers.ts';
 import type { NodeState } from '../../../src/datapath/attachment.ts';
 import { type Change, keyOf } from '../../../src/datapath/difference.ts';
@@ -44,6 +45,8 @@ export class FakeKernel {
   /** Counts the changes of the ruleset. */
   generation = 1;
   readonly outside = new FakeOutside();
+  /** Whether it has no filters at interfaces. */
+  refusesMarks = false;
   #nftables: Objects = new Map();
 
   get hasTable(): boolean {
@@ -67,13 +70,15 @@ export class FakeKernel {
 
   /** Carries changes out, in the order of {@link planOf}. A refused transaction changes nothing, but what comes before it stays. */
   apply(changes: readonly Change[]): void {
-    const { ahead, transaction, open, after, last } = planOf(changes);
+    const { ahead, transaction, open, after, last, marks } = planOf(changes);
     this.beginOutside(changes);
     this.transact(ahead);
     this.transact(transaction);
     this.setUpOutside(open);
     for (const object of after) this.outside.takeDown(object);
     this.setUpOutside(last);
+    if (marks.length > 0 && this.refusesMarks) throw new EgressError('cannot-mark', 'bpf: EPERM');
+    this.setUpOutside(marks);
   }
 
   /** Carries out what comes before the transaction. */
