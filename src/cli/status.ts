@@ -16,7 +16,10 @@ import { type ConfOptions, type NodeOptions, onNode, withConfDir } from './optio
 import { printTable } from './table.ts';
 
 /** The status as tables; `-` stands for unknown, or not counted here. */
-export function printStatus({ exits, pods, tunnel, agent, ...counters }: Status, colors: boolean): string {
+export function printStatus(
+  { exits, pods, tunnel, agent, openAfterFlush, ...counters }: Status,
+  colors: boolean,
+): string {
   const { dropped, guarded, unmarked, forged } = counters;
   const ofAgent = agent ? [printAgent(agent)] : [];
   if (exits.length + pods.length === 0) return ['No pod on this node has an egress policy.\n', ...ofAgent].join('\n');
@@ -30,6 +33,9 @@ export function printStatus({ exits, pods, tunnel, agent, ...counters }: Status,
       ? [`Found without our mark, which others take from them: ${packetsIn(unmarked)}.\n`]
       : []),
     ...(forged && forged.packets > 0n ? [`With a false source: ${forged.packets} packets.\n`] : []),
+    ...(openAfterFlush
+      ? ['What pods send leaves as the node’s own when the ruleset is flushed; "egress check" tells why.\n']
+      : []),
     ...(tunnel ? [printTunnel(tunnel)] : []),
     ...ofAgent,
     ...exits.flatMap(problemText),

@@ -8,13 +8,13 @@ import * as layout from './layout.ts';
 
 /** A connection that stays with the exit that it began with, while its pod's program has another for it. */
 export interface HeldConnection {
-  /** Conntrack's number of it (CTA_ID). */
+  /** Conntrack's number of it (CTA_ID): a hash of 32 bits, the same while it lives. */
   readonly id: number;
   /** Name of the exit, or `node`. */
   readonly exit: string;
 }
 
-/** The verdict of a connection that is held; none, or a packet that begins one: the next rule. */
+/** The verdict of a connection that is held; none: the next rule. */
 export const isHeld = rule(say.connectionVerdict(layout.setNames.held));
 
 /**

@@ -79,7 +79,7 @@ export interface Introduction {
 
 /** A connection as conntrack tracks it: the addresses of its first packet, and those of its answers, after translation. */
 export interface Flow {
-  /** Conntrack's number of the connection; absent for one that is not in the kernel. */
+  /** Conntrack's number of the connection, a hash of 32 bits; absent for one that is not in the kernel. */
   readonly id?: number;
   readonly family: Family;
   /** IPPROTO_*. */

@@ -166,7 +166,10 @@ export const originalDestinationVerdict = (of: Family, map: string): Statement =
   ],
 });
 
-/** The verdict that a map has for the connection, as conntrack numbers it; none, or a first packet: the next rule. */
+/**
+ * The verdict that a map has for the connection, by conntrack's number of it: a hash of 32 bits, which two connections share
+ * once in four thousand million times. None: the next rule, as for first packets before Linux 5.10, which have no number yet.
+ */
 export const connectionVerdict = (map: string): Statement => ({
   text: `ct id vmap @${map}`,
   expressions: [

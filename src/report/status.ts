@@ -23,6 +23,8 @@ export interface Status {
   readonly guarded?: Counter;
   /** Packets that somebody took our mark from: put right, or dropped when they came out of the tunnel. */
   readonly unmarked?: Counter;
+  /** The kernel could not mark what pods send where it comes in: a flush of the ruleset would let it out. */
+  readonly openAfterFlush?: true;
   /** Packets with a false source: another than the sending pod's, or a checked pod's without the proof. */
   readonly forged?: Counter;
   /** Present while this node is an end of the tunnel. */
@@ -106,6 +108,7 @@ export async function readStatus(
       unmarked: counters.unmarked,
       forged: counters.forged,
     }),
+    ...(node?.unmarked && { openAfterFlush: true }),
     ...(node?.tunnel && { tunnel: tunnelStatus(node.tunnel, counters) }),
     ...(agent && { agent }),
   };

@@ -200,9 +200,14 @@ for (const error of ['EPERM', 'ENOSYS'] as const) {
       const told = await node.egress('check');
       assert.equal(told.code, 0, told.stdout);
       assert.match(told.stdout, /warning: the kernel could not mark what pods send/);
+      assert.match(
+        (await node.egress('status')).stdout,
+        /^What pods send leaves as the node’s own when the ruleset is flushed/m,
+      );
       assert.equal((await node.plugin('ADD', { pod })).code, 0, 'when it can again');
       assert.equal((await marking(node)).length, 1);
       assert.doesNotMatch((await node.egress('check')).stdout, /could not mark/);
+      assert.doesNotMatch((await node.egress('status')).stdout, /flushed/);
     },
   );
 }
