@@ -31,7 +31,10 @@ export async function bundleOf(
       glibc: system.glibc,
     }),
     part('findings', 'what doctor found', findings),
-    await asked('status', 'exits, pods and their counters, as egress status --json', () => readStatus(machine)),
+    await asked('status', 'exits, pods and their counters, as egress status --json', async () => {
+      const { pods: all, ...status } = await readStatus(machine);
+      return { ...status, pods: all.map(withoutAnnotations) };
+    }),
     await asked('check', 'missing and different objects, as egress check --json', () => checkAll(machine)),
     part('node', 'the record of this node: numbers, exits, tunnel', node ?? null),
     part('pods', 'the records of pods: names, addresses, matches of their policies', pods.map(withoutAnnotations)),
@@ -55,7 +58,8 @@ async function asked(name: string, what: string, ask: () => Promise<unknown>): P
   }
 }
 
-function withoutAnnotations({ pod, ...record }: AttachmentRecord) {
+/** Of a record, or of a pod's status. */
+function withoutAnnotations<T extends Pick<AttachmentRecord, 'pod'>>({ pod, ...record }: T) {
   const { annotations: _, ...named } = pod;
   return { ...record, pod: named };
 }
