@@ -31,12 +31,12 @@ const definitions = {
     'exit',
   ),
 
-  exit_gateway_answers: gauge(
+  gateway_answers: gauge(
     'Whether the gateway that an exit’s packets are sent to says that it holds the exit’s address: 1, or 0.',
     'exit',
     'gateway',
   ),
-  exit_gateway_changes_total: counter('Silent gateways of an exit that were left for another one.', 'exit'),
+  gateway_changes_total: counter('Silent gateways of an exit that were left for another one.', 'exit'),
 
   dropped_packets_total: counter('Packets that were dropped, by reason.', 'reason'),
   dropped_bytes_total: counter('Bytes that were dropped, by reason.', 'reason'),

@@ -93,13 +93,13 @@ export class Monitor implements Disposable {
   /** What is known of gateways has changed. */
   asked(gateways: readonly ExitGateways[]): void {
     this.#metrics.replace(
-      'exit_gateway_answers',
+      'gateway_answers',
       gateways.map(({ exit, gateway, answers }) => ({ labels: { exit, gateway }, value: answers ? 1 : 0 })),
     );
     for (const { exit, moved } of gateways) {
       const isNew = moved !== undefined && moved.at !== this.#movedAt.get(exit);
       if (moved !== undefined) this.#movedAt.set(exit, moved.at);
-      this.#metrics.add('exit_gateway_changes_total', { exit }, isNew ? 1 : 0);
+      this.#metrics.add('gateway_changes_total', { exit }, isNew ? 1 : 0);
     }
   }
 

@@ -93,13 +93,17 @@ export class Prober implements Disposable {
     const underlay = exits[0] && (await linkTo(machine, exits[0].inUse));
     if (this.#opened?.underlay.index !== underlay?.index) this.#close();
     if (underlay !== undefined) await this.#open(underlay);
+    const before = this.states;
     const names = new Set(exits.map(({ exit }) => exit));
     for (const name of this.#asked.keys()) if (!names.has(name)) this.#asked.delete(name);
     for (const { id, address, source, ...exit } of exits) {
-      const before = this.#asked.get(exit.exit);
-      const probe = election.configured(before?.probe, exit, now());
-      this.#asked.set(exit.exit, { probe, id, address, source, state: stateOf(probe, before?.state) });
+      const known = this.#asked.get(exit.exit);
+      const probe = election.configured(known?.probe, exit, now());
+      this.#asked.set(exit.exit, { probe, id, address, source, state: stateOf(probe, known?.state) });
     }
+    const states = this.states;
+    if (states.length !== before.length || states.some((state) => !before.includes(state)))
+      this.#surroundings.changed(states);
     if (this.#asked.size > 0 && this.#timer === undefined) this.#schedule(0);
   }
 
