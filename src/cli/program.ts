@@ -7,6 +7,7 @@ import { doctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
 import { exitMoveCommand, gatewayCommand } from './gateway.ts';
 import { gcCommand } from './gc.ts';
+import { helpCommand } from './help.ts';
 import { importCommand } from './import.ts';
 import { installCommand, readyCommand } from './install.ts';
 import { repairCommand } from './repair.ts';
@@ -34,6 +35,7 @@ const commands: readonly CliCommand[] = [
   installCommand,
   readyCommand,
   uninstallCommand,
+  helpCommand,
   versionCommand,
 ];
 

@@ -96,6 +96,7 @@ describe('--help', () => {
     ],
     uninstall: [...places, '--conf-name <name>', '--drain', '--binary'],
     ready: ['--ready-file <file>'],
+    help: ['--list', '--json'],
     version: ['--json'],
   };
 
@@ -114,7 +115,7 @@ describe('--help', () => {
   for (const [command, expected] of Object.entries(options)) {
     test(`of ${command} says what it does, and lists its options with what they are for`, async () => {
       const { stdout } = await run([...command.split(' '), '--help']);
-      assert.match(stdout, new RegExp(`^Usage: egress ${command} \\[options\\]( <[\\w.:]+>)*\n\n\\w`));
+      assert.match(stdout, new RegExp(`^Usage: egress ${command} \\[options\\]( [<[][\\w.:]+[>\\]])*\n\n\\w`));
       const listed = [...stdout.matchAll(/^ {2}(-.*?) {2,}\w/gm)].map((match) => match[1]);
       assert.deepEqual(listed.sort(), [...expected, '-h, --help'].sort());
     });
