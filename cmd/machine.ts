@@ -1,5 +1,6 @@
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import type { MachineOptions } from '../src/cni/plugin.ts';
+import { absent, stateOf } from '../src/files/file.ts';
 import { LinuxHost } from '../src/kernel/linux-host.ts';
 import { lockFile } from '../src/kernel/lock.ts';
 import { type Machine, silent } from '../src/node/machine.ts';
@@ -22,29 +23,36 @@ export async function openMachine(options: MachineOptions): Promise<Machine & Di
   return { host, store, log, [Symbol.dispose]: () => host[Symbol.dispose]() };
 }
 
-/** The text of a file; `undefined` when there is none of that name. */
-export function readFile(path: string): string | undefined {
+/** The text of a file; `undefined` when there is none of that name. Throws when it has more than `longest` bytes. */
+export function readFile(path: string, longest = Number.POSITIVE_INFINITY): string | undefined {
+  const descriptor = opened(path);
+  if (descriptor === undefined) return undefined;
   try {
-    return readFileSync(path).toString();
+    const { size } = fstatSync(descriptor);
+    if (size > longest) throw new Error(`it has ${size} bytes, and no more than ${longest} are read`);
+    return readFileSync(descriptor).toString();
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function opened(path: string): number | undefined {
+  try {
+    return openSync(path, 'r');
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
   }
 }
 
-/** Clocks of file systems may be this coarse. A later change bears another time. */
-const settledAfterMs = 2000n;
-
 /**
  * A text that tells what is in a file, and in the program's own, from whatever else was or will be in them; `undefined`
- * when one of them is not there, or changed moments ago. The rule is git's: a change makes another file, another size,
- * or another time of change, which nobody can set.
+ * when one of them is not there, or changed moments ago.
  */
 export function identify(path: string): string | undefined {
   try {
-    const files = [path, process.execPath].map((file) => statSync(file, { bigint: true }));
-    if (files.some(({ ctimeMs }) => ctimeMs > BigInt(Date.now()) - settledAfterMs)) return undefined;
-    return files.map(({ dev, ino, size, mtimeNs, ctimeNs }) => [dev, ino, size, mtimeNs, ctimeNs].join(' ')).join('\n');
+    const states = [path, process.execPath].map(stateOf);
+    return states.some((state) => state === undefined || state === absent) ? undefined : states.join('\n');
   } catch {
     return undefined;
   }

@@ -1,20 +1,21 @@
-import { canonicalJson } from '../base/canonical.ts';
+import { isEqual } from '../base/canonical.ts';
+import { asEgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { ReadFile } from '../config/read.ts';
 import type { Log, Machine } from '../node/machine.ts';
 import { outdatedBy } from '../report/outdated.ts';
 import { type Adoption, adoptAll } from '../runtimes/adopt.ts';
+import type { Chains } from '../runtimes/conflists.ts';
+import { policiesOf } from '../sources/policies.ts';
 import { recordVersion } from '../store/migration.ts';
 import type { AgentRecord, ExitGateways } from '../store/record.ts';
-import { type ConfiguredPlaces, readConfigured } from './configured.ts';
+import { type Configured, ConfiguredNode, type ConfiguredPlaces } from './configured.ts';
 import { Journal, type Since } from './journal.ts';
 import { isLeaving, leaveAfterLastPod } from './leaving.ts';
 import { mendedIn, type Round, round } from './round.ts';
 
 /** Where the agent finds things. */
 export interface AgentPlaces extends ConfiguredPlaces {
-  /** Where the plugin keeps its state. */
-  readonly dataDir: string;
   /** Where libcni keeps what it did. */
   readonly resultsDir: string;
 }
@@ -30,10 +31,12 @@ export interface AgentSurroundings {
   findMissingRights(): readonly string[];
   /** Milliseconds of a clock that does not go back. */
   now(): number;
-  /** Takes each round that succeeded, for whoever counts them. */
+  /** Takes each round that came to an end, for whoever counts them. */
   observe?(seen: Seen): Promise<void>;
   /** What is known of the gateways of exits. */
   gateways?(): readonly ExitGateways[];
+  /** Takes the path of the policy file that is in force, at the beginning of each round. */
+  follow?(policyFile: string): void;
 }
 
 /** A round, and what it was like. */
@@ -42,12 +45,13 @@ export interface Seen {
   /** The configuration that it went by. */
   readonly configuration: Configuration | undefined;
   readonly seconds: number;
-  /** The configuration could be read. */
+  /** The configuration could be read, or none is needed any more. */
   readonly isReadable: boolean;
   /** What the process may not do, of all that keeping a node takes, in sentences. */
   readonly missingRights: readonly string[];
   /** What was changed was changed because the configuration was. */
   readonly isApplied: boolean;
+  readonly chains: Chains;
 }
 
 /** The state from one round to the next. */
@@ -57,6 +61,8 @@ interface Memory {
   isLeaving: boolean;
   /** The last configuration that could be read. */
   configuration?: Configuration;
+  /** The configuration that the node was made to fit last. */
+  applied?: Configuration | undefined;
   /** When the first notification came behind the last look that found all well, and when that look began. */
   noticed?: number | undefined;
   fine?: number;
@@ -69,12 +75,14 @@ interface Memory {
 export class Agent {
   readonly #places: AgentPlaces;
   readonly #surroundings: AgentSurroundings;
+  readonly #configured: ConfiguredNode;
   readonly #journal: Journal;
   readonly #memory: Memory = { startedAt: new Date().toISOString(), isLeaving: false, said: new Map() };
 
   constructor(places: AgentPlaces, surroundings: AgentSurroundings) {
     this.#places = places;
     this.#surroundings = surroundings;
+    this.#configured = new ConfiguredNode(places, surroundings.readFile);
     this.#journal = new Journal(surroundings.log);
   }
 
@@ -83,25 +91,25 @@ export class Agent {
     this.#memory.noticed ??= this.#surroundings.now();
   };
 
-  /** One round. A socket that had an error is of no use any more, so each round has its own. */
+  /** One round, told and written down. A socket that had an error is of no use any more, so each round has its own. */
   async look(): Promise<Round> {
     const began = this.#surroundings.now();
-    const before = this.#memory.configuration;
     using machine = await this.#openMachine();
-    await this.#leave(machine);
-    const startsNothing = this.#memory.isLeaving || !this.#readConfiguration();
-    const { configuration } = this.#memory;
-    const adopt = async () => (startsNothing ? [] : await this.#adopt(machine));
-    const missingRights = this.#surroundings.findMissingRights();
-    const done = withRights(await round({ machine, configuration, adopt, startsNothing }), missingRights);
-    const isApplied = before !== undefined && isOther(before, configuration);
-    const [seconds, isReadable] = [(this.#surroundings.now() - began) / 1000, !this.#memory.said.has('configuration')];
-    await this.#surroundings.observe?.({ round: done, configuration, seconds, isReadable, missingRights, isApplied });
-    const [since, isFirst] = [this.#since(), this.#memory.fine === undefined];
-    this.#remember(machine, done, began); // before it is said: whoever reads the log may ask "egress status" at once
-    this.#journal.tell(done, since, isApplied);
-    if (isFirst) this.#surroundings.log.info({}, 'has looked at all of the node once');
-    return done;
+    try {
+      const seen = await this.#seen(machine, began);
+      await this.#surroundings.observe?.(seen);
+      this.#tell(machine, seen, began);
+      return seen.round;
+    } catch (error) {
+      this.#writeDown(machine, [asEgressError(error).message]);
+      throw error;
+    }
+  }
+
+  /** One round of which nobody is told. */
+  async lookOnce(): Promise<Seen> {
+    using machine = await this.#openMachine();
+    return await this.#seen(machine, this.#surroundings.now());
   }
 
   async #openMachine(): Promise<Machine & Disposable> {
@@ -110,10 +118,33 @@ export class Agent {
     return { host: machine.host, store: machine.store, log, [Symbol.dispose]: () => machine[Symbol.dispose]() };
   }
 
+  async #seen(machine: Machine, began: number): Promise<Seen> {
+    const memory = this.#memory;
+    const configured = this.#configured.look(machine.store);
+    this.#surroundings.follow?.(configured.policyFile);
+    await this.#leave(machine, configured.chains);
+    const isReadable = memory.isLeaving ? this.#needsNone() : this.#readConfiguration(configured);
+    const startsNothing = memory.isLeaving || !isReadable;
+    const { configuration } = memory;
+    const adopt = async () => (startsNothing ? [] : await this.#adopt(machine, configured));
+    const missingRights = this.#surroundings.findMissingRights();
+    const done = withRights(await round({ machine, configuration, adopt, startsNothing }), missingRights);
+    const isApplied = memory.applied !== undefined && !isEqual(memory.applied, configuration);
+    if (done.isWhole) memory.applied = configuration;
+    const seconds = (this.#surroundings.now() - began) / 1000;
+    return { round: done, configuration, seconds, isReadable, missingRights, isApplied, chains: configured.chains };
+  }
+
+  /** Nobody asks for a configuration once egress leaves: that it cannot be read is over. */
+  #needsNone(): true {
+    this.#memory.said.delete('configuration');
+    return true;
+  }
+
   /** Whether it could be read; else the last good one stays in force. */
-  #readConfiguration(): boolean {
+  #readConfiguration(configured: Configured): boolean {
     try {
-      this.#memory.configuration = readConfigured(this.#places, this.#surroundings.readFile);
+      this.#memory.configuration = configured.whole();
       this.#memory.said.delete('configuration');
       return true;
     } catch (error) {
@@ -126,23 +157,24 @@ export class Agent {
   }
 
   /** What this node serves to others goes with its own last pod, when egress leaves it. */
-  async #leave(machine: Machine): Promise<void> {
-    const { readFile, log } = this.#surroundings;
+  async #leave(machine: Machine, chains: Chains): Promise<void> {
+    const { log } = this.#surroundings;
     const before = this.#memory.isLeaving;
-    this.#memory.isLeaving = isLeaving(before, this.#places.confDir, readFile);
+    this.#memory.isLeaving = isLeaving(before, chains);
     if (this.#memory.isLeaving && !before) log.info({}, 'egress leaves this node: the agent begins nothing any more');
     const left = this.#memory.isLeaving ? await leaveAfterLastPod(machine) : [];
     if (left.length > 0) log.info({ exits: left }, 'serves no exit to others any more: egress leaves this node');
   }
 
-  #adopt(own: Machine): Promise<readonly Adoption[]> {
-    const { confDir, resultsDir, dataDir } = this.#places;
-    const { readFile, openMachine } = this.#surroundings;
-    const whyOutdated = outdatedBy(own, confDir, readFile);
-    const opened = async (options: { readonly dataDir: string }) =>
-      options.dataDir === dataDir ? { ...own, [Symbol.dispose]: () => {} } : await openMachine(options);
-    const options = { confDir, resultsDir, outdated: true } as const;
-    return adoptAll(options, { readFile, openMachine: opened, whyOutdated: (_, record) => whyOutdated(record) });
+  #adopt(own: Machine, configured: Configured): Promise<readonly Adoption[]> {
+    return adoptOn(own, this.#places, this.#surroundings.readFile, configured);
+  }
+
+  #tell(machine: Machine, { round: done, isApplied }: Seen, began: number): void {
+    const [since, isFirst] = [this.#since(), this.#memory.fine === undefined];
+    this.#remember(machine, done, began); // before it is said: whoever reads the log may ask "egress status" at once
+    this.#journal.tell(done, since, isApplied);
+    if (isFirst && done.isWhole) this.#surroundings.log.info({}, 'has looked at all of the node once');
   }
 
   #since(): Since {
@@ -152,20 +184,23 @@ export class Agent {
     return { noticed: ago(noticed), fine: ago(fine) };
   }
 
-  #remember({ store }: Machine, round: Round, began: number): void {
+  #remember(machine: Machine, done: Round, began: number): void {
     const memory = this.#memory;
-    const { failures } = round;
-    const mended = mendedIn(round);
-    const at = new Date().toISOString();
-    if (mended.length > 0) memory.mended = { at, what: mended };
-    memory.noticed = undefined;
-    memory.fine = began;
+    const mended = mendedIn(done);
+    if (mended.length > 0) memory.mended = { at: new Date().toISOString(), what: mended };
+    if (done.isWhole) Object.assign(memory, { noticed: undefined, fine: began });
+    this.#writeDown(machine, done.failures);
+  }
+
+  #writeDown({ store }: Machine, failures: readonly string[]): void {
+    const memory = this.#memory;
     try {
       const { startedAt } = memory;
       const last = memory.mended ?? store.loadAgent()?.mended;
+      const lookedAt = new Date().toISOString();
       const gateways = this.#surroundings.gateways?.() ?? [];
       store.saveAgent({
-        ...{ version: recordVersion, startedAt, lookedAt: at, failures },
+        ...{ version: recordVersion, startedAt, lookedAt, failures },
         ...(last && { mended: last }),
         ...(gateways.length > 0 && { gateways }),
       });
@@ -183,10 +218,29 @@ export class Agent {
   }
 }
 
+/** Gives pods of this node what a new pod like them would get, or tells what that would be. */
+export function adoptOn(
+  machine: Machine,
+  { resultsDir }: Pick<AgentPlaces, 'resultsDir'>,
+  readFile: ReadFile,
+  { own, of }: Configured,
+  more: { readonly dryRun?: true } = {},
+): Promise<readonly Adoption[]> {
+  const whyOutdated = outdatedBy(machine, { own }, of);
+  return adoptAll(
+    { resultsDir, outdated: true, ...more },
+    {
+      readFile,
+      entries: own,
+      openMachine: async () => ({ ...machine, [Symbol.dispose]: () => {} }),
+      policiesOf: (entry) => policiesOf(of(entry)),
+      whyOutdated: (_, record) => whyOutdated(record),
+    },
+  );
+}
+
 /** A right that is missing is a failure of each round, also of those that would not have needed it. */
 const withRights = (done: Round, missingRights: readonly string[]): Round => ({
   ...done,
   failures: [...missingRights, ...done.failures],
 });
-
-const isOther = (a: unknown, b: unknown): boolean => canonicalJson(a) !== canonicalJson(b);

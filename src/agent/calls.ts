@@ -1,7 +1,6 @@
-import type { ReadFile } from '../config/read.ts';
 import { readMachineOptions } from '../config/read.ts';
 import { FollowedFile } from '../files/follow-file.ts';
-import { ownEntries } from '../runtimes/conflists.ts';
+import type { Entry } from '../runtimes/conflists.ts';
 
 /** A call of the plugin, as a line of its log tells it. */
 export interface Call {
@@ -33,30 +32,22 @@ function fieldsOf(line: string): Readonly<Record<string, unknown>> {
 
 /** Follows the logs that the chain entries of this node name. */
 export class Calls {
-  readonly #confDir: string;
-  readonly #readFile: ReadFile;
   readonly #followed = new Map<string, FollowedFile>();
 
-  constructor(confDir: string, readFile: ReadFile) {
-    this.#confDir = confDir;
-    this.#readFile = readFile;
+  /** The calls since this was asked last, and how many logs there are that can be read. */
+  read(entries: readonly Entry[]): { readonly calls: readonly Call[]; readonly logs: number } {
+    this.#follow(new Set(entries.flatMap((entry) => readMachineOptions(entry).logFile ?? [])));
+    const lines = [...this.#followed.values()].flatMap((file) => file.lines());
+    const logs = [...this.#followed.values()].filter((file) => file.isOpen).length;
+    return { calls: lines.flatMap((line) => callOf(line) ?? []), logs };
   }
 
-  /** The calls since this was asked last, and how many logs are followed. */
-  read(): { readonly calls: readonly Call[]; readonly logs: number } {
-    const files = this.#logFiles();
+  #follow(files: ReadonlySet<string>): void {
     for (const [path, file] of this.#followed) {
       if (files.has(path)) continue;
       file[Symbol.dispose]();
       this.#followed.delete(path);
     }
     for (const path of files) if (!this.#followed.has(path)) this.#followed.set(path, new FollowedFile(path));
-    const lines = [...this.#followed.values()].flatMap((file) => file.lines());
-    return { calls: lines.flatMap((line) => callOf(line) ?? []), logs: files.size };
-  }
-
-  #logFiles(): ReadonlySet<string> {
-    const entries = [...ownEntries(this.#confDir, this.#readFile).values()].filter((entry) => entry !== undefined);
-    return new Set(entries.flatMap((entry) => readMachineOptions(entry).logFile ?? []));
   }
 }

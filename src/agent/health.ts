@@ -23,6 +23,11 @@ export class Health {
     this.#ended = this.#now();
   }
 
+  /** Another one is this node's agent, and it waits for that to end. */
+  waits(): void {
+    this.#isWaiting = true;
+  }
+
   /** @param missingRights what the process may not do, in sentences */
   succeeded(isReadable: boolean, missingRights: readonly string[] = []): void {
     this.#ended = this.#now();

@@ -45,7 +45,7 @@ export class Journal {
 }
 
 /** Fields of a line in the log: how long it was wrong, or how long at most. */
-export function wrongFor({ noticed, fine }: Since): { wrongForMs?: number; wrongForMsAtMost?: number } {
+function wrongFor({ noticed, fine }: Since): { wrongForMs?: number; wrongForMsAtMost?: number } {
   if (noticed !== undefined) return { wrongForMs: Math.round(noticed) };
   return fine === undefined ? {} : { wrongForMsAtMost: Math.round(fine) };
 }

@@ -1,29 +1,35 @@
-import type { ReadFile } from '../config/read.ts';
+import type { Change } from '../datapath/difference.ts';
 import { leave, servedExits } from '../gateway/gateway.ts';
 import type { Machine } from '../node/machine.ts';
-import { areDraining, presentEntries } from '../runtimes/conflists.ts';
+import { planReleaseServed } from '../node/tear-down.ts';
+import type { Chains } from '../runtimes/conflists.ts';
 
 /**
  * Whether egress is on its way out of this node, or left it while this agent ran: a chain said so (`egress uninstall
  * --drain`), and none says otherwise since. Then a policy file that is still there calls for nothing.
  */
-export const isLeaving = (before: boolean, confDir: string, readFile: ReadFile): boolean =>
-  !isInChain(confDir, readFile) && (before || areDraining(confDir, readFile));
-
-const isInChain = (confDir: string, readFile: ReadFile): boolean => presentEntries(confDir, readFile).length > 0;
+export const isLeaving = (before: boolean, { present, areDraining }: Chains): boolean =>
+  present.length === 0 && (before || areDraining);
 
 /**
  * Ends what a node that egress leaves serves to others, when no pod of its own is steered any more. Returns the names of
  * those exits. Whoever waits for it sees the node's record go.
  */
 export const leaveAfterLastPod = async (machine: Machine): Promise<readonly string[]> =>
-  machine.store.hasAttachments() || servedExits(machine).length === 0 ? [] : await leave(machine);
+  isServingAlone(machine) ? await leave(machine) : [];
+
+/** The changes of {@link leaveAfterLastPod}. Changes nothing. */
+export const planLeaving = async (machine: Machine): Promise<readonly Change[]> =>
+  isServingAlone(machine) ? await planReleaseServed(machine, () => true) : [];
+
+const isServingAlone = (machine: Machine): boolean =>
+  !machine.store.hasAttachments() && servedExits(machine).length > 0;
 
 /**
  * Forgets that an agent ran here when egress has left the node: it is in no chain, and nothing of it is on record. Only
  * for the holder of the agent's lock.
  */
-export function forgetOnceGone({ store }: Machine, confDir: string, readFile: ReadFile): void {
-  const isIn = isInChain(confDir, readFile) || areDraining(confDir, readFile);
+export function forgetOnceGone({ store }: Machine, { present, areDraining }: Chains): void {
+  const isIn = present.length > 0 || areDraining;
   if (!isIn && !store.hasAttachments() && store.loadNode() === undefined) store.forgetAgent();
 }

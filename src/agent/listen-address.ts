@@ -20,7 +20,3 @@ export function readListenAddress(option: string, text: string): ListenAddress {
     `${option}: expected ADDRESS:PORT, as 127.0.0.1:14597 or [::1]:14597, got "${text}"`,
   );
 }
-
-/** The address as it stands in a URL. */
-export const listenText = ({ host, port }: ListenAddress): string =>
-  familyOf(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;

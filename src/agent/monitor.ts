@@ -1,5 +1,6 @@
 import type { HostObject } from '../datapath/objects.ts';
 import type { Machine } from '../node/machine.ts';
+import type { Chains } from '../runtimes/conflists.ts';
 import type { ExitGateways } from '../store/record.ts';
 import type { AgentPlaces, AgentSurroundings, Seen } from './agent.ts';
 import { Calls } from './calls.ts';
@@ -40,9 +41,10 @@ export class Monitor implements Disposable {
   readonly #totals = new Totals();
   readonly #health: Health;
   readonly #ports: PortsInUse;
-  readonly #calls: Calls;
+  readonly #calls = new Calls();
   readonly #server: Disposable;
   #shown: ReadonlySet<string> = new Set();
+  #entries: Chains['present'] = [];
   #reading: Promise<void> | undefined;
   #hasRead = false;
   /** When each exit got another gateway, of those that are counted. */
@@ -54,7 +56,6 @@ export class Monitor implements Disposable {
     this.#surroundings = surroundings;
     this.#health = new Health(surroundings.now);
     this.#ports = new PortsInUse(surroundings.now);
-    this.#calls = new Calls(places.confDir, surroundings.readFile);
     for (const kind of kinds)
       for (const name of ['restored_objects_total', 'applied_objects_total'] as const)
         this.#metrics.add(name, { kind }, 0);
@@ -69,12 +70,19 @@ export class Monitor implements Disposable {
     this.#health.began();
   }
 
-  /** A round has succeeded. */
-  async succeeded(seen: Seen): Promise<void> {
-    const { round, seconds, isReadable, missingRights, isApplied } = seen;
-    this.#health.succeeded(isReadable, missingRights);
+  /** Another process is the agent of the node. */
+  waits(): void {
+    this.#health.waits();
+  }
+
+  /** A round has come to its end. One of which a part could not be done has failed. */
+  async ended(seen: Seen): Promise<void> {
+    const { round, seconds, isReadable, missingRights, isApplied, chains } = seen;
+    this.#entries = chains.present;
+    if (round.isWhole) this.#health.succeeded(isReadable, missingRights);
+    else this.#health.failed();
     const metrics = this.#metrics;
-    metrics.add('rounds_total', { result: 'succeeded' });
+    metrics.add('rounds_total', { result: round.isWhole ? 'succeeded' : 'failed' });
     metrics.observe('round_duration_seconds', {}, seconds);
     for (const { object } of round.changes)
       metrics.add(isApplied ? 'applied_objects_total' : 'restored_objects_total', { kind: object.kind });
@@ -103,7 +111,7 @@ export class Monitor implements Disposable {
     }
   }
 
-  /** A round has failed. */
+  /** A round has failed as a whole. */
   failed(): void {
     this.#health.failed();
     this.#metrics.add('rounds_total', { result: 'failed' });
@@ -125,6 +133,7 @@ export class Monitor implements Disposable {
 
   async #page(accept: string) {
     await this.#read();
+    await this.#tried(async () => this.#readCalls());
     await this.#readRest();
     return { status: 200, ...(await this.#metrics.page(accept)) };
   }
@@ -155,7 +164,6 @@ export class Monitor implements Disposable {
   /** What only they need who ask. */
   #readRest(): Promise<void> {
     return this.#tried(async () => {
-      this.#readCalls();
       using machine = await this.#openMachine();
       this.#showUse(await this.#ports.read(machine.host, machine.store.loadNode()?.exits ?? []));
     });
@@ -167,8 +175,8 @@ export class Monitor implements Disposable {
     const records = store.list();
     const samples = counters === undefined ? [] : samplesOf(counters, exits, records);
     this.#totals.take(samples);
-    this.#shown = shownPods(samples, this.#options.pods, this.#shown);
-    const pods = new Map(records.map((record) => [keyOfLabels(podLabels(record)), podLabels(record)]));
+    const pods = new Set(records.map((record) => keyOfLabels(podLabels(record))));
+    this.#shown = shownPods(samples, this.#options.pods, pods, this.#shown);
     this.#showTotals(pods);
     const info = exits.map(({ name, id, device, gateway = '' }) => ({
       exit: name,
@@ -182,7 +190,7 @@ export class Monitor implements Disposable {
     this.#hasRead = true;
   }
 
-  #showTotals(pods: ReadonlyMap<string, Labels>): void {
+  #showTotals(pods: ReadonlySet<string>): void {
     this.#totals.forget(({ labels }) => 'pod_name' in labels && !pods.has(keyOfLabels(labels)));
     const all = this.#totals.all.filter(
       ({ labels }) => !('pod_name' in labels) || this.#shown.has(keyOfLabels(labels)),
@@ -192,7 +200,7 @@ export class Monitor implements Disposable {
         name,
         all.filter(({ metric }) => metric === name),
       );
-    const omitted = [...pods.keys()].filter((key) => !this.#shown.has(key)).length;
+    const omitted = [...pods].filter((key) => !this.#shown.has(key)).length;
     this.#metrics.replace('pods_omitted', [{ labels: {}, value: omitted }]);
   }
 
@@ -209,7 +217,7 @@ export class Monitor implements Disposable {
   }
 
   #readCalls(): void {
-    const { calls, logs } = this.#calls.read();
+    const { calls, logs } = this.#calls.read(this.#entries);
     this.#metrics.replace('call_logs', [{ labels: {}, value: logs }]);
     for (const { command, seconds, code } of calls) {
       this.#metrics.observe('call_duration_seconds', { command }, seconds);

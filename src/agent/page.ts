@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { withPort } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
-import { type ListenAddress, listenText } from './listen-address.ts';
+import type { ListenAddress } from './listen-address.ts';
 
 /** An answer to who asks. */
 export interface Answer {
@@ -51,13 +52,14 @@ export function servePages(
 
 /** Says how the server fares; `again` is called when it cannot listen. */
 function tellErrors(server: Server, { listening, report }: Listener, address: ListenAddress, again: () => void): void {
+  const at = withPort(address.host, address.port);
   let said: string | undefined;
   server.on('listening', () => {
     said = undefined;
-    listening(listenText(address));
+    listening(at);
   });
   server.on('error', ({ message }) => {
-    if (said !== message) report(new EgressError('io-failure', `No metrics at ${listenText(address)}: ${message}`));
+    if (said !== message) report(new EgressError('io-failure', `No metrics at ${at}: ${message}`));
     said = message;
     // One that listens may have an error, too: there is no descriptor left for a connection, say.
     if (!server.listening) again();

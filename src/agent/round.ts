@@ -1,4 +1,4 @@
-import type { EgressError } from '../base/errors.ts';
+import { asEgressError, type EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { isReset } from '../datapath/counting.ts';
 import { describe } from '../datapath/describe.ts';
@@ -10,6 +10,7 @@ import { endHeld } from '../node/held-ended.ts';
 import { findDead } from '../node/living.ts';
 import type { Machine } from '../node/machine.ts';
 import { lookAtRecorded, repair } from '../node/repair.ts';
+import { podName } from '../report/asked-pod.ts';
 import type { Adoption } from '../runtimes/adopt.ts';
 
 /** The findings and changes of one round. */
@@ -22,6 +23,8 @@ export interface Round {
   readonly collected: readonly string[];
   /** Failures, in sentences. */
   readonly failures: readonly string[];
+  /** Whether every part of the round came to its end; the reason why one did not is among the failures. */
+  readonly isWhole: boolean;
 }
 
 /** The surroundings of a round. */
@@ -41,32 +44,49 @@ export interface RoundSurroundings {
 /**
  * Makes the node as it should be, once. Lost objects come back first, then dead pods are taken down, and then running
  * pods get the exits of the present policies. Each part takes the store's lock for its own changes, and only after a
- * look without the lock found some: no ADD waits for a node that is right.
+ * look without the lock found some: no ADD waits for a node that is right. A part that fails, as for a disk that is full,
+ * keeps no other from what it does.
  */
 export async function round(surroundings: RoundSurroundings): Promise<Round> {
   const { machine, configuration, adopt } = surroundings;
-  const kept = await keep(surroundings);
-  const collected = (await findDead(machine)).length > 0 ? await collect(machine) : [];
-  await endHeld(machine);
-  const adopted = configuration === undefined ? [] : await adopt();
-  const refused = adopted.flatMap(({ pod, problem }) => (problem === undefined ? [] : [refusal(pod, problem)]));
-  const changes = kept.changes.filter((change) => !isReset(change) && describe(change).length > 0);
+  const parts = new Parts();
+  const kept = await parts.try(() => keep(surroundings), { changes: [], failures: [] });
+  const isAnyDead = async () => (await findDead(machine)).length > 0;
+  const collected = await parts.try(async () => ((await isAnyDead()) ? await collect(machine) : []), []);
+  await parts.try(() => endHeld(machine), undefined);
+  const adopted = configuration === undefined ? [] : await parts.try(adopt, []);
+  const refused = adopted.flatMap(({ problem, ...adoption }) =>
+    problem === undefined ? [] : [`pod ${podName(adoption)}: ${problem}`],
+  );
   return {
-    changes,
+    changes: kept.changes.filter((change) => !isReset(change) && describe(change).length > 0),
     adopted: adopted.filter(isChanged),
     collected,
-    failures: [...kept.failures.map(({ message }) => message), ...refused],
+    failures: [...new Set([...[...parts.failures, ...kept.failures].map(({ message }) => message), ...refused])],
+    isWhole: parts.failures.length === 0,
   };
+}
+
+/** Things that are tried one after the other, whatever becomes of the others. */
+class Parts {
+  readonly failures: EgressError[] = [];
+
+  async try<T>(action: () => Promise<T>, otherwise: T): Promise<T> {
+    try {
+      return await action();
+    } catch (error) {
+      this.failures.push(asEgressError(error));
+      return otherwise;
+    }
+  }
 }
 
 /** What a round put right, in sentences. */
 export const mendedIn = ({ changes }: Pick<Round, 'changes'>): readonly string[] => changes.flatMap(describe);
 
-const isChanged = ({ exits, outdated, problem }: Adoption): boolean =>
+/** Whether a pod was given something, or something was taken from it. */
+export const isChanged = ({ exits, outdated, problem }: Adoption): boolean =>
   problem === undefined && (exits.length > 0 || outdated !== undefined);
-
-const refusal = ({ namespace = '', name = '' }: Adoption['pod'], problem: string): string =>
-  `pod ${namespace}/${name}: ${problem}`;
 
 interface Kept {
   readonly changes: readonly Change[];
@@ -78,7 +98,8 @@ async function keep(surroundings: RoundSurroundings): Promise<Kept> {
   const { machine, configuration } = surroundings;
   const looked = await lookWithoutLock(surroundings);
   if (looked !== undefined && looked.changes.length === 0) return looked;
-  using _lock = await machine.store.lock();
+  // What is on record is put back, also where nothing can be written down.
+  using _lock = await machine.store.lockInAnyCase();
   return configuration === undefined
     ? onlyErrors(await repair(machine))
     : await reconcile(machine, configuration, wantedBy(surroundings));
@@ -98,7 +119,8 @@ async function lookWithoutLock(surroundings: RoundSurroundings): Promise<Kept | 
   }
 }
 
-function wantedBy({ machine, startsNothing }: RoundSurroundings): Wanted {
+/** What the node shall be in a round. */
+export function wantedBy({ machine, startsNothing }: Pick<RoundSurroundings, 'machine' | 'startsNothing'>): Wanted {
   const served = new Set(servedExits(machine));
   return {
     serves: ({ name }) => startsNothing !== true || served.has(name),

@@ -79,11 +79,18 @@ export const podLabels = ({ pod, containerId }: Pick<AttachmentRecord, 'pod' | '
 });
 
 /**
- * The pods that have series of their own: those that had them, as long as they are here, and then the busiest.
- * Returns the labels of each, by {@link keyOfLabels}.
+ * The pods that have series of their own: those that had them, as long as they are here, also while the kernel has no
+ * counter of theirs, and then the busiest. Returns the labels of each, by {@link keyOfLabels}.
+ *
+ * @param pods those that are here
  */
-export function shownPods(samples: readonly Sample[], limit: number, before: ReadonlySet<string>): ReadonlySet<string> {
-  const packets = new Map<string, bigint>();
+export function shownPods(
+  samples: readonly Sample[],
+  limit: number,
+  pods: ReadonlySet<string>,
+  before: ReadonlySet<string>,
+): ReadonlySet<string> {
+  const packets = new Map<string, bigint>([...before].filter((key) => pods.has(key)).map((key) => [key, 0n]));
   for (const { metric, labels, value } of samples) {
     const key = keyOfLabels(labels);
     if (metric === 'pod_packets_total') packets.set(key, (packets.get(key) ?? 0n) + value);

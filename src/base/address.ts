@@ -144,3 +144,7 @@ export function contains(prefix: Prefix, inner: Address | Prefix): boolean {
   const outer = addressBytes(prefixAddress(prefix));
   return bytes.every((byte, i) => byte === outer[i]);
 }
+
+/** An address with a port, as it stands in a URL: IPv6 in brackets. */
+export const withPort = (address: Address, port: number): string =>
+  familyOf(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`;

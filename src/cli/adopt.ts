@@ -1,26 +1,45 @@
+import { readChainEntry } from '../config/read.ts';
+import type { Machine } from '../node/machine.ts';
 import { podName } from '../report/asked-pod.ts';
 import { outdatedBy } from '../report/outdated.ts';
 import { type Adoption, type AdoptOptions, adoptAll } from '../runtimes/adopt.ts';
+import { type Entry, readChains } from '../runtimes/conflists.ts';
+import { Configurations } from '../sources/configurations.ts';
+import { policiesOf } from '../sources/policies.ts';
 import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
-import { withConfDir, withJson, withResultsDir } from './options.ts';
+import { type ConfOptions, withConfDir, withJson, withResultsDir } from './options.ts';
 
-type Options = AdoptOptions & { readonly json?: true };
+type Options = AdoptOptions & ConfOptions & { readonly json?: true };
 
 /** `egress adopt`: see {@link adoptAll}. Exit code 1 when a pod could not have its own. */
-export async function adopt(options: Options, surroundings: CliSurroundings): Promise<void> {
+export async function adopt({ confDir, ...options }: Options, surroundings: CliSurroundings): Promise<void> {
   const { readFile, openMachine, write, setExitCode } = surroundings;
+  const configurations = new Configurations(readFile);
+  const { own: entries } = readChains(confDir, readFile);
+  const configurationOf =
+    ({ store }: Machine) =>
+    (entry: Entry) =>
+      configurations.of(readChainEntry(entry), store);
   const adoptions = await adoptAll(options, {
-    readFile,
-    openMachine,
-    whyOutdated: (machine, record) => outdatedBy(machine, options.confDir, readFile)(record),
+    ...{ readFile, openMachine, entries },
+    policiesOf: (entry, machine) => policiesOf(configurationOf(machine)(entry)),
+    whyOutdated: (machine, record) => outdatedBy(machine, { own: entries }, configurationOf(machine))(record),
   });
   if (adoptions.some(({ problem }) => problem !== undefined)) setExitCode(1);
   write(options.json ? toJson(adoptions) : printAdoptions(adoptions, options.dryRun === true));
 }
 
 /** One line for each pod that has a policy, and one that sums up. */
-export function printAdoptions(adoptions: readonly Adoption[], dryRun: boolean): string {
-  const lines = adoptions.flatMap((adoption) => {
+function printAdoptions(adoptions: readonly Adoption[], dryRun: boolean): string {
+  const alone = adoptions.filter(
+    ({ exits, problem, outdated }) => exits.length === 0 && problem === undefined && outdated === undefined,
+  ).length;
+  return [...adoptionLines(adoptions, dryRun), `${alone} running pods have no policy.`, ''].join('\n');
+}
+
+/** One line for each pod that has a policy, or had one. */
+export const adoptionLines = (adoptions: readonly Adoption[], dryRun: boolean): readonly string[] =>
+  adoptions.flatMap((adoption) => {
     const { exits, problem } = adoption;
     if (problem !== undefined) return [`${podName(adoption)}: ${problem}`];
     if (exits.length === 0 && adoption.outdated !== undefined) {
@@ -28,11 +47,6 @@ export function printAdoptions(adoptions: readonly Adoption[], dryRun: boolean):
     }
     return exits.length === 0 ? [] : [`${podName(adoption)} ${dryRun ? 'would have' : 'has'} ${exits.join(', ')} now`];
   });
-  const alone = adoptions.filter(
-    ({ exits, problem, outdated }) => exits.length === 0 && problem === undefined && outdated === undefined,
-  ).length;
-  return [...lines, `${alone} running pods have no policy.`, ''].join('\n');
-}
 
 export const adoptCommand: CliCommand = {
   name: 'adopt',

@@ -1,21 +1,23 @@
 import { dirname } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { Agent, type AgentPlaces, type AgentSurroundings, type Seen } from '../agent/agent.ts';
-import { policyFileInForce } from '../agent/configured.ts';
+import { Agent, type AgentPlaces, type AgentSurroundings } from '../agent/agent.ts';
 import { forgetOnceGone } from '../agent/leaving.ts';
 import { readListenAddress } from '../agent/listen-address.ts';
 import type { Monitor, MonitorOptions } from '../agent/monitor.ts';
-import { planRound } from '../agent/plan.ts';
+import { planRound, type RoundPlan } from '../agent/plan.ts';
 import { Prober } from '../agent/prober.ts';
+import { Right } from '../agent/right.ts';
 import { mendedIn, type Round } from '../agent/round.ts';
 import { EgressError } from '../base/errors.ts';
+import type { Changed } from '../datapath/host.ts';
+import { printChanges } from '../datapath/print.ts';
 import { watchFolder } from '../files/watch-folder.ts';
 import { Bell, watch } from '../loop/watch.ts';
-import { silent } from '../node/machine.ts';
+import { type Log, silent } from '../node/machine.ts';
+import { readChains } from '../runtimes/conflists.ts';
 import type { ExitGateways } from '../store/record.ts';
 import type { Store } from '../store/store.ts';
-import { printAdoptions } from './adopt.ts';
+import { adoptionLines } from './adopt.ts';
 import type { CliCommand, CliSurroundings, Service } from './command.ts';
 import {
   type ConfOptions,
@@ -87,47 +89,58 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
   const { report, ...own } = await surroundingsOf(surroundings, service);
   using machine = await surroundings.openMachine(places);
   using monitor = shown && (await openMonitor(shown, places, { ...own, report }));
-  using claim = await claimed(service, machine.store.agentLock, report);
-  if (claim === undefined) return;
-  monitor?.began();
+  const { signal } = service;
+  using right = new Right(machine.store.agentLock, {
+    ...{ claim: service.claim, report, pause: claimPause },
+    waits: () => monitor?.waits(),
+    began: () => monitor?.began(),
+  });
+  if (!(await right.have(signal))) return;
   const bell = new Bell();
+  using policyFile = new FollowedPath((path) => [
+    service.watchFile(path, bell.ringAtOnce), // also links of its folder that are made anew
+    watchFolder(dirname(path), bell.ringAtOnce), // at once
+  ]);
   const changed = (gateways: readonly ExitGateways[]) => {
     monitor?.asked(gateways);
     bell.ring();
   };
   using prober = new Prober({ ...own, report, dataDir: places.dataDir, changed });
-  const observe = async (seen: Seen) => {
-    await prober.follow(seen.configuration);
-    await monitor?.succeeded(seen);
-  };
-  const agent = new Agent(places, { ...own, report, observe, gateways: () => prober.states });
-  using _kernel = machine.host.watch((urgent) => {
-    agent.notice();
-    if (urgent) bell.ringAtOnce();
-    else bell.ring();
+  const agent = new Agent(places, {
+    ...{ ...own, report },
+    observe: async (seen) => {
+      await prober.follow(seen.configuration);
+      await monitor?.ended(seen);
+    },
+    follow: (path) => policyFile.follow(path),
+    gateways: () => prober.states,
   });
-  using policyFile = new FollowedFile((path) => [
-    service.watchFile(path, bell.ringAtOnce), // also links of its folder that are made anew
-    watchFolder(dirname(path), bell.ringAtOnce), // at once
-  ]);
+  using _kernel = machine.host.watch(noticing(agent, bell, own.log));
   using _conf = watchFolder(places.confDir, bell.ring);
   own.log.info({ dataDir: places.dataDir }, 'the agent looks after this node');
   await watch({
-    look: () => {
-      policyFile.follow(policyFileInForce(places, surroundings.readFile));
-      return watched(agent, monitor);
+    look: async () => {
+      if (await right.have(signal)) await watched(agent, monitor);
     },
     report: (error) => report(error, 'It is tried again until then.'),
-    bell,
-    signal: service.signal,
-    rest: agentRest,
+    ...{ bell, signal, rest: agentRest },
   });
-  forgetOnceGone(machine, places.confDir, surroundings.readFile);
+  forgetOnceGone(machine, readChains(places.confDir, surroundings.readFile));
   own.log.info({}, 'the agent ends, and leaves the node as it is');
 }
 
+/** What becomes of notifications. Of those that were lost nobody knows what they told: the worst is looked for. */
+const noticing =
+  (agent: Agent, bell: Bell, log: Log): Changed =>
+  ({ isUrgent, isLoss }) => {
+    agent.notice();
+    if (isLoss) log.warn({}, 'the kernel had no room for its notifications: all of the node is looked at');
+    if (isUrgent || isLoss) bell.ringAtOnce();
+    else bell.ring();
+  };
+
 /** A file that is watched, and another one as soon as that stands in its place: a chain entry may name another policy file. */
-class FollowedFile implements Disposable {
+class FollowedPath implements Disposable {
   readonly #watch: (path: string) => readonly Disposable[];
   #path: string | undefined;
   #watches: readonly Disposable[] = [];
@@ -169,45 +182,38 @@ const agentRest = 1_000;
 /** Milliseconds between two attempts to be the agent of the node. */
 const claimPause = 500;
 
-/** The right to be this node's agent, when nobody else has it any more; `undefined` when the service ends before. */
-async function claimed(
-  { claim, signal }: Service,
-  path: string,
-  report: AgentSurroundings['report'],
-): Promise<Disposable | undefined> {
-  let isSaid = false;
-  while (!signal.aborted) {
-    const own = claim(path);
-    if (own !== undefined) return own;
-    if (!isSaid)
-      report(new EgressError('try-again', `Another agent looks after this node: it has locked ${path}`), waits);
-    isSaid = true;
-    await setTimeout(claimPause, undefined, { signal }).catch(() => undefined);
-  }
-  return undefined;
-}
-
-const waits = 'This one waits, and takes over when the other ends.';
-
-/** `egress agent --once`: one round, and what it did. */
+/** `egress agent --once`: one round, and what it did. It is no agent of the node: nobody waits for it, and nothing is written down. */
 async function once(surroundings: CliSurroundings, places: AgentPlaces): Promise<void> {
   using service = surroundings.openService();
   const { log: _, ...own } = await surroundingsOf(surroundings, service);
-  const done = await new Agent(places, { ...own, log: silent }).look();
-  surroundings.write(printRound(done));
-  if (done.failures.length > 0) surroundings.setExitCode(1);
+  const { round, isReadable } = await new Agent(places, { ...own, log: silent }).lookOnce();
+  surroundings.write(printRound(round, isReadable ? allIsWell : 'All is as it is on record.\n'));
+  if (round.failures.length > 0 || !isReadable) surroundings.setExitCode(1);
 }
 
-/** What a round did, one line for each thing. */
-export function printRound(round: Round): string {
+/** What a round did, one line for each thing; `nothing` when there was nothing to do. */
+function printRound(round: Round, nothing: string): string {
   const { adopted, collected, failures } = round;
   const lines = [
     ...mendedIn(round).map((what) => `Mended: ${what}`),
-    ...(adopted.length > 0 ? [printAdoptions(adopted, false).trimEnd()] : []),
+    ...adoptionLines(adopted, false),
     ...collected.map((mark) => `${mark} taken down`),
     ...failures.map((failure) => `Could not be done: ${failure}`),
   ];
-  return lines.length === 0 ? 'All is as it should be.\n' : `${lines.join('\n')}\n`;
+  return lines.length === 0 ? nothing : `${lines.join('\n')}\n`;
+}
+
+const allIsWell = 'All is as it should be.\n';
+
+/** What a round would do: commands, and as their comments what no command of others does. */
+function printPlan({ changes, collected, adoptions, remarks }: RoundPlan): string {
+  const lines = [
+    ...adoptionLines(adoptions, true),
+    ...collected.map((mark) => `${mark} would be taken down`),
+    ...remarks,
+  ].map((line) => `# ${line}\n`);
+  const text = [printChanges(changes), ...lines].join('');
+  return text === '' ? allIsWell : text;
 }
 
 const withAgentOptions = (command: Command): Command =>
@@ -216,7 +222,10 @@ const withAgentOptions = (command: Command): Command =>
     .option('--node <address>', 'this node’s underlay address, if it cannot be known from the policy file')
     .option('--metrics <address:port>', 'where metrics are shown by HTTP, or "off"', metricsAddress)
     .option('--metrics-pods <number>', 'most pods with series of their own', metricsPods)
-    .option('--once', 'make one round, and print what it did; exit code 1 when something could not be done')
+    .option(
+      '--once',
+      'make one round, and print what it did; exit code 1 when something could not be done, or the configuration cannot be read',
+    )
     .option('--dry-run', 'print the commands that one round stands for, and change nothing');
 
 export const agentCommand: CliCommand = {
@@ -226,7 +235,7 @@ export const agentCommand: CliCommand = {
   run: async (surroundings, options: Options) => {
     const places = placesOf(options);
     const shown = monitorOptions(options, surroundings.version);
-    if (options.dryRun) return surroundings.write(await planRound(places, surroundings));
+    if (options.dryRun) return surroundings.write(printPlan(await planRound(places, surroundings)));
     await (options.once ? once(surroundings, places) : run(surroundings, places, shown));
   },
 };

@@ -1,7 +1,7 @@
 import { counted } from '../base/counted.ts';
 import { filesIn } from '../files/file.ts';
 import { type CheckReport, checkAll, isFine, withWarnings } from '../report/check.ts';
-import { outdatedBy, outdatedLines } from '../report/outdated.ts';
+import { outdatedIn, outdatedLines } from '../report/outdated.ts';
 import { savedWarning, savedWithUs } from '../report/saved-ruleset.ts';
 import { type CliCommand, toJson } from './command.ts';
 import { type ConfOptions, type NodeOptions, onNode, withConfDir } from './options.ts';
@@ -31,7 +31,7 @@ export const checkCommand: CliCommand = {
   run: async ({ openMachine, readFile, write, setExitCode }, options: NodeOptions & ConfOptions) => {
     using machine = await openMachine(options);
     const saved = savedWithUs(readFile, filesIn).map(savedWarning);
-    const report = withWarnings(await checkAll(machine, outdatedBy(machine, options.confDir, readFile)), saved);
+    const report = withWarnings(await checkAll(machine, outdatedIn(machine, options.confDir, readFile)), saved);
     write(options.json ? toJson(report) : printCheck(report));
     if (!isFine(report)) setExitCode(1);
   },

@@ -27,11 +27,9 @@ export interface GatewayOptions {
   readonly dryRun?: true;
 }
 
-/** The policy file, for a node that may have been told its own address. Throws as for a chain entry. */
-export function readConfigured({ policy, node }: GatewayOptions, readFile: ReadFile): Configuration {
-  const configuration = readPolicy(policy, readFile);
-  return node === undefined ? configuration : { ...configuration, node: requireAddress('--node', node) };
-}
+/** The configuration that the options name. Throws as for a chain entry. */
+export const configurationIn = ({ policy, node }: GatewayOptions, readFile: ReadFile): Configuration =>
+  readPolicy(policy, readFile, node === undefined ? undefined : requireAddress('--node', node));
 
 /** Takes text for the person. */
 type Write = CliSurroundings['write'];
@@ -69,7 +67,7 @@ async function watchGateway(
   using _kernel = machine.host.watch(bell.ring);
   using _file = service.watchFile(options.policy, bell.ring);
   const configuration = lastGood(
-    () => readConfigured(options, readFile),
+    () => configurationIn(options, readFile),
     (error) => service.report(error, 'The last good configuration stays in force.'),
   );
   let said = summary;
@@ -166,7 +164,7 @@ export const gatewayCommand: CliCommand = {
     if (options.watch) return await watchGateway(surroundings, options);
     const { openMachine, readFile, write } = surroundings;
     using machine = await openMachine(options);
-    await gateway(machine, readConfigured(options, readFile), options, write);
+    await gateway(machine, configurationIn(options, readFile), options, write);
   },
 };
 
@@ -179,6 +177,6 @@ export const exitMoveCommand: CliCommand = {
       .requiredOption('--to <address>', 'the gateway, one of the exit’s gateways'),
   run: async ({ openMachine, readFile, write }, name: string, options: OnGateway & { readonly to: string }) => {
     using machine = await openMachine(options);
-    await move(machine, readConfigured(options, readFile), { exit: name, to: options.to }, options, write);
+    await move(machine, configurationIn(options, readFile), { exit: name, to: options.to }, options, write);
   },
 };

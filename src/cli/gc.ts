@@ -1,3 +1,4 @@
+import { printChanges } from '../datapath/print.ts';
 import { collect, planCollection } from '../node/collect.ts';
 import { type CliCommand, toJson } from './command.ts';
 import { type NodeOptions, onNode, withDryRun } from './options.ts';
@@ -8,9 +9,8 @@ export const gcCommand: CliCommand = {
   options: (command) => withDryRun(onNode(command)),
   run: async ({ openMachine, write }, { json, dryRun, ...options }: NodeOptions) => {
     using machine = await openMachine(options);
-    const { marks, commands } = dryRun
-      ? await planCollection(machine)
-      : { marks: await collect(machine), commands: '' };
+    const { marks, changes } = dryRun ? await planCollection(machine) : { marks: await collect(machine), changes: [] };
+    const commands = printChanges(changes);
     const done = dryRun ? 'would be taken down' : 'taken down';
     write(
       json

@@ -1,7 +1,7 @@
 import { counted } from '../base/counted.ts';
 import type { Counter } from '../nftables/observed.ts';
 import { podName } from '../report/asked-pod.ts';
-import { outdatedBy, outdatedLines } from '../report/outdated.ts';
+import { outdatedIn, outdatedLines } from '../report/outdated.ts';
 import {
   type AgentStatus,
   type ExitStatus,
@@ -142,7 +142,7 @@ export const statusCommand: CliCommand = {
   options: (command) => withConfDir(onNode(command)),
   run: async ({ openMachine, readFile, isClaimed, write, colors }, options: NodeOptions & ConfOptions) => {
     using machine = await openMachine(options);
-    const status = await readStatus(machine, outdatedBy(machine, options.confDir, readFile), isClaimed);
+    const status = await readStatus(machine, outdatedIn(machine, options.confDir, readFile), isClaimed);
     write(options.json ? toJson(status) : printStatus(status, colors));
   },
 };

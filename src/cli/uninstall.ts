@@ -33,7 +33,7 @@ export async function takeOut(flags: UninstallFlags, surroundings: CliSurroundin
   using agents = agentsOf({ places, machine, service });
   await leaveGateway({ places, machine }, agents, write);
   for (const line of await uninstall(places, hostTools, { binary: flags.binary === true })) write(`${line}\n`);
-  if (agents.isOurs) machine.store.forgetAgent();
+  if (agents.isOurs) forgetAgent(machine, places);
   if (agents.runs && !isContainer(places)) remark(`egress: ${agentRuns}; end it, too\n`);
 }
 
@@ -72,6 +72,15 @@ function claimed(path: string, places: Places, service: Service): Disposable | u
   } catch (error) {
     if (isContainer(places)) return 'refused';
     throw error;
+  }
+}
+
+/** A container may have the data folder to be read alone. */
+function forgetAgent({ store }: Machine, places: Places): void {
+  try {
+    store.forgetAgent();
+  } catch (error) {
+    if (!isContainer(places)) throw error;
   }
 }
 
@@ -119,7 +128,7 @@ async function drained({ flags, places, machine, service }: Work, surroundings: 
   let timer: NodeJS.Timeout | undefined;
   const look = async () => {
     clearTimeout(timer);
-    const found = await drain.look(servedByAgent({ places, machine, service }));
+    const found = await drain.look(servedByAgent({ machine, places }, surroundings.isClaimed));
     if (found === undefined) return done.abort();
     show(found);
     timer = ringLater(bell, found.network.lookAgainMs);
@@ -131,12 +140,12 @@ async function drained({ flags, places, machine, service }: Work, surroundings: 
 }
 
 /** Exits that this node serves to others, when the agent is who takes them down. */
-function servedByAgent(work: Omit<Work, 'flags'>): readonly string[] {
-  const names = servedExits(work.machine);
-  if (names.length === 0 || isContainer(work.places)) return names;
-  using agents = agentsOf(work);
-  return agents.runs ? names : [];
+function servedByAgent({ machine, places }: Pick<Work, 'machine' | 'places'>, isClaimed: IsClaimed): readonly string[] {
+  const names = servedExits(machine);
+  return isContainer(places) || isClaimed(machine.store.agentLock) ? names : [];
 }
+
+type IsClaimed = CliSurroundings['isClaimed'];
 
 const steered = (attachments: number): string =>
   attachments === 1

@@ -1,8 +1,7 @@
-import { parseAddress } from '../base/address.ts';
+import { parseAddress, withPort } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import { podName } from '../report/asked-pod.ts';
 import { readIfThere } from '../report/configured.ts';
-import { printEnd } from '../report/packet-words.ts';
 import { isKnown, type Owner, type Seen, whoHas } from '../report/who.ts';
 import { type CliCommand, toJson } from './command.ts';
 import { type NodeOptions, onNode, type PolicyOptions, withPolicyIfThere } from './options.ts';
@@ -21,7 +20,7 @@ export function parseSeen(text: string): Seen {
 
 /** The answer in sentences. */
 export function printOwner({ address, port, pods, connections, node }: Owner): string {
-  const seen = printEnd(address, port);
+  const seen = withPort(address, port);
   const lines = [
     ...pods.map(
       ({ addresses, ports: { exit, first, last }, ...pod }) =>

@@ -1,3 +1,4 @@
+import type { Address } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import { contradictions } from './checks.ts';
 import { type Configuration, configurationOf } from './configuration.ts';
@@ -13,8 +14,14 @@ import {
 } from './schema.ts';
 import { soundParts } from './sound.ts';
 
-/** The text of a file; `undefined` when there is none of that name; throws when it cannot be read. */
-export type ReadFile = (path: string) => string | undefined;
+/** The text of a file; `undefined` when there is none of that name; throws when it cannot be read, or has more bytes than `longest`. */
+export type ReadFile = (path: string, longest?: number) => string | undefined;
+
+/**
+ * Bytes of a policy file: four hundred thousand ranges. To judge it takes 330 MiB of memory, of the 512 that an agent in a
+ * cluster has. A ConfigMap holds one million bytes.
+ */
+const longestPolicy = 8 * 1024 * 1024;
 
 const entrySource = 'network configuration';
 
@@ -57,11 +64,11 @@ export function combine(entry: ChainEntry, document: PolicyDocument | undefined)
 }
 
 /**
- * A chain entry with this policy file and no further option, for commands that run without an entry. A file that does
- * not exist is an error that names it.
+ * A chain entry with this policy file and no further option but the node's underlay address, for commands that run without
+ * an entry. A file that does not exist is an error that names it.
  */
-export const readPolicy = (path: string, readFile: ReadFile): Configuration =>
-  readConfiguration({ type: 'egress', policyFile: path }, readFile);
+export const readPolicy = (path: string, readFile: ReadFile, node?: Address): Configuration =>
+  readConfiguration({ type: 'egress', policyFile: path, ...(node !== undefined && { node }) }, readFile);
 
 function withoutReserved(stdin: unknown): unknown {
   if (typeof stdin !== 'object' || stdin === null || Array.isArray(stdin)) return stdin;
@@ -74,11 +81,15 @@ export const policyFileOf = ({ policyFile = defaults.policyFile }: ChainEntry): 
 /** The policy file, valid in itself; `undefined` when the entry names none, and there is none by default. */
 export function readPolicyDocument(entry: ChainEntry, readFile: ReadFile): PolicyDocument | undefined {
   const path = policyFileOf(entry);
-  const text = attempt(`Policy file ${path} cannot be read`, () => readFile(path));
+  const text = readPolicyText(path, readFile);
   if (text !== undefined) return parsePolicyFile(path, text, entry);
   if (entry.policyFile === undefined) return undefined;
   throw new EgressError('try-again', `Policy file ${path} does not exist`);
 }
+
+/** The text of a policy file; `undefined` when there is none. Throws `try-again` when it cannot be read. */
+export const readPolicyText = (path: string, readFile: ReadFile): string | undefined =>
+  attempt(`Policy file ${path} cannot be read`, () => readFile(path, longestPolicy));
 
 function parsePolicyFile(path: string, text: string, entry: ChainEntry): PolicyDocument {
   // Not an invalid configuration: somebody may be writing the file just now.

@@ -134,6 +134,17 @@ export interface Counters {
   readonly strangers: Counter;
 }
 
+/** What is heard of a change in the kernel. */
+export interface Notice {
+  /** Packets may not be steered any more. */
+  readonly isUrgent: boolean;
+  /** Something was lost for want of room: nobody knows what it told. */
+  readonly isLoss: boolean;
+}
+
+/** Takes what is heard. */
+export type Changed = (notice: Notice) => void;
+
 /** A ping of an address, sent into the tunnel to one gateway, whatever the routes say. */
 export interface Question {
   /** Underlay address of the gateway. */
@@ -209,9 +220,9 @@ export interface Host {
   observeOurs(node: NodeState | undefined): Promise<Observed<OurState>>;
   /**
    * Calls back, until disposed of, after every change in the kernel that may matter to {@link observe} or to another
-   * question here; some turn out not to. `isUrgent`: packets may not be steered any more.
+   * question here; some turn out not to.
    */
-  watch(changed: (isUrgent: boolean) => void): Disposable;
+  watch(changed: Changed): Disposable;
   /** The counters since the table was made. */
   readCounters(): Promise<Counters>;
   /** The state of a next hop in the kernel's words; undefined when it did not have to ask for it of late. */

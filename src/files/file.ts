@@ -163,15 +163,20 @@ export const entriesIn = (folder: string): string[] =>
 const settledAfter = 2_000n;
 
 /**
- * A text that tells the names in a folder, and the files that have them, from all that were or will be there: each that comes,
- * goes or is replaced ({@link replaceFile}) changes it. `undefined` while that cannot be told: moments after a change.
+ * A text that tells what is in a file, or the names in a folder and the files that have them, from all that was or will be
+ * there; `absent` when there is nothing. `undefined` while that cannot be told: moments after a change. The rule is git's: a
+ * change makes another file, another size, or another time of change, which nobody can set. In a folder each file that comes,
+ * goes or is replaced ({@link replaceFile}) is a change.
  */
-export function stateOfFolder(folder: string): string | undefined {
-  const stat = unlessAbsent(() => statSync(folder, { bigint: true }));
-  if (stat === undefined) return 'absent';
-  const { dev, ino, mtimeNs, ctimeNs, ctimeMs } = stat;
-  return ctimeMs > BigInt(Date.now()) - settledAfter ? undefined : [dev, ino, mtimeNs, ctimeNs].join(' ');
+export function stateOf(path: string): string | undefined {
+  const stat = unlessAbsent(() => statSync(path, { bigint: true }));
+  if (stat === undefined) return absent;
+  const { dev, ino, size, mtimeNs, ctimeNs, ctimeMs } = stat;
+  return ctimeMs > BigInt(Date.now()) - settledAfter ? undefined : [dev, ino, size, mtimeNs, ctimeNs].join(' ');
 }
+
+/** What {@link stateOf} says where nothing is. */
+export const absent = 'absent';
 
 /** Whether anything is at a place, be it a link that leads nowhere. */
 export const isThere = (path: string): boolean => unlessAbsent(() => lstatSync(path)) !== undefined;

@@ -14,6 +14,12 @@ interface Opened {
   offset: number;
 }
 
+interface Reading {
+  readonly lines: string[];
+  /** Nothing is left to be read now. */
+  readonly isAtEnd: boolean;
+}
+
 /**
  * Reads the lines that others add to a file, from now on; rotated as logrotate does it, by a new file or by one that is
  * cut off. Only a regular file is followed: what is read from a pipe is taken from another reader.
@@ -28,16 +34,31 @@ export class FollowedFile {
     this.#opened = this.#open('end');
   }
 
-  /** Whole lines that were not read yet. Of a file that cannot be read there are none. */
+  /** Whether there is a file that can be read. */
+  get isOpen(): boolean {
+    return this.#opened !== undefined;
+  }
+
+  /** Whole lines that were not read yet. Of a file that cannot be read there are none; it is tried again the next time. */
   lines(): string[] {
     this.#opened ??= this.#open('begin');
     if (this.#opened === undefined) return [];
-    const { ino } = this.#opened;
-    const lines = this.#read(this.#opened);
-    if (inodeOf(this.#path) === ino) return lines;
+    const { lines, isAtEnd } = this.#readable(this.#opened);
+    // What is left of a file that is another one's now comes with the next reading.
+    if (!isAtEnd || inodeOf(this.#path) === this.#opened?.ino) return lines;
     this[Symbol.dispose]();
     this.#opened = this.#open('begin');
-    return this.#opened === undefined ? lines : [...lines, ...this.#read(this.#opened)];
+    return this.#opened === undefined ? lines : [...lines, ...this.#readable(this.#opened).lines];
+  }
+
+  /** A file system may lose a file that is open. */
+  #readable(opened: Opened): Reading {
+    try {
+      return this.#read(opened);
+    } catch {
+      this[Symbol.dispose]();
+      return { lines: [], isAtEnd: false };
+    }
   }
 
   #open(from: 'begin' | 'end'): Opened | undefined {
@@ -51,19 +72,19 @@ export class FollowedFile {
     }
   }
 
-  #read(opened: Opened): string[] {
+  #read(opened: Opened): Reading {
     const { size } = fstatSync(opened.descriptor);
     if (size < opened.offset) opened.offset = 0;
     const buffer = Buffer.alloc(chunk);
     const lines: string[] = [];
     for (let taken = 0; taken < most; ) {
       const count = readSync(opened.descriptor, buffer, 0, chunk, opened.offset);
-      if (count === 0) break;
+      if (count === 0) return { lines, isAtEnd: true };
       opened.offset += count;
       taken += count;
-      lines.push(...this.#split(buffer.subarray(0, count)));
+      for (const line of this.#split(buffer.subarray(0, count))) lines.push(line);
     }
-    return lines;
+    return { lines, isAtEnd: false };
   }
 
   /** Lines that end in these bytes; what follows the last of them is kept. */

@@ -5,6 +5,7 @@ import type { Change } from '../datapath/difference.ts';
 import type { Filter } from '../datapath/filter.ts';
 import type {
   Asker,
+  Changed,
   Counters,
   DefaultRoute,
   Flow,
@@ -177,7 +178,7 @@ export class LinuxHost implements Host, Disposable {
     return { state: await observeOurs(this.#netfilter, this.#route, node), generation };
   }
 
-  watch(changed: (isUrgent: boolean) => void): Disposable {
+  watch(changed: Changed): Disposable {
     return listen(changed);
   }
 

@@ -1,5 +1,5 @@
 import { markOf } from '../base/attachment.ts';
-import { printChanges } from '../datapath/print.ts';
+import type { Change } from '../datapath/difference.ts';
 import { findDead } from './living.ts';
 import type { Machine } from './machine.ts';
 import { settled } from './settled.ts';
@@ -7,16 +7,16 @@ import { planRelease, tearDownAll } from './tear-down.ts';
 
 /** Takes down attachments whose interface is gone from the host. Returns their marks. */
 export async function collect(machine: Machine): Promise<string[]> {
-  using _lock = await machine.store.lockToTakeDown();
+  using _lock = await machine.store.lockInAnyCase();
   const dead = await findDead(machine);
   if (dead.length > 0) await tearDownAll(machine, dead);
   return dead.map(markOf);
 }
 
-/** The attachments that {@link collect} would take down, and the commands that it would stand for. */
+/** The attachments that {@link collect} would take down, and the changes that it would make. */
 export interface Collection {
   readonly marks: readonly string[];
-  readonly commands: string;
+  readonly changes: readonly Change[];
 }
 
 /** What {@link collect} would do. Changes nothing. Waits for a call that is changing something. */
@@ -24,10 +24,10 @@ export const planCollection = (machine: Machine): Promise<Collection> =>
   settled(
     machine,
     () => planNow(machine),
-    ({ marks, commands }) => marks.length === 0 && commands === '',
+    ({ marks, changes }) => marks.length + changes.length === 0,
   );
 
 async function planNow(machine: Machine): Promise<Collection> {
   const marks = (await findDead(machine)).map(markOf);
-  return { marks, commands: printChanges(await planRelease(machine, new Set(marks))) };
+  return { marks, changes: await planRelease(machine, new Set(marks)) };
 }

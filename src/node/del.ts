@@ -17,7 +17,7 @@ export async function del(
 ): Promise<void> {
   // Most pods have no policy, and shall not wait for pods with one.
   if (await isUnknown(machine, attachment, hints)) return;
-  using _lock = await machine.store.lockToTakeDown();
+  using _lock = await machine.store.lockInAnyCase();
   await tearDown(machine, attachment, {
     ...(hints.length > 0 && { addresses: hints }),
     ...(hostInterfaces && { hostInterfaces }),

@@ -12,7 +12,7 @@ import { releaseMarks, tearDown, tearDownAll } from './tear-down.ts';
 export async function gc(machine: Machine, network: string, valid: ReadonlySet<string>): Promise<void> {
   const { host, store } = machine;
   if (store.list().length === 0 && !(await host.hasTable())) return;
-  using _lock = await store.lockToTakeDown();
+  using _lock = await store.lockInAnyCase();
   const dead = store.list().filter((record) => record.network === network && !valid.has(markOf(record)));
   const strays = () => strayMarks(machine, network, valid);
   try {

@@ -1,4 +1,4 @@
-import { type Address, contains, familyOf } from '../base/address.ts';
+import { type Address, contains, familyOf, withPort } from '../base/address.ts';
 import { canonicalJson } from '../base/canonical.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
@@ -13,7 +13,7 @@ import { type AskedPod, findPod, podName } from './asked-pod.ts';
 import { type AttachmentState, lookAt, type WholeRecord } from './attachment-state.ts';
 import type { Configured } from './configured.ts';
 import type { Trace } from './outcome.ts';
-import { printEnd, printPacket } from './packet-words.ts';
+import { printPacket } from './packet-words.ts';
 import { traceOf } from './trace.ts';
 
 /** The answer of `egress explain` for one packet, for people and with `--json` for programs. */
@@ -145,6 +145,6 @@ const sentence = (name: string, from: Address | undefined, packet: Packet, words
 function hints({ destination, protocol, port }: Packet, considered: readonly Considered[]): string[] {
   if (port !== undefined || protocol === 'icmp' || !considered.some(({ reason }) => reason === 'ports')) return [];
   const about = protocol === undefined ? 'no protocol' : 'no port';
-  const example = `${protocol ?? 'udp'}/${printEnd(destination, 5060)}`;
+  const example = `${protocol ?? 'udp'}/${withPort(destination, 5060)}`;
   return [`The packet has ${about}, so policies with ports are not for it; ask like ${example} for one that has.`];
 }

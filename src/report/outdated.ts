@@ -8,7 +8,7 @@ import { findOwnEnd } from '../node/own-end.ts';
 import type { Program } from '../policy/match.ts';
 import { programDigest, programName } from '../policy/program.ts';
 import { programOf } from '../policy/wishes.ts';
-import { type Entry, ownEntries } from '../runtimes/conflists.ts';
+import { type Chains, type Entry, readChains } from '../runtimes/conflists.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 
 /** Tells why a new pod like that of a record would be given something else now; `undefined` when it would not. */
@@ -18,21 +18,30 @@ export type WhyOutdated = (record: AttachmentRecord) => Promise<string | undefin
 export const nothingSaid: WhyOutdated = async () => undefined;
 
 /**
- * Compares records with the policies that are in force for their networks now, by the network configurations in a folder.
- * Where the policies cannot be read, nothing is said.
+ * Compares records with the policies that are in force for their networks now. Where the policies cannot be read, nothing
+ * is said.
+ *
+ * @param configurationOf the configuration of an entry; throws when it is none
  */
-export function outdatedBy(machine: Machine, confDir: string, readFile: ReadFile): WhyOutdated {
-  const entries = ownEntries(confDir, readFile);
+export function outdatedBy(
+  machine: Machine,
+  { own: entries }: Pick<Chains, 'own'>,
+  configurationOf: (entry: Entry) => Configuration,
+): WhyOutdated {
   const known = new Map<Entry, Promise<Now | undefined>>();
   return async (record) => {
     const entry = entries.get(record.network);
     if (entry === undefined) return undefined;
-    const found = known.get(entry) ?? now(machine, entry, readFile);
+    const found = known.get(entry) ?? now(machine, () => configurationOf(entry));
     known.set(entry, found);
     const current = await found;
     return current && whyOutdated(record, current);
   };
 }
+
+/** The same by the network configurations in a folder, and the policy files that they name. */
+export const outdatedIn = (machine: Machine, confDir: string, readFile: ReadFile): WhyOutdated =>
+  outdatedBy(machine, readChains(confDir, readFile), (entry) => readConfiguration(readChainEntry(entry), readFile));
 
 /** What would be now. */
 interface Now {
@@ -42,10 +51,10 @@ interface Now {
   readonly changed: ReadonlySet<string>;
 }
 
-async function now(machine: Machine, entry: Entry, readFile: ReadFile): Promise<Now | undefined> {
+async function now(machine: Machine, read: () => Configuration): Promise<Now | undefined> {
   const node = machine.store.loadNode();
   try {
-    const configuration = readConfiguration(readChainEntry(entry), readFile);
+    const configuration = read();
     return node && { configuration, node, changed: await changedExits(machine, configuration, node) };
   } catch (error) {
     if (error instanceof EgressError) return undefined;

@@ -4,20 +4,18 @@ import { capability, readAnnotations } from '../cni/annotations.ts';
 import { checkNames, podOf } from '../cni/environment.ts';
 import { type MachineOptions, machineOptionsOf } from '../cni/plugin.ts';
 import { readPrevResult } from '../cni/prev-result.ts';
-import { type ReadFile, readChainEntry } from '../config/read.ts';
+import type { ReadFile } from '../config/read.ts';
 import { filesIn } from '../files/file.ts';
 import { type AddRequest, add } from '../node/add.ts';
 import type { Machine } from '../node/machine.ts';
 import type { Pod } from '../policy/match.ts';
-import { type Policies, readPolicies } from '../sources/policies.ts';
+import type { Policies } from '../sources/policies.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { type CachedResult, readCachedResult } from './cached-result.ts';
-import { type Entry, ownEntries } from './conflists.ts';
+import type { Chains, Entry } from './conflists.ts';
 
 /** How pods are adopted. */
 export interface AdoptOptions {
-  /** Where runtimes look for network configurations. */
-  readonly confDir: string;
   /** Where libcni keeps what it did. */
   readonly resultsDir: string;
   /** Also give outdated pods the exits that a new pod like them would get. */
@@ -28,6 +26,10 @@ export interface AdoptOptions {
 /** What adoption has around it. */
 export interface AdoptSurroundings {
   readonly readFile: ReadFile;
+  /** By the names of networks, our entries in their chains now. */
+  readonly entries: Chains['own'];
+  /** What an entry gives its pods now. Throws as ADD does. */
+  policiesOf(entry: Entry, machine: Machine): Policies;
   openMachine(options: MachineOptions): Promise<Machine & Disposable>;
   /** Why a new pod like that of the record would be given something else. */
   whyOutdated(machine: Machine, record: AttachmentRecord): Promise<string | undefined>;
@@ -51,10 +53,13 @@ export interface Adoption extends Pick<Attachment, 'network' | 'containerId' | '
  */
 export async function adoptAll(options: AdoptOptions, surroundings: AdoptSurroundings): Promise<readonly Adoption[]> {
   const adoptions: Adoption[] = [];
-  const known = new Map<Entry, (machine: Machine) => Policies>();
+  const known = new Map<Entry, Policies>();
   for (const { cached, entry } of candidates(options, surroundings)) {
-    const policies = known.get(entry) ?? policiesOnce(entry, surroundings);
-    known.set(entry, policies);
+    const policies = (machine: Machine) => {
+      const found = known.get(entry) ?? surroundings.policiesOf(entry, machine);
+      known.set(entry, found);
+      return found;
+    };
     const adoption = await adoptOne(cached, { entry: asGiven(entry, cached), policies }, options, surroundings);
     if (adoption !== undefined) adoptions.push(adoption);
   }
@@ -64,8 +69,7 @@ export async function adoptAll(options: AdoptOptions, surroundings: AdoptSurroun
 /**
  * Attachments to networks with egress in their chain now, each with the chain entry that the runtime would pass on ADD.
  */
-function candidates({ confDir, resultsDir }: AdoptOptions, { readFile }: AdoptSurroundings) {
-  const entries = ownEntries(confDir, readFile);
+function candidates({ resultsDir }: AdoptOptions, { readFile, entries }: AdoptSurroundings) {
   return filesIn(resultsDir)
     .sort()
     .flatMap((file) => {
@@ -85,15 +89,6 @@ const asGiven = (entry: Entry, { annotations, result }: CachedResult): Entry => 
 interface Given {
   readonly entry: Entry;
   policies(machine: Machine): Policies;
-}
-
-/** The policies of a network are read once for all its pods. */
-function policiesOnce(entry: Entry, { readFile }: AdoptSurroundings): (machine: Machine) => Policies {
-  let known: Policies | undefined;
-  return ({ store }) => {
-    known ??= readPolicies(readChainEntry(entry), { readFile, identify: () => undefined }, store);
-    return known;
-  };
 }
 
 /** `undefined` for a pod that has its exits already, or is gone. */

@@ -11,15 +11,15 @@ interface Conflist {
   readonly plugins?: readonly (Entry | null)[];
 }
 
-/** By the names of networks, our entries in their chains now; `undefined` for chains that have none, or pass pods through. */
-export function ownEntries(confDir: string, readFile: ReadFile): ReadonlyMap<unknown, Entry | undefined> {
-  // Of several lists for one network runtimes go by the first.
-  return new Map(listsIn(confDir, readFile).map((list) => [list.name, entryIn(list)]));
+/** What the network configurations of a node say of us. */
+export interface Chains {
+  /** By the names of networks, our entries in their chains now; `undefined` for chains that have none, or pass pods through. */
+  readonly own: ReadonlyMap<unknown, Entry | undefined>;
+  /** Those entries, in the order of their files' names. */
+  readonly present: readonly Entry[];
+  /** Whether a chain has our entry only until the last pod has ended: ADD passes pods through. */
+  readonly areDraining: boolean;
 }
-
-/** Our entries in the chains of all networks, in the order of their files' names. */
-export const presentEntries = (confDir: string, readFile: ReadFile): Entry[] =>
-  [...ownEntries(confDir, readFile).values()].filter((entry) => entry !== undefined).toReversed();
 
 /** A network, and the types of the plugins in its chain. */
 export interface Chain {
@@ -36,9 +36,14 @@ export const chainsIn = (confDir: string, readFile: ReadFile): readonly Chain[] 
       types: (Array.isArray(plugins) ? plugins : []).map((plugin) => String(plugin?.type)),
     }));
 
-/** Whether a chain has our entry only until the last pod has ended: ADD passes pods through. */
-export const areDraining = (confDir: string, readFile: ReadFile): boolean =>
-  listsIn(confDir, readFile).some((list) => ownIn(list)?.draining === true);
+/** The network configurations in a folder, read once. */
+export function readChains(confDir: string, readFile: ReadFile): Chains {
+  const lists = listsIn(confDir, readFile);
+  // Of several lists for one network runtimes go by the first.
+  const own = new Map(lists.map((list) => [list.name, entryIn(list)]));
+  const present = [...own.values()].filter((entry) => entry !== undefined).toReversed();
+  return { own, present, areDraining: lists.some((list) => ownIn(list)?.draining === true) };
+}
 
 /** All lists in a folder, the first by name last. */
 const listsIn = (confDir: string, readFile: ReadFile): Conflist[] =>

@@ -76,11 +76,13 @@ export function readPolicies(entry: ChainEntry, { readFile, identify }: PolicyFi
 
 /**
  * A file at the default place need not be there, but one that was is missing: pods that start without would leave with the
- * node's address. It was there when something is kept of it, or pods are steered and the chain entry says nothing of policies.
+ * node's address. It was there when something is kept of it, or something is set up and the chain entry says nothing of
+ * policies.
  */
-function requireNeverThere(entry: ChainEntry, store: Store): undefined {
+export function requireNeverThere(entry: ChainEntry, store: Store): undefined {
   const isOwn = entry.policies !== undefined;
-  if (store.loadSummary() === undefined && (isOwn || store.list().length === 0)) return undefined;
+  const isUnused = store.list().length === 0 && store.loadNode() === undefined;
+  if (store.loadSummary() === undefined && (isOwn || isUnused)) return undefined;
   const place = policyFileOf(entry);
   throw new EgressError(
     'try-again',

@@ -24,6 +24,8 @@ export class Lock {
   readonly #path: string;
   readonly #surroundings: LockSurroundings;
   #isHeld = false;
+  /** What was warned of last. */
+  #said: string | undefined;
 
   constructor(path: string, surroundings: LockSurroundings) {
     this.#path = path;
@@ -45,15 +47,15 @@ export class Lock {
   }
 
   /**
-   * The lock for taking down, which must not depend on the folder. Where the folder cannot be written to, or its lock
-   * is no file, a stand-in is held. Throws as {@link hold} does.
+   * The lock for taking down and for putting back what is on record, which must not depend on the folder. Where the folder
+   * cannot be written to, or its lock is no file, a stand-in is held; that is said once. Throws as {@link hold} does.
    */
-  async holdToTakeDown(): Promise<Disposable> {
+  async holdInAnyCase(): Promise<Disposable> {
     try {
       return await this.hold();
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      this.#surroundings.warn(`${this.#path} cannot be opened: ${error.message}`);
+      this.#warnOnce(`${this.#path} cannot be opened: ${error.message}`);
       return await this.#held(await openLockedInstead(this.#path, this.#surroundings.lockFile));
     }
   }
@@ -64,6 +66,11 @@ export class Lock {
    */
   async holdToLook(): Promise<Disposable | undefined> {
     return await openLockedIfThere(this.#path, this.#surroundings.lockFile);
+  }
+
+  #warnOnce(message: string): void {
+    if (this.#said !== message) this.#surroundings.warn(message);
+    this.#said = message;
   }
 
   /** Always the folder first: nobody waits for it who has the node. */

@@ -12,7 +12,7 @@ import {
   removeIfEmpty,
   removeLeftover,
   replaceFile,
-  stateOfFolder,
+  stateOf,
 } from '../files/file.ts';
 import { agentKind, attachmentKind, fileNameOf, type Kind, movesKind, nodeKind, programKind } from './kinds.ts';
 import { Lock, type LockSurroundings } from './lock.ts';
@@ -71,9 +71,9 @@ export class Store {
     return this.#lock.hold();
   }
 
-  /** See {@link Lock.holdToTakeDown}. */
-  lockToTakeDown(): Promise<Disposable> {
-    return this.#lock.holdToTakeDown();
+  /** See {@link Lock.holdInAnyCase}. */
+  lockInAnyCase(): Promise<Disposable> {
+    return this.#lock.holdInAnyCase();
   }
 
   /** See {@link Lock.holdToLook}. */
@@ -116,7 +116,7 @@ export class Store {
    * records nobody may decide what is needed no more.
    */
   list(): readonly AttachmentRecord[] {
-    const state = stateOfFolder(this.#attachments); // before they are read: what changes meanwhile is another state
+    const state = stateOf(this.#attachments); // before they are read: what changes meanwhile is another state
     if (state !== undefined && state === this.#listed?.state) return this.#listed.records;
     const files = entriesIn(this.#attachments).sort();
     const records = files.flatMap((file) => this.#read(join(this.#attachments, file), attachmentKind) ?? []);

@@ -81,7 +81,7 @@ describe('when the exit of a running pod changes', labTest, () => {
     assert.deepEqual(await pod.askEach(), node.addresses('eth0'));
     await node.machine.run(['conntrack', '-F']);
     await agentRound(node);
-    assert.deepEqual(await node.records(), ['agent.json', 'lock']);
+    assert.deepEqual(await node.records(), ['lock']);
     assert.equal((await node.machine.run(['nft', 'list', 'table', 'inet', 'cni-egress'])).code, 1);
     assert.deepEqual(await pod.askEach(), node.addresses('eth0'));
   });

@@ -67,7 +67,7 @@ const table: Readonly<Record<string, Row>> = {
       'installer',
       'agent',
     ],
-    packages: ['node:path', 'node:timers', 'commander', 'cli-table3', 'pino', 'yaml'],
+    packages: ['node:path', 'commander', 'cli-table3', 'pino', 'yaml'],
   },
 };
 

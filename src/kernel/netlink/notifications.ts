@@ -1,5 +1,6 @@
 import { RawNetlinkSocket } from 'netlink/dist/raw.js';
 import { parseMessages } from 'netlink/dist/structs.js';
+import type { Changed } from '../../datapath/host.ts';
 import { tableName } from '../../nftables/object.ts';
 import { descriptorOfPort, droppedMessages, setSocketOption } from './libc.ts';
 import { protocols, type Reply } from './socket.ts';
@@ -76,12 +77,9 @@ export interface ListenOptions {
   readonly bufferBytes: number;
 }
 
-/** `isUrgent`: packets may not be steered any more, since our table or a policy rule is gone. */
-export type Changed = (isUrgent: boolean) => void;
-
 /**
  * Calls back for each notification of the kernel that may concern us: about our tables, links, permanent neighbours,
- * addresses, routes and policy rules of this network namespace. One that was lost for want of room counts too. Keeps the
+ * addresses, routes and policy rules of this network namespace. Urgent is that our table or a policy rule is gone. Keeps the
  * event loop alive until it is disposed of. Throws where the kernel has no such groups, or needs CAP_NET_ADMIN for them.
  */
 export function listen(changed: Changed, options: ListenOptions = { bufferBytes: 0 }): Disposable {
@@ -127,7 +125,8 @@ class Listener implements Disposable {
       throw error;
     }
     this.#socket.on('message', (bytes: Buffer) => this.#receive(bytes));
-    for (const event of ['truncatedMessage', 'error'] as const) this.#socket.on(event, () => changed(false));
+    for (const event of ['truncatedMessage', 'error'] as const)
+      this.#socket.on(event, () => changed({ isUrgent: false, isLoss: true }));
   }
 
   [Symbol.dispose](): void {
@@ -143,7 +142,8 @@ class Listener implements Disposable {
   #receive(bytes: Buffer): void {
     const messages = parseMessages(bytes).map(({ type, flags, data }) => ({ type, flags, body: data as Buffer }));
     const concerning = messages.filter((message) => this.#source.concerns(message));
-    if (this.#hasLost() || concerning.length > 0) this.#changed(concerning.some(this.#source.isUrgent));
+    const isLoss = this.#hasLost();
+    if (isLoss || concerning.length > 0) this.#changed({ isUrgent: concerning.some(this.#source.isUrgent), isLoss });
   }
 
   /** Whether something was lost since the last message. No loss stays unseen: where no room was, messages waited. */

@@ -9,7 +9,7 @@ import { gatewayParts, passagesOf } from '../../node/check-node.ts';
 import { findHindrances, inputOf, inputsOfGateway, sendersOf } from '../../node/hindrance.ts';
 import type { Machine } from '../../node/machine.ts';
 import { settled } from '../../node/settled.ts';
-import { type Chain, chainsIn, ownEntries } from '../../runtimes/conflists.ts';
+import { type Chain, chainsIn, readChains } from '../../runtimes/conflists.ts';
 import type { AttachmentRecord, NodeRecord } from '../../store/record.ts';
 import { podName } from '../asked-pod.ts';
 import { savedWithUs } from '../saved-ruleset.ts';
@@ -134,7 +134,7 @@ const eachOnce = (found: readonly Wrong[]): Wrong[] =>
   [...new Map(found.toReversed().map((wrong) => [wrong.what, wrong])).values()].toReversed();
 
 function networksOf({ confDir, readFile }: Pick<Surroundings, 'confDir' | 'readFile'>): Network[] {
-  return [...ownEntries(confDir, readFile)].flatMap(([network, entry]): Network[] => {
+  return [...readChains(confDir, readFile).own].flatMap(([network, entry]): Network[] => {
     if (entry === undefined) return [];
     const name = String(network);
     try {

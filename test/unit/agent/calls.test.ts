@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { readFile } from '../../../cmd/machine.ts';
 import { Calls, callOf } from '../../../src/agent/calls.ts';
 
 describe('a line of the plugin’s log', () => {
@@ -30,24 +30,44 @@ describe('a line of the plugin’s log', () => {
   });
 });
 
-test('the calls are those in the logs that chain entries name, from now on', () => {
+/** In a folder of its own. */
+function inFolder(action: (at: (name: string) => string) => void): void {
   const folder = mkdtempSync(join(tmpdir(), 'egress-calls-'));
   try {
-    const [confDir, log] = [join(folder, 'net.d'), join(folder, 'egress.log')];
-    mkdirSync(confDir);
-    const line = '{"command":"ADD","tookMs":25,"msg":"done"}\n';
-    writeFileSync(log, line);
-    const calls = new Calls(confDir, readFile);
-    assert.deepEqual(calls.read(), { calls: [], logs: 0 });
-    const plugins = [{ type: 'bridge' }, { type: 'egress', logFile: log }];
-    writeFileSync(join(confDir, '1.conflist'), JSON.stringify({ cniVersion: '1.0.0', name: 'a', plugins }));
-    assert.deepEqual(calls.read(), { calls: [], logs: 1 });
-    appendFileSync(log, `${line}${line}`);
-    assert.equal(calls.read().calls.length, 2);
-    rmSync(join(confDir, '1.conflist'));
-    appendFileSync(log, line);
-    assert.deepEqual(calls.read(), { calls: [], logs: 0 });
+    action((name) => join(folder, name));
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+const line = '{"command":"ADD","tookMs":25,"msg":"done"}\n';
+const entry = (logFile: string) => ({ type: 'egress', logFile });
+
+describe('the calls', () => {
+  test('are those in the logs that chain entries name, from now on', () =>
+    inFolder((at) => {
+      const log = at('egress.log');
+      writeFileSync(log, line);
+      const calls = new Calls();
+      assert.deepEqual(calls.read([]), { calls: [], logs: 0 });
+      assert.deepEqual(calls.read([entry(log)]), { calls: [], logs: 1 });
+      appendFileSync(log, `${line}${line}`);
+      assert.equal(calls.read([entry(log)]).calls.length, 2);
+      appendFileSync(log, line);
+      assert.deepEqual(calls.read([]), { calls: [], logs: 0 });
+    }));
+
+  test('come from logs that can be read alone: a name without a file, a folder and a pipe are no logs', () =>
+    inFolder((at) => {
+      const places = ['egress.log', 'none.log', 'folder', 'pipe'].map(at);
+      writeFileSync(at('egress.log'), '');
+      mkdirSync(at('folder'));
+      execFileSync('mkfifo', [at('pipe')]);
+      const calls = new Calls();
+      assert.deepEqual(calls.read(places.map(entry)), { calls: [], logs: 1 });
+      writeFileSync(at('none.log'), line);
+      assert.deepEqual(calls.read(places.map(entry)), { calls: [{ command: 'ADD', seconds: 0.025 }], logs: 2 });
+      rmSync(at('egress.log'));
+      assert.deepEqual(calls.read(places.map(entry)), { calls: [], logs: 1 });
+    }));
 });

@@ -9,12 +9,15 @@ import { added, type FakeMachine, newMachine, noCounters } from '../support/fake
 
 const counter = (packets: number) => ({ packets: BigInt(packets), bytes: BigInt(100 * packets) });
 
+const noChains: Seen['chains'] = { own: new Map(), present: [], areDraining: false };
+
 const seen: Seen = {
   round: {
-    ...{ mended: ['a', 'b'], adopted: [], collected: ['pods/x/eth0'], failures: ['c'] },
+    ...{ adopted: [], collected: ['pods/x/eth0'], failures: ['c'], isWhole: true },
     changes: [{ verb: 'add', object: { kind: 'table', name: 'cni-egress' } as never }],
   },
   ...{ configuration: undefined, seconds: 0.03, isReadable: true, missingRights: [], isApplied: false },
+  chains: noChains,
 };
 
 /** A monitor of a machine at a port that was free a moment ago, and what it answers. */
@@ -55,7 +58,7 @@ describe('what a monitor shows', () => {
     monitor.began();
     monitor.failed();
     assert.equal((await ask('/readyz')).status, 503);
-    await monitor.succeeded(seen);
+    await monitor.ended(seen);
     assert.deepEqual(await ask('/readyz'), { status: 200, text: 'ok\n' });
     assert.deepEqual(
       await Promise.all(
@@ -67,7 +70,7 @@ describe('what a monitor shows', () => {
       ),
       [1, 1, 1, 1, 0, 1, 1, 0.03, 1],
     );
-    await monitor.succeeded({ ...seen, isApplied: true, isReadable: false });
+    await monitor.ended({ ...seen, isApplied: true, isReadable: false });
     assert.equal(await value('applied_objects_total{kind="table"}'), 1);
     assert.deepEqual([await value('configuration_readable'), (await ask('/readyz')).status], [0, 503]);
   });
@@ -78,7 +81,7 @@ describe('what a monitor shows', () => {
     await added(machine, 'b', '10.0.0.6');
     machine.host.counters = noCounters;
     const { monitor, value } = await monitored(t, machine, 1);
-    await monitor.succeeded(seen);
+    await monitor.ended(seen);
     const pods = new Map([
       ['pods/a/eth0', counter(3)],
       ['pods/b/eth0', counter(9)],
@@ -89,6 +92,36 @@ describe('what a monitor shows', () => {
     assert.equal(await value('dropped_packets_total{reason="guard"}'), 2);
     assert.deepEqual([await value('attachments'), await value('policy_pods{policy="partners"}')], [2, 2]);
     assert.equal(await value('pods_omitted'), 1);
+  });
+
+  test('stays while a table is missing, and goes on when it is back', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    const counted = (packets: number) => ({ ...noCounters, pods: new Map([['pods/a/eth0', counter(packets)]]) });
+    machine.host.counters = counted(0);
+    const { monitor, value } = await monitored(t, machine);
+    await monitor.ended(seen);
+    machine.host.counters = counted(3);
+    const series = 'pod_packets_total{pod_namespace="default",pod_name="pod-a"}';
+    assert.equal(await value(series), 3);
+    const hasTable = machine.host.hasTable;
+    machine.host.hasTable = async () => false;
+    assert.deepEqual([await value(series), await value('pods_omitted')], [3, 0]);
+    machine.host.hasTable = hasTable;
+    machine.host.counters = counted(2);
+    assert.equal(await value(series), 5);
+  });
+
+  test('says of a round of which a part failed that it failed, and that the node is as ready as before', async (t) => {
+    const { monitor, ask, value } = await monitored(t, newMachine(t));
+    monitor.began();
+    await monitor.ended({ ...seen, round: { ...seen.round, isWhole: false } });
+    assert.deepEqual([await value('rounds_total{result="failed"}'), (await ask('/readyz')).status], [1, 503]);
+    await monitor.ended(seen);
+    await monitor.ended({ ...seen, round: { ...seen.round, isWhole: false } });
+    assert.deepEqual([await value('rounds_total{result="failed"}'), (await ask('/readyz')).status], [2, 200]);
+    monitor.waits();
+    assert.equal((await ask('/readyz')).text, 'It waits for another agent of this node to end.\n');
   });
 
   test('is what is known, where the kernel cannot be asked', async (t) => {

@@ -59,21 +59,21 @@ describe('the configuration of the commands for gateways', () => {
   const read = (path: string) => files[path];
 
   test('is that of the policy file, and the address of the node as it is told', () => {
-    const told = commands.readConfigured({ policy, node: 'FD00:18:0::5' }, read);
+    const told = commands.configurationIn({ policy, node: 'FD00:18:0::5' }, read);
     assert.deepEqual([told.exits[0]?.name, told.node], ['shared', 'fd00:18::5']);
-    assert.equal(commands.readConfigured(options, read).node, undefined);
+    assert.equal(commands.configurationIn(options, read).node, undefined);
   });
 
   test('is not there without the file', () => {
     assert.throws(
-      () => commands.readConfigured({ policy: '/other.json' }, read),
+      () => commands.configurationIn({ policy: '/other.json' }, read),
       isError('try-again', /\/other\.json does not exist/),
     );
   });
 
   test('is refused with the option when the node’s address is none', () => {
     assert.throws(
-      () => commands.readConfigured({ policy, node: 'node-1' }, read),
+      () => commands.configurationIn({ policy, node: 'node-1' }, read),
       isError('invalid-argument', /^--node: .*"node-1"/),
     );
   });

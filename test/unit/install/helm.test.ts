@@ -114,6 +114,22 @@ describe('the Helm chart', { skip }, () => {
     });
   }
 
+  for (const uninstall of [false, true]) {
+    test(`keeps pods in one place for installer and agent, another one, too: uninstall ${uninstall}`, () => {
+      const { containers, volumes } = installerIn(helm('cni.dataDir="/srv/egress"', `uninstall=${uninstall}`));
+      const [installer, agent] = containers;
+      const mountOf = ({ volumeMounts }: KubernetesObject) =>
+        volumeMounts.find(({ name }: { name: string }) => name === 'data')?.mountPath;
+      assert.equal(installer.env.find(({ name }: { name: string }) => name === 'DATA_DIR')?.value, '/srv/egress');
+      assert.deepEqual(agent.args.slice(2, 4), ['--data-dir', '/srv/egress']);
+      assert.deepEqual(
+        [mountOf(installer), mountOf(agent)],
+        [uninstall ? '/host-files/srv/egress' : undefined, '/srv/egress'],
+      );
+      assert.equal(volumes.find(({ name }: { name: string }) => name === 'data').hostPath.path, '/srv/egress');
+    });
+  }
+
   test('has no agent when none is wanted, and none of its folders of the host', async () => {
     const objects = helm('agent.enabled=false');
     for (const object of objects) assert.deepEqual(await schemaProblems(object), []);
@@ -135,6 +151,8 @@ describe('the Helm chart', { skip }, () => {
   for (const [value, place] of Object.entries({
     'cni.binDri="/opt/cni/bin"': /binDri/,
     'cni.binDir="opt/cni/bin"': /binDir/,
+    'cni.dataDir="data"': /dataDir/,
+    'env=[{"name":"DATA_DIR","value":"/srv/egress"}]': /set cni.dataDir instead/,
     'image.tag=1': /tag/,
     'agent.enabled="no"': /enabled/,
     'agent.metric="off"': /metric/,

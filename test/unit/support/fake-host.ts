@@ -5,6 +5,7 @@ import type { Change } from '../../../src/datapath/difference.ts';
 import type { Filter } from '../../../src/datapath/filter.ts';
 import type {
   Asker,
+  Changed,
   Counters,
   DefaultRoute,
   Flow,
@@ -59,7 +60,7 @@ export class FakeHost implements Host, Disposable {
   refusal: Error | undefined;
 
   /** Who waits for changes of the kernel's. */
-  readonly watchers = new Set<(isUrgent: boolean) => void>();
+  readonly watchers = new Set<Changed>();
 
   /** All changes that were carried out. */
   readonly applied: Change[] = [];
@@ -203,7 +204,7 @@ export class FakeHost implements Host, Disposable {
     return { state, generation: this.kernel.generation };
   }
 
-  watch(changed: (isUrgent: boolean) => void): Disposable {
+  watch(changed: Changed): Disposable {
     this.watchers.add(changed);
     return { [Symbol.dispose]: () => this.watchers.delete(changed) };
   }

@@ -7,3 +7,9 @@
 {{- define "cni-egress.metricsPort" -}}
 {{- regexFind "[0-9]+$" .Values.agent.metrics -}}
 {{- end }}
+
+{{- /* What the installer writes into the chain, and the agent has to know. */ -}}
+{{- define "cni-egress.isOtherDataDir" -}}
+{{- range .Values.env }}{{ if eq .name "DATA_DIR" }}{{ fail "env: DATA_DIR is for the agent, too: set cni.dataDir instead" }}{{ end }}{{ end -}}
+{{- if ne .Values.cni.dataDir "/var/lib/cni/egress" }}yes{{ end -}}
+{{- end }}

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { round } from '../../../src/agent/round.ts';
+import { bringUp } from '../../../src/gateway/gateway.ts';
+import type { Adoption } from '../../../src/runtimes/adopt.ts';
+import { added, configuration, gatewayConfiguration, newMachine, newNode } from '../support/fake-machine.ts';
+
+const adopt = async () => [];
+
+describe('a round', () => {
+  test('takes no lock on a node that is right', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    machine.store.lockInAnyCase = () => assert.fail('an ADD would wait');
+    machine.store.lock = () => assert.fail('an ADD would wait');
+    assert.deepEqual(await round({ machine, configuration: configuration(), adopt }), {
+      ...{ changes: [], adopted: [], collected: [], failures: [], isWhole: true },
+    });
+  });
+
+  test('puts back what is on record where nothing can be written down', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    machine.host.kernel.deleteTables();
+    machine.store.lock = async () => {
+      throw Object.assign(new Error('EROFS: read-only file system, open'), { syscall: 'open' });
+    };
+    machine.store.saveNode = () => assert.fail('nothing is to be written');
+    const { failures, isWhole } = await round({ machine, configuration: configuration(), adopt });
+    assert.deepEqual([failures, isWhole, machine.host.kernel.hasTable], [[], true, true]);
+  });
+
+  test('of which a part fails does the others, and says each failure once', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'dead', '10.0.0.9');
+    machine.host.links.delete('veth-dead');
+    machine.store.loadMoves = () => {
+      throw new Error('EIO');
+    };
+    const failing = async () => {
+      throw new Error('EIO');
+    };
+    const { collected, failures, isWhole } = await round({ machine, configuration: configuration(), adopt: failing });
+    assert.deepEqual([collected, failures, isWhole], [['pods/dead/eth0'], ['EIO'], false]);
+  });
+
+  test('tells pods that were given something from those that could not be, and leaves out all others', async (t) => {
+    const pod = (name: string, more: Partial<Adoption>): Adoption => ({
+      ...{ network: 'pods', containerId: name, ifname: 'eth0', exits: [] },
+      ...{ pod: { namespace: 'default', name }, ...more },
+    });
+    const all = [
+      pod('given', { exits: ['partners'] }),
+      pod('taken', { outdated: 'no policy' }),
+      pod('plain', {}),
+      pod('refused', { exits: ['partners'], problem: 'no port' }),
+      { ...pod('alone', { problem: 'no port' }), pod: {} },
+    ];
+    const { adopted, failures } = await round({
+      ...{ machine: newMachine(t), configuration: configuration(), adopt: async () => all },
+    });
+    assert.deepEqual(adopted, all.slice(0, 2));
+    assert.deepEqual(failures, ['pod default/refused: no port', 'pod alone: no port']);
+  });
+
+  test('begins to serve no exit while nothing is to be begun, and goes on to serve those of before', async (t) => {
+    const machine = newNode(t, '172.18.0.6');
+    const surroundings = { machine, configuration: gatewayConfiguration(), adopt, startsNothing: true };
+    assert.deepEqual((await round(surroundings)).changes, []);
+    await bringUp(machine, gatewayConfiguration());
+    machine.host.kernel.deleteTables();
+    assert.ok((await round(surroundings)).changes.length > 0);
+    assert.deepEqual(machine.store.loadNode()?.gateway?.served, [50]);
+  });
+});
