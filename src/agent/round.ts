@@ -1,4 +1,4 @@
-import { asEgressError, type EgressError } from '../base/errors.ts';
+import { asEgressError, type EgressError, isSystemError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { isReset } from '../datapath/counting.ts';
 import { describe } from '../datapath/describe.ts';
@@ -50,7 +50,7 @@ export interface RoundSurroundings {
 export async function round(surroundings: RoundSurroundings): Promise<Round> {
   const { machine, configuration, adopt } = surroundings;
   const parts = new Parts();
-  const kept = await parts.try(() => keep(surroundings), { changes: [], failures: [] });
+  const kept = await parts.try(() => keep(surroundings, parts), { changes: [], failures: [] });
   const isAnyDead = async () => (await findDead(machine)).length > 0;
   const collected = await parts.try(async () => ((await isAnyDead()) ? await collect(machine) : []), []);
   await parts.try(() => endHeld(machine), undefined);
@@ -94,16 +94,22 @@ interface Kept {
 }
 
 /** Keeps exits, served exits and attachments. */
-async function keep(surroundings: RoundSurroundings): Promise<Kept> {
+async function keep(surroundings: RoundSurroundings, parts: Parts): Promise<Kept> {
   const { machine, configuration } = surroundings;
   const looked = await lookWithoutLock(surroundings);
   if (looked !== undefined && looked.changes.length === 0) return looked;
-  // What is on record is put back, also where nothing can be written down.
   using _lock = await machine.store.lockInAnyCase();
-  return configuration === undefined
-    ? onlyErrors(await repair(machine))
-    : await reconcile(machine, configuration, wantedBy(surroundings));
+  if (configuration === undefined) return await restore(machine);
+  try {
+    return await reconcile(machine, configuration, wantedBy(surroundings));
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    parts.failures.push(asEgressError(error));
+    return await restore(machine); // nothing new can be written down: what is on record is put back all the same
+  }
 }
+
+const restore = async (machine: Machine): Promise<Kept> => onlyErrors(await repair(machine));
 
 /** `undefined` when the look failed: an ADD or DEL beside it may be the reason. */
 async function lookWithoutLock(surroundings: RoundSurroundings): Promise<Kept | undefined> {

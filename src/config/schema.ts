@@ -194,7 +194,7 @@ export const chainEntrySchema = z
       prevResult: optional(z.unknown(), 'Result of the plugins before; the runtime sets it.'),
       policyFile: optional(
         absolutePath,
-        'The policy file. Without one at the default place there are no policies; one that is named here, or was there, must exist: write {} for none.',
+        'The policy file. Without one at the default place there are no policies; one that is named here, or was there, must exist: write {} for none. It may have 8 MiB.',
         defaults.policyFile,
       ),
       node: optional(

@@ -30,6 +30,22 @@ describe('a round', () => {
     assert.deepEqual([failures, isWhole, machine.host.kernel.hasTable], [[], true, true]);
   });
 
+  test('puts back what is on record when what is new cannot be written down', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    machine.host.kernel.deleteTables();
+    machine.store.saveNode = () => {
+      throw Object.assign(new Error('ENOSPC: no space left on device, write'), { syscall: 'write' });
+    };
+    const [exit] = configuration().exits;
+    assert.ok(exit);
+    const changed = { ...configuration(), exits: [{ ...exit, nextHops: { 4: '192.168.0.2' } }] };
+    const { changes, failures, isWhole } = await round({ machine, configuration: changed, adopt });
+    assert.deepEqual([failures, isWhole], [['ENOSPC: no space left on device, write'], false]);
+    assert.ok(changes.length > 0 && machine.host.kernel.hasTable);
+    assert.deepEqual(machine.store.loadNode()?.exits[0]?.ways[0]?.via, '192.168.0.1');
+  });
+
   test('of which a part fails does the others, and says each failure once', async (t) => {
     const machine = newMachine(t);
     await added(machine, 'dead', '10.0.0.9');
