@@ -129,8 +129,9 @@ export class Agent {
     const adopt = async () => (startsNothing ? [] : await this.#adopt(machine, configured));
     const missingRights = this.#surroundings.findMissingRights();
     const done = withRights(await round({ machine, configuration, adopt, startsNothing }), missingRights);
-    const isApplied = memory.applied !== undefined && !isEqual(memory.applied, configuration);
-    if (done.isWhole) memory.applied = configuration;
+    const isOther = memory.applied !== undefined && !isEqual(memory.applied, configuration);
+    const isApplied = done.isConfigured && isOther;
+    if (done.isConfigured && done.isWhole) memory.applied = configuration;
     const seconds = (this.#surroundings.now() - began) / 1000;
     return { round: done, configuration, seconds, isReadable, missingRights, isApplied, chains: configured.chains };
   }

@@ -25,6 +25,8 @@ export interface Round {
   readonly failures: readonly string[];
   /** Whether every part of the round came to its end; the reason why one did not is among the failures. */
   readonly isWhole: boolean;
+  /** Whether it went by the configuration; else by what is on record alone. */
+  readonly isConfigured: boolean;
 }
 
 /** The surroundings of a round. */
@@ -50,7 +52,7 @@ export interface RoundSurroundings {
 export async function round(surroundings: RoundSurroundings): Promise<Round> {
   const { machine, configuration, adopt } = surroundings;
   const parts = new Parts();
-  const kept = await parts.try(() => keep(surroundings, parts), { changes: [], failures: [] });
+  const kept = await parts.try(() => keep(surroundings, parts), nothingKept);
   const isAnyDead = async () => (await findDead(machine)).length > 0;
   const collected = await parts.try(async () => ((await isAnyDead()) ? await collect(machine) : []), []);
   await parts.try(() => endHeld(machine), undefined);
@@ -64,6 +66,7 @@ export async function round(surroundings: RoundSurroundings): Promise<Round> {
     collected,
     failures: [...new Set([...[...parts.failures, ...kept.failures].map(({ message }) => message), ...refused])],
     isWhole: parts.failures.length === 0,
+    isConfigured: kept.isConfigured,
   };
 }
 
@@ -91,7 +94,10 @@ export const isChanged = ({ exits, outdated, problem }: Adoption): boolean =>
 interface Kept {
   readonly changes: readonly Change[];
   readonly failures: readonly EgressError[];
+  readonly isConfigured: boolean;
 }
+
+const nothingKept: Kept = { changes: [], failures: [], isConfigured: false };
 
 /** Keeps exits, served exits and attachments. */
 async function keep(surroundings: RoundSurroundings, parts: Parts): Promise<Kept> {
@@ -101,7 +107,7 @@ async function keep(surroundings: RoundSurroundings, parts: Parts): Promise<Kept
   using _lock = await machine.store.lockInAnyCase();
   if (configuration === undefined) return await restore(machine);
   try {
-    return await reconcile(machine, configuration, wantedBy(surroundings));
+    return { ...(await reconcile(machine, configuration, wantedBy(surroundings))), isConfigured: true };
   } catch (error) {
     if (!isSystemError(error)) throw error;
     parts.failures.push(asEgressError(error));
@@ -119,7 +125,7 @@ async function lookWithoutLock(surroundings: RoundSurroundings): Promise<Kept | 
   try {
     return configuration === undefined
       ? onlyErrors(await lookAtRecorded(looking))
-      : await lookAtNode(looking, configuration, wantedBy(surroundings));
+      : { ...(await lookAtNode(looking, configuration, wantedBy(surroundings))), isConfigured: true };
   } catch {
     return undefined;
   }
@@ -137,4 +143,5 @@ export function wantedBy({ machine, startsNothing }: Pick<RoundSurroundings, 'ma
 const onlyErrors = ({ changes, failures }: Awaited<ReturnType<typeof repair>>): Kept => ({
   changes,
   failures: failures.map(({ error }) => error),
+  isConfigured: false,
 });

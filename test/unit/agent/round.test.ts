@@ -14,7 +14,7 @@ describe('a round', () => {
     machine.store.lockInAnyCase = () => assert.fail('an ADD would wait');
     machine.store.lock = () => assert.fail('an ADD would wait');
     assert.deepEqual(await round({ machine, configuration: configuration(), adopt }), {
-      ...{ changes: [], adopted: [], collected: [], failures: [], isWhole: true },
+      ...{ changes: [], adopted: [], collected: [], failures: [], isWhole: true, isConfigured: true },
     });
   });
 
@@ -40,8 +40,8 @@ describe('a round', () => {
     const [exit] = configuration().exits;
     assert.ok(exit);
     const changed = { ...configuration(), exits: [{ ...exit, nextHops: { 4: '192.168.0.2' } }] };
-    const { changes, failures, isWhole } = await round({ machine, configuration: changed, adopt });
-    assert.deepEqual([failures, isWhole], [['ENOSPC: no space left on device, write'], false]);
+    const { changes, failures, isWhole, isConfigured } = await round({ machine, configuration: changed, adopt });
+    assert.deepEqual([failures, isWhole, isConfigured], [['ENOSPC: no space left on device, write'], false, false]);
     assert.ok(changes.length > 0 && machine.host.kernel.hasTable);
     assert.deepEqual(machine.store.loadNode()?.exits[0]?.ways[0]?.via, '192.168.0.1');
   });
