@@ -3,6 +3,7 @@ import { adoptCommand } from './adopt.ts';
 import { agentCommand } from './agent.ts';
 import { checkCommand } from './check.ts';
 import type { CliCommand, CliSurroundings } from './command.ts';
+import { completionCommand, manCommand } from './completion.ts';
 import { doctorCommand } from './doctor.ts';
 import { explainCommand } from './explain.ts';
 import { exitMoveCommand, gatewayCommand } from './gateway.ts';
@@ -51,7 +52,9 @@ export function commandLine(surroundings: CliSurroundings): Command {
     .helpCommand(false)
     .exitOverride() // into an error: how the process ends is decided in one place
     .configureOutput({ writeOut: surroundings.write });
-  for (const command of commands) add(program, command, surroundings);
+  for (const command of [...commands, completionCommand(program), manCommand(program)]) {
+    add(program, command, surroundings);
+  }
   return program;
 }
 

@@ -96,6 +96,8 @@ describe('--help', () => {
     ],
     uninstall: [...places, '--conf-name <name>', '--drain', '--binary'],
     ready: ['--ready-file <file>'],
+    completion: [],
+    man: [],
     help: ['--list', '--json'],
     version: ['--json'],
   };
