@@ -3,7 +3,7 @@ import type { Configuration } from '../config/configuration.ts';
 import type { Asker, Question } from '../datapath/host.ts';
 import type { Link } from '../datapath/objects.ts';
 import * as election from '../election/probe.ts';
-import { type Move, moveExits } from '../gateway/move.ts';
+import { followGateways, type Move } from '../gateway/move.ts';
 import type { Machine } from '../node/machine.ts';
 import type { ExitGateways, NodeRecord } from '../store/record.ts';
 import type { AgentSurroundings } from './agent.ts';
@@ -203,7 +203,7 @@ export class Prober implements Disposable {
     const began = now();
     try {
       using machine = await openMachine({ dataDir });
-      const { failures } = await moveExits(machine, this.#configuration, moves);
+      const failures = await followGateways(machine, this.#configuration, moves);
       for (const failure of failures) report(failure, 'The exit is followed again until then.');
       const tookMs = Math.round(now() - began);
       for (const { exit, to } of moves) {

@@ -92,7 +92,7 @@ function desiredExit(node: NodeState, exit: ResolvedExit): HostObject[] {
     ...(exit.onUnavailable === 'node' ? [exitElement(layout.setNames.fallback, exit)] : []),
     ...(exit.addressesOn !== undefined ? [exitElement(layout.setNames.elsewhere, exit)] : []),
     ...desiredAnswers(node, exit),
-    ...exit.ways.flatMap((way) => wayRoutes(node, exit, way)),
+    ...exitRoutes(node, exit),
   ];
 }
 
@@ -102,7 +102,15 @@ const exitElement = (set: string, { id }: ResolvedExit): Element => ({
   key: layout.exitKey(id),
 });
 
-function wayRoutes(node: NodeState, exit: ResolvedExit, { family, via, onlink, networks = [] }: Way): Route[] {
+/** The routes of an exit's table. */
+export const exitRoutes = (node: Pick<NodeState, 'routeTable'>, exit: ResolvedExit): readonly Route[] =>
+  exit.ways.flatMap((way) => wayRoutes(node, exit, way));
+
+function wayRoutes(
+  node: Pick<NodeState, 'routeTable'>,
+  exit: ResolvedExit,
+  { family, via, onlink, networks = [] }: Way,
+): Route[] {
   const table = node.routeTable + exit.id;
   const route = {
     kind: 'route',

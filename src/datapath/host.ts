@@ -257,8 +257,8 @@ export interface Host {
   forgetFlows(family: Family, choose: (all: readonly Flow[]) => Promise<ReadonlySet<Flow>>): Promise<void>;
   /** Numbers of all connections of a family. Not cheap where there are many. */
   listConnections(family: Family): Promise<readonly number[]>;
-  /** The connections that an address began. */
-  listFlows(source: Address): Promise<readonly Flow[]>;
+  /** The connections that addresses began, by one listing for each family. Not cheap where there are many. */
+  listFlows(sources: readonly Address[]): Promise<readonly Flow[]>;
   /**
    * Gives conntrack forgotten connections of TCP back: established, with their earlier translation, but leaving with
    * `source`. One that it knows already is replaced.

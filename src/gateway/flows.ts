@@ -65,25 +65,36 @@ interface MovedExit {
   readonly introduction: Introduction;
 }
 
-/** Pod by pod, so that each forgotten flow is known again a moment later. A pod's flows are listed once for all exits. */
+/** Pod by pod, so that each forgotten flow is known again a moment later. Flows are listed once for all pods. */
 async function followExits(machine: Machine, node: NodeRecord, moved: readonly MovedExit[]): Promise<void> {
   const own = await ownAddresses(machine);
-  for (const record of machine.store.list()) {
-    const used = moved.filter(({ exit }) => uses(record, exit.name));
-    if (used.length === 0) continue;
+  const records = machine.store.list().filter(({ outline }) => moved.some(({ exit }) => uses(outline, exit.name)));
+  const flows = await machine.host.listFlows(records.flatMap(({ addresses }) => addresses));
+  const established = Map.groupBy(
+    flows.filter((flow) => flow.established === true),
+    ({ source }) => source,
+  );
+  for (const record of records) {
+    const used = moved.filter(({ exit }) => uses(record.outline, exit.name));
     const decider = deciderOf(machine, node, record);
     const exitOf = (flow: Flow) => matchOf(decider, own, flow)?.exit;
-    for (const address of record.addresses) await followAddress(machine.host, address, used, exitOf);
+    for (const address of record.addresses)
+      await followAddress(machine.host, { address, established: established.get(address) ?? [] }, used, exitOf);
   }
+}
+
+/** The connections of a pod's address. */
+interface AddressFlows {
+  readonly address: Address;
+  readonly established: readonly Flow[];
 }
 
 async function followAddress(
   host: Machine['host'],
-  address: Address,
+  { address, established }: AddressFlows,
   used: readonly MovedExit[],
   exitOf: (flow: Flow) => string | undefined,
 ): Promise<void> {
-  const established = (await host.listFlows(address)).filter((flow) => flow.established === true);
   const byExit = Map.groupBy(established, exitOf);
   const flowsOf = ({ exit }: MovedExit) => byExit.get(exit.name) ?? [];
   const translated = used.filter(({ introduction }) => introduction.ends === undefined);
@@ -110,7 +121,7 @@ function sourceBy({ gateway, ways }: ResolvedExit, pod: Address): Address {
   return gateway !== undefined || way === undefined ? pod : addressOf(way.addresses, pod);
 }
 
-const uses = ({ outline }: AttachmentRecord, name: string): boolean => outline.some(({ exit }) => exit === name);
+const uses = (outline: AttachmentRecord['outline'], name: string): boolean => outline.some(({ exit }) => exit === name);
 
 /**
  * Deletes a pod's flows by the exit. Where conntrack saw an answer first, it takes the other end for the one who began.

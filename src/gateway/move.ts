@@ -1,10 +1,13 @@
 import type { Address } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
+import { exitRoutes } from '../datapath/desired.ts';
+import type { Change } from '../datapath/difference.ts';
 import { printChanges } from '../datapath/print.ts';
 import type { Machine } from '../node/machine.ts';
 import type { Exit } from '../policy/exit.ts';
-import type { MovesRecord } from '../store/record.ts';
+import type { MovesRecord, NodeRecord } from '../store/record.ts';
+import { followFlows } from './flows.ts';
 import { type Outcome, planReconcile, reconcile, type Wanted } from './reconcile.ts';
 
 /** An exit, and the gateway that it shall use from now on. */
@@ -44,6 +47,69 @@ export async function moveExits(
     throw error;
   }
 }
+
+/**
+ * The same as {@link moveExits} on a node whose packets for the exits go through the tunnel before and after: their routes are
+ * led to other gateways before anything is looked at, which takes time that grows with the pods. Where it takes more than
+ * routes, all is done.
+ */
+export async function followGateways(
+  machine: Machine,
+  configuration: Configuration,
+  wanted: readonly Move[],
+): Promise<readonly EgressError[]> {
+  if (!(await leadRoutes(machine, configuration, wanted)))
+    return (await moveExits(machine, configuration, wanted)).failures;
+  return [];
+}
+
+/** Whether it was enough. */
+async function leadRoutes(machine: Machine, configuration: Configuration, wanted: readonly Move[]): Promise<boolean> {
+  using _lock = await machine.store.lock();
+  const { host, store } = machine;
+  const previous = store.loadNode();
+  const next = previous && withGateways(previous, wanted);
+  if (previous === undefined || next === undefined) return false;
+  const moves = store.loadMoves();
+  store.saveMoves(movesWith(moves, configuration, wanted));
+  try {
+    await host.apply(routesTo(next, wanted), anyGeneration);
+  } catch (error) {
+    store.saveMoves(moves);
+    throw error;
+  }
+  store.saveNode(next);
+  await followFlows(machine, previous, next, []);
+  return true;
+}
+
+/** Nothing is changed in nftables. */
+const anyGeneration = 0;
+
+/** The record with other gateways for some exits; `undefined` where that takes more than other routes. */
+function withGateways(node: NodeRecord, wanted: readonly Move[]): NodeRecord | undefined {
+  const { tunnel, exits } = node;
+  const isSimple = wanted.every(({ exit: name, to }) => {
+    const exit = exits.find((one) => one.name === name);
+    return exit?.gateway !== undefined && tunnel?.peers.includes(to);
+  });
+  if (!isSimple) return undefined;
+  const gateways = new Map(wanted.map(({ exit, to }) => [exit, to]));
+  return {
+    ...node,
+    exits: exits.map((exit) => {
+      const gateway = gateways.get(exit.name);
+      return gateway === undefined ? exit : { ...exit, gateway };
+    }),
+  };
+}
+
+/** The routes of exits into the tunnel: each takes the place of the one that is there. */
+const routesTo = (node: NodeRecord, wanted: readonly Move[]): readonly Change[] =>
+  node.exits
+    .filter(({ name }) => wanted.some(({ exit }) => exit === name))
+    .flatMap((exit) => exitRoutes(node, exit))
+    .map((object) => ({ verb: 'add', object }));
 
 /** The commands that {@link moveExit} stands for. Changes nothing. */
 export async function planMove(machine: Machine, configuration: Configuration, move: Move): Promise<string> {

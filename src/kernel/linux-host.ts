@@ -25,7 +25,14 @@ import type { OurState } from '../datapath/release.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Element, Table } from '../nftables/object.ts';
 import { applyEach, applyOutside, removeOutside } from './apply.ts';
-import { deleteChosenFlows, deleteFlows, deleteFlowsTo, listConnections, listFlows } from './conntrack/flows.ts';
+import {
+  deleteChosenFlows,
+  deleteFlows,
+  deleteFlowsTo,
+  listConnections,
+  listFlows,
+  listFlowsFrom,
+} from './conntrack/flows.ts';
 import { restoreFlows } from './conntrack/restore.ts';
 import { readCounters } from './counters.ts';
 import { observeOutside } from './kinds.ts';
@@ -266,8 +273,8 @@ export class LinuxHost implements Host, Disposable {
     return listConnections(this.#netfilter, family);
   }
 
-  listFlows(source: Address): Promise<readonly Flow[]> {
-    return listFlows(this.#netfilter, source, 'source');
+  listFlows(sources: readonly Address[]): Promise<readonly Flow[]> {
+    return listFlowsFrom(this.#netfilter, sources);
   }
 
   listFlowsTo(address: Address): Promise<readonly Flow[]> {

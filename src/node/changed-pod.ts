@@ -33,8 +33,7 @@ export const changedPod = (
 /** {@link decideConnections} for the connections that the pod has now. Changes nothing. */
 export async function lookAtConnections(machine: Machine, pod: ChangedPod): Promise<readonly MovedConnection[]> {
   const { host } = machine;
-  const flows: Flow[] = [];
-  for (const address of pod.addresses) flows.push(...(await host.listFlows(address)));
+  const flows = await host.listFlows(pod.addresses);
   if (flows.length === 0) return [];
   const held = new Map<number, string>();
   for (const element of await host.listHeld()) {

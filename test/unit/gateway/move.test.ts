@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
 import { bringDown, bringUp } from '../../../src/gateway/gateway.ts';
-import { moveExit, planMove } from '../../../src/gateway/move.ts';
+import { followGateways, moveExit, planMove } from '../../../src/gateway/move.ts';
 import { check } from '../../../src/node/check.ts';
 import { del } from '../../../src/node/del.ts';
 import { added, type FakeMachine, gatewayConfiguration, newNode, stateOf } from '../support/fake-machine.ts';
@@ -250,6 +250,54 @@ describe('a move is refused, and nothing is remembered,', () => {
     machine.host.links.delete('eth1');
     const before = stateOf(machine);
     await assert.rejects(moveExit(machine, configured, toSecond), /"eth1", which does not exist/);
+    assert.deepEqual(stateOf(machine), before);
+  });
+});
+
+describe('gateways that are followed', () => {
+  const moves = [toSecond];
+
+  test('get the exit’s routes at once, without a look at the node, and its connections are made known there', async (t) => {
+    const machine = newNode(t, podsNode);
+    const attachment = await pod(machine);
+    machine.host.calls.length = 0;
+    assert.deepEqual(await followGateways(machine, configured, moves), []);
+    assert.deepEqual(machine.host.calls, ['apply']);
+    assert.deepEqual(wayOf(machine), [`${second} egress0`]);
+    assert.equal(machine.store.loadNode()?.exits[0]?.gateway, second);
+    await check(machine, attachment, () => true);
+  });
+
+  test('leave the node as a move would', async (t) => {
+    const [followed, moved] = [newNode(t, podsNode), newNode(t, podsNode)];
+    for (const machine of [followed, moved]) await pod(machine);
+    await followGateways(followed, configured, moves);
+    await moveExit(moved, configured, toSecond);
+    assert.deepEqual(stateOf(followed), stateOf(moved));
+  });
+
+  test('are looked for in full on a node that knows nothing of them yet', async (t) => {
+    const machine = newNode(t, podsNode);
+    await pod(machine);
+    const node = machine.store.loadNode();
+    assert.ok(node?.tunnel);
+    {
+      using _lock = await machine.store.lock();
+      machine.store.saveNode({ ...node, tunnel: { ...node.tunnel, peers: [first] } });
+    }
+    assert.deepEqual(await followGateways(machine, configured, moves), []);
+    assert.deepEqual(wayOf(machine), [`${second} egress0`]);
+    assert.deepEqual(machine.store.loadNode()?.tunnel?.peers.toSorted(), [first, second]);
+  });
+
+  test('are as before when the kernel refuses', async (t) => {
+    const machine = newNode(t, podsNode);
+    await pod(machine);
+    const before = stateOf(machine);
+    machine.host.apply = async () => {
+      throw new EgressError('kernel-refused', 'no');
+    };
+    await assert.rejects(followGateways(machine, configured, moves), /no/);
     assert.deepEqual(stateOf(machine), before);
   });
 });

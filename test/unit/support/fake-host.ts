@@ -302,8 +302,8 @@ export class FakeHost implements Host, Disposable {
     return gone;
   }
 
-  async listFlows(source: Address): Promise<readonly Flow[]> {
-    return this.flows.filter((flow) => flow.source === source);
+  async listFlows(sources: readonly Address[]): Promise<readonly Flow[]> {
+    return this.flows.filter(({ source }) => sources.includes(source));
   }
 
   async listFlowsTo(address: Address): Promise<readonly Flow[]> {
