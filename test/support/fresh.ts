@@ -72,7 +72,8 @@ const filtered = async (machine: LabNode['machine']): Promise<readonly string[]>
 export async function setUpAnew(node: LabNode, parameters: string): Promise<void> {
   const { machine } = node;
   for (const device of await filtered(machine)) await machine.must(['tc', 'qdisc', 'del', 'dev', device, 'clsact']);
-  await machine.must(['nft', `delete table inet ${tableName}; delete table netdev ${tableName}`]);
+  for (const verb of ['add', 'delete'])
+    await machine.must(['nft', `${verb} table inet ${tableName}; ${verb} table netdev ${tableName}`]);
   for (const family of ['-4', '-6']) {
     await machine.must(['ip', family, 'rule', 'flush', 'protocol', '230']);
     await machine.run(['ip', family, 'route', 'flush', 'table', 'all', 'protocol', '230']);
@@ -80,8 +81,21 @@ export async function setUpAnew(node: LabNode, parameters: string): Promise<void
   }
   await machine.run(['ip', 'link', 'delete', 'egress0']);
   await machine.run(['sysctl', '-q', '-p', '-'], { stdin: parameters });
-  await rm(node.state('egress'), { recursive: true });
+  await rm(node.state('egress'), { recursive: true, force: true });
   await machine.run(['conntrack', '-F']);
   const { code, stdout, stderr } = await node.egress('agent', '--once');
   if (code !== 0 || stderr !== '') throw new Error(`setting up anew: ${stderr}${stdout}`);
+}
+
+/** The most rounds that a node may take to be well. */
+const mostRounds = 5;
+
+/** Makes one round of an agent after the other until one finds all as it should be. */
+export async function roundsUntilWell(node: LabNode): Promise<void> {
+  for (let rounds = 0; rounds < mostRounds; rounds++) {
+    const { code, stdout, stderr } = await node.egress('agent', '--once');
+    if (code !== 0 || stderr !== '') throw new Error(`a round: ${stderr}${stdout}`);
+    if (stdout === 'All is as it should be.\n') return;
+  }
+  throw new Error('each round found something to mend');
 }
