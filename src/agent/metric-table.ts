@@ -57,7 +57,7 @@ const definitions = {
   adopted_pods_total: counter('Running pods that were given other exits than they had.'),
   collected_attachments_total: counter('Interfaces of pods that are gone, which were taken down.'),
 
-  rounds_total: counter('Rounds of the agent.', 'result'),
+  rounds_total: counter('Rounds of the agent; one of which a part could not be done has failed.', 'result'),
   round_duration_seconds: {
     type: 'histogram',
     help: 'Durations of rounds that succeeded.',

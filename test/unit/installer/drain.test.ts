@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { takeOut } from '../../../src/cli/uninstall.ts';
+import { bringUp, leave } from '../../../src/gateway/gateway.ts';
 import { withEntry } from '../../../src/installer/conflist.ts';
 import { Drain } from '../../../src/installer/drain.ts';
 import { entryText } from '../../../src/installer/entry.ts';
@@ -12,7 +13,7 @@ import { uninstall } from '../../../src/installer/uninstall.ts';
 import { lockFile } from '../../../src/kernel/lock.ts';
 import { exchangeFiles } from '../../../src/kernel/netlink/libc.ts';
 import { listOf, until } from '../../support/installation.ts';
-import { type FakeMachine, newMachine } from '../support/fake-machine.ts';
+import { type FakeMachine, gatewayConfiguration, newMachine, newNode } from '../support/fake-machine.ts';
 
 const [first, second] = ['10-first.conflist', '20-second.conflist'];
 
@@ -32,10 +33,13 @@ class Host {
   readonly entry = entryText({ dataDir: this.places.dataDir, logLevel: 'debug' });
   readonly draining = entryText({ dataDir: this.places.dataDir, draining: true });
 
-  readonly #servesNothing: FakeMachine;
+  readonly #machine: FakeMachine;
+  /** Whether an agent runs. */
+  hasAgent = false;
 
-  constructor(t: TestContext) {
-    this.#servesNothing = newMachine(t);
+  /** @param machine one that serves nothing to others if none is given */
+  constructor(t: TestContext, machine: FakeMachine = newMachine(t)) {
+    this.#machine = machine;
     for (const folder of ['bin', 'net.d', 'data/attachments']) mkdirSync(this.at(folder), { recursive: true });
     writeFileSync(this.at('bin/egress'), '');
     this.write(first, withEntry(listOf('first'), this.entry));
@@ -86,9 +90,9 @@ class Host {
       setExitCode: (code: number) => {
         exitCode = code;
       },
-      openMachine: async () => this.#servesNothing,
+      openMachine: async () => this.#machine,
       findMissingRights: () => [],
-      isClaimed: () => false,
+      isClaimed: () => this.hasAgent,
       openExamination: () => assert.fail('nothing was expected to be examined'),
       openService: () => service,
     };
@@ -203,6 +207,19 @@ describe('egress uninstall --drain', () => {
     assert.equal(await done, 1);
     assert.match(said.at(-1) ?? '', /before the last pod had ended/);
     assert.equal(host.read(first), withEntry(listOf('first'), host.draining));
+  });
+
+  test('waits for the agent to end what the node serves, and takes its lock from nobody for that', async (t) => {
+    const machine = newNode(t, '172.18.0.6');
+    const host = new Host(t, machine);
+    host.hasAgent = true;
+    await bringUp(machine, gatewayConfiguration());
+    const { said, done } = host.uninstall();
+    await until(() => said.length === 1);
+    assert.match(said[0] ?? '', /^"shared" is served to others until the agent ends that/);
+    await leave(machine);
+    host.write(second, listOf('second')); // rings
+    assert.equal(await done, 0);
   });
 
   test('tells why the chain cannot say that it is drained, and goes on to wait', async (t) => {
