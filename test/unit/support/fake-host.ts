@@ -78,6 +78,10 @@ export class FakeHost implements Host, Disposable {
   readonly calls: string[] = [];
   readonly setDownLinks: string[] = [];
 
+  constructor() {
+    this.kernel.outside.hasDevice = (name) => this.links.has(name);
+  }
+
   [Symbol.dispose](): void {}
 
   look(): this {

@@ -12,6 +12,9 @@ import { planOf } from '../../../src/datapath/operations.ts';
 import type { OurState } from '../../../src/datapath/release.ts';
 import { hasTable, lookupOf, tablesOf } from '../../../src/datapath/tables.ts';
 import { tunnelDevice, tunnelRules } from '../../../src/datapath/tunnel.ts';
+import { noneListed } from '../../../src/kernel/kind.ts';
+import { kernelKindOf } from '../../../src/kernel/kinds.ts';
+import { KernelError } from '../../../src/kernel/netlink/socket.ts';
 import { mergeIntervals, printRange } from '../../../src/nftables/interval.ts';
 import type { Chain, Element, NftSet, Operation } from '../../../src/nftables/object.ts';
 import { deviceHex } from '../../../src/nftables/statement.ts';
@@ -29,6 +32,18 @@ export function asListed(object: HostObject): HostObject {
     statements: [{ text: '', expressions: rule.statements.flatMap((statement) => statement.expressions) }],
   }));
   return { ...object, rules };
+}
+
+/** What the host makes of the kernel's refusal. */
+function performed(objects: Objects, operation: Operation): void {
+  try {
+    perform(objects, operation);
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    throw new EgressError('kernel-refused', `${operation.verb} ${keyOf(operation.object)}: ${error.message}`, {
+      cause: error,
+    });
+  }
 }
 
 /** An address on an interface, as a list of ours names it. */
@@ -96,7 +111,7 @@ export class FakeKernel {
   transact(operations: readonly Operation[]): void {
     if (operations.length === 0) return;
     const next: Objects = new Map(this.#nftables);
-    for (const operation of operations) perform(next, operation);
+    for (const operation of operations) performed(next, operation);
     this.#nftables = next;
     this.generation++;
   }
@@ -141,6 +156,7 @@ export class FakeKernel {
       ) as Element[],
       kept: [], // by a kernel without interfaces: see FakeHost
       outside: this.outside.list().filter((object) => {
+        if (kernelKindOf(object).list === noneListed) return false; // goes with its device, or is asked for by name
         if (object.kind === 'address') return object.device !== tunnelDevice && known.includes(object);
         return object.kind !== 'route' || listed.has(object.table);
       }),

@@ -1,14 +1,22 @@
-import assert from 'node:assert/strict';
-import { canonicalJson } from '../../../src/base/canonical.ts';
+import { constants } from 'node:os';
+import { canonicalJson, isEqual } from '../../../src/base/canonical.ts';
 import { keyOf } from '../../../src/datapath/difference.ts';
+import { KernelError } from '../../../src/kernel/netlink/socket.ts';
 import type { Chain, Element, InTable, NftObject, NftSet, Operation, Table } from '../../../src/nftables/object.ts';
 
 /** What is in our tables, by {@link keyOf}. */
 export type Objects = Map<string, Table | NftObject>;
 
-/** One operation of a transaction; throws where the kernel refuses it. */
+type Code = 'ENOENT' | 'EBUSY' | 'EEXIST' | 'EINVAL';
+
+/** Refuses as the kernel does, with the fake's reason. */
+function require(condition: boolean, code: Code, reason: string): void {
+  if (!condition) throw new KernelError(constants.errno[code], 0, reason);
+}
+
+/** One operation of a transaction; throws KernelError where the kernel refuses it. */
 export function perform(objects: Objects, { verb, object }: Operation): void {
-  if (object.kind !== 'table') assert.ok(objects.has(named(object, 'table')), `no table for ${keyOf(object)}`);
+  if (object.kind !== 'table') require(objects.has(named(object, 'table')), 'ENOENT', `no table for ${keyOf(object)}`);
   if (verb === 'add') add(objects, object);
   else takeAway(objects, verb, object);
 }
@@ -19,21 +27,21 @@ function add(objects: Objects, object: Table | NftObject): void {
 }
 
 function takeAway(objects: Objects, verb: 'delete' | 'flush', object: Table | NftObject): void {
-  assert.ok(objects.has(keyOf(object)), `${keyOf(object)} is not there to ${verb}`);
+  require(objects.has(keyOf(object)), 'ENOENT', `${keyOf(object)} is not there to ${verb}`);
   if (object.kind === 'table') {
     for (const [key, other] of objects) if (inTableOf(object)(other)) objects.delete(key);
   } else if (verb === 'flush') flush(objects, object);
   else {
     objects.delete(keyOf(object));
     const users = object.kind === 'element' ? [] : usersOf(objects, object);
-    assert.deepEqual(users, [], `${keyOf(object)} is in use`);
+    require(users.length === 0, 'EBUSY', `${keyOf(object)} is in use by ${users}`);
     if (object.kind === 'set') removeElements(objects, object);
   }
 }
 
 function addElement(objects: Objects, element: Element): void {
-  assert.ok(!objects.has(keyOf(element)), `${keyOf(element)} is there already`);
   requireNamed(objects, element);
+  require(!objects.has(keyOf(element)), 'EEXIST', `${keyOf(element)} is there already`);
   objects.set(keyOf(element), element);
 }
 
@@ -42,11 +50,11 @@ function addOrExtend(objects: Objects, object: Table | Chain | NftSet): void {
   const old = objects.get(keyOf(object));
   requireNamed(objects, object);
   if (object.kind === 'chain' && old?.kind === 'chain') {
-    assert.equal(canonicalJson(old.hook ?? null), canonicalJson(object.hook ?? null), `another hook of ${object.name}`);
+    require(isEqual(old.hook, object.hook), 'EEXIST', `another hook of ${object.name}`);
     objects.set(keyOf(object), { ...object, rules: [...old.rules, ...object.rules] });
   } else if (object.kind === 'set' && old?.kind === 'set') {
     const intervals = [...(old.intervals ?? []), ...(object.intervals ?? [])];
-    assert.equal(shapeOf(old), shapeOf(object), `another type of ${object.name}`);
+    require(shapeOf(old) === shapeOf(object), 'EEXIST', `another type of ${object.name}`);
     objects.set(keyOf(object), object.intervals === undefined ? object : { ...object, intervals });
   } else objects.set(keyOf(object), object);
 }
@@ -101,7 +109,7 @@ function findNames(object: Table | NftObject): readonly string[] {
 
 function requireNamed(objects: Objects, object: Table | NftObject): void {
   for (const name of namesIn(object))
-    assert.ok(objects.has(name), `${keyOf(object)} names ${name}, which is not there`);
+    require(objects.has(name), 'ENOENT', `${keyOf(object)} names ${name}, which is not there`);
 }
 
 /** What keeps a chain or set from being deleted. Its own elements do not keep a set. */

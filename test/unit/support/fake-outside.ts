@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type Address, contains, familyOf, prefixLength } from '../../../src/base/address.ts';
+import { EgressError } from '../../../src/base/errors.ts';
 import { keyOf } from '../../../src/datapath/difference.ts';
 import type { RouteTaken } from '../../../src/datapath/host.ts';
 import type { InterfaceAddress, OutsideObject, Route, Sysctl, TunnelLink } from '../../../src/datapath/objects.ts';
@@ -14,6 +15,8 @@ export class FakeOutside {
   readonly sysctls = new Map<string, string>();
   /** Whether addresses keep who made them (Linux 5.18). */
   tellsWhoseAddresses = true;
+  /** Whether there is an interface of a name, but for the tunnel's; without it there are all. */
+  hasDevice: (name: string) => boolean = () => true;
   #tunnel: TunnelLink | undefined;
   readonly #kept = new Map<string, Kept>();
 
@@ -31,6 +34,10 @@ export class FakeOutside {
     else {
       if (object.kind === 'tunnel') this.#setTunnel(object);
       const device = 'device' in object ? object.device : undefined;
+      if (device !== undefined && device !== tunnelDevice && !this.hasDevice(device)) {
+        if (object.kind === 'ingressMark') return;
+        throw new EgressError('kernel-refused', `Setting up ${keyOf(object)}: there is no interface ${device}`);
+      }
       assert.ok(device !== tunnelDevice || this.#tunnel, `${keyOf(object)} needs the tunnel's device`);
       assert.ok(
         device !== tunnelDevice || !['route', 'neighbour'].includes(object.kind) || this.#tunnel?.up,
