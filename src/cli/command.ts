@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { MachineOptions } from '../cni/plugin.ts';
 import type { ReadFile } from '../config/read.ts';
 import type { Examiner } from '../datapath/examiner.ts';
+import type { Tracer } from '../datapath/tracer.ts';
 import type { HostTools } from '../installer/installer.ts';
 import type { Cluster } from '../installer/node-taint.ts';
 import type { Log, Machine } from '../node/machine.ts';
@@ -27,7 +28,7 @@ export interface CliSurroundings {
   /** What this process may not do, of all that keeping a node takes, in sentences. */
   findMissingRights(): readonly string[];
   /** Opens what only an examination of the host needs. */
-  openExamination(): Promise<{ readonly examiner: Examiner; readonly system: System } & Disposable>;
+  openExamination(): Promise<{ readonly examiner: Examiner & Tracer; readonly system: System } & Disposable>;
   /** Tools of the installer. */
   readonly hostTools: HostTools;
   /** The installer's cluster; absent outside of a cluster. */

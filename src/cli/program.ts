@@ -13,6 +13,7 @@ import { importCommand } from './import.ts';
 import { installCommand, readyCommand } from './install.ts';
 import { repairCommand } from './repair.ts';
 import { statusCommand } from './status.ts';
+import { traceCommand } from './trace.ts';
 import { uninstallCommand } from './uninstall.ts';
 import { validateCommand } from './validate.ts';
 import { versionCommand } from './version.ts';
@@ -27,6 +28,7 @@ const commands: readonly CliCommand[] = [
   gcCommand,
   repairCommand,
   explainCommand,
+  traceCommand,
   adoptCommand,
   gatewayCommand,
   agentCommand,

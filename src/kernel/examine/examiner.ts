@@ -1,18 +1,20 @@
 import type { Address } from '../../base/address.ts';
 import type { Echo, Examiner, ForeignChain, ForeignTunnel, KnownNeighbour, Trials } from '../../datapath/examiner.ts';
 import type { Mac } from '../../datapath/objects.ts';
+import type { Traced, TraceEvent, Tracer } from '../../datapath/tracer.ts';
 import { tunnelDevice } from '../../datapath/tunnel.ts';
 import { NetlinkSocket, protocols } from '../netlink/socket.ts';
 import { readLink } from '../rtnetlink/link.ts';
 import { readNeighbour } from '../rtnetlink/neighbour.ts';
 import { echo } from './echo.ts';
 import { tryFeatures } from './features.ts';
-import { listForeignChains } from './foreign-chains.ts';
+import { listChains, listForeignChains } from './foreign-chains.ts';
+import { trace } from './trace.ts';
 import { listForeignTunnels } from './tunnels.ts';
 import { whoHas } from './who-has.ts';
 
 /** The Linux kernel of the network namespace that this process is in, for somebody who looks for a fault. */
-export class LinuxExaminer implements Examiner, Disposable {
+export class LinuxExaminer implements Examiner, Tracer, Disposable {
   readonly #route = new NetlinkSocket(protocols.route);
   readonly #netfilter = new NetlinkSocket(protocols.netfilter);
 
@@ -27,6 +29,15 @@ export class LinuxExaminer implements Examiner, Disposable {
 
   listForeignChains(): Promise<readonly ForeignChain[]> {
     return listForeignChains(this.#netfilter);
+  }
+
+  listChains(): Promise<readonly ForeignChain[]> {
+    return listChains(this.#netfilter);
+  }
+
+  trace(packets: Traced, seen: (event: TraceEvent) => void): Promise<Disposable> {
+    const unique = Math.floor(Math.random() * 0x100000000).toString(16);
+    return trace(`cni-egress-trace-${unique}`, packets, seen);
   }
 
   listForeignTunnels(): Promise<readonly ForeignTunnel[]> {

@@ -20,10 +20,14 @@ const ruleAttributes = {
 const extensionAttributes = { name: [1, cString], revision: [2, be32], info: [3, hex] } as const;
 
 /** All chains in tables of others, with their rules in the order in which a packet meets them. Throws KernelError. */
-// nft list ruleset
-export async function listForeignChains(socket: NetlinkSocket): Promise<readonly ForeignChain[]> {
+export const listForeignChains = async (socket: NetlinkSocket): Promise<readonly ForeignChain[]> =>
+  (await listChains(socket)).filter(({ table }) => table !== tableName);
+
+/** The same of all tables, ours too. */
+// nft -a list ruleset
+export async function listChains(socket: NetlinkSocket): Promise<readonly ForeignChain[]> {
   const replies = await socket.dump(message('getChain', 0, chainAttributes, {}, { family: 'any' }));
-  const rules = await listForeignRules(socket);
+  const rules = await listRules(socket);
   return replies.flatMap((reply) => {
     const chain = decodeChain(reply);
     return chain ? [{ ...chain, rules: rules.get(nameOf(chain)) ?? [] }] : [];
@@ -37,19 +41,19 @@ const nameOf = ({ family, table, chain }: Named): string => `${family} ${table} 
 function decodeChain(reply: Reply): Omit<ForeignChain, 'rules'> | undefined {
   const family = families.get(reply.body[0]);
   const { table = '', name: chain = '', type = '', hook } = attributesOf(chainAttributes, reply);
-  if (family === undefined || table === tableName) return undefined;
+  if (family === undefined) return undefined;
   const place = placeOf(family, hook?.hook);
   const base = place === undefined ? undefined : { type, hook: place, priority: hook?.priority ?? 0 };
   return { family, table, chain, ...(base && { base }) };
 }
 
-async function listForeignRules(socket: NetlinkSocket): Promise<ReadonlyMap<string, readonly ForeignRule[]>> {
+async function listRules(socket: NetlinkSocket): Promise<ReadonlyMap<string, readonly ForeignRule[]>> {
   const replies = await socket.dump(message('getRule', 0, ruleAttributes, {}, { family: 'any' }));
   const rules = new Map<string, ForeignRule[]>();
   for (const reply of replies) {
     const family = families.get(reply.body[0]);
     const { table = '', chain = '', handle = 0n, expressions = [] } = attributesOf(ruleAttributes, reply);
-    if (family === undefined || table === tableName) continue;
+    if (family === undefined) continue;
     const name = nameOf({ family, table, chain });
     const known = rules.get(name) ?? [];
     known.push({ handle, expressions: expressions.map(decodeForeign) });

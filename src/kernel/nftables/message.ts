@@ -3,7 +3,7 @@ import type { Reply, Request } from '../netlink/socket.ts';
 import { decode, encode, type Table, type Values } from '../netlink/wire.ts';
 
 /** The messages that we send (linux/netfilter/nf_tables.h, enum nf_tables_msg_types). */
-const messageTypes = {
+export const messageTypes = {
   newTable: 0,
   getTable: 1,
   deleteTable: 2,

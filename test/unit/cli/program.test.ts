@@ -84,6 +84,7 @@ describe('--help', () => {
     'exit move': [...onGateway, '--to <address>'],
     validate: ['--print', '--json'],
     explain: ['--data-dir <dir>', '--json', '--policy <file>'],
+    trace: ['--data-dir <dir>', '--json', '--policy <file>', '--seconds <number>', '--packets <number>'],
     adopt: ['--conf-dir <dir>', '--results-dir <dir>', '--outdated', '--dry-run', '--json'],
     who: ['--data-dir <dir>', '--json', '--policy <file>'],
     import: [
