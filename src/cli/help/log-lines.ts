@@ -117,6 +117,13 @@ const words: Readonly<Record<string, Words & { readonly remedy: string }>> = {
     example: '{"level":"info","collected":["pods/4f2a/eth0"], …}',
     solution: 'egress gc does the same by hand.',
   },
+  'the kernel had no room for its notifications: all of the node is looked at': {
+    cause:
+      'So much changed at once that the kernel threw notifications away. What they told is not lost: the agent looks at everything.',
+    remedy: 'Nothing has to be done',
+    example: '{"level":"info","msg":"the kernel had no room for its notifications: all of the node is looked at"}',
+    solution: 'When it comes all the time, find out what changes so much: nft monitor, ip monitor.',
+  },
   'could not be done': {
     cause:
       'Something is not as it should be, and the agent cannot make it so: “failure” has the reason. It is said once, and tried again each round.',
