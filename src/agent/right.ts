@@ -34,6 +34,11 @@ export class Right implements Disposable {
     this.#surroundings = surroundings;
   }
 
+  /** Whether this process has it, and no other can. */
+  get isHeld(): boolean {
+    return this.#own !== undefined;
+  }
+
   /** Waits while another process has it. False when the signal is aborted before. */
   async have(signal: AbortSignal): Promise<boolean> {
     while (!signal.aborted) {

@@ -125,7 +125,7 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
     report: (error) => report(error, 'It is tried again until then.'),
     ...{ bell, signal, rest: agentRest },
   });
-  forgetOnceGone(machine, readChains(places.confDir, surroundings.readFile));
+  if (right.isHeld) forgetOnceGone(machine, readChains(places.confDir, surroundings.readFile));
   own.log.info({}, 'the agent ends, and leaves the node as it is');
 }
 

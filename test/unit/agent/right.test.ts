@@ -31,7 +31,7 @@ const taken = /^Another agent looks after this node: it has locked \/data\/agent
 describe('the right to look after a node', () => {
   test('is had once, and given back in the end', async () => {
     const { right, log, have } = asked('had', 'taken');
-    assert.deepEqual([await have(), await have(), log], [true, true, ['began']]);
+    assert.deepEqual([await have(), await have(), log, right.isHeld], [true, true, ['began'], true]);
     right[Symbol.dispose]();
     assert.deepEqual(log, ['began', 'given back']);
   });
@@ -51,8 +51,9 @@ describe('the right to look after a node', () => {
 
   for (const code of ['EROFS', 'ENOSPC', 'EACCES']) {
     test(`keeps nobody from the node where it cannot be asked for (${code}): said once, and asked for again`, async () => {
-      const { log, have } = asked(new Error(`${code}: open`), new Error(`${code}: open`), 'had');
-      assert.deepEqual([await have(), await have(), await have()], [true, true, true]);
+      const { right, log, have } = asked(new Error(`${code}: open`), new Error(`${code}: open`), 'had');
+      assert.deepEqual([await have(), right.isHeld], [true, false]);
+      assert.deepEqual([await have(), await have(), right.isHeld], [true, true, true]);
       assert.equal(log.filter((line) => line.startsWith(`${code}: open: The agent goes on`)).length, 1);
       assert.equal(log.filter((line) => line === 'began').length, 1);
     });
