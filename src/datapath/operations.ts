@@ -23,7 +23,8 @@ export interface Plan {
   /** The tunnel's device when it goes: set down before anything else, so that nothing is on its way any more. */
   readonly shut: readonly TunnelLink[];
   /**
-   * Objects to take down first: rules and filters that stand in the way of a change of the mark, and parameters to put back.
+   * Objects to take down first: rules and filters that stand in the way of a change of the mark, egress addresses, and
+   * parameters to put back.
    * The table still holds the parameters' values, should the process be killed.
    */
   readonly first: readonly OutsideObject[];
@@ -49,15 +50,16 @@ export interface Plan {
   /** Rules to set up when all else is there, in the place of the first. */
   readonly last: readonly OutsideObject[];
   /**
-   * Behind even these, what marks packets that the chains then judge: another mark's filter was among the first. Nothing
-   * waits for them, so a kernel that refuses them keeps nothing else from being there.
+   * Behind even these, what marks packets that the chains then judge (another mark's filter was among the first), and egress
+   * addresses, for which the chains keep the node from answering. Nothing waits for them, so a kernel that refuses them
+   * keeps nothing else from being there.
    */
-  readonly marks: readonly OutsideObject[];
+  readonly closing: readonly OutsideObject[];
 }
 
 const isTunnel = (object: HostObject): object is TunnelLink => object.kind === 'tunnel';
-const goesFirst = (object: OutsideObject): boolean => outsideKindOf(object).goes === 'first';
-const comesLast = (object: OutsideObject): boolean => outsideKindOf(object).comes === 'last';
+const goesFirst = (object: OutsideObject): boolean => outsideKindOf(object).goes(object) === 'first';
+const comesLast = (object: OutsideObject): boolean => outsideKindOf(object).comes?.(object) === 'last';
 const setUpOrder = Object.keys(outsideKinds);
 const order = (a: OutsideObject, b: OutsideObject) => setUpOrder.indexOf(a.kind) - setUpOrder.indexOf(b.kind);
 
@@ -95,7 +97,7 @@ export function planOf(changes: readonly Change[]): Plan {
       .filter((object) => !isOnGone(object) && !goesFirst(object))
       .sort((a, b) => order(b, a)),
     last: objects(skips.filter(({ verb }) => verb !== 'remove')),
-    marks: objects(kept).filter(comesLast),
+    closing: objects(kept).filter(comesLast),
   };
 }
 

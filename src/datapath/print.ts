@@ -8,7 +8,7 @@ import { tunnelDevice } from './tunnel.ts';
 
 /** Changes as the commands that would make them, in their order; empty when there is nothing to do. */
 export function printChanges(changes: readonly Change[]): string {
-  const { shut, first, before, ahead, transaction, sets, open, after, last, marks } = planOf(changes);
+  const { shut, first, before, ahead, transaction, sets, open, after, last, closing } = planOf(changes);
   // The kernel changes little of an existing device. Objects on it come back by the next look.
   const remade = changes.some(({ verb, object }) => verb === 'replace' && object.kind === 'tunnel');
   const nft = [ahead, transaction]
@@ -23,7 +23,7 @@ export function printChanges(changes: readonly Change[]): string {
     ...nft,
     ...open.map((object) => (object.kind === 'tunnel' ? setTunnelUp(object) : command(object, 'add'))),
     ...after.map((object) => command(object, 'del')),
-    ...[...last, ...marks].map((object) => command(object, 'add')),
+    ...[...last, ...closing].map((object) => command(object, 'add')),
   ]
     .map((line) => `${line}\n`)
     .join('');

@@ -1,5 +1,4 @@
 import { type Address, familyOf } from '../base/address.ts';
-import type { Change } from '../datapath/difference.ts';
 import type { ResolvedExit } from '../datapath/exit.ts';
 import type { Flow, Introduction } from '../datapath/host.ts';
 import { addressOf } from '../datapath/slots.ts';
@@ -14,14 +13,8 @@ import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
  * (nf_conntrack_tcp_loose), with the address that is right now. Such a packet is sent here at once for each connection,
  * in place of the pod. An answer that comes earlier would find nobody, and a pod that only listens would never send.
  */
-export async function followFlows(
-  machine: Machine,
-  previous: NodeRecord | undefined,
-  next: NodeRecord,
-  changes: readonly Change[],
-): Promise<void> {
+export async function followFlows(machine: Machine, previous: NodeRecord | undefined, next: NodeRecord): Promise<void> {
   const { host } = machine;
-  for (const address of addressesThatCame(changes)) await host.deleteFlowsTo(address);
   const moved = next.exits.flatMap((exit): MovedExit[] => {
     const before = previous?.exits.find(({ id }) => id === exit.id);
     if (before === undefined || before.gateway === exit.gateway) return [];
@@ -31,11 +24,17 @@ export async function followFlows(
   for (const address of addressesThatLeft(previous, next)) await host.deleteFlowsTo(address);
 }
 
-/** Egress addresses that came to this node just now. */
-const addressesThatCame = (changes: readonly Change[]): readonly Address[] =>
-  changes.flatMap(({ verb, object }) =>
-    verb === 'add' && object.kind === 'address' && object.scope === 'global' ? [object.address] : [],
-  );
+/**
+ * Forgets what conntrack knows of egress addresses that are about to come to this node: they were elsewhere meanwhile. As soon
+ * as an address is here connections may be made known again, and these must stay.
+ */
+export async function forgetBefore({ host }: Machine, { gateway }: NodeRecord): Promise<void> {
+  for (const [device, owned] of Map.groupBy(gateway?.owned ?? [], ({ device }) => device)) {
+    const link = await host.readLink(device);
+    const here = new Set((link ? await host.listAddresses(link) : []).map(({ address }) => address));
+    for (const { address } of owned) if (!here.has(address)) await host.deleteFlowsTo(address);
+  }
+}
 
 /** Egress addresses that this node gave up. */
 function addressesThatLeft(previous: NodeRecord | undefined, next: NodeRecord): ReadonlySet<Address> {

@@ -79,7 +79,7 @@ async function leadRoutes(machine: Machine, configuration: Configuration, wanted
     throw error;
   }
   store.saveNode(next);
-  await followFlows(machine, previous, next, []);
+  await followFlows(machine, previous, next);
   return true;
 }
 

@@ -19,7 +19,7 @@ import { settled } from '../node/settled.ts';
 import { planReleaseServed, releaseServed } from '../node/tear-down.ts';
 import type { Exit } from '../policy/exit.ts';
 import type { MovesRecord, NodeRecord } from '../store/record.ts';
-import { followFlows } from './flows.ts';
+import { followFlows, forgetBefore } from './flows.ts';
 import { forgetOtherAddresses } from './other-addresses.ts';
 
 /** What a node shall be. */
@@ -54,7 +54,7 @@ export async function reconcile(machine: Machine, configuration: Configuration, 
   const changes = next.exits.length > 0 ? await setUp(machine, previous, next) : [];
   const pods = next.exits.length > 0 ? await repairPods(machine, next) : noRepair;
   const released = await releaseOthers(machine, next);
-  await followFlows(machine, previous, next, changes);
+  await followFlows(machine, previous, next);
   await forgetOtherAddresses(machine, configuration, next, changes);
   await announceNew(machine, changes);
   return {
@@ -70,6 +70,7 @@ async function setUp(machine: Machine, previous: NodeRecord | undefined, next: N
   const { store } = machine;
   await remark(machine, next);
   if (!isEqual(previous, next)) store.saveNode(next);
+  await forgetBefore(machine, next);
   try {
     return await settle(machine, next, needsOn(machine, next), true);
   } catch (error) {

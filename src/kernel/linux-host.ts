@@ -231,7 +231,7 @@ export class LinuxHost implements Host, Disposable {
   }
 
   async apply(changes: readonly Change[], generation: number): Promise<boolean> {
-    const { shut, first, before, ahead, transaction, sets, open, after, last, marks } = planOf(changes);
+    const { shut, first, before, ahead, transaction, sets, open, after, last, closing } = planOf(changes);
     await applyOutside(this.#route, shut);
     await removeOutside(this.#route, first);
     await applyOutside(this.#route, before);
@@ -246,7 +246,7 @@ export class LinuxHost implements Host, Disposable {
     await applyOutside(this.#route, open);
     await removeOutside(this.#route, after);
     await applyOutside(this.#route, last);
-    await applyEach(this.#route, marks);
+    await applyEach(this.#route, closing);
     return true;
   }
 

@@ -13,6 +13,12 @@ export interface InterfaceAddress {
   readonly scope: 'global' | 'link';
 }
 
+/**
+ * An egress address is there only while our tables keep the node from answering for it: a host whose connection this node does
+ * not know yet would be sent a reset. A tunnel's own address is there before packets come.
+ */
+const isEgress = ({ scope }: InterfaceAddress): boolean => scope === 'global';
+
 /** An address is taken down unless an exit that is served gives it to packets. */
 export const address: OutsideKind<InterfaceAddress> = {
   key: ({ device, address }) => `address ${device} ${address}`,
@@ -21,7 +27,8 @@ export const address: OutsideKind<InterfaceAddress> = {
     `ip address ${verb} ${own.address}/${own.prefixLength} dev ${own.device} scope ${own.scope}${verb === 'add' ? noSource(own) : ''}`,
   needsUp: noInterface,
   hasMark: false,
-  goes: 'last',
+  goes: (own) => (isEgress(own) ? 'first' : 'last'),
+  comes: (own) => (isEgress(own) ? 'last' : 'first'),
   released: (state, inUse) => ofKind(state.outside, 'address').filter((own) => !isEgressAddress(state, inUse, own)),
 };
 

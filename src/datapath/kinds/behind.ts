@@ -16,7 +16,7 @@ export const behind: OutsideKind<Behind> = {
   command: rank,
   needsUp: noInterface,
   hasMark: false,
-  goes: 'last',
+  goes: () => 'last',
   released: (_, { exits: used, remembered: { exits, behind = [] } }) => {
     const needed = new Set(placesOf(exits.filter(({ id }) => used.has(id))).map(({ address }) => address));
     return behind.filter(({ address }) => !needed.has(address)).map((place) => ({ kind: 'behind', ...place }));

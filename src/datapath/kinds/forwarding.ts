@@ -18,6 +18,6 @@ export const forwarding: OutsideKind<Forwarding> = {
     `bridge fdb ${replaceOr(verb)} ${mac} dev ${device} dst ${remote} self permanent`,
   needsUp: noInterface,
   hasMark: false,
-  goes: 'last',
+  goes: () => 'last',
   released: withDevice,
 };

@@ -24,7 +24,7 @@ export const ingressMark: OutsideKind<IngressMark> = {
       : `tc filter del dev ${device} ingress pref 230`,
   needsUp: ({ device }) => device,
   hasMark: true,
-  goes: 'first',
-  comes: 'last',
+  goes: () => 'first',
+  comes: () => 'last',
   released: withDevice, // of pods that run on, and of those that nobody knows any more, see node/release.ts
 };

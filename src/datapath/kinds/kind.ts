@@ -22,12 +22,12 @@ export interface OutsideKind<T> extends Kind<T> {
   /** The command that sets it up, or takes it down. */
   command(object: T, verb: Verb): string;
   /** Whether it is taken down before everything else, or at the end. Objects on a device go with it. */
-  readonly goes: 'first' | 'last';
+  goes(object: T): 'first' | 'last';
   /**
-   * Set up when all is there, our tables too; absent of what they send packets to. One that `goes` first also goes when
-   * another takes its place.
+   * Whether it is set up when all is there, our tables too; absent of what they send packets to. One that `goes` first also
+   * goes when another takes its place.
    */
-  readonly comes?: 'last';
+  comes?(object: T): 'first' | 'last';
   /** Those that may go, when of all that may own them only that is in use: what is left of a killed ADD is among them. */
   released(state: OurState, inUse: InUse): readonly T[];
 }

@@ -18,6 +18,6 @@ export const neighbour: OutsideKind<Neighbour> = {
     `ip neigh ${replaceOr(verb)} ${address} lladdr ${mac} dev ${device} nud permanent`,
   needsUp: ({ device }) => device,
   hasMark: false,
-  goes: 'last',
+  goes: () => 'last',
   released: withDevice,
 };

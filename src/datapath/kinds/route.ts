@@ -45,7 +45,7 @@ export const route: OutsideKind<Route> = {
   command: (object, verb) => routeText(object).replace(' route ', ` route ${replaceOr(verb)} `),
   needsUp: ({ device }) => device,
   hasMark: false,
-  goes: 'last',
+  goes: () => 'last',
   released: (state, inUse) => {
     const isUsed = isTableInUse(state, inUse);
     const isForGateway = opensForGateway(inUse);

@@ -40,7 +40,7 @@ export const rule: OutsideKind<PolicyRule> = {
   command: (object, verb) => ruleText(object).replace(' rule ', ` rule ${verb} `),
   needsUp: noInterface,
   hasMark: true,
-  goes: 'last',
+  goes: () => 'last',
   released: (state, inUse) => [...goneRules(state, inUse), ...(inUse.hasTunnel ? [] : tunnelRules(rulesOf(state)))],
 };
 

@@ -17,6 +17,6 @@ export const sysctl: OutsideKind<Sysctl> = {
   command: ({ name, value }) => `sysctl -w ${name}=${value}`,
   needsUp: noInterface,
   hasMark: false,
-  goes: 'first', // while the table still holds their values, should the process be killed
+  goes: () => 'first', // while the table still holds their values, should the process be killed
   released: (state, { exits, remembered }) => putBack(state, exits, remembered).parameters,
 };

@@ -31,7 +31,7 @@ export const tunnel: OutsideKind<TunnelLink> = {
   command: (link, verb) => (verb === 'add' ? addTunnel(link) : `ip link del ${link.name}`),
   needsUp: noInterface,
   hasMark: false,
-  goes: 'last',
+  goes: () => 'last',
   released: ({ outside }, { hasTunnel }) => (hasTunnel ? [] : ofKind(outside, 'tunnel')),
 };
 

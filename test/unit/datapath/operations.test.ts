@@ -144,7 +144,7 @@ describe('a plan', () => {
     );
     assert.deepEqual(plan.first, [bit(0x20000000), earlier]);
     assert.deepEqual([plan.before, plan.open, plan.last], [[], [], [bit(0x40000000)]]);
-    assert.deepEqual(plan.marks, [mark]);
+    assert.deepEqual(plan.closing, [mark]);
     assert.match(
       printChanges(difference([mark], [earlier])),
       /^tc filter del .*\n.* tc filter replace .*0x40003fff\n$/,
@@ -159,18 +159,35 @@ describe('a plan', () => {
     assert.deepEqual(planOf(difference([route, sysctl], other)).before, [sysctl, route]);
   });
 
+  test('gives an egress address when all is there that keeps the node from answering for it, and takes it before that goes', () => {
+    const egress = {
+      kind: 'address',
+      device: 'eth1',
+      address: '192.0.2.50',
+      prefixLength: 32,
+      scope: 'global',
+    } as const;
+    const own = { ...egress, device: 'egress0', address: '172.18.0.5', scope: 'link' } as const;
+    const given = planOf([add(egress), add(own), add(set)]);
+    assert.deepEqual([given.before, given.closing], [[own], [egress]]);
+    const taken = planOf([remove(set), remove(egress), remove(own)]);
+    assert.deepEqual([taken.first, taken.after], [[egress], [own]]);
+  });
+
   test('keeps the order of the changes within a kind', () => {
     const list = fc.uniqueArray(anyObject, { selector: keyOf });
     fc.assert(
       fc.property(list, (objects) => {
-        const { before, transaction, open, marks } = planOf(objects.map(add));
-        for (const kind of kinds) {
-          const done = [...before, ...transaction.map(({ object }) => object), ...open, ...marks];
-          assert.deepEqual(
-            [...new Set(done.filter((object) => object.kind === kind).map(keyOf))],
-            objects.filter((object) => object.kind === kind).map(keyOf),
-          );
-        }
+        const { before, transaction, open, closing } = planOf(objects.map(add));
+        const done = [...before, ...transaction.map(({ object }) => object), ...open, ...closing];
+        const groups: readonly ((object: HostObject) => boolean)[] = [
+          ...kinds.filter((kind) => kind !== 'address').map((kind) => (object: HostObject) => object.kind === kind),
+          ...(['global', 'link'] as const).map(
+            (scope) => (object: HostObject) => object.kind === 'address' && object.scope === scope,
+          ),
+        ];
+        for (const isOne of groups)
+          assert.deepEqual([...new Set(done.filter(isOne).map(keyOf))], objects.filter(isOne).map(keyOf));
       }),
     );
   });

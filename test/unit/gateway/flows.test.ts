@@ -156,8 +156,10 @@ describe('the gateway that an exit moves to', () => {
     fromNow(machine);
     await moveExit(machine, configured, toSecond);
     assert.deepEqual(machine.host.primed, [{ mark: steered, hops: 1, flows: [flow()] }]);
-    assert.deepEqual(machine.host.calls.slice(-4), [
-      'deleteFlowsTo 192.0.2.50',
+    assert.deepEqual(machine.host.calls.slice(-6), [
+      'deleteFlowsTo 192.0.2.50', // before the address is here: what is made known from then on stays
+      'apply',
+      'apply', // the route to the old gateway goes
       `deleteFlows ${address}`,
       `primeFlows ${steered}`,
       'announce 192.0.2.50',

@@ -101,7 +101,7 @@ describe('a move on the gateway that the exit moves to', () => {
     const { node } = await moveExit(machine, configured, toSecond);
     assert.deepEqual(node?.gateway?.served, [50]);
     assert.deepEqual(ownAddresses(machine), ['192.0.2.50']);
-    assert.deepEqual(machine.host.calls, ['apply', 'deleteFlowsTo 192.0.2.50', 'announce 192.0.2.50']);
+    assert.deepEqual(machine.host.calls, ['deleteFlowsTo 192.0.2.50', 'apply', 'announce 192.0.2.50']);
   });
 
   test('lets its own pods leave from here, who went through the tunnel', async (t) => {

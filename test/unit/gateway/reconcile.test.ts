@@ -54,7 +54,7 @@ describe('a gateway that is brought up', () => {
   test('announces only what is served already', async (t) => {
     const machine = newNode(t, first);
     await bringUp(machine, configured);
-    assert.deepEqual(machine.host.calls, ['apply', 'deleteFlowsTo 192.0.2.50', 'announce 192.0.2.50']);
+    assert.deepEqual(machine.host.calls, ['deleteFlowsTo 192.0.2.50', 'apply', 'announce 192.0.2.50']);
   });
 
   test('again changes nothing and tells nobody', async (t) => {

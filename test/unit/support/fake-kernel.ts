@@ -85,15 +85,16 @@ export class FakeKernel {
 
   /** Carries changes out, in the order of {@link planOf}. A refused transaction changes nothing, but what comes before it stays. */
   apply(changes: readonly Change[]): void {
-    const { ahead, transaction, open, after, last, marks } = planOf(changes);
+    const { ahead, transaction, open, after, last, closing } = planOf(changes);
     this.beginOutside(changes);
     this.transact(ahead);
     this.transact(transaction);
     this.setUpOutside(open);
     for (const object of after) this.outside.takeDown(object);
     this.setUpOutside(last);
-    if (marks.length > 0 && this.refusesMarks) throw new EgressError('cannot-mark', 'bpf: EPERM');
-    this.setUpOutside(marks);
+    this.setUpOutside(closing.filter(({ kind }) => kind !== 'ingressMark' || !this.refusesMarks));
+    if (this.refusesMarks && closing.some(({ kind }) => kind === 'ingressMark'))
+      throw new EgressError('cannot-mark', 'bpf: EPERM');
   }
 
   /** Carries out what comes before the transaction. */
