@@ -72,7 +72,7 @@ export interface Echo {
 
 /**
  * Questions that only somebody asks who looks for a fault: they take time, and some ask other machines. None of them
- * changes anything here, nor in the tables of neighbours.
+ * changes anything, but that the kernel hears answers, too, and may learn from them where a neighbour is now.
  */
 export interface Examiner {
   /** Tries in a network namespace of its own, which goes with the process however that ends. */

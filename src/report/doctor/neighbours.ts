@@ -1,5 +1,5 @@
 import type { Address } from '../../base/address.ts';
-import type { Examiner } from '../../datapath/examiner.ts';
+import type { Examiner, KnownNeighbour } from '../../datapath/examiner.ts';
 import type { ResolvedExit, Way } from '../../datapath/exit.ts';
 import type { Mac } from '../../datapath/objects.ts';
 import type { Facts } from './facts.ts';
@@ -20,10 +20,11 @@ export async function neighbours(facts: Facts): Promise<readonly Seen[]> {
     .filter(({ gateway }) => gateway === undefined)
     .flatMap((exit) => exit.ways.map((way) => ({ exit, way })));
   if (local.length === 0) return [ok('no exit leaves from this node')];
+  const before = await knownOf(examiner, local);
   const answers = await ask(examiner, local);
   const found: Seen[] = [];
   for (const one of local) {
-    found.push(...duplicates(one, answers), ...(await nextHop(examiner, one, answers)));
+    found.push(...duplicates(one, answers), ...nextHop(one, answers, before));
   }
   return orOk(
     eachOnce(found),
@@ -34,6 +35,20 @@ export async function neighbours(facts: Facts): Promise<readonly Seen[]> {
 const shown = ({ way: { via } }: Local): string[] => (via === undefined ? [] : [via]);
 
 const eachOnce = (found: readonly Seen[]): Seen[] => [...new Map(found.map((seen) => [seen.text, seen])).values()];
+
+type Known = ReadonlyMap<string, KnownNeighbour | undefined>;
+
+const keyOf = (device: string, address: Address): string => `${device} ${address}`;
+
+/** What the kernel knows before anybody is asked: it hears the answers, too, and may put an entry right by them. */
+async function knownOf(examiner: Examiner, local: readonly Local[]): Promise<Known> {
+  const known = new Map<string, KnownNeighbour | undefined>();
+  for (const { exit, way } of local) {
+    if (way.via !== undefined)
+      known.set(keyOf(exit.device, way.via), await examiner.readNeighbour(exit.device, way.via));
+  }
+  return known;
+}
 
 /** All questions of one interface at once. */
 async function ask(examiner: Examiner, local: readonly Local[]): Promise<Answers> {
@@ -64,7 +79,7 @@ function duplicates({ exit: { name, device, addressesOn }, way }: Local, answers
   });
 }
 
-async function nextHop(examiner: Examiner, { exit, way }: Local, answers: Answers): Promise<Seen[]> {
+function nextHop({ exit, way }: Local, answers: Answers, before: Known): Seen[] {
   const { name, device } = exit;
   const { via } = way;
   const macs = via === undefined ? undefined : answers.get(device)?.get(via);
@@ -83,8 +98,8 @@ async function nextHop(examiner: Examiner, { exit, way }: Local, answers: Answer
     const what = `next hop ${via} of exit "${name}" is at ${device} twice, with the MAC addresses ${macs.join(' and ')}`;
     return [fault(what, `take ${via} from the host that is not the router`)];
   }
-  const known = await examiner.readNeighbour(device, via);
+  const known = before.get(keyOf(device, via));
   if (known?.mac === undefined || known.mac === mac) return [];
-  const what = `the kernel has next hop ${via} of exit "${name}" at ${known.mac} (${known.state}), but it answers from ${mac}`;
+  const what = `the kernel had next hop ${via} of exit "${name}" at ${known.mac} (${known.state}), but it answers from ${mac}`;
   return [fault(what, `ip neigh del ${via} dev ${device}`)];
 }

@@ -170,7 +170,7 @@ const rows: readonly (readonly [string, (patient: Patient) => unknown, readonly 
     'a stale neighbour with another MAC address',
     ({ examiner }) => examiner.known.set('192.168.0.1', { state: 'stale', mac: '02:00:00:00:00:05' }),
     [
-      /^fault neighbours: the kernel has next hop .* at 02:00:00:00:00:05 \(stale\), .* → ip neigh del 192\.168\.0\.1 dev eth1$/,
+      /^fault neighbours: the kernel had next hop .* at 02:00:00:00:00:05 \(stale\), .* → ip neigh del 192\.168\.0\.1 dev eth1$/,
     ],
   ],
   [
