@@ -1,6 +1,7 @@
 import { cpus, loadavg, release } from 'node:os';
 import { missingForLab } from '../support/tools.ts';
 import { measureAdd } from './add.ts';
+import { measureFailover } from './failover.ts';
 import { measurePods } from './pods.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureTunnel } from './tunnel.ts';
@@ -14,6 +15,7 @@ const parts: Readonly<Record<string, () => Promise<string>>> = {
   pods: measurePods,
   throughput: measureThroughput,
   tunnel: measureTunnel,
+  failover: measureFailover,
 };
 
 const words = process.argv.slice(2);
