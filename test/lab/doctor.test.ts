@@ -219,6 +219,20 @@ describe('egress doctor', labTest, () => {
     await assertHealthy(node);
   });
 
+  test('says of a node that forwards nothing what README shows', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    await node.started();
+    await node.machine.sysctl({ 'net.ipv4.ip_forward': 0 });
+    const { stdout } = await node.egress('doctor');
+    const [shown = ''] = /^FAULT .*\n .*\n/m.exec(stdout) ?? [];
+    assert.ok(
+      shown !== '' && (await readFile(new URL('../../README.md', import.meta.url), 'utf8')).includes(shown),
+      stdout,
+    );
+    assert.match(stdout, /^1 fault, 0 warnings, \d+ ok\.\n$/m);
+  });
+
   test('writes a new file for a bug report, and says first what it holds', async () => {
     await using lab = await Lab.create();
     const node = await lab.node();
