@@ -1,6 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import type { ElectionProcess } from '../src/cli/command.ts';
-import type { Orders } from '../src/election/parts.ts';
+import type { ElectionProcess, Orders } from '../src/election/parts.ts';
 
 /** The first word of the command line when an agent starts the process of elections. Nobody else uses it. */
 export const electionCommand = 'election';

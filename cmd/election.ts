@@ -11,12 +11,13 @@ const lookAfter = 10;
 const tellEvery = 1_000;
 
 /**
- * Runs elections until the agent says that they end, or is gone: its orders come on stdin, and what there is to tell
- * goes to stdout. Whatever the agent does, this process goes on beside it: it waits for no file, and for no lock.
+ * Runs elections until the agent says that they end: its orders come on stdin, and what there is to tell goes to stdout.
+ * Whatever the agent does, this process goes on beside it: it waits for no file, and for no lock. When the agent is dead it
+ * ends as it is: addresses stay, and nothing moves.
  */
 export async function runElection(): Promise<number> {
   beFirst();
-  const { promise: ended, resolve: end } = Promise.withResolvers<string>();
+  const { promise: ended, resolve: end } = Promise.withResolvers<string | undefined>();
   using linux = new LinuxElection(() => setImmediate(() => parts.tell()));
   const parts = new Parts({ vrrp: vrrpPart(linux) }, writeLine);
   const timer = setInterval(() => parts.tell(), tellEvery);
@@ -25,10 +26,13 @@ export async function runElection(): Promise<number> {
     const why = parts.take(text);
     if (why !== undefined) end(why);
   });
-  process.stdin.on('end', () => end('its agent is gone'));
+  process.stdin.on('end', () => end(undefined)); // the agent is dead, and the kernel goes on as before
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => end('its agent ends'));
-  await parts.stop(await ended);
+  const why = await ended;
   clearInterval(timer);
+  if (why === undefined) return 0;
+  await parts.stop(why);
+  await parts.tellLast();
   return 0;
 }
 

@@ -10,6 +10,7 @@ import { policiesOf } from '../sources/policies.ts';
 import { recordVersion } from '../store/migration.ts';
 import type { AgentRecord, ExitGateways } from '../store/record.ts';
 import { type Configured, ConfiguredNode, type ConfiguredPlaces } from './configured.ts';
+import type { Elector } from './elector.ts';
 import { Journal, type Since } from './journal.ts';
 import { isLeaving, leaveAfterLastPod } from './leaving.ts';
 import { mendedIn, type Round, round } from './round.ts';
@@ -33,6 +34,8 @@ export interface AgentSurroundings {
   now(): number;
   /** Takes each round that came to an end, for whoever counts them. */
   observe?(seen: Seen): Promise<void>;
+  /** Elects who serves exits that have this node among their gateways. */
+  readonly elector?: Elector;
   /** What is known of the gateways of exits. */
   gateways?(): readonly ExitGateways[];
   /** Takes the path of the policy file that is in force, at the beginning of each round. */
@@ -128,7 +131,10 @@ export class Agent {
     const { configuration } = memory;
     const adopt = async () => (startsNothing ? [] : await this.#adopt(machine, configured));
     const missingRights = this.#surroundings.findMissingRights();
+    const { elector } = this.#surroundings;
+    await elector?.prepare(machine, configuration, !startsNothing);
     const done = withRights(await round({ machine, configuration, adopt, startsNothing }), missingRights);
+    elector?.begin();
     const isOther = memory.applied !== undefined && !isEqual(memory.applied, configuration);
     const isApplied = done.isConfigured && isOther;
     if (done.isConfigured && done.isWhole) memory.applied = configuration;
@@ -163,8 +169,15 @@ export class Agent {
     const before = this.#memory.isLeaving;
     this.#memory.isLeaving = isLeaving(before, chains);
     if (this.#memory.isLeaving && !before) log.info({}, 'egress leaves this node: the agent begins nothing any more');
+    if (this.#memory.isLeaving && !machine.store.hasAttachments()) await this.#stopElections(machine);
     const left = this.#memory.isLeaving ? await leaveAfterLastPod(machine) : [];
     if (left.length > 0) log.info({ exits: left }, 'serves no exit to others any more: egress leaves this node');
+  }
+
+  /** The other gateways have the addresses before they go here. */
+  async #stopElections({ store }: Machine): Promise<void> {
+    await this.#surroundings.elector?.stop('egress leaves this node');
+    store.saveElections({});
   }
 
   #adopt(own: Machine, configured: Configured): Promise<readonly Adoption[]> {

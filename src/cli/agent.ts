@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { Agent, type AgentPlaces, type AgentSurroundings } from '../agent/agent.ts';
+import { Elector } from '../agent/elector.ts';
 import { forgetOnceGone } from '../agent/leaving.ts';
 import { readListenAddress } from '../agent/listen-address.ts';
 import type { Monitor, MonitorOptions } from '../agent/monitor.ts';
@@ -106,8 +107,9 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
     bell.ring();
   };
   using prober = new Prober({ ...own, report, dataDir: places.dataDir, changed });
+  const elector = new Elector({ log: own.log, start: service.startElection, changed: bell.ringAtOnce });
   const agent = new Agent(places, {
-    ...{ ...own, report },
+    ...{ ...own, report, elector },
     observe: async (seen) => {
       await prober.follow(seen.configuration);
       await monitor?.ended(seen);
@@ -125,9 +127,12 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
     report: (error) => report(error, 'It is tried again until then.'),
     ...{ bell, signal, rest: agentRest },
   });
+  if (await elector.stop('the agent ends')) await agent.look().catch((error) => report(error, leavesBehind));
   if (right.isHeld) forgetOnceGone(machine, readChains(places.confDir, surroundings.readFile));
   own.log.info({}, 'the agent ends, and leaves the node as it is');
 }
+
+const leavesBehind = 'Pods of this node may use an exit that another gateway has by now, until an agent runs again.';
 
 /** What becomes of notifications. Of those that were lost nobody knows what they told: the worst is looked for. */
 const noticing =

@@ -3,6 +3,7 @@ import type { MachineOptions } from '../cni/plugin.ts';
 import type { ReadFile } from '../config/read.ts';
 import type { Examiner } from '../datapath/examiner.ts';
 import type { Tracer } from '../datapath/tracer.ts';
+import type { ElectionProcess } from '../election/parts.ts';
 import type { HostTools } from '../installer/installer.ts';
 import type { Cluster } from '../installer/node-taint.ts';
 import type { Log, Machine } from '../node/machine.ts';
@@ -33,14 +34,6 @@ export interface CliSurroundings {
   readonly hostTools: HostTools;
   /** The installer's cluster; absent outside of a cluster. */
   readonly cluster?: Cluster;
-}
-
-/** The process that elects: beside the agent, so that nothing that the agent does holds it up. */
-export interface ElectionProcess {
-  /** What its parts shall do from now on, by their names. */
-  want(all: Readonly<Record<string, unknown>>): void;
-  /** Ends it in good order. */
-  stop(why: string): Promise<void>;
 }
 
 /** The needs of a long-running command. */

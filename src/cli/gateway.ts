@@ -137,6 +137,20 @@ function summary({ node, changes }: Outcome): string {
   return [...lines, ...nothing, `${podsMended(changes)}${things} changed.`, ''].join('\n');
 }
 
+/** Without an agent nobody elects any more: exits are where the configuration has them, or a move. */
+function forgetElections({ store }: Machine, isClaimed: CliSurroundings['isClaimed']): void {
+  if (!isClaimed(store.agentLock)) store.saveElections({});
+}
+
+/** Throws `invalid-argument` for an exit whose gateways elect: whoever has its addresses is followed, and nobody else. */
+function requireNoElection({ store }: Machine, exit: string): void {
+  if (store.loadElections()[exit] === undefined) return;
+  throw new EgressError(
+    'invalid-argument',
+    `The agents of the gateways of exit "${exit}" elect which of them has its addresses: to move it, run "egress gateway --drain" on the one that has them`,
+  );
+}
+
 const onGateway = (command: Command): Command =>
   withDryRun(
     withDataDir(
@@ -162,8 +176,9 @@ export const gatewayCommand: CliCommand = {
       ),
   run: async (surroundings, options: OnGateway) => {
     if (options.watch) return await watchGateway(surroundings, options);
-    const { openMachine, readFile, write } = surroundings;
+    const { openMachine, readFile, write, isClaimed } = surroundings;
     using machine = await openMachine(options);
+    if (!options.dryRun) forgetElections(machine, isClaimed);
     await gateway(machine, configurationIn(options, readFile), options, write);
   },
 };
@@ -175,8 +190,11 @@ export const exitMoveCommand: CliCommand = {
     onGateway(command)
       .argument('<name>', 'the exit')
       .requiredOption('--to <address>', 'the gateway, one of the exit’s gateways'),
-  run: async ({ openMachine, readFile, write }, name: string, options: OnGateway & { readonly to: string }) => {
+  run: async (surroundings, name: string, options: OnGateway & { readonly to: string }) => {
+    const { openMachine, readFile, write, isClaimed } = surroundings;
     using machine = await openMachine(options);
+    if (!options.dryRun) forgetElections(machine, isClaimed);
+    requireNoElection(machine, name);
     await move(machine, configurationIn(options, readFile), { exit: name, to: options.to }, options, write);
   },
 };

@@ -38,6 +38,7 @@ export function printStatus(
       : []),
     ...(tunnel ? [printTunnel(tunnel)] : []),
     ...ofAgent,
+    ...exits.flatMap(electedText),
     ...exits.flatMap(problemText),
     ...outdatedLines(pods.map((pod) => ({ name: podName(pod), outdated: pod.outdated }))).map((line) => `${line}\n`),
   ].join('\n');
@@ -89,6 +90,18 @@ const portsText = ({ ports = [] }: PodStatus): string =>
 
 const addressTexts = ({ addresses, notHere = [] }: ExitStatus['ways'][number]): string[] =>
   addresses.map((address) => (notHere.includes(address) ? `${address} (not here)` : address));
+
+/** Which of the gateways has the exit's addresses, on one of them, and what a person should know of it. */
+function electedText({ name, elected }: ExitStatus): string[] {
+  if (elected === undefined) return [];
+  const { holds, gateway, since, why, notes = [] } = elected;
+  const where = holds ? 'this gateway has its addresses' : `gateway ${gateway} has its addresses, this one is ready`;
+  const reason = why === undefined ? '' : `: ${why}`;
+  return [
+    `Exit "${name}": ${where} since ${shownTime(since)}${reason}.\n`,
+    ...notes.map((note) => `Exit "${name}": ${note}.\n`),
+  ];
+}
 
 const nextHops = ({ gateway, ways }: ExitStatus): string =>
   gateway === undefined

@@ -7,6 +7,7 @@ import { portContradictions } from './port-checks.ts';
 import type { Problem } from './problem.ts';
 import type { PartialDocument } from './sound.ts';
 import { tunnelContradictions } from './tunnel-checks.ts';
+import { vrrpContradictions } from './vrrp-checks.ts';
 
 /**
  * What is wrong with the parts of a configuration taken together, though each is valid in itself. Where a source lacks
@@ -22,6 +23,7 @@ export function contradictions(sources: readonly Source[]): Problem[] {
     ...repeats(policies, ({ name }) => name && `policy "${name}"`),
     ...repeats(nodes, ({ address }) => address && `node ${address}`),
     ...sharedIds(exits),
+    ...vrrpContradictions(exits),
     ...(isLacking(sources, /^\/exits(\/\d+\/name)?$/) ? [] : unknownExits(policies, exits)),
     ...tunnelContradictions(documents, sources),
     ...portContradictions(documents, sources),

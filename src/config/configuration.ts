@@ -26,6 +26,14 @@ export interface TunnelOptions {
   readonly sources: readonly Prefix[];
 }
 
+/** How the gateways of an exit agree which of them serves it. */
+export interface VrrpOptions {
+  /** Milliseconds between two advertisements: 10…40950. */
+  readonly interval: number;
+  /** One that comes back takes the exit from one behind it in the list. */
+  readonly preempt: boolean;
+}
+
 /** Addresses that some pods may send with beside their own. */
 export interface ExtraSource {
   /** Globs; one must fit the pod's namespace. */
@@ -54,6 +62,7 @@ export interface Configuration {
   readonly node: Address | undefined;
   readonly nodes: readonly KnownNode[];
   readonly tunnel: TunnelOptions;
+  readonly vrrp: VrrpOptions;
   /** Never steered: `clusterCIDRs`, nodes and their pods, gateways, link-local. Canonical, sorted, none inside another. */
   readonly clusterCIDRs: readonly Prefix[];
   readonly exits: readonly Exit[];
@@ -79,6 +88,10 @@ export function configurationOf(entry: ChainEntry, documents: readonly PolicyDoc
     node: entry.node,
     nodes: documents.flatMap(({ nodes = [] }) => nodes.map(toNode)),
     tunnel: tunnelOf(documents),
+    vrrp: {
+      interval: first(documents.map(({ vrrp }) => vrrp?.interval)) ?? defaults.vrrpInterval,
+      preempt: first(documents.map(({ vrrp }) => vrrp?.preempt)) ?? defaults.preempt,
+    },
     clusterCIDRs: withoutNested([...linkLocal, ...documents.flatMap(clusterRanges)]),
     exits: documents.flatMap(({ exits = [] }) => exits.map(toExit)),
     policies: documents.flatMap(({ policies = [] }) => policies.map(toPolicy)),
@@ -121,12 +134,14 @@ const toNode = ({ address, podCIDRs = [] }: Listed<'nodes'>): KnownNode => ({ ad
 
 function toExit({ id, nextHop, onlink, addressesOn, addressPerFlow, ...exit }: Listed<'exits'>): Exit {
   const { name, gateways, addresses, portsPerPod, portBlocksPerNamespace, annotationNamespaces, ...rest } = exit;
-  const { interface: device, onUnavailable, ...others } = rest;
+  const { interface: device, onUnavailable, announce, vrid, ...others } = rest;
   nothingElse(others);
   return whole<Exit>({
     name,
     id: id ?? exitIdOf(name),
     gateways: gateways ?? [],
+    announce: announce === 'elsewhere' ? announce : undefined,
+    vrid,
     interface: device,
     nextHops: byFamily([nextHop ?? []].flat()),
     onlink: onlink ? true : undefined,

@@ -67,12 +67,15 @@ const fewestPorts = 16;
 
 const unavailableChoices = ['drop', 'node'] as const;
 
+const announceChoices = ['vrrp', 'elsewhere'] as const;
+
 /** Members of an exit that need others. The JSON Schema has these rules, too. */
 const exitParts = {
   anyOf: [{ required: ['interface'] }, { required: ['gateways'] }],
   dependentRequired: {
     nextHop: ['interface'],
     gateways: ['addresses'],
+    vrid: ['gateways'],
     addressesOn: ['addresses'],
     portBlocksPerNamespace: ['portsPerPod'],
   },
@@ -97,6 +100,15 @@ export const exit = z
       gateways: optional(
         addressesOnce,
         'Nodes that packets leave from, by their underlay addresses (those in `nodes`), the preferred one first. Without it, packets leave from the pod’s own node.',
+      ),
+      announce: optional(
+        oneOf(announceChoices),
+        'Who gives the `addresses` to one of the `gateways`: `vrrp`, their agents, which agree by VRRP; or `elsewhere`, somebody else: kube-vip, keepalived, MetalLB, a cloud. The gateway that has them serves.',
+        defaults.announce,
+      ),
+      vrid: optional(
+        integer(1, 255),
+        'VRRP’s number (VRID) for the `gateways`, the same for all exits that have them in this order. Made from the list; only needed when another router of the segment has that number, or two lists make one by chance.',
       ),
       interface: optional(
         interfaceName,
@@ -163,6 +175,16 @@ export const exit = z
     z.refine((exit) => exit.gateways === undefined || exit.addresses !== undefined, {
       error: 'the addresses that pods are seen with, whichever of the "gateways" they leave by',
       path: ['addresses'],
+      ...whereAllIsKnown,
+    }),
+    z.refine((exit) => exit.announce !== 'elsewhere' || exit.gateways !== undefined, {
+      error: 'the gateways of which one is given the addresses',
+      path: ['gateways'],
+      ...whereAllIsKnown,
+    }),
+    z.refine((exit) => exit.vrid === undefined || exit.gateways !== undefined, {
+      error: 'the gateways that "vrid" is the number of',
+      path: ['gateways'],
       ...whereAllIsKnown,
     }),
     z.refine((exit) => (exit.addressesOn ?? []).length === 0 || exit.addresses !== undefined, {

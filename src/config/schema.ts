@@ -115,6 +115,22 @@ const tunnel = z.strictObject(
   'an object',
 );
 
+const vrrp = z.strictObject(
+  {
+    interval: optional(
+      integer(10, 40950),
+      'Milliseconds between two advertisements, rounded to ten. Another gateway takes over when three did not come.',
+      defaults.vrrpInterval,
+    ),
+    preempt: optional(
+      truth,
+      'A gateway that comes back takes the exit from one behind it in the list. Otherwise nothing moves while somebody serves.',
+      defaults.preempt,
+    ),
+  },
+  'an object',
+);
+
 /** The highest table of an exit must be a number of 32 bits, the lowest must lie behind main (254) and local (255). */
 const routeTable = integer(256, 0xffffffff - highestExitId - 1);
 
@@ -133,6 +149,7 @@ const policyOptions = {
     'Nodes of the cluster. With `gateways`: all that may send to the tunnel.',
     [],
   ),
+  vrrp: optional(vrrp, 'How the agents of the `gateways` of an exit agree which of them serves it.', {}),
   tunnel: optional(tunnel, 'The tunnel from the nodes to the `gateways` of exits, the same on every node.', {}),
   fwmark: optional(
     flag,

@@ -102,12 +102,14 @@ export interface Tunnel {
 export interface Gateway {
   /** Ids of the exits that it serves. */
   readonly served: readonly number[];
-  /** Egress addresses that no interface held, so that we put them there. */
+  /** Egress addresses that no interface held, so that we put them there, or elect who does. */
   readonly owned: readonly {
     readonly device: string;
     readonly address: Address;
     /** Others have it on another interface, too: they may answer on it. */
     readonly shared?: true;
+    /** It is put there, or not, by who elects its holder. */
+    readonly elected?: true;
   }[];
   /** Pods' ranges that answers go to through the tunnel, and the nodes that have them; empty when they go directly. */
   readonly replies: readonly { readonly destination: Prefix; readonly node: Address }[];

@@ -20,7 +20,9 @@ export function desiredGateway(node: NodeState, gateway: Gateway, exits: readonl
       addressSet(layout.setNames.owned(family), family, deaf),
       addressSet(layout.setNames.remote(family), family, remote),
     ]),
-    ...gateway.owned.map(({ device, address }): HostObject => ownedAddress(device, address)),
+    ...gateway.owned
+      .filter(({ elected }) => !elected)
+      .map(({ device, address }): HostObject => ownedAddress(device, address)),
     ...served.map(servedElement),
     ownedChain,
     replies(node.fwmark),
@@ -60,18 +62,31 @@ const replyElement: Element = { kind: 'element', set: layout.setNames.tunnels, k
 
 /**
  * Nobody listens on an address that is there for others. The node must not say so to the other end of a connection that
- * it does not know yet because it moved here a moment ago: that would end it. Pings of the address are answered.
+ * it does not know yet because it moved here a moment ago: that would end it. Pings of the address are answered; to nodes that
+ * ask through the tunnel only when their packets would be served, for they follow the answer.
  */
 const ownedChain = chain(
   layout.chainNames.owned,
-  families.map((family) =>
+  families.flatMap((family) => [
+    rule(
+      say.arrivesBy(tunnelDevice),
+      say.destinationIn(family, layout.setNames.egress(family), { first: true }),
+      say.isProtocol('icmp', family),
+      say.verdict({ code: 'return' }),
+    ),
+    rule(
+      say.arrivesBy(tunnelDevice),
+      say.destinationIn(family, layout.setNames.owned(family), { first: true }),
+      say.counter,
+      say.verdict({ code: 'drop' }),
+    ),
     rule(
       say.destinationIn(family, layout.setNames.owned(family), { first: true }),
       say.isNotProtocol(family),
       say.counter,
       say.verdict({ code: 'drop' }),
     ),
-  ),
+  ]),
   { type: 'filter', hook: 'input', priority: 0 },
 );
 

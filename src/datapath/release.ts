@@ -45,6 +45,8 @@ export interface Remembered {
   readonly spared?: readonly Prefix[];
   /** Addresses that others hold, and that the kernel was made to find on exits' interfaces first. */
   readonly behind?: readonly Place[];
+  /** The node may be given addresses at any moment: it stays deaf on them. */
+  readonly isElected?: boolean;
   /** There are pods that are marked where they come in, and the kernel has nothing else of them: somebody flushed it. */
   readonly hasFlushed?: boolean;
 }
@@ -76,7 +78,7 @@ export function released(
   const goneNames = new Set(goneChains.map(({ name }) => name));
   const left = state.chains.filter(({ name }) => !goneNames.has(name));
   const served = servedLeft(state, elements);
-  const isGateway = served.size > 0;
+  const isGateway = served.size > 0 || remembered.isElected === true;
   const exitIds = new Set(left.map(({ name }) => layout.exitIdOfChain(name)));
   if (isGateway) exitIds.add(layout.replyId);
   if (remembered.hasFlushed || isAnyMarked(left, state, sourceChains)) exitIds.add(layout.unjudgedId);

@@ -6,6 +6,8 @@ import type { Claim, Place, Segment, Surroundings } from './surroundings.ts';
 
 /** What is told of all Virtual Routers of this node. */
 export interface ElectionStatus {
+  /** All that is wanted has been looked at: what routers say now is no beginning. */
+  readonly isReady: boolean;
   readonly routers: readonly RouterStatus[];
   /** Packets that belong to no Virtual Router, by interface and family, and by reason. */
   readonly bad: readonly {
@@ -86,6 +88,7 @@ export class Elections {
   readonly #grounds = new Map<string, Ground>();
   #work: Promise<void> = Promise.resolve();
   #isStopped = false;
+  #isReady = false;
 
   constructor(around: Surroundings) {
     this.#around = around;
@@ -98,6 +101,8 @@ export class Elections {
       await this.#endOthers(new Set(instances.map(({ key }) => key)));
       for (const instance of instances) await this.#want(instance);
       await this.#look();
+      this.#isReady = true;
+      this.#around.changed();
     });
   }
 
@@ -141,9 +146,12 @@ export class Elections {
 
   async #lookAt({ segment, problem }: Ground, router: Router, found: Place | string): Promise<void> {
     if (segment === undefined || typeof found === 'string') return await router.lose(problem);
-    const missing = await this.#missing(router.instance.needs);
+    const { paused, needs } = router.instance;
+    if (paused !== undefined) return router.stepDown(paused);
+    const missing = await this.#missing(needs);
     if (missing !== undefined) return router.stepDown(`interface ${missing} is gone, down or without a carrier`);
     if (!router.isRunning) await router.start(segment, found.held);
+    else router.verify(found.held);
   }
 
   async #missing(needs: readonly string[]): Promise<string | undefined> {
@@ -164,6 +172,7 @@ export class Elections {
   get status(): ElectionStatus {
     const grounds = [...this.#grounds.values()];
     return {
+      isReady: this.#isReady,
       routers: grounds.flatMap(({ routers }) => [...routers.values()].map(({ status }) => status)),
       bad: grounds.map(({ device, family, counts }) => ({ device, family, counts: { ...counts } })),
     };

@@ -17,6 +17,7 @@ export class Holding {
   #announceAt: readonly number[] = [];
   #defendedAt = Number.NEGATIVE_INFINITY;
   #problem: string | undefined;
+  #pending = 0;
 
   constructor(device: string, around: Surroundings, segment: () => Segment | undefined) {
     this.#device = device;
@@ -34,6 +35,11 @@ export class Holding {
   /** Whether any address is on the interface, as far as this process put it there or found it. */
   get holds(): boolean {
     return this.#held.length > 0;
+  }
+
+  /** Something is under way. */
+  get isBusy(): boolean {
+    return this.#pending > 0;
   }
 
   /** Why the kernel did not let the addresses be as they should. */
@@ -98,7 +104,10 @@ export class Holding {
 
   /** Does something behind all that was begun. */
   after(action: () => void | Promise<void>): Promise<void> {
-    this.#work = this.#work.then(action);
+    this.#pending++;
+    this.#work = this.#work.then(action).finally(() => {
+      this.#pending--;
+    });
     return this.#work;
   }
 

@@ -15,6 +15,14 @@ export interface Orders {
   readonly stop?: string;
 }
 
+/** The process of elections, as the agent has it. */
+export interface ElectionProcess {
+  /** What its parts shall do from now on, by their names. */
+  want(all: Readonly<Record<string, unknown>>): void;
+  /** Ends it in good order. */
+  stop(why: string): Promise<void>;
+}
+
 /**
  * The parts of a process, and its talk with the agent: lines of JSON, each with all there is to say, so that none may be
  * missed and none comes too often. Whoever listens may be slow, or hang: then the next line has what is true by then.
@@ -23,7 +31,7 @@ export class Parts {
   readonly #parts: Readonly<Record<string, Part>>;
   readonly #write: (line: string) => Promise<void>;
   #last = '';
-  #isWriting = false;
+  #writing: Promise<void> | undefined;
   #rest = '';
 
   constructor(parts: Readonly<Record<string, Part>>, write: (line: string) => Promise<void>) {
@@ -50,13 +58,19 @@ export class Parts {
     const line = JSON.stringify(
       Object.fromEntries(Object.entries(this.#parts).map(([name, { status }]) => [name, status])),
     );
-    if (this.#isWriting || line === this.#last) return;
+    if (this.#writing !== undefined || line === this.#last) return;
     this.#last = line;
-    this.#isWriting = true;
-    void this.#write(`${line}\n`).then(() => {
-      this.#isWriting = false;
+    this.#writing = this.#write(`${line}\n`).then(() => {
+      this.#writing = undefined;
       this.tell();
     });
+  }
+
+  /** Tells what is true at the end. */
+  async tellLast(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing;
+    this.tell();
+    while (this.#writing !== undefined) await this.#writing;
   }
 
   /** Ends all parts. */

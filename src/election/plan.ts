@@ -1,5 +1,4 @@
 import { type Address, type Family, families, familyOf } from '../base/address.ts';
-import { fnv1a } from '../base/fnv1a.ts';
 
 /** An exit, as far as its gateways agree about who holds its addresses. */
 export interface SharedExit {
@@ -9,22 +8,23 @@ export interface SharedExit {
   readonly addresses: readonly Address[];
   /** Name of the interface that the addresses are on, at this node. */
   readonly device: string;
+  /** The number of the Virtual Router of its list of gateways, 1…255. */
+  readonly vrid: number;
 }
 
-/** What may be set for the gateways of an exit. */
+/** What may be set for all gateways. */
 export interface ElectionOptions {
-  /** Of all lists of gateways; absent: made from each list. 1…255. */
-  readonly vrid?: number;
   /** Between two advertisements, in milliseconds: 10…40950. */
   readonly intervalMs: number;
   readonly preempt: boolean;
 }
 
-/** A Virtual Router that this node is one of the routers of: one for each list of gateways, interface and family. */
+/** A Virtual Router that this node is one of the routers of: one for each list of gateways and interface. */
 export interface Instance {
   /** Tells it from the others of this node. */
   readonly key: string;
   readonly device: string;
+  /** The family that the routers speak: IPv4 where any of the addresses is of it. */
   readonly family: Family;
   readonly vrid: number;
   /** 1…254. */
@@ -32,13 +32,15 @@ export interface Instance {
   /** Centiseconds. */
   readonly interval: number;
   readonly preempt: boolean;
-  /** Each once, and at least one. */
+  /** Each once, those of `family` first, and at least one of them. */
   readonly addresses: readonly Address[];
   readonly gateways: readonly Address[];
   /** Names of exits, in their order. */
   readonly exits: readonly string[];
   /** Names of other interfaces that it takes to serve. */
   readonly needs: readonly string[];
+  /** Why this node shall not be Active now, in words. */
+  readonly paused?: string;
 }
 
 /** The Virtual Routers of the gateway with the underlay address `own`. Exits that it is no gateway of have none. */
@@ -50,38 +52,28 @@ export function instancesOf(
 ): readonly Instance[] {
   const shared = exits.filter(({ gateways }) => gateways.length > 1 && gateways.includes(own));
   const groups = Map.groupBy(shared, ({ gateways, device }) => `${device} ${gateways.join(' ')}`);
-  return [...groups.values()].flatMap((group) =>
-    families.flatMap((family) => instanceOf(group, family, own, options, needs)),
-  );
+  return [...groups].map(([key, group]) => instanceOf(key, group, own, options, needs));
 }
 
 function instanceOf(
+  key: string,
   group: readonly SharedExit[],
-  family: Family,
   own: Address,
-  { vrid, intervalMs, preempt }: ElectionOptions,
+  { intervalMs, preempt }: ElectionOptions,
   needs: readonly string[],
-): Instance[] {
-  const [first] = group;
-  const concerned = group.filter(({ addresses }) => addresses.some((address) => familyOf(address) === family));
-  if (first === undefined || concerned.length === 0) return [];
-  const { device, gateways } = first;
-  const all = concerned.flatMap(({ addresses }) => addresses.filter((address) => familyOf(address) === family));
-  return [
-    {
-      key: `${device} ${family} ${gateways.join(' ')}`,
-      ...{ device, family, gateways, preempt, needs: needs.filter((name) => name !== device) },
-      vrid: vrid ?? vridOf(gateways),
-      priority: priorityOf(gateways.indexOf(own), gateways.length),
-      interval: Math.round(intervalMs / 10),
-      addresses: [...new Set(all)].sort(),
-      exits: concerned.map(({ name }) => name),
-    },
-  ];
+): Instance {
+  const { device = '', gateways = [], vrid = 0 } = group[0] ?? {};
+  const all = group.flatMap(({ addresses }) => addresses);
+  return {
+    ...{ key, device, gateways, vrid, preempt },
+    family: Math.min(...all.map(familyOf)) as Family,
+    priority: priorityOf(gateways.indexOf(own), gateways.length),
+    interval: Math.round(intervalMs / 10),
+    addresses: families.flatMap((family) => [...new Set(all)].filter((one) => familyOf(one) === family).sort()),
+    exits: group.map(({ name }) => name),
+    needs: needs.filter((name) => name !== device),
+  };
 }
-
-/** The VRID of a list of gateways, the same on each of them: 1…255. */
-export const vridOf = (gateways: readonly Address[]): number => 1 + (fnv1a(gateways.join(' ')) % 255);
 
 /**
  * The priority of a place in a list: 254 for the first. The next ones are as far below as the list allows, since a router
@@ -103,7 +95,10 @@ const mostAddresses = 76;
  * interface has, since nobody has a use for it.
  */
 export const advertisedBy = ({ family, vrid, addresses }: Pick<Instance, 'family' | 'vrid' | 'addresses'>) =>
-  [...(family === 6 ? [linkLocalOf(vrid)] : []), ...addresses.slice(0, mostAddresses)] as readonly Address[];
+  [
+    ...(family === 6 ? [linkLocalOf(vrid)] : []),
+    ...addresses.filter((address) => familyOf(address) === family).slice(0, mostAddresses),
+  ] as readonly Address[];
 
 /** The link-local address that stands for a Virtual Router: from its virtual MAC (RFC 9568, 7.3), as RFC 4291 makes it. */
 const linkLocalOf = (vrid: number): Address => `fe80::200:5eff:fe00:${(0x200 + vrid).toString(16)}`;

@@ -116,6 +116,13 @@ export class Router {
     this.#arm();
   }
 
+  /** The addresses that the interface has: as Active it shall have all, whoever took one. */
+  verify(held: readonly Address[]): void {
+    if (this.#state.name !== 'active' || this.#holding.isBusy) return;
+    if (this.#instance.addresses.every((address) => held.includes(address))) return;
+    void this.#holding.take(this.#instance.addresses);
+  }
+
   get instance(): Instance {
     return this.#instance;
   }
@@ -133,14 +140,14 @@ export class Router {
   }
 
   /** Whoever shares no address with us only has our number, by chance. */
-  #isOfOurs({ addresses, source }: HeardAdvertisement): boolean {
+  #isOfOurs({ addresses, source, priority }: HeardAdvertisement): boolean {
     const own = advertisedBy(this.#instance);
-    const isShared = addresses.some((address) => this.#instance.addresses.includes(address));
+    const isShared = this.#instance.addresses.some((address) => addresses.includes(address));
     if (!isShared) this.count('foreign');
     if (!isShared && this.#seen.foreign(source, addresses)) this.#around.changed();
     const isEqual = addresses.length === own.length && own.every((address) => addresses.includes(address));
     if (isShared && !isEqual) this.count('addresses');
-    if (isShared) this.#seen.heard(source, this.#around.date());
+    if (isShared) this.#seen.heard(source, priority, this.#around.date());
     return isShared;
   }
 

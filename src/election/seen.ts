@@ -7,7 +7,7 @@ export type Bad = BadReason;
 /** What a Virtual Router saw of others. */
 export interface Sightings {
   /** The router that was heard last, and when. */
-  readonly other?: { readonly source: Address; readonly at: string };
+  readonly other?: { readonly source: Address; readonly priority: number; readonly at: string };
   /** MAC address of a holder that says nothing, though its kernel answers for the addresses: they are not taken from it. */
   readonly silent?: string;
   /** Addresses of ours that other stations claim. */
@@ -26,7 +26,7 @@ export class Seen {
   readonly #bad = Object.fromEntries(badReasons.map((reason) => [reason, 0])) as Record<BadReason, number>;
   readonly #duplicates = new Map<string, { readonly address: Address; readonly mac: string; at: string }>();
   readonly #foreign = new Map<Address, readonly Address[]>();
-  #other: { readonly source: Address; readonly at: string } | undefined;
+  #other: Sightings['other'];
   #silent: string | undefined;
 
   /** A packet was no advertisement. */
@@ -35,8 +35,8 @@ export class Seen {
   }
 
   /** A router of ours was heard. */
-  heard(source: Address, at: string): void {
-    this.#other = { source, at };
+  heard(source: Address, priority: number, at: string): void {
+    if (priority > 0) this.#other = { source, priority, at };
     this.#silent = undefined;
   }
 

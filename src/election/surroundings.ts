@@ -35,7 +35,7 @@ export interface Place {
   readonly mac: string;
   /** This node's primary address: of IPv4 a global one that is none of ours, of IPv6 a link-local one. */
   readonly source: Address;
-  /** All addresses of the family that are on it. */
+  /** All addresses that are on it. */
   readonly held: readonly Address[];
 }
 

@@ -29,7 +29,9 @@ export async function followFlows(machine: Machine, previous: NodeRecord | undef
  * as an address is here connections may be made known again, and these must stay.
  */
 export async function forgetBefore({ host }: Machine, { gateway }: NodeRecord): Promise<void> {
-  for (const [device, owned] of Map.groupBy(gateway?.owned ?? [], ({ device }) => device)) {
+  // One that is elected about may come at any moment. What was known of it was forgotten when it went.
+  const coming = (gateway?.owned ?? []).filter(({ elected }) => !elected);
+  for (const [device, owned] of Map.groupBy(coming, ({ device }) => device)) {
     const link = await host.readLink(device);
     const here = new Set((link ? await host.listAddresses(link) : []).map(({ address }) => address));
     for (const { address } of owned) if (!here.has(address)) await host.deleteFlowsTo(address);

@@ -18,7 +18,7 @@ import { attainable, differenceNow, settle, steeredOf } from '../node/set-up.ts'
 import { settled } from '../node/settled.ts';
 import { planReleaseServed, releaseServed } from '../node/tear-down.ts';
 import type { Exit } from '../policy/exit.ts';
-import type { MovesRecord, NodeRecord } from '../store/record.ts';
+import type { ElectionRecord, MovesRecord, NodeRecord } from '../store/record.ts';
 import { followFlows, forgetBefore } from './flows.ts';
 import { forgetOtherAddresses } from './other-addresses.ts';
 
@@ -132,15 +132,16 @@ async function wantedNode(
   previous: NodeRecord | undefined,
   { serves, moves, required }: Wanted,
 ): Promise<{ next: NodeRecord; failures: EgressError[] }> {
-  const { host } = machine;
+  const { host, store } = machine;
   const ownEnd = await findOwnEnd(host, configuration);
   const used = await usedByPods(machine);
+  const gateways = inForce(configuration, ownEnd?.address, used, moves, store.loadElections());
   const [exits, served, failures]: [ResolvedExit[], ResolvedExit[], EgressError[]] = [[], [], []];
   for (const exit of configuration.exits) {
     const before = previous?.exits.find(({ name }) => name === exit.name);
-    const isServed = ownEnd !== undefined && gatewayOf(exit, moves) === ownEnd.address && serves(exit);
+    const isServed = ownEnd !== undefined && gatewayOf(exit, gateways) === ownEnd.address && serves(exit);
     if (!isServed && before === undefined && !used.has(exit.name)) continue;
-    const now = await resolveOnNode(host, exit, ownEnd, moves).catch((error) => {
+    const now = await resolveOnNode(host, exit, ownEnd, gateways).catch((error) => {
       if (exit.name === required) throw error;
       failures.push(asEgressError(error));
       return before;
@@ -148,10 +149,63 @@ async function wantedNode(
     if (now !== undefined) exits.push(now);
     if (now !== undefined && isServed && now.gateway === undefined) served.push(now);
   }
+  const ready = ownEnd === undefined ? [] : await readyOnes(machine, configuration, ownEnd, served);
   const known = previous?.addresses ?? [];
+  const isGateway = served.length + ready.length > 0;
   const gateway =
-    ownEnd && served.length > 0 ? await gatewayOn(machine, configuration, ownEnd, served, known) : undefined;
-  return { next: await nextNode(machine, configuration, previous, { exits, ownEnd, gateway }), failures };
+    ownEnd && isGateway ? await gatewayOn(machine, configuration, ownEnd, { served, ready, known }) : undefined;
+  const next = await nextNode(machine, configuration, previous, { exits, ownEnd, gateway });
+  return { next: withElected(next), failures };
+}
+
+/**
+ * Exits whose addresses this node may be given at any moment, though pods here use another gateway of theirs now. It is deaf
+ * on the addresses from before.
+ */
+async function readyOnes(
+  { host, store }: Machine,
+  { exits }: Configuration,
+  own: OwnEnd,
+  served: readonly ResolvedExit[],
+): Promise<readonly ResolvedExit[]> {
+  const elections = store.loadElections();
+  const ready: ResolvedExit[] = [];
+  for (const exit of exits) {
+    if (elections[exit.name]?.by !== 'vrrp' || served.some(({ name }) => name === exit.name)) continue;
+    const here = await resolveOnNode(host, exit, own, { [exit.name]: own.address }).catch(() => undefined);
+    if (here !== undefined && here.gateway === undefined) ready.push(here);
+  }
+  return ready;
+}
+
+/**
+ * The gateways of exits at this node. One that it does not hold now, but may at any moment, is made ready as if it did,
+ * unless pods of the node use it: they have to reach the one that does. What comes for it meanwhile the guard drops,
+ * since the addresses are not here.
+ */
+function inForce(
+  { exits }: Configuration,
+  own: Address | undefined,
+  used: ReadonlySet<string>,
+  moves: MovesRecord['gateways'],
+  elected: ElectionRecord['exits'],
+): MovesRecord['gateways'] {
+  const gateways = { ...moves };
+  for (const { name, gateways: all } of exits) {
+    const now = elected[name];
+    if (now === undefined || own === undefined || !all.includes(own)) continue;
+    gateways[name] = now.holds || !used.has(name) ? own : now.gateway;
+  }
+  return gateways;
+}
+
+/** Before Linux 5.18 the kernel does not tell whose an address is: those that elections put there are remembered. */
+function withElected(node: NodeRecord): NodeRecord {
+  const elected = (node.gateway?.owned ?? []).filter((owned) => owned.elected);
+  const isKnown = ({ device, address }: NodeRecord['addresses'][number]) =>
+    node.addresses.some((known) => known.device === device && known.address === address);
+  const more = elected.filter((owned) => !isKnown(owned)).map(({ device, address }) => ({ device, address }));
+  return more.length === 0 ? node : { ...node, addresses: [...node.addresses, ...more] };
 }
 
 /** Exits of pods that run here and whose programs are in the store. The node's record may have lost them. */
@@ -160,20 +214,28 @@ async function usedByPods(machine: Machine): Promise<ReadonlySet<string>> {
   return new Set(living.flatMap(({ outline }) => outline.map(({ exit }) => exit)));
 }
 
+/** Exits that are served, or may be at any moment, and addresses that we put on interfaces before. */
+interface Exits {
+  readonly served: readonly ResolvedExit[];
+  readonly ready: readonly ResolvedExit[];
+  readonly known: NodeRecord['addresses'];
+}
+
 async function gatewayOn(
-  { host }: Machine,
-  { nodes, tunnel }: Configuration,
+  machine: Machine,
+  { nodes, tunnel, exits }: Configuration,
   own: OwnEnd,
-  served: readonly ResolvedExit[],
-  known: NodeRecord['addresses'],
+  { served, ready, known }: Exits,
 ): Promise<Gateway> {
+  const elsewhere = new Set(exits.flatMap(({ name, announce }) => (announce === 'elsewhere' ? [name] : [])));
+  const ours = [...served, ...ready].filter(({ name }) => !elsewhere.has(name));
   const others = nodes.filter(({ address }) => address !== own.address && familyOf(address) === familyOf(own.address));
   const replies = others.flatMap(({ address, podCIDRs }) =>
     podCIDRs.map((destination) => ({ destination, node: address })),
   );
   return {
     served: served.map(({ id }) => id),
-    owned: await ownedAddresses(host, served, known),
+    owned: await ownedAddresses(machine, ours, known),
     replies: tunnel.replyPath === 'tunnel' ? replies : [],
   };
 }
@@ -183,18 +245,24 @@ async function gatewayOn(
  * addresses are on interfaces of others as well.
  */
 async function ownedAddresses(
-  host: Machine['host'],
+  { host, store }: Machine,
   served: readonly ResolvedExit[],
   known: NodeRecord['addresses'],
 ): Promise<Gateway['owned']> {
+  const elections = store.loadElections();
   const wanted = new Set(served.flatMap(({ ways }) => ways.flatMap(({ addresses }) => addresses)));
   const foreign = await foreignAddresses(host, known, wanted);
   const owned: Gateway['owned'][number][] = [];
-  for (const { device, addressesOn = [], ways } of served) {
+  for (const { name, device, addressesOn = [], ways } of served) {
+    const isElected = elections[name]?.by === 'vrrp';
     for (const address of ways.flatMap(({ addresses }) => addresses)) {
       const holders = foreign.get(address) ?? [];
-      if (holders.some((name) => name === device || addressesOn.includes(name))) continue;
-      owned.push({ device, address, ...(holders.length > 0 && { shared: true }) });
+      if (holders.some((holder) => holder === device || addressesOn.includes(holder))) continue;
+      owned.push({
+        ...{ device, address },
+        ...(holders.length > 0 && { shared: true }),
+        ...(isElected && { elected: true }),
+      });
     }
   }
   return owned;

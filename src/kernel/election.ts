@@ -42,8 +42,8 @@ export class LinuxElection implements Surroundings, Disposable {
     if (link === undefined) return `there is no interface ${device}`;
     if (!(await isLinkRunning(this.#route, device))) return `interface ${device} is down or has no carrier`;
     if (link.mac === undefined) return `interface ${device} has no stations with MAC addresses`;
-    const addresses = (await listAddresses(this.#route, link.index)).filter((held) => held.family === family);
-    const source = family === 4 ? primary4(addresses) : primary6(addresses);
+    const addresses = await listAddresses(this.#route, link.index);
+    const source = (family === 4 ? primary4 : primary6)(addresses.filter((held) => held.family === family));
     if (source === undefined)
       return `interface ${device} has no ${family === 4 ? 'IPv4 address of its own' : 'link-local IPv6 address in use'}`;
     const { name, index, mac } = link;

@@ -218,7 +218,7 @@ async function nodeFor(machine: Machine, configuration: Configuration, program: 
   const names = new Set(program.map(({ exit }) => exit));
   const used = configuration.exits.filter(({ name }) => names.has(name));
   const ownEnd = used.some(({ gateways }) => gateways.length > 0) ? await findOwnEnd(host, configuration) : undefined;
-  const [previous, moves] = [store.loadNode(), ownEnd ? store.loadMoves() : {}];
+  const [previous, moves] = [store.loadNode(), ownEnd ? store.loadGateways() : {}];
   const exits: ResolvedExit[] = [];
   for (const exit of used) exits.push(await resolveForPod(host, exit, ownEnd, moves));
   const node = await nextNode(machine, configuration, previous, { exits, ownEnd, gateway: previous?.gateway });

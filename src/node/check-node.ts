@@ -71,9 +71,15 @@ export async function gatewayParts(machine: Machine, node: NodeRecord): Promise<
   const served = node.exits.filter(({ id }) => node.gateway?.served.includes(id));
   return {
     objects: (await differenceNow(machine, node, needs, state)).flatMap(describe),
-    hindrances: await findHindrances(machine.host, served, inputsOfGateway(served)),
+    hindrances: await findHindrances(machine.host, served.filter(isHere(machine)), inputsOfGateway(served)),
     ways: await otherWays(machine.host, node, served, gatewayUsers(node)),
   };
+}
+
+/** Of an exit that another gateway has now nothing is missing here: it is ready but for the addresses. */
+function isHere({ store }: Machine): (exit: NodeRecord['exits'][number]) => boolean {
+  const elections = store.loadElections();
+  return ({ name }) => elections[name]?.holds !== false;
 }
 
 async function judged(machine: Machine, node: NodeRecord): Promise<Pick<NodeCheck, 'problems' | 'warnings'>> {

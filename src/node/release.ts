@@ -98,13 +98,16 @@ function removals(
   const { host } = machine;
   const sources = (state.sent ?? []).filter((chain) => isStale(chain));
   const hasFlushed = state.lost.some((lost) => devicesOf(lost).length > 0);
-  const remembered = { exits: [], sysctls: {}, ...node, hasFlushed };
+  const isElected = node?.gateway?.owned.some(({ elected }) => elected) && hasElections(machine);
+  const remembered = { exits: [], sysctls: {}, ...node, hasFlushed, ...(isElected && { isElected }) };
   const withoutMarks = released(state, state.elements, remembered, sources);
   const forgotten = forgottenDevices(machine, state, withoutMarks, recorded);
   const gone = [...withoutMarks, ...marksAt(node, [...devices, ...forgotten])];
+  const stays = staying(machine, gone);
   // A parameter that somebody set since is theirs.
   const ours = gone.filter(
-    (object) => object.kind !== 'sysctl' || host.readSysctl(object.name) === parameterValue(object.name),
+    (object) =>
+      !stays(object) && (object.kind !== 'sysctl' || host.readSysctl(object.name) === parameterValue(object.name)),
   );
   const goneChains = new Set(gone.flatMap((object) => (object.kind === 'chain' ? [object.name] : [])));
   const left = (node?.exits ?? []).filter(({ id }) => !goneChains.has(chainNames.exit(id)));
@@ -115,6 +118,16 @@ function removals(
     return heir === undefined ? { verb: 'remove', object } : { verb: 'replace', object: heir, observed: object };
   });
   return node && goneChains.has(chainNames.arrive) ? [...changes, ...withoutTunnel(state, node)] : changes;
+}
+
+const hasElections = ({ store }: Machine): boolean => Object.keys(store.loadElections()).length > 0;
+
+/** Addresses that gateways elect about come and go as the election wants it, whatever else is there. */
+function staying({ store }: Machine, gone: readonly HostObject[]): (object: HostObject) => boolean {
+  if (!gone.some(({ kind }) => kind === 'address')) return () => false;
+  const elected = Object.values(store.loadElections()).filter(({ by }) => by === 'vrrp');
+  const addresses = new Set(elected.flatMap((exit) => exit.addresses));
+  return (object) => object.kind === 'address' && addresses.has(object.address);
 }
 
 /** The interfaces of chains that go and are of no attachment that has a record: nobody says whether their pods go, too. */

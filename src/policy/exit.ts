@@ -13,6 +13,10 @@ export interface Exit {
   readonly id: number;
   /** Underlay addresses of the gateways in order of preference. Empty: a local exit, which leaves from the pod's node. */
   readonly gateways: readonly Address[];
+  /** The addresses are given to a gateway, and announced, by others; absent: by egress. */
+  readonly announce?: 'elsewhere';
+  /** The number of the Virtual Router of the gateways, 1…255; absent: made from them. */
+  readonly vrid?: number;
   /**
    * Name of the interface that packets leave by, on the pod's node or on the gateway. Absent only with `gateways`: the
    * one that the gateway has its default route on.

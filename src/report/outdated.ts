@@ -69,7 +69,7 @@ async function changedExits({ host, store }: Machine, configuration: Configurati
   for (const exit of used) {
     const before = node.exits.find(({ name }) => name === exit.name);
     // An exit that cannot be resolved now stays as it is.
-    const after = await resolveForPod(host, exit, ownEnd, store.loadMoves()).catch(() => before);
+    const after = await resolveForPod(host, exit, ownEnd, store.loadGateways()).catch(() => before);
     if (canonicalJson(before) !== canonicalJson(after)) changed.add(exit.name);
   }
   return changed;

@@ -9,7 +9,7 @@ import { whyNotHere } from '../node/held.ts';
 import type { Machine } from '../node/machine.ts';
 import { exitProblems } from '../node/repair.ts';
 import { settled } from '../node/settled.ts';
-import type { AgentRecord, AttachmentRecord, NodeRecord } from '../store/record.ts';
+import type { AgentRecord, AttachmentRecord, ElectedExit, NodeRecord } from '../store/record.ts';
 import { podName } from './asked-pod.ts';
 import { nothingSaid, type WhyOutdated } from './outdated.ts';
 
@@ -60,6 +60,8 @@ export interface ExitStatus {
     /** Addresses that nothing leaves with now: no interface that may hold them has them. */
     readonly notHere?: readonly Address[];
   })[];
+  /** Of an exit that this node is one of the gateways of: which of them has its addresses, as its agent knows it. */
+  readonly elected?: ElectedExit;
   /** Packets sent to the exit since its present objects were made. Absent when nothing counts them. */
   readonly steered?: Counter;
   /** Those of them that left by it, of an exit that leaves from this node. */
@@ -136,10 +138,13 @@ async function readExits(machine: Machine): Promise<NodeStatus> {
   const node = store.loadNode();
   const served = new Set(node?.gateway?.served);
   const exits: ExitStatus[] = [];
+  const elections = store.loadElections();
   const problems = node && (await exitProblems(machine, node));
   for (const exit of node?.exits ?? []) {
     const wrong = problems?.get(exit.name)?.flatMap(describe);
-    exits.push({ ...(await exitStatus(host, exit, served.has(exit.id), counters)), ...(wrong && { problems: wrong }) });
+    const elected = elections[exit.name];
+    const status = await exitStatus(host, exit, served.has(exit.id), elected, counters);
+    exits.push({ ...status, ...(wrong && { problems: wrong }) });
   }
   return { node, counters, exits };
 }
@@ -153,12 +158,18 @@ const tunnelStatus = ({ vni, port, local, mtu }: Tunnel, counters?: Counters): T
   ...(counters && { unserved: counters.unserved, strangers: counters.strangers }),
 });
 
-async function exitStatus(host: Host, exit: ResolvedExit, isServed: boolean, counters?: Counters): Promise<ExitStatus> {
+async function exitStatus(
+  host: Host,
+  exit: ResolvedExit,
+  isServed: boolean,
+  elected: ElectedExit | undefined,
+  counters?: Counters,
+): Promise<ExitStatus> {
   const { name, id, device, ways, gateway } = exit;
   const known: ExitStatus['ways'][number][] = [];
   for (const way of ways) {
     const neighbour = way.via && (await host.readNeighbour(device, way.via));
-    const notHere = await addressesNotHere(host, exit, way);
+    const notHere = elected?.holds === false ? [] : await addressesNotHere(host, exit, way);
     known.push({ ...way, ...(neighbour && { neighbour }), ...(notHere.length > 0 && { notHere }) });
   }
   return {
@@ -166,6 +177,7 @@ async function exitStatus(host: Host, exit: ResolvedExit, isServed: boolean, cou
     ...(gateway && { gateway }),
     ...(isServed && counters && { served: counters.served.get(id) ?? none }),
     ways: known,
+    ...(elected && { elected }),
     ...(counters && countsOf(exit, counters)),
   };
 }

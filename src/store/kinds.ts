@@ -5,6 +5,8 @@ import {
   type AttachmentRecord,
   agentRecord,
   attachmentRecord,
+  type ElectionRecord,
+  electionRecord,
   type MovesRecord,
   movesRecord,
   type NodeRecord,
@@ -29,4 +31,5 @@ export const programKind: Kind<ProgramRecord> = {
 };
 export const nodeKind: Kind<NodeRecord> = { schema: nodeRecord, fileNameOf: () => 'node.json' };
 export const agentKind: Kind<AgentRecord> = { schema: agentRecord, fileNameOf: () => 'agent.json' };
+export const electionKind: Kind<ElectionRecord> = { schema: electionRecord, fileNameOf: () => 'elections.json' };
 export const movesKind: Kind<MovesRecord> = { schema: movesRecord, fileNameOf: () => 'moves.json' };

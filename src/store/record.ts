@@ -63,6 +63,30 @@ export interface ExitGateways {
   readonly moved?: { readonly at: string; readonly from: Address };
 }
 
+/** An exit whose gateways elect who serves it, on one of them. */
+export interface ElectedExit {
+  /** This node has its addresses. */
+  readonly holds: boolean;
+  /** Underlay address of the gateway that has them, as far as this node knows: its own, or another of the exit's. */
+  readonly gateway: Address;
+  /** Whose word it is: `vrrp`, or `elsewhere`: whoever put the addresses on an interface. */
+  readonly by: 'vrrp' | 'elsewhere';
+  /** Its addresses at this node. */
+  readonly addresses: readonly Address[];
+  /** Since when this node has them, or has them no more. */
+  readonly since: string;
+  /** Why, in words. */
+  readonly why?: string;
+  /** What a person should know, in sentences; at least one. */
+  readonly notes?: readonly string[];
+}
+
+/** The exits that this node is a gateway of, as its agent knows them. ADD goes by it. */
+export interface ElectionRecord {
+  readonly version: Version;
+  readonly exits: Readonly<Record<string, ElectedExit>>;
+}
+
 /** What the agent of this node did last, for whoever asks. */
 export interface AgentRecord {
   readonly version: Version;
@@ -133,7 +157,14 @@ const tunnel = z.object({
 
 const gateway = z.object({
   served: z.array(z.uint32()),
-  owned: z.array(z.object({ device: name, address, shared: z.exactOptional(z.literal(true)) })),
+  owned: z.array(
+    z.object({
+      device: name,
+      address,
+      shared: z.exactOptional(z.literal(true)),
+      elected: z.exactOptional(z.literal(true)),
+    }),
+  ),
   replies: z.array(z.object({ destination: prefix, node: address })),
 } satisfies Members<Gateway>);
 
@@ -196,6 +227,23 @@ export const movesRecord: z.ZodMiniType<MovesRecord> = z.object({
   version,
   gateways: z.record(z.string(), address),
 } satisfies Members<MovesRecord>);
+
+/** The record of elections as it is read back. */
+export const electionRecord: z.ZodMiniType<ElectionRecord> = z.object({
+  version,
+  exits: z.record(
+    z.string(),
+    z.object({
+      holds: z.boolean(),
+      gateway: address,
+      by: z.literal(['vrrp', 'elsewhere']),
+      addresses: z.array(address),
+      since: z.string(),
+      why: z.exactOptional(z.string()),
+      notes: z.exactOptional(z.array(z.string()).check(z.minLength(1))),
+    } satisfies Members<ElectedExit>),
+  ),
+} satisfies Members<ElectionRecord>);
 
 const time = z.string().check(z.minLength(1));
 

@@ -14,11 +14,27 @@ import {
   replaceFile,
   stateOf,
 } from '../files/file.ts';
-import { agentKind, attachmentKind, fileNameOf, type Kind, movesKind, nodeKind, programKind } from './kinds.ts';
+import {
+  agentKind,
+  attachmentKind,
+  electionKind,
+  fileNameOf,
+  type Kind,
+  movesKind,
+  nodeKind,
+  programKind,
+} from './kinds.ts';
 import { Lock, type LockSurroundings } from './lock.ts';
 import { recordVersion } from './migration.ts';
 import { readingOf } from './reading.ts';
-import type { AgentRecord, AttachmentRecord, MovesRecord, NodeRecord, ProgramRecord } from './record.ts';
+import type {
+  AgentRecord,
+  AttachmentRecord,
+  ElectionRecord,
+  MovesRecord,
+  NodeRecord,
+  ProgramRecord,
+} from './record.ts';
 
 /** What the store needs from outside. */
 export interface StoreSurroundings extends LockSurroundings {
@@ -35,6 +51,7 @@ export interface StoreSurroundings extends LockSurroundings {
  *     moves.json                                              exits that were moved to another gateway than their first
  *     policies.summary                                        what ADD needs of the policy file again and again
  *     agent/agent.json, agent/lock                            what the agent did last; held while it runs
+ *     agent/elections.json                                    which gateway has the exits that this node is a gateway of
  *     broken/                                                 files that are no records, for a person to look at
  *     lock                                                    held by whoever changes anything
  *
@@ -48,6 +65,7 @@ export class Store {
   readonly #moves: string;
   readonly #summary: string;
   readonly #agent: string;
+  readonly #elections: string;
   readonly #folder: string;
   readonly #lock: Lock;
   readonly #surroundings: StoreSurroundings;
@@ -61,6 +79,7 @@ export class Store {
     this.#moves = join(dataDir, 'moves.json');
     this.#summary = join(dataDir, 'policies.summary');
     this.#agent = join(dataDir, 'agent');
+    this.#elections = join(this.#agent, 'elections.json');
     this.#folder = dataDir;
     this.#lock = new Lock(join(dataDir, 'lock'), surroundings);
     this.#surroundings = surroundings;
@@ -198,6 +217,27 @@ export class Store {
   saveMoves(gateways: MovesRecord['gateways']): void {
     if (Object.keys(gateways).length === 0) this.#remove(this.#moves, movesKind);
     else this.#replace(this.#moves, movesKind, { version: recordVersion, gateways });
+  }
+
+  /** The exits whose gateways elect, this node among them; without an agent that does, none. Throws `record-newer`. */
+  loadElections(): ElectionRecord['exits'] {
+    return this.#read(this.#elections, electionKind)?.exits ?? {};
+  }
+
+  /** Writes the record of elections; without any, removes it. The agent alone writes it, as {@link saveAgent}. */
+  saveElections(exits: ElectionRecord['exits']): void {
+    if (Object.keys(exits).length === 0) {
+      removeFile(this.#elections);
+      return;
+    }
+    makeFolder(this.#agent);
+    replaceFile(this.#elections, `${JSON.stringify({ version: recordVersion, exits }, undefined, 2)}\n`);
+  }
+
+  /** The gateways that exits have now: as elected, else as moved. Throws `record-newer`. */
+  loadGateways(): MovesRecord['gateways'] {
+    const elected = Object.entries(this.loadElections()).map(([name, { gateway }]) => [name, gateway]);
+    return { ...this.loadMoves(), ...Object.fromEntries(elected) };
   }
 
   /** The file that the agent holds (flock) while it runs. */

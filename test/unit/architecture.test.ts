@@ -56,6 +56,7 @@ const table: Readonly<Record<string, Row>> = {
       ...pure,
       'files',
       'loop',
+      'election',
       'store',
       'sources',
       'node',

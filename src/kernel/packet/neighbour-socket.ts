@@ -1,4 +1,4 @@
-import type { Address, Family } from '../../base/address.ts';
+import { type Address, familyOf } from '../../base/address.ts';
 import { announcement } from './announcement.ts';
 import { etherTypes } from './ethernet.ts';
 import { ListeningSocket, type SocketSettings } from './listening.ts';
@@ -14,9 +14,8 @@ const IPPROTO_IPV6 = 41;
 const IPV6_RECVHOPLIMIT = 51;
 const ND_NEIGHBOR_ADVERT = 136;
 
-/** What belongs to the segment of an interface, for one family. */
+/** This node's station on the segment of an interface. */
 export interface NeighbourPlace extends Station {
-  readonly family: Family;
   readonly device: { readonly name: string; readonly index: number };
 }
 
@@ -24,51 +23,48 @@ export interface NeighbourPlace extends Station {
 export class NeighbourSocket implements Disposable {
   readonly #place: NeighbourPlace;
   readonly #frames: ListeningSocket;
-  readonly #answers: ListeningSocket | undefined;
+  readonly #answers: ListeningSocket;
 
   /** Throws an Error with `code`. */
   constructor(sockets: ReadableSockets, place: NeighbourPlace, heard: (claim: Claim) => void) {
     this.#place = place;
-    const { family, device } = place;
+    const { name, index } = place.device;
     const tell = (claim: Claim | undefined) => claim !== undefined && claim.mac !== place.mac && heard(claim);
-    this.#frames = new ListeningSocket(sockets, frames(family, device.index), ({ bytes }) => tell(claimOfArp(bytes)));
-    if (family === 4) return;
+    this.#frames = new ListeningSocket(sockets, arp(index), ({ bytes }) => tell(claimOfArp(bytes)));
     try {
       const answered = (bytes: Buffer, hops: number) => tell(claimOfNeighbour(bytes, hops));
-      this.#answers = new ListeningSocket(sockets, advertisements(device.name), ({ bytes, hops }) =>
-        answered(bytes, hops),
-      );
+      this.#answers = new ListeningSocket(sockets, advertisements(name), ({ bytes, hops }) => answered(bytes, hops));
     } catch (error) {
       this.#frames[Symbol.dispose]();
       throw error;
     }
   }
 
-  /** Asks who has an address. What cannot be sent is lost. */
+  /** Asks who has an address; one of IPv6 only where the station's source is of it. What cannot be sent is lost. */
   ask(address: Address): void {
-    this.#send(question(this.#place, address));
+    this.#send(address, question(this.#place, address));
   }
 
   /** Announces that an address is here. What cannot be sent is lost. */
   announce(address: Address): void {
-    for (const frame of announcement(this.#place.mac, address)) this.#send(frame);
+    for (const frame of announcement(this.#place.mac, address)) this.#send(address, frame);
   }
 
-  #send(frame: Buffer): void {
-    const { family, device } = this.#place;
-    this.#frames.send(frame, linkLayerAddress(device.index, family === 4 ? etherTypes.arp : etherTypes.ipv6));
+  #send(address: Address, frame: Buffer): void {
+    const etherType = familyOf(address) === 4 ? etherTypes.arp : etherTypes.ipv6;
+    this.#frames.send(frame, linkLayerAddress(this.#place.device.index, etherType));
   }
 
   [Symbol.dispose](): void {
     this.#frames[Symbol.dispose]();
-    this.#answers?.[Symbol.dispose]();
+    this.#answers[Symbol.dispose]();
   }
 }
 
-/** For IPv4 all ARP of the interface; for IPv6 it sends alone: protocol 0 hears nothing. */
-const frames = (family: Family, index: number): SocketSettings => ({
+/** All ARP of the interface. It sends frames of IPv6 as well. */
+const arp = (index: number): SocketSettings => ({
   ...{ domain: AF_PACKET, protocol: 0 },
-  address: linkLayerAddress(index, family === 4 ? etherTypes.arp : 0),
+  address: linkLayerAddress(index, etherTypes.arp),
 });
 
 /** linux/icmpv6.h, struct icmp6_filter: a bit for each type that is not heard. */

@@ -1,4 +1,5 @@
 import { type Address, type Family, families, familyOf } from '../../base/address.ts';
+import type { Gateway } from '../../datapath/attachment.ts';
 import type { HeldAddress } from '../../datapath/host.ts';
 import type { InterfaceAddress } from '../../datapath/objects.ts';
 import { tunnelDevice } from '../../datapath/tunnel.ts';
@@ -216,16 +217,26 @@ function interfaceAddressOf(device: string, { address, prefixLength, scope }: Li
   return { kind: 'address', device, address, prefixLength, scope: scope === scopes.global ? 'global' : 'link' };
 }
 
+/** Whether those are there is the business of elections. */
+const withoutElected = (held: readonly InterfaceAddress[], gateway: Gateway | undefined): readonly InterfaceAddress[] =>
+  held.filter(
+    ({ device, address }) =>
+      !gateway?.owned.some((owned) => owned.elected && owned.device === device && owned.address === address),
+  );
+
 /** The addresses of the tunnel's device, and on a gateway its egress addresses. */
 export const addressKind: KernelKind<InterfaceAddress> = {
   ...onDevice(addAddress, deleteAddress),
   observe: async ({ socket, node: { addresses = [] }, needs: { tunnel, gateway } }) =>
     tunnel === undefined
       ? []
-      : await listOurAddresses(socket, [
-          ...(gateway ? [...addresses, ...gateway.owned] : []),
-          { device: tunnelDevice },
-        ]),
+      : withoutElected(
+          await listOurAddresses(socket, [
+            ...(gateway ? [...addresses, ...gateway.owned] : []),
+            { device: tunnelDevice },
+          ]),
+          gateway,
+        ),
   list: async ({ socket, node }) => {
     const held = node?.addresses ? await listOurAddresses(socket, node.addresses) : await findOurAddresses(socket);
     return { ours: held.filter(({ device }) => device !== tunnelDevice) };

@@ -26,6 +26,7 @@ describe('what is generated from the schema', () => {
     assert.deepEqual(exits.items.dependentRequired, {
       nextHop: ['interface'],
       gateways: ['addresses'],
+      vrid: ['gateways'],
       addressesOn: ['addresses'],
       portBlocksPerNamespace: ['portsPerPod'],
     });

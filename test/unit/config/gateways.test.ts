@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { parsePrefix, prefixLength } from '../../../src/base/address.ts';
+import { vridOf } from '../../../src/policy/vrid.ts';
 import { gateway as exit, node, read, readFileOf, refusalOf } from './samples.ts';
 
 const nodes = [node];
@@ -11,6 +12,10 @@ const oneFamily = 'the tunnel has one family, so list the IPv4 or the IPv6 addre
 const senders = (family: number) =>
   'VXLAN authenticates nobody, so a gateway takes packets from known nodes only: ' +
   `list the IPv${family} addresses of all nodes in "nodes", or their ranges in "tunnel.allowedSources"`;
+
+/** Its gateways elect. */
+const two = { ...exit, gateways: ['172.18.0.3', '172.18.0.4'] };
+const turned = { gateways: ['172.18.0.4', '172.18.0.3'], vrid: vridOf(two) };
 
 /** What stands in the policy file → the lines of the answer, without the name of the file. */
 const badDocuments: [document: object, ...lines: string[]][] = [
@@ -56,6 +61,24 @@ const badDocuments: [document: object, ...lines: string[]][] = [
   [
     { exits: [exit, { ...exit, name: 'other', gateways: ['fd00::3'], addresses: ['192.0.2.77'] }], nodes },
     `#/exits/1/gateways/0: gateway fd00::3 is not of the family of 172.18.0.3 at /p.json#/exits/0/gateways/0: ${oneFamily}`,
+  ],
+  [
+    { exits: [{ ...exit, announce: 'kube-vip' }], nodes },
+    '#/exits/0/announce: expected one of "vrrp", "elsewhere", got "kube-vip"',
+  ],
+  [{ exits: [{ ...exit, vrid: 256 }], nodes }, '#/exits/0/vrid: expected a whole number from 1 to 255, got 256'],
+  [
+    { exits: [{ name: 'local', interface: 'eth1', vrid: 1, announce: 'elsewhere' }], nodes },
+    '#/exits/0/gateways: expected the gateways of which one is given the addresses, got nothing',
+    '#/exits/0/gateways: expected the gateways that "vrid" is the number of, got nothing',
+  ],
+  [
+    { exits: [two, { ...two, name: 'other', addresses: ['192.0.2.77'], vrid: 7 }], nodes },
+    `#/exits/1/vrid: VRID 7, and the exit at /p.json#/exits/0 with the same gateways has ${vridOf(two)}: give both the same "vrid"`,
+  ],
+  [
+    { exits: [two, { ...two, name: 'other', addresses: ['192.0.2.77'], ...turned }], nodes },
+    `#/exits/1/vrid: VRID ${vridOf(two)}, which the exit at /p.json#/exits/0 with other gateways has, too: set "vrid" of one to another number`,
   ],
   [{ exits: [{ name: 'local', interface: 'eth1' }, exit] }, `#/exits/1/gateways/0: ${senders(4)}`],
   [{ exits: [exit], nodes: [], tunnel: { allowedSources: [] } }, `#/exits/0/gateways/0: ${senders(4)}`],

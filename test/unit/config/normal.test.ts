@@ -20,6 +20,7 @@ test('an empty document has every default written out', () => {
     clusterCIDRs: [],
     nodes: [],
     tunnel: { vni, port, replyPath, allowedSources: [] },
+    vrrp: { interval: 100, preempt: false },
     fwmark,
     routeTable,
     rulePriority,
@@ -40,7 +41,7 @@ test('what is there stays, in canonical form; what the name or the interface dec
   assert.deepEqual(exits, [
     {
       ...{ ...exit, nextHop: 'fe80::1', onlink: false, addressesOn: [], addressPerFlow: false },
-      ...{ annotationNamespaces: [], onUnavailable: 'drop' },
+      ...{ annotationNamespaces: [], onUnavailable: 'drop', announce: 'vrrp' },
     },
   ]);
   const destinations = ['10.0.0.0/8', '192.0.2.1/32'];

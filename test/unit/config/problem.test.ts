@@ -20,7 +20,7 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   [{ polices: [] }, '#/polices: unknown key, did you mean "policies"?'],
   [
     { 'a/b': 1 },
-    '#/a~1b: unknown key, expected one of "$schema", "clusterCIDRs", "nodes", "tunnel", "fwmark", "routeTable", "rulePriority", "checkSources", "extraSources", "exits", "policies"',
+    '#/a~1b: unknown key, expected one of "$schema", "clusterCIDRs", "nodes", "vrrp", "tunnel", "fwmark", "routeTable", "rulePriority", "checkSources", "extraSources", "exits", "policies"',
   ],
   [{ clusterCIDRs: '10.0.0.0/8' }, '#/clusterCIDRs: expected a list of address ranges, got "10.0.0.0/8"'],
   [
@@ -43,6 +43,12 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   ...[0, 0x2000, 0x3000000, 0x100000000, 16384.5, -0x80000000, '0x3', '16384', '0x100000000', null].map(
     (fwmark): [unknown, string] => [{ fwmark }, `#/fwmark: expected ${flagExpected}, got ${JSON.stringify(fwmark)}`],
   ),
+  ...[9, 40951, '100'].map((interval): [unknown, string] => [
+    { vrrp: { interval } },
+    `#/vrrp/interval: expected a whole number from 10 to 40950, got ${JSON.stringify(interval)}`,
+  ]),
+  [{ vrrp: { preempt: 1 } }, '#/vrrp/preempt: expected true or false, got 1'],
+  [{ vrrp: { vrid: 1 } }, '#/vrrp/vrid: unknown key, expected one of "interval", "preempt"'],
   [{ tunnel: null }, '#/tunnel: expected an object, got null'],
   [{ routeTable: 255 }, '#/routeTable: expected a whole number from 256 to 4294950912, got 255'],
   [{ routeTable: '500000' }, '#/routeTable: expected a whole number from 256 to 4294950912, got "500000"'],

@@ -18,6 +18,7 @@ describe('without any option', () => {
       node: undefined,
       nodes: [],
       tunnel: { vni: 14597, port: 4788, replyPath: 'direct', sources: [] },
+      vrrp: { interval: 100, preempt: false },
       clusterCIDRs: ['169.254.0.0/16', 'fe80::/10'],
       exits: [],
       policies: [],

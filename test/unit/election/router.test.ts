@@ -140,6 +140,15 @@ describe('two gateways on a segment', () => {
     assert.deepEqual([first.router.state, world.holders], ['backup', [second]]);
   });
 
+  test('put back an address that somebody took, and announce it', async () => {
+    const { world, first } = await pair();
+    first.addresses.delete('192.0.2.34');
+    first.announced.length = 0;
+    void first.elections.look();
+    await world.pass(10);
+    assert.deepEqual([[...first.addresses], first.announced], [shared, shared]);
+  });
+
   test('lose the addresses with their interface', async () => {
     const { world, first, second } = await pair();
     first.isPlugged = false;
@@ -157,7 +166,7 @@ describe('two gateways on a segment', () => {
     void first.elections.want([]);
     await world.pass(1_000);
     assert.equal(first.addresses.size, 0);
-    assert.deepEqual(first.elections.status, { routers: [], bad: [] });
+    assert.deepEqual(first.elections.status, { isReady: true, routers: [], bad: [] });
   });
 });
 
