@@ -66,6 +66,8 @@ export interface Echo {
   readonly destination: Address;
   /** Of the whole IP packet: an even number. */
   readonly bytes: number;
+  /** Not a ping, but a datagram to this port, on which nobody listens: the answer is that there is nobody. */
+  readonly udpPort?: number;
   /** Into the tunnel, for an exit that the other end serves; the answer comes by itself. */
   readonly tunnel?: TunnelEnds & { readonly exitId: number };
 }

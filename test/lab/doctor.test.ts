@@ -365,6 +365,15 @@ const clusterFaults: readonly ClusterFault[] = [
     remedy: /^egress repair$/,
   },
   {
+    what: 'somebody flushes the gateway’s table, seen from the pod’s node',
+    on: 'worker',
+    plant: ({ gateway }) => nft(gateway, 'flush ruleset'),
+    check: 'gateways',
+    named: /^gateway 172\.18\.0\.3 of "internet" takes what it should drop: its table is gone/,
+    remedy: /^on 172\.18\.0\.3: egress repair;/,
+    follow: ({ gateway }) => follow(gateway, 'egress repair'),
+  },
+  {
     what: 'the gateway’s forwarding is off for what comes out of the tunnel',
     on: 'gateway',
     plant: ({ gateway }) => gateway.machine.sysctl({ 'net.ipv4.conf.egress0.forwarding': 0 }),

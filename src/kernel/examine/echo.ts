@@ -18,8 +18,8 @@ const hops = 64;
 
 /** By family: the types of question and answer (RFC 792, RFC 4443), and the length of the IP header. */
 const kinds = {
-  4: { domain: AF_INET, protocol: ipProtocols.icmp, request: 8, reply: 0, header: 20 },
-  6: { domain: AF_INET6, protocol: ipProtocols.icmp6, request: 128, reply: 129, header: 40 },
+  4: { domain: AF_INET, protocol: ipProtocols.icmp, request: 8, reply: 0, header: 20, unreachable: 3, noPort: 3 },
+  6: { domain: AF_INET6, protocol: ipProtocols.icmp6, request: 128, reply: 129, header: 40, unreachable: 1, noPort: 4 },
 } as const;
 
 /** ICMP's own header: type, code, checksum, identifier, sequence number. */
@@ -64,8 +64,24 @@ function send({ tunnel }: Echo, packet: Buffer, tunnelIndex: number | undefined)
   }
 }
 
+/** Ports that datagrams come from: one for each place. */
+const firstPort = (id: number): number => 40_000 + (id % 10_000);
+
+/** A datagram of exactly so many bytes, an even number (RFC 768). */
+function datagram({ source, destination, bytes, udpPort = 0 }: Echo, id: number, place: number): Buffer {
+  const body = Buffer.alloc(Math.max(icmpLength, bytes - kinds[familyOf(source)].header));
+  body.writeUInt16BE(firstPort(id) + place, 0);
+  body.writeUInt16BE(udpPort, 2);
+  body.writeUInt16BE(body.length, 4);
+  const header = { source, destination, protocol: ipProtocols.udp, hops };
+  body.writeUInt16BE(transportChecksum(header, body) || 0xffff, 6);
+  return ipPacket(header, body);
+}
+
 /** A question of exactly so many bytes, an even number. */
-export function echoPacket({ source, destination, bytes }: Echo, id: number, place: number): Buffer {
+export function echoPacket(echo: Echo, id: number, place: number): Buffer {
+  if (echo.udpPort !== undefined) return datagram(echo, id, place);
+  const { source, destination, bytes } = echo;
   const { protocol, request, header: length } = kinds[familyOf(source)];
   const body = Buffer.alloc(Math.max(icmpLength, bytes - length));
   body.writeUInt8(request, 0);
@@ -89,6 +105,17 @@ function collect(family: Family, fd: number, id: number, answered: boolean[]): v
 /** The place of the question that a message answers. Sockets of IPv4 are given the IP header as well (raw(7)). */
 function placeOf(family: Family, message: Buffer, id: number): number | undefined {
   const body = family === 4 ? message.subarray((message.readUInt8(0) & 0xf) * 4) : message;
-  const isReply = body.length >= icmpLength && body.readUInt8(0) === kinds[family].reply && body.readUInt16BE(4) === id;
-  return isReply ? body.readUInt16BE(6) : undefined;
+  if (body.length < icmpLength) return undefined;
+  const { reply, unreachable, noPort } = kinds[family];
+  if (body.readUInt8(0) === reply && body.readUInt16BE(4) === id) return body.readUInt16BE(6);
+  const isNoPort = body.readUInt8(0) === unreachable && body.readUInt8(1) === noPort;
+  return isNoPort ? placeOfDatagram(family, body.subarray(icmpLength), id) : undefined;
+}
+
+/** An error of ICMP holds the begin of the packet that it is about. */
+function placeOfDatagram(family: Family, packet: Buffer, id: number): number | undefined {
+  const length = family === 4 && packet.length > 0 ? (packet.readUInt8(0) & 0xf) * 4 : kinds[family].header;
+  if (packet.length < length + 2) return undefined;
+  const place = packet.readUInt16BE(length) - firstPort(id);
+  return place >= 0 ? place : undefined;
 }

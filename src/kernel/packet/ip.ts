@@ -1,7 +1,7 @@
 import { type Address, addressBytes, familyOf } from '../../base/address.ts';
 
 /** linux/in.h: IPPROTO_*. */
-export const ipProtocols = { icmp: 1, tcp: 6, icmp6: 58, vrrp: 112 } as const;
+export const ipProtocols = { icmp: 1, tcp: 6, udp: 17, icmp6: 58, vrrp: 112 } as const;
 
 /** The IP header of a packet of ours. */
 export interface IpHeader {

@@ -2,6 +2,7 @@ import type { Address } from '../../base/address.ts';
 import type { Tunnel } from '../../datapath/attachment.ts';
 import type { Echo, Examiner } from '../../datapath/examiner.ts';
 import type { ResolvedExit } from '../../datapath/exit.ts';
+import { unjudgedId } from '../../datapath/layout.ts';
 import { tunnelDevice, tunnelMac, tunnelMtu } from '../../datapath/tunnel.ts';
 import type { Facts } from './facts.ts';
 import { fault, ok, type Seen, warning } from './finding.ts';
@@ -54,23 +55,23 @@ async function underlay({ host }: Pick<Facts, 'host'>, local: Address) {
 }
 
 async function reach(facts: Facts, tunnel: Tunnel, gateway: Address, exits: readonly ResolvedExit[]): Promise<Seen[]> {
-  const [first] = exits;
+  const [{ id } = { id: 0 }] = exits;
   const names = exits.map(({ name }) => `"${name}"`).join(', ');
   const whole = tunnel.mtu + headers(tunnel.local);
   const asked = [
     outer(tunnel, gateway, small),
     outer(tunnel, gateway, whole),
-    ...exits.map((exit) => inner(tunnel, gateway, exit, small)),
-    ...(first ? [inner(tunnel, gateway, first, tunnel.mtu & ~1)] : []),
+    inner(tunnel, gateway, { id }, small),
+    inner(tunnel, gateway, { id }, tunnel.mtu & ~1),
   ];
-  const [near, nearWhole, ...through] = await facts.examiner.echo(asked);
-  const [throughWhole, served] = [through.at(-1), through.slice(0, -1)];
-  const lost = exits.filter((_, i) => !served[i]).map(({ name }) => `"${name}"`);
-  if (served.every((answered) => !answered)) return [unreachable(gateway, names, tunnel, near === true)];
+  const [near, nearWhole, through, throughWhole] = await facts.examiner.echo(asked);
+  if (!through) return [unreachable(gateway, names, tunnel, near === true)];
+  const stray = { ...inner(tunnel, gateway, { id: freeId(facts) }, small), udpPort: discard };
+  const [isOpen] = await facts.examiner.echo([stray]);
   return [
-    ...(lost.length > 0 ? [unserved(gateway, lost.join(', '))] : []),
+    ...(isOpen ? [unguarded(gateway, names)] : []),
     ...(throughWhole && (nearWhole || !near) ? [] : await narrow(facts, tunnel, gateway, whole)),
-    ...(lost.length === 0 && throughWhole
+    ...(throughWhole && !isOpen
       ? [ok(`gateway ${gateway} of ${names} answers through the tunnel, with packets of ${tunnel.mtu} bytes, too`)]
       : []),
     ...(await holders(facts, gateway, exits)),
@@ -87,7 +88,7 @@ const outer = ({ local }: Tunnel, gateway: Address, bytes: number): Echo => ({
 });
 
 /** The gateway answers by its own routes: the question alone passes the tunnel. */
-const inner = (tunnel: Tunnel, gateway: Address, { id }: ResolvedExit, bytes: number): Echo => ({
+const inner = (tunnel: Tunnel, gateway: Address, { id }: Pick<ResolvedExit, 'id'>, bytes: number): Echo => ({
   ...outer(tunnel, gateway, bytes),
   tunnel: { sourceMac: tunnelMac(tunnel.local), destinationMac: tunnelMac(gateway), exitId: id },
 });
@@ -103,10 +104,22 @@ const unreachable = (gateway: Address, names: string, { port, local }: Tunnel, a
         `bring ${gateway} back, or: egress exit move EXIT --to GATEWAY for ${names}`,
       );
 
-const unserved = (gateway: Address, names: string): Seen =>
+/**
+ * An id that no exit has. A gateway drops and counts what comes with it; one that answers lost its table, and all packets of
+ * exits with it.
+ */
+function freeId({ node, networks }: Facts): number {
+  const configured = networks.flatMap(({ configuration }) => configuration?.exits ?? []);
+  const used = new Set([...(node?.exits ?? []), ...configured].map(({ id }) => id));
+  let id = unjudgedId - 1;
+  while (used.has(id)) id--;
+  return id;
+}
+
+const unguarded = (gateway: Address, names: string): Seen =>
   fault(
-    `gateway ${gateway} does not serve ${names}: what comes for it there is dropped`,
-    `on ${gateway}: egress gateway, with the same policy file as here`,
+    `gateway ${gateway} of ${names} takes what it should drop: its table is gone, flushed perhaps, and packets of exits do not leave there`,
+    `on ${gateway}: egress repair; egress agent there does so by itself`,
   );
 
 async function narrow(facts: Facts, tunnel: Tunnel, gateway: Address, whole: number): Promise<Seen[]> {
@@ -126,6 +139,9 @@ async function narrow(facts: Facts, tunnel: Tunnel, gateway: Address, whole: num
     ),
   ];
 }
+
+/** RFC 863: a port on which hardly anybody listens. */
+const discard = 9;
 
 /** How many sizes are asked for at once. */
 const steps = 16;

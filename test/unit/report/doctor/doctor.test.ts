@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
-import type { ForeignChain, ForeignRule } from '../../../../src/datapath/examiner.ts';
+import type { Echo, ForeignChain, ForeignRule } from '../../../../src/datapath/examiner.ts';
 import { bundleOf } from '../../../../src/report/doctor/bundle.ts';
 import { checkNames, examine, isHealthy } from '../../../../src/report/doctor/doctor.ts';
 import type { Finding } from '../../../../src/report/doctor/finding.ts';
@@ -303,9 +303,20 @@ describe('doctor asks a gateway', () => {
     await added(machine, 'a', '10.0.0.5', { configuration: gatewayConfiguration() });
     machine.host.counters = noCounters;
     const patient = { machine, examiner: new FakeExaminer(), system: new FakeSystem() };
+    patient.examiner.answers = isServed;
     machine.host.links.set('egress0', { index: 30, name: 'egress0', up: true, mtu: 1450 });
     return patient;
   }
+
+  /** By a gateway that does as it should: nothing of an exit that nobody has. */
+  const isServed = ({ tunnel }: Echo) => tunnel === undefined || tunnel.exitId === 50;
+
+  test('and tells one that lost its table by what it should drop', async (t) => {
+    const patient = await patientOf(t);
+    patient.examiner.answers = () => true;
+    const [found = ''] = await ofGateways(patient);
+    assert.match(found, /^gateway 172\.18\.0\.6 of "shared" takes what it should drop: its table is gone/);
+  });
 
   const ofGateways = async (patient: Patient) =>
     (await examined(patient)).findings.filter(({ check }) => check === 'gateways').map(({ text }) => text);
@@ -322,6 +333,7 @@ describe('doctor asks a gateway', () => {
         [1500, undefined],
         [128, 50],
         [1450, 50],
+        [128, 0x3ffe],
       ],
     );
   });
@@ -329,7 +341,7 @@ describe('doctor asks a gateway', () => {
   for (const limit of [1400, 1398, 1280, 602]) {
     test(`how much a way takes that takes ${limit} bytes`, async (t) => {
       const patient = await patientOf(t);
-      patient.examiner.answers = ({ bytes, tunnel }) => bytes + (tunnel ? 50 : 0) <= limit;
+      patient.examiner.answers = (packet) => isServed(packet) && packet.bytes + (packet.tunnel ? 50 : 0) <= limit;
       const [found = ''] = await ofGateways(patient);
       assert.match(found, new RegExp(`does not take packets of 1500 bytes, .*, but ${limit} at most`));
     });
@@ -347,7 +359,7 @@ describe('doctor asks a gateway', () => {
 
   test('and is content with one that answers no pings but through the tunnel', async (t) => {
     const patient = await patientOf(t);
-    patient.examiner.answers = ({ tunnel }) => tunnel !== undefined;
+    patient.examiner.answers = (packet) => packet.tunnel !== undefined && isServed(packet);
     assert.deepEqual(await ofGateways(patient), [
       `gateway ${gateway} of "shared" answers through the tunnel, with packets of 1450 bytes, too`,
     ]);
