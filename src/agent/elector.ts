@@ -19,6 +19,8 @@ export interface ElectorSurroundings {
   readonly log: Log;
   /** Starts the process of elections: `told` takes what it tells, `ended` in what way it ended before it should. */
   start(told: (status: unknown) => void, ended: (problem: string) => void): ElectionProcess;
+  /** Takes what the process tells, for whoever counts it. */
+  told?(status: ElectionStatus): void;
   /** Another node has an exit's addresses now, or this one. */
   changed(): void;
 }
@@ -89,6 +91,7 @@ export class Elector {
 
   #hear(status: ElectionStatus): void {
     this.#status = status;
+    this.#around.told?.(status);
     if (!status.isReady) return;
     const held = JSON.stringify(
       status.routers.map(({ instance, holds, other, ...rest }) => [

@@ -38,6 +38,19 @@ const definitions = {
   ),
   gateway_changes_total: counter('Silent gateways of an exit that were left for another one.', 'exit'),
 
+  vrrp_state: gauge(
+    'The state of the Virtual Router of an exit on this gateway: 1 for the one it is in.',
+    'exit',
+    'state',
+  ),
+  vrrp_holds: gauge('Whether this gateway has the addresses of an exit: 1, or 0.', 'exit'),
+  vrrp_transitions_total: counter('How often this gateway became Active for an exit, or ceased to be.', 'exit'),
+  vrrp_bad_packets_total: counter(
+    'Packets of VRRP’s protocol that were no advertisements for us, by reason.',
+    'interface',
+    'reason',
+  ),
+
   dropped_packets_total: counter('Packets that were dropped, by reason.', 'reason'),
   dropped_bytes_total: counter('Bytes that were dropped, by reason.', 'reason'),
   unmarked_packets_total: counter('Packets that somebody took our mark from.'),

@@ -1,9 +1,11 @@
 import type { HostObject } from '../datapath/objects.ts';
+import type { ElectionStatus } from '../election/elections.ts';
 import type { Machine } from '../node/machine.ts';
 import type { Chains } from '../runtimes/conflists.ts';
 import type { ExitGateways } from '../store/record.ts';
 import type { AgentPlaces, AgentSurroundings, Seen } from './agent.ts';
 import { Calls } from './calls.ts';
+import { ElectionSamples } from './election-samples.ts';
 import { Health } from './health.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { type MetricName, metricTable } from './metric-table.ts';
@@ -38,6 +40,7 @@ export class Monitor implements Disposable {
   readonly #places: AgentPlaces;
   readonly #surroundings: AgentSurroundings;
   readonly #metrics = new Metrics();
+  readonly #elections = new ElectionSamples(this.#metrics);
   readonly #totals = new Totals();
   readonly #health: Health;
   readonly #ports: PortsInUse;
@@ -109,6 +112,11 @@ export class Monitor implements Disposable {
       if (moved !== undefined) this.#movedAt.set(exit, moved.at);
       this.#metrics.add('gateway_changes_total', { exit }, isNew ? 1 : 0);
     }
+  }
+
+  /** Elections have told what they are. */
+  elected(status: ElectionStatus): void {
+    this.#elections.take(status);
   }
 
   /** A round has failed as a whole. */

@@ -107,7 +107,10 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
     bell.ring();
   };
   using prober = new Prober({ ...own, report, dataDir: places.dataDir, changed });
-  const elector = new Elector({ log: own.log, start: service.startElection, changed: bell.ringAtOnce });
+  const elector = new Elector({
+    ...{ log: own.log, start: service.startElection, changed: bell.ringAtOnce },
+    told: (status) => monitor?.elected(status),
+  });
   const agent = new Agent(places, {
     ...{ ...own, report, elector },
     observe: async (seen) => {
