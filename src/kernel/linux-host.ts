@@ -301,8 +301,12 @@ export class LinuxHost implements Host, Disposable {
     if (link !== undefined) sendFrames(link.index, primerFrames(ends, hops, flows), mark);
   }
 
-  openAsker({ index: underlay }: Link): Asker {
-    return new EchoAsker({ underlay, tunnel: async () => (await this.readLink(tunnelDevice))?.index });
+  openAsker(underlay: Link): Asker {
+    return new EchoAsker({
+      underlay,
+      tunnel: async () => (await this.readLink(tunnelDevice))?.index,
+      stationOf: async (address) => (await readNeighbour(this.#route, underlay.index, address))?.mac,
+    });
   }
 
   readCounters(): Promise<Counters> {

@@ -1,8 +1,10 @@
 import { closeSync } from 'node:fs';
 import { type Address, type Family, families, familyOf } from '../../base/address.ts';
 import type { Asker, Question } from '../../datapath/host.ts';
+import type { Link, Mac } from '../../datapath/objects.ts';
 import { tunnelMac } from '../../datapath/tunnel.ts';
 import { addressOf, receiveIfAny, setSocketBytes } from '../netlink/libc.ts';
+import { introduction } from './arp.ts';
 import { echoRequest, readEchoReply } from './echo.ts';
 import { ethernetFrame, etherTypes } from './ethernet.ts';
 import { FrameSender, openListener } from './socket.ts';
@@ -16,9 +18,18 @@ const messagesAtOnce = 1024;
 export interface AskerDevices {
   /** Index of the tunnel's device, which may be made anew at any time; undefined while there is none. */
   tunnel(): Promise<number | undefined>;
-  /** Index of the interface that leads to the gateways. */
-  readonly underlay: number;
+  /** The interface that leads to the gateways. */
+  readonly underlay: Pick<Link, 'index' | 'mac'>;
+  /** The MAC address of a station on the underlay's segment; undefined when the kernel does not know it now. */
+  stationOf(address: Address): Promise<Mac | undefined>;
 }
+
+/**
+ * Milliseconds between two introductions to a gateway: to the one in use, and while several are asked. A gateway sends its answer
+ * from the egress address, and asks the segment for us in that address's name (arp_announce 0). A node with another way to that
+ * address and a strict reverse path filter does not answer such a question, and the gateway would lose its answer.
+ */
+const introduceEvery = { inUse: 5_000, searching: 250 } as const;
 
 /**
  * Questions go as frames into the tunnel's device. Answers are read at the underlay's interface by a packet socket of each
@@ -33,6 +44,8 @@ export class EchoAsker implements Asker {
   readonly #identifier = new DataView(crypto.getRandomValues(new Uint8Array(2)).buffer).getUint16(0);
   readonly #buffer = Buffer.alloc(messageBytes);
   #sequence = 0;
+  /** When this node was introduced to gateways, in milliseconds of a clock that does not go back. */
+  readonly #introducedAt = new Map<Address, number>();
 
   /** Throws an Error with `code`: `EPERM` without CAP_NET_RAW, `ENODEV` without the interface. */
   constructor(devices: AskerDevices) {
@@ -41,7 +54,7 @@ export class EchoAsker implements Asker {
     try {
       for (const family of families) {
         const listen = (fd: number) => attachFilter(fd, repliesOnly(family, this.#identifier));
-        this.#sockets.set(family, openListener(devices.underlay, etherTypes[`ipv${family}`], listen));
+        this.#sockets.set(family, openListener(devices.underlay.index, etherTypes[`ipv${family}`], listen));
       }
     } catch (error) {
       this[Symbol.dispose]();
@@ -54,9 +67,25 @@ export class EchoAsker implements Asker {
     if (device === undefined) return;
     this.#sequence = (this.#sequence + 1) & 0xffff;
     try {
+      await this.#introduce(own, new Set(questions.map(({ gateway }) => gateway)));
       for (const question of questions) this.#frames.send(device, this.#frame(own, question));
     } catch {
       // The device is down, or went just now (ENETDOWN, ENXIO): nobody answers then.
+    }
+  }
+
+  async #introduce(own: Address, gateways: ReadonlySet<Address>): Promise<void> {
+    const { underlay, stationOf } = this.#devices;
+    if (familyOf(own) === 6 || underlay.mac === undefined) return;
+    const now = performance.now();
+    const due = now - (gateways.size > 1 ? introduceEvery.searching : introduceEvery.inUse);
+    for (const gateway of gateways) {
+      if ((this.#introducedAt.get(gateway) ?? Number.NEGATIVE_INFINITY) > due) continue;
+      const mac = await stationOf(gateway);
+      if (mac === undefined) continue;
+      this.#introducedAt.set(gateway, now);
+      const frames = introduction({ mac: underlay.mac, address: own }, { mac, address: gateway });
+      for (const frame of frames) this.#frames.send(underlay.index, frame);
     }
   }
 
