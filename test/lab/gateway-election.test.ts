@@ -4,6 +4,7 @@ import { setTimeout } from 'node:timers/promises';
 import { RunningAgent } from '../support/agent.ts';
 import { Cluster, internet } from '../support/cluster.ts';
 import { Connections, Partner } from '../support/connections.ts';
+import { Keepalived } from '../support/keepalived.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 
@@ -132,5 +133,30 @@ describe('gateways with agents', labTest, () => {
       await until(async () => (await held(second)) === internet.addresses.length);
     });
     void worker;
+  });
+
+  test('leave the addresses to keepalived, where the exit says so: who has them serves', async () => {
+    await using lab = await Lab.create();
+    const cluster = await Cluster.create(lab);
+    await cluster.policy({ exits: [{ ...internet, announce: 'elsewhere' }] });
+    const [first, second] = cluster.gateways;
+    const [worker] = cluster.workers;
+    assert.ok(first && second && worker);
+    for (const node of cluster.all) await RunningAgent.start(node);
+    assert.deepEqual(await holders(cluster), []);
+    const addresses = [...internet.addresses.slice(0, 1), 'fe80::51', ...internet.addresses.slice(1)];
+    const options = { device: 'eth0', vrid: 51, addresses } as const;
+    const pod = await worker.started();
+    const isServed = () =>
+      until(async () => (await pod.askEach()).every((answer, i) => answer === internet.addresses[i]));
+    const keepalived = await Keepalived.start(second, { ...options, priority: 100 });
+    await isHeldBy(cluster, second);
+    await isServed();
+    await Keepalived.start(first, { ...options, priority: 50 });
+    await keepalived.daemon.stop();
+    await isHeldBy(cluster, first);
+    await isServed();
+    await until(async () => (await first.egress('status')).stdout.includes('this gateway has its addresses'));
+    await until(async () => (await second.egress('status')).stdout.includes('this one is ready'));
   });
 });
