@@ -57,8 +57,9 @@ export class Elector {
     if (!mayBegin && store.loadNode()?.gateway !== undefined) return;
     const own = await findOwnEnd(host, configuration).catch(() => undefined);
     const exits = own !== undefined && mayBegin ? configuration.exits.filter(isShared(own.address)) : [];
-    this.#instances =
+    const all =
       own === undefined || exits.length === 0 ? [] : await this.#instancesOf(machine, configuration, own, exits);
+    this.#instances = store.isDrained ? all.map((one) => ({ ...one, paused: 'the node is drained' })) : all;
     const before = store.loadElections();
     const next: Record<string, ElectedExit> = {};
     for (const exit of exits)

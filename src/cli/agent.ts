@@ -121,6 +121,7 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
     gateways: () => prober.states,
   });
   using _kernel = machine.host.watch(noticing(agent, bell, own.log));
+  using _drain = service.watchFile(machine.store.drainMark, bell.ringAtOnce);
   using _conf = watchFolder(places.confDir, bell.ring);
   own.log.info({ dataDir: places.dataDir }, 'the agent looks after this node');
   await watch({

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { families } from '../base/address.ts';
 import { counted } from '../base/counted.ts';
@@ -25,6 +26,8 @@ export interface GatewayOptions {
   readonly down?: true;
   readonly watch?: true;
   readonly dryRun?: true;
+  readonly drain?: true;
+  readonly undrain?: true;
 }
 
 /** The configuration that the options name. Throws as for a chain entry. */
@@ -142,6 +145,34 @@ function forgetElections({ store }: Machine, isClaimed: CliSurroundings['isClaim
   if (!isClaimed(store.agentLock)) store.saveElections({});
 }
 
+/** Looks whether all exits are handed over: so often, and so many milliseconds between two. */
+const drainLooks = { most: 100, pause: 100 };
+
+/**
+ * `egress gateway --drain`: the agent hands over what it has, and takes nothing until `--undrain`. Throws `try-again` when no
+ * other gateway takes an exit: then it stays here.
+ */
+async function drain(
+  { store }: Machine,
+  { drain = false }: { readonly drain?: boolean },
+  isClaimed: CliSurroundings['isClaimed'],
+  write: Write,
+): Promise<void> {
+  if (drain && !isClaimed(store.agentLock))
+    throw new EgressError(
+      'invalid-argument',
+      'No agent runs on this node: without one no gateway hands over by itself',
+    );
+  store.setDrained(drain);
+  if (!drain) return write('This node takes part in elections again.\n');
+  const kept = () =>
+    Object.entries(store.loadElections()).flatMap(([exit, { holds, by }]) => (holds && by === 'vrrp' ? [exit] : []));
+  for (let looks = 0; looks < drainLooks.most && kept().length > 0; looks++) await setTimeout(drainLooks.pause);
+  const names = kept().map((exit) => `"${exit}"`);
+  if (names.length > 0) throw new EgressError('try-again', `No other gateway has taken ${names.join(', ')}`);
+  write('Other gateways have the exits that this node is a gateway of. "egress gateway --undrain" ends that.\n');
+}
+
 /** Throws `invalid-argument` for an exit whose gateways elect: whoever has its addresses is followed, and nobody else. */
 function requireNoElection({ store }: Machine, exit: string): void {
   if (store.loadElections()[exit] === undefined) return;
@@ -169,6 +200,13 @@ export const gatewayCommand: CliCommand = {
     onGateway(command)
       .option('--down', 'stop to serve them')
       .addOption(
+        new Option('--drain', 'have the other gateways serve them, until --undrain; with an agent').conflicts([
+          'down',
+          'dryRun',
+        ]),
+      )
+      .option('--undrain', 'let this node be elected again')
+      .addOption(
         new Option('--watch', 'keep it so until told to stop, with every change of the policy file').conflicts([
           'down',
           'dryRun',
@@ -178,6 +216,7 @@ export const gatewayCommand: CliCommand = {
     if (options.watch) return await watchGateway(surroundings, options);
     const { openMachine, readFile, write, isClaimed } = surroundings;
     using machine = await openMachine(options);
+    if (options.drain || options.undrain) return await drain(machine, options, isClaimed, write);
     if (!options.dryRun) forgetElections(machine, isClaimed);
     await gateway(machine, configurationIn(options, readFile), options, write);
   },

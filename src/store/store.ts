@@ -49,6 +49,7 @@ export interface StoreSurroundings extends LockSurroundings {
  *     programs/<program>.json                                 one for each chain of matches, with all their ranges
  *     node.json                                               what is set up for all of them, and for a gateway
  *     moves.json                                              exits that were moved to another gateway than their first
+ *     drained                                                 there: the node's agent hands exits over, and takes none
  *     policies.summary                                        what ADD needs of the policy file again and again
  *     agent/agent.json, agent/lock                            what the agent did last; held while it runs
  *     agent/elections.json                                    which gateway has the exits that this node is a gateway of
@@ -232,6 +233,22 @@ export class Store {
     }
     makeFolder(this.#agent);
     replaceFile(this.#elections, `${JSON.stringify({ version: recordVersion, exits }, undefined, 2)}\n`);
+  }
+
+  /** A file that is there while the node is drained: others shall serve the exits that it is a gateway of. */
+  get drainMark(): string {
+    return join(this.#folder, 'drained');
+  }
+
+  /** See {@link drainMark}. */
+  get isDrained(): boolean {
+    return isThere(this.drainMark);
+  }
+
+  /** Drains the node, or does so no more. */
+  setDrained(isDrained: boolean): void {
+    if (!isDrained) removeFile(this.drainMark);
+    else replaceFile(this.drainMark, '');
   }
 
   /** The gateways that exits have now: as elected, else as moved. Throws `record-newer`. */

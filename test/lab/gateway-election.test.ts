@@ -107,6 +107,24 @@ describe('gateways with agents', labTest, () => {
     });
   });
 
+  test('hand over when the node is drained, and take nothing until that is over', async (t) => {
+    await using lab = await Lab.create();
+    const world = await elected(lab);
+    const { cluster, first, second } = world;
+    await goOn(t, world, async () => {
+      const { code, stdout, stderr } = await first.egress('gateway', '--drain');
+      assert.deepEqual([code, stderr], [0, '']);
+      assert.match(stdout, /^Other gateways have the exits/);
+      assert.deepEqual(await holders(cluster), [second.number]);
+    });
+    assert.match((await first.egress('status')).stdout, /it takes no part: the node is drained/);
+    assert.equal((await second.egress('gateway', '--drain')).code, 1);
+    assert.deepEqual(await holders(cluster), [second.number]);
+    for (const node of [first, second]) assert.equal((await node.egress('gateway', '--undrain')).code, 0);
+    await until(async () => !(await first.egress('status')).stdout.includes('drained'));
+    assert.deepEqual(await holders(cluster), [second.number]);
+  });
+
   test('move nothing when agent and election are killed or hang, while the kernel goes on', async (t) => {
     await using lab = await Lab.create();
     const world = await elected(lab);

@@ -80,7 +80,7 @@ describe('--help', () => {
       '--policy <file>',
       '--results-dir <dir>',
     ],
-    gateway: [...onGateway, '--down', '--watch'],
+    gateway: [...onGateway, '--down', '--drain', '--undrain', '--watch'],
     'exit move': [...onGateway, '--to <address>'],
     validate: ['--print', '--json'],
     explain: ['--data-dir <dir>', '--json', '--policy <file>'],
