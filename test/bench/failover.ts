@@ -70,7 +70,7 @@ const faults: readonly Fault[] = [
   },
   {
     name: 'its agent is killed',
-    moves: true,
+    moves: false,
     begin: async (_, { agent }) => process.kill(agent.pid, 'SIGKILL') && undefined,
     end: restart,
   },
