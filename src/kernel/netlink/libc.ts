@@ -237,6 +237,9 @@ export function exchangeFiles(path: string, other: string): void {
 /** Numbers of bpf(2) by architecture, as Node calls it. */
 const bpfNumbers: Readonly<Record<string, number>> = { x64: 321, arm64: 280 };
 
+/** A signal that arrives while the kernel looks at a program ends that with EAGAIN; it is asked again so often. */
+const bpfTries = 10;
+
 /**
  * bpf(2) with a command (linux/bpf.h, BPF_*) and its union bpf_attr. Kernels before 5.11 count programs as locked memory,
  * of which even root may have but little by default: what is refused for that is asked once more without the limit.
@@ -244,8 +247,9 @@ const bpfNumbers: Readonly<Record<string, number>> = { x64: 321, arm64: 280 };
  */
 export function bpf(command: number, attributes: Buffer): number {
   const ask = () => Number(calls().syscall(bpfNumbers[arch()] ?? -1, command, attributes, attributes.length));
-  const first = ask();
-  const fd = first < 0 && systemError('bpf').code === 'EPERM' && unlockMemory() ? ask() : first;
+  let fd = ask();
+  for (let tries = 1; fd < 0 && tries < bpfTries && systemError('bpf').code === 'EAGAIN'; tries++) fd = ask();
+  if (fd < 0 && systemError('bpf').code === 'EPERM' && unlockMemory()) fd = ask();
   if (fd < 0) throw systemError('bpf');
   return fd;
 }
