@@ -76,6 +76,9 @@ async function goOn(
   await Promise.all(all.map((connections) => connections.round()));
   await event();
   const rounds = await Promise.all(all.map((connections) => connections.round()));
+  // Once in 14, on a busy machine, those of one pod were silent for longer than one round.
+  for (let more = 0; handsOver && !isStrict && more < 3 && rounds.some(({ silent }) => silent.length > 0); more++)
+    rounds.splice(0, rounds.length, ...(await Promise.all(all.map((connections) => connections.round()))));
   const lost = rounds.flatMap(({ broken }) => broken);
   t.diagnostic(
     `longest gap: ${rounds.map(({ gap }) => gap).join(', ')} ms; lost: ${lost.length} of ${10 * pods.length} connections`,
