@@ -18,7 +18,6 @@ export interface ProberSurroundings extends Pick<AgentSurroundings, 'openMachine
 /** An exit that is asked for. */
 interface Asked {
   readonly probe: election.Probe;
-  readonly id: number;
   /** The exit's address that is asked for, and the node's to which the answers come. */
   readonly address: Address;
   readonly source: Address;
@@ -32,8 +31,8 @@ interface Pending {
   readonly question: number;
 }
 
-/** Milliseconds between two looks for answers: hints come between questions. */
-const lookPause = 20;
+/** Milliseconds between two looks for answers while one of them decides; else the next question is early enough. */
+const lookPause = 5;
 /** Milliseconds before something that failed is tried again. */
 const retryPause = 1_000;
 /** Questions that may still be answered: the last of these. */
@@ -96,10 +95,10 @@ export class Prober implements Disposable {
     const before = this.states;
     const names = new Set(exits.map(({ exit }) => exit));
     for (const name of this.#asked.keys()) if (!names.has(name)) this.#asked.delete(name);
-    for (const { id, address, source, ...exit } of exits) {
+    for (const { address, source, ...exit } of exits) {
       const known = this.#asked.get(exit.exit);
       const probe = election.configured(known?.probe, exit, now());
-      this.#asked.set(exit.exit, { probe, id, address, source, state: stateOf(probe, known?.state) });
+      this.#asked.set(exit.exit, { probe, address, source, state: stateOf(probe, known?.state) });
     }
     const states = this.states;
     if (states.length !== before.length || states.some((state) => !before.includes(state)))
@@ -112,19 +111,24 @@ export class Prober implements Disposable {
   }
 
   async #go(): Promise<void> {
-    let pause = lookPause;
+    let pause = retryPause;
     try {
       this.#hear();
       await this.#askWhoIsDue();
-      const next = Math.min(...[...this.#asked.values()].map(({ probe }) => probe.dueAt));
-      pause = Math.max(1, Math.min(lookPause, next - this.#surroundings.now()));
+      pause = this.#pause();
     } catch (error) {
       this.#surroundings.report(error, 'Gateways are asked again until then.');
-      pause = retryPause;
     }
     if (this.#isOver) return;
     if (this.#asked.size > 0) this.#schedule(pause);
     else this.#timer = undefined;
+  }
+
+  #pause(): number {
+    const probes = [...this.#asked.values()].map(({ probe }) => probe);
+    const due = Math.min(...probes.map(({ dueAt }) => dueAt)) - this.#surroundings.now();
+    const isSearching = probes.some((probe) => election.isSilent(probe, election.defaultTiming));
+    return Math.max(1, isSearching ? Math.min(due, lookPause) : due);
   }
 
   async #open(underlay: Link): Promise<void> {
@@ -240,7 +244,6 @@ function stateOf(probe: election.Probe, before: ExitGateways | undefined): ExitG
 }
 
 interface ProbedExit extends election.ProbedExit {
-  readonly id: number;
   readonly address: Address;
   readonly source: Address;
 }
@@ -254,7 +257,7 @@ async function probedExits(
   const found: ProbedExit[] = [];
   if (tunnel === undefined) return found;
   const sources = new Map<Family, Address>([[familyOf(tunnel.local), tunnel.local]]);
-  for (const { name, id, gateway } of here) {
+  for (const { name, gateway } of here) {
     const { gateways = [], addresses = [] } = exits.find((exit) => exit.name === name) ?? {};
     const others = gateways.filter((one) => one !== tunnel.local);
     if (gateway === undefined || !others.includes(gateway)) continue;
@@ -263,7 +266,7 @@ async function probedExits(
       const source = sources.get(familyOf(address)) ?? (await addressOfNode(machine, gateway, familyOf(address)));
       if (source === undefined) continue;
       sources.set(familyOf(address), source);
-      found.push({ exit: name, gateways: others, inUse: gateway, id, address, source });
+      found.push({ exit: name, gateways: others, inUse: gateway, address, source });
       break;
     }
   }

@@ -8,13 +8,11 @@ export interface ProbeTiming {
   readonly misses: number;
   /** From one question to the next while all gateways are asked, as long as one may still take over soon. */
   readonly search: number;
-  /** The same when somebody said that the address has moved. */
-  readonly hurry: number;
   /** Share of a pause by which it is longer or shorter, 0…1: nodes shall not ask in step. */
   readonly jitter: number;
 }
 
-export const defaultTiming: ProbeTiming = { interval: 100, misses: 3, search: 25, hurry: 10, jitter: 0.1 };
+export const defaultTiming: ProbeTiming = { interval: 100, misses: 3, search: 25, jitter: 0.1 };
 
 /** So many questions to all gateways follow each other fast; then nobody is there, and the pause is as before. */
 const fastQuestions = 40;
@@ -36,8 +34,6 @@ export interface Probe extends ProbedExit {
   readonly answered: ReadonlyMap<Address, number>;
   /** Milliseconds on a clock that does not go back: when the next question is due. */
   readonly dueAt: number;
-  /** Up to this question all gateways are asked, with the shortest pauses. */
-  readonly hurriedUntil: number;
 }
 
 /** Begins to ask at once. */
@@ -46,7 +42,6 @@ export const beginProbe = (exit: ProbedExit, now: number): Probe => ({
   question: 0,
   answered: new Map(),
   dueAt: now,
-  hurriedUntil: 0,
 });
 
 /** Questions that the gateway in use has not answered, of those that were asked after the last that it did. */
@@ -55,13 +50,6 @@ export const unanswered = ({ question, answered, inUse }: Probe): number => ques
 /** Whether the gateway in use is asked in vain. */
 export const isSilent = (probe: Probe, { misses }: ProbeTiming): boolean => unanswered(probe) >= misses;
 
-/** The gateways that answered one of the last questions that they were asked. */
-export const answering = (probe: Probe, { misses }: ProbeTiming): readonly Address[] =>
-  probe.gateways.filter((gateway) => {
-    const answer = probe.answered.get(gateway);
-    return answer !== undefined && probe.question - answer <= misses;
-  });
-
 /** The next question, and the gateways that it is for. `random` is 0…1. */
 export function ask(
   probe: Probe,
@@ -69,14 +57,13 @@ export function ask(
   now: number,
   random: number,
 ): { readonly probe: Probe; readonly gateways: readonly Address[] } {
-  const isHurried = probe.question < probe.hurriedUntil;
   const isSearching = isSilent(probe, timing);
   const isFast = unanswered(probe) < timing.misses + fastQuestions;
-  const pause = isHurried ? timing.hurry : isSearching && isFast ? timing.search : timing.interval;
+  const pause = isSearching && isFast ? timing.search : timing.interval;
   const dueAt = now + pause * (1 + timing.jitter * (2 * random - 1));
   return {
     probe: { ...probe, question: probe.question + 1, dueAt },
-    gateways: isHurried || isSearching ? probe.gateways : [probe.inUse],
+    gateways: isSearching ? probe.gateways : [probe.inUse],
   };
 }
 
@@ -85,13 +72,6 @@ export function heard(probe: Probe, gateway: Address, question: number): Probe {
   if (question > probe.question || question <= (probe.answered.get(gateway) ?? 0)) return probe;
   return { ...probe, answered: new Map(probe.answered).set(gateway, question) };
 }
-
-/**
- * Somebody said that the address moved: all gateways are asked at once. It is believed only when the gateway in use is
- * silent. What anybody may say as often as they like begins nothing while it goes on.
- */
-export const hinted = (probe: Probe, { misses }: ProbeTiming, now: number): Probe =>
-  probe.question < probe.hurriedUntil ? probe : { ...probe, dueAt: now, hurriedUntil: probe.question + 2 * misses + 1 };
 
 /**
  * The gateway to use instead: one that answered a later question than the gateway in use, which is silent. Of several

@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import koffi from 'koffi';
-import { systemError } from '../netlink/libc.ts';
+import { setSocketBytes, systemError } from '../netlink/libc.ts';
 
 /** Calls that only an examination needs, bound on first use. */
 let bound: ReturnType<typeof bindCalls> | undefined;
@@ -10,9 +10,7 @@ function bindCalls() {
   return {
     unshare: libc.func('int unshare(int flags)'),
     setns: libc.func('int setns(int fd, int type)'),
-    bind: libc.func('int bind(int fd, const void *address, unsigned int length)'),
     recv: libc.func('long recv(int fd, void *bytes, size_t length, int flags)'),
-    setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int length)'),
   };
 }
 
@@ -49,11 +47,6 @@ function settledAs<T>(open: () => T): { readonly value: T } | { readonly error: 
   }
 }
 
-/** bind(2) to a struct sockaddr. Throws {@link systemError}. */
-export function bindTo(fd: number, address: Buffer): void {
-  if (calls().bind(fd, address, address.length) !== 0) throw systemError('bind');
-}
-
 const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
 
@@ -62,7 +55,7 @@ export function limitWait(fd: number, milliseconds: number): void {
   const time = Buffer.alloc(16); // struct timeval
   time.writeBigInt64LE(BigInt(Math.floor(milliseconds / 1000)));
   time.writeBigInt64LE(BigInt((milliseconds % 1000) * 1000), 8);
-  if (calls().setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, time, time.length) !== 0) throw systemError('setsockopt');
+  setSocketBytes(fd, SOL_SOCKET, SO_RCVTIMEO, time);
 }
 
 /** Longer than any packet. */

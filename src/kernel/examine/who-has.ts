@@ -1,15 +1,11 @@
 import { closeSync } from 'node:fs';
 import type { Address } from '../../base/address.ts';
 import type { Link, Mac } from '../../datapath/objects.ts';
-import { openSocket } from '../netlink/libc.ts';
-import type { EtherType } from '../packet/ethernet.ts';
-import { sendFrames } from '../packet/socket.ts';
-import { bindTo, limitWait, receive } from './libc.ts';
-import { answerType, claimIn, isFrom, questionFor } from './question.ts';
+import { question } from '../packet/question.ts';
+import { openListener, sendFrames } from '../packet/socket.ts';
+import { limitWait, receive } from './libc.ts';
+import { answerType, claimIn, isFrom } from './question.ts';
 
-const AF_PACKET = 17;
-const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
 /** Milliseconds for the answers, and how often is asked in them: a first question may get lost. */
 const patience = 600;
 const rounds = 2;
@@ -18,12 +14,12 @@ const rounds = 2;
 export function whoHas(link: Link & { readonly mac: Mac }, addresses: readonly Address[]): Map<Address, Mac[]> {
   const claims = new Map<Address, Set<Mac>>(addresses.map((address) => [address, new Set()]));
   const types = [...new Set(addresses.map(answerType))];
-  const sockets = types.map((type) => listenTo(link.index, type));
+  const sockets = types.map((type) => openListener(link.index, type, { frames: true }));
   try {
     for (let round = 0; round < rounds; round++) {
       sendFrames(
         link.index,
-        addresses.map((address) => questionFor(link.mac, address)),
+        addresses.map((address) => question({ mac: link.mac }, address)),
       );
       collect(sockets, link.mac, claims);
     }
@@ -31,17 +27,6 @@ export function whoHas(link: Link & { readonly mac: Mac }, addresses: readonly A
     sockets.forEach(closeSync);
   }
   return new Map([...claims].map(([address, macs]) => [address, [...macs].sort()]));
-}
-
-/** A packet socket for frames of one type that come in by an interface. */
-function listenTo(deviceIndex: number, type: EtherType): number {
-  const fd = openSocket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-  const address = Buffer.alloc(20); // linux/if_packet.h: struct sockaddr_ll
-  address.writeUInt16LE(AF_PACKET, 0);
-  address.writeUInt16BE(type, 2);
-  address.writeInt32LE(deviceIndex, 4);
-  bindTo(fd, address);
-  return fd;
 }
 
 /** Takes what comes until nothing has come for a while. Each socket has its share of the time. */

@@ -53,8 +53,8 @@ export class EchoAsker implements Asker {
     this.#frames = new FrameSender();
     try {
       for (const family of families) {
-        const listen = (fd: number) => attachFilter(fd, repliesOnly(family, this.#identifier));
-        this.#sockets.set(family, openListener(devices.underlay.index, etherTypes[`ipv${family}`], listen));
+        const prepare = (fd: number) => attachFilter(fd, repliesOnly(family, this.#identifier));
+        this.#sockets.set(family, openListener(devices.underlay.index, etherTypes[`ipv${family}`], { prepare }));
       }
     } catch (error) {
       this[Symbol.dispose]();

@@ -11,6 +11,9 @@ export const broadcast: Mac = 'ff:ff:ff:ff:ff:ff';
 /** The 6 bytes of a MAC address. */
 export const macBytes = (mac: Mac): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
 
+/** The 6 bytes of a MAC address, as text. */
+export const macText = (bytes: Buffer): Mac => bytes.toString('hex').replace(/(..)(?=.)/g, '$1:');
+
 /** An Ethernet frame (struct ethhdr). The driver pads it to the 60 bytes of a wire. */
 export function ethernetFrame(destination: Mac, source: Mac, etherType: EtherType, payload: Buffer): Buffer {
   const type = Buffer.alloc(2);

@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import koffi from 'koffi';
 import { type Address, addressFromBytes } from '../../base/address.ts';
-import { addressOf, openSocket, systemError } from '../netlink/libc.ts';
+import { addressOf, bindSocket, openSocket, setSocketBytes, systemError } from '../netlink/libc.ts';
 import type { ReadableSockets } from './readable.ts';
 
 const AF_INET6 = 10;
@@ -26,8 +26,6 @@ let bound: ReturnType<typeof bind> | undefined;
 function bind() {
   const libc = koffi.load(null);
   return {
-    bind: libc.func('int bind(int fd, const void *address, unsigned int length)'),
-    setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int length)'),
     recvmsg: libc.func('long recvmsg(int fd, void *message, int flags)'),
     sendto: libc.func(
       'long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int size)',
@@ -102,10 +100,9 @@ export class ListeningSocket implements Disposable {
       ...options,
     ];
     for (const [level, name, value] of all) {
-      const bytes = typeof value === 'number' ? int(value) : value;
-      if (calls().setsockopt(this.#fd, level, name, bytes, bytes.length) !== 0) throw systemError('setsockopt');
+      setSocketBytes(this.#fd, level, name, typeof value === 'number' ? int(value) : value);
     }
-    if (address !== undefined && calls().bind(this.#fd, address, address.length) !== 0) throw systemError('bind');
+    if (address !== undefined) bindSocket(this.#fd, address);
   }
 
   #prepare(): void {

@@ -4,6 +4,7 @@ import { etherTypes } from './ethernet.ts';
 import { ListeningSocket, type SocketSettings } from './listening.ts';
 import { type Claim, claimOfArp, claimOfNeighbour, question, type Station } from './question.ts';
 import type { ReadableSockets } from './readable.ts';
+import { linkLayerAddress } from './socket.ts';
 
 const AF_INET6 = 10;
 const AF_PACKET = 17;
@@ -79,13 +80,4 @@ function advertisements(device: string): SocketSettings {
       [IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1],
     ],
   };
-}
-
-/** linux/if_packet.h: struct sockaddr_ll with a device and an EtherType. */
-function linkLayerAddress(index: number, etherType: number): Buffer {
-  const bytes = Buffer.alloc(20);
-  bytes.writeUInt16LE(AF_PACKET);
-  bytes.writeUInt16BE(etherType, 2);
-  bytes.writeInt32LE(index, 4);
-  return bytes;
 }

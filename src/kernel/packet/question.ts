@@ -1,6 +1,7 @@
 import { type Address, addressBytes, addressFromBytes, familyOf } from '../../base/address.ts';
 import type { Mac } from '../../datapath/objects.ts';
-import { broadcast, ethernetFrame, etherTypes, macBytes } from './ethernet.ts';
+import { arpFrame, arpOperations, nobody } from './arp.ts';
+import { ethernetFrame, etherTypes, macBytes, macText } from './ethernet.ts';
 import { type IpHeader, ipPacket, ipProtocols, transportChecksum } from './ip.ts';
 
 /** An address, and the station that says that it has it. */
@@ -12,25 +13,22 @@ export interface Claim {
 /** This node's station on a segment. */
 export interface Station {
   readonly mac: Mac;
-  /** Of IPv6: a link-local address of it. */
-  readonly source: Address;
+  /** Of IPv6: a link-local address of it. Absent: it asks as one that has none yet (RFC 4862, 5.4.2), and all hear the answer. */
+  readonly source?: Address;
 }
 
 /** The frame that asks a segment who has an address; nobody learns anything of the asker. */
 export const question = (station: Station, address: Address): Buffer =>
   familyOf(address) === 4 ? arpProbe(station, address) : solicitation(station, address);
 
-const arpHeader = Buffer.from([0, 1, 0x08, 0x00, 6, 4, 0]);
-const ARPOP_REQUEST = 1;
-const arpLength = 28;
-
-/** RFC 5227, 2.1.1: an ARP probe, with no sender address. */
+/** RFC 5227, 1.1: an ARP probe, with no sender address. */
 // arping -D -c 1 -I eth1 192.0.2.50
-const arpProbe = ({ mac }: Station, address: Address): Buffer => {
-  const [sender, target] = [Buffer.concat([macBytes(mac), Buffer.alloc(4)]), Buffer.alloc(6)];
-  const payload = Buffer.concat([arpHeader, Buffer.from([ARPOP_REQUEST]), sender, target, addressBytes(address)]);
-  return ethernetFrame(broadcast, mac, etherTypes.arp, payload);
-};
+const arpProbe = ({ mac }: Station, address: Address): Buffer =>
+  arpFrame(arpOperations.request, { mac, address: '0.0.0.0' }, { mac: nobody, address });
+
+/** linux/if_arp.h: struct arphdr for IPv4 over Ethernet, but for the operation, and how long it is with its addresses. */
+const arpHeader = Buffer.from([0, 1, 0x08, 0x00, 6, 4, 0]);
+const arpLength = 28;
 
 const ND_NEIGHBOR_SOLICIT = 135;
 const ND_NEIGHBOR_ADVERT = 136;
@@ -41,7 +39,7 @@ const ownLink = 255;
 
 /** RFC 4861, 4.3: a neighbour solicitation to the solicited-node group of an address. */
 // ndisc6 -1 fd00::50 eth1
-function solicitation({ mac, source }: Station, address: Address): Buffer {
+function solicitation({ mac, source = '::' }: Station, address: Address): Buffer {
   const target = Buffer.from(addressBytes(address));
   const last = target.subarray(13);
   const group = Buffer.concat([Buffer.from('ff0200000000000000000001ff', 'hex'), last]);
@@ -49,10 +47,10 @@ function solicitation({ mac, source }: Station, address: Address): Buffer {
     ...{ source, destination: addressFromBytes(group) },
     ...{ protocol: ipProtocols.icmp6, hops: ownLink },
   } satisfies IpHeader;
-  const option = Buffer.from([ND_OPT_SOURCE_LINKADDR, 1, ...macBytes(mac)]);
+  const option = source === '::' ? Buffer.alloc(0) : Buffer.from([ND_OPT_SOURCE_LINKADDR, 1, ...macBytes(mac)]);
   const body = Buffer.concat([Buffer.from([ND_NEIGHBOR_SOLICIT, 0, 0, 0, 0, 0, 0, 0]), target, option]);
   body.writeUInt16BE(transportChecksum(header, body), 2);
-  const station = `33:33:ff:${last.toString('hex').replace(/(..)(?=.)/g, '$1:')}`;
+  const station = `33:33:${macText(group.subarray(12))}`;
   return ethernetFrame(station, mac, etherTypes.ipv6, ipPacket(header, body));
 }
 
@@ -61,7 +59,7 @@ export function claimOfArp(frame: Buffer): Claim | undefined {
   const packet = frame.subarray(14);
   if (packet.length < arpLength || !packet.subarray(0, 7).equals(arpHeader)) return undefined;
   const address = addressFromBytes(packet.subarray(14, 18));
-  return address === '0.0.0.0' ? undefined : { address, mac: macOf(packet.subarray(8, 14)) };
+  return address === '0.0.0.0' ? undefined : { address, mac: macText(packet.subarray(8, 14)) };
 }
 
 /** The claim in a message of ICMPv6: a neighbour advertisement that names its station (RFC 4861, 4.4). */
@@ -70,11 +68,9 @@ export function claimOfNeighbour(message: Buffer, hops: number): Claim | undefin
   for (let at = 24; at + 8 <= message.length; ) {
     const [type, length] = [message.readUInt8(at), 8 * message.readUInt8(at + 1)];
     if (type === ND_OPT_TARGET_LINKADDR)
-      return { address: addressFromBytes(message.subarray(8, 24)), mac: macOf(message.subarray(at + 2, at + 8)) };
+      return { address: addressFromBytes(message.subarray(8, 24)), mac: macText(message.subarray(at + 2, at + 8)) };
     if (length === 0) return undefined;
     at += length;
   }
   return undefined;
 }
-
-const macOf = (bytes: Buffer): Mac => bytes.toString('hex').replace(/(..)(?=.)/g, '$1:');

@@ -20,7 +20,7 @@ export class FrameSender implements Disposable {
 
   /** Throws as {@link sendFrames}. */
   send(deviceIndex: number, frame: Buffer): void {
-    sendTo(this.#fd, frame, linkLayerAddress(deviceIndex, frame));
+    sendTo(this.#fd, frame, linkLayerAddress(deviceIndex, etherTypeOf(frame)));
   }
 
   [Symbol.dispose](): void {
@@ -36,7 +36,7 @@ export class FrameSender implements Disposable {
  */
 export function sendFrames(deviceIndex: number, frames: readonly Buffer[], mark?: number): void {
   withRawSocket(AF_PACKET, 0, mark, (fd) => {
-    for (const frame of frames) sendTo(fd, frame, linkLayerAddress(deviceIndex, frame));
+    for (const frame of frames) sendTo(fd, frame, linkLayerAddress(deviceIndex, etherTypeOf(frame)));
   });
 }
 
@@ -57,19 +57,23 @@ export function sendPackets(packets: readonly Buffer[], mark: number): void {
 
 const SOCK_DGRAM = 2;
 
+/** What a {@link openListener} is like. */
+export interface ListenerOptions {
+  /** Whether it reads whole frames, and not only from the IP header on. */
+  readonly frames?: true;
+  /** Gets it before it can read anything. */
+  prepare?(fd: number): void;
+}
+
 /**
- * A packet socket that reads what comes in by a device with an EtherType, from the IP header on. `prepare` gets it
- * before it can read anything. To be closed with close(2). Throws an Error with `code`: `EPERM`, `ENODEV`.
+ * A packet socket that reads what comes in by a device with an EtherType. To be closed with close(2). Throws an Error with
+ * `code`: `EPERM`, `ENODEV`.
  */
-export function openListener(deviceIndex: number, etherType: number, prepare: (fd: number) => void): number {
-  const fd = openSocket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+export function openListener(deviceIndex: number, etherType: number, { frames, prepare }: ListenerOptions): number {
+  const fd = openSocket(AF_PACKET, (frames ? SOCK_RAW : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
   try {
-    prepare(fd);
-    const address = Buffer.alloc(20);
-    address.writeUInt16LE(AF_PACKET, 0);
-    address.writeUInt16BE(etherType, 2);
-    address.writeInt32LE(deviceIndex, 4);
-    bindSocket(fd, address);
+    prepare?.(fd);
+    bindSocket(fd, linkLayerAddress(deviceIndex, etherType));
     return fd;
   } catch (error) {
     closeSync(fd);
@@ -97,16 +101,16 @@ function withRawSocket(domain: number, protocol: number, mark: number | undefine
   }
 }
 
-const etherTypeOffset = 12;
+const etherTypeOf = (frame: Buffer): number => frame.readUInt16BE(12);
 
 /**
- * linux/if_packet.h: struct sockaddr_ll. A raw socket reads only the device and the protocol; before 5.1 kernels did
- * not look for the protocol in the frame.
+ * linux/if_packet.h: struct sockaddr_ll with a device and an EtherType, all that a packet socket reads of it; before 5.1
+ * kernels did not look for the EtherType in the frame.
  */
-function linkLayerAddress(deviceIndex: number, frame: Buffer): Buffer {
+export function linkLayerAddress(deviceIndex: number, etherType: number): Buffer {
   const bytes = Buffer.alloc(20);
   bytes.writeUInt16LE(AF_PACKET, 0);
-  frame.copy(bytes, 2, etherTypeOffset, etherTypeOffset + 2);
+  bytes.writeUInt16BE(etherType, 2);
   bytes.writeInt32LE(deviceIndex, 4);
   return bytes;
 }
