@@ -288,13 +288,14 @@ describe('addresses', () => {
 
 describe('neighbours', () => {
   for (const neighbour of ['192.168.0.1', 'fd00::1']) {
-    test(`the state of ${neighbour} is told; nothing of one that nobody has asked for`, () =>
+    test(`the state and the hardware address of ${neighbour} are told; nothing of one that nobody has asked for`, () =>
       withSocket(async (socket) => {
         assert.equal(await readNeighbour(socket, device, neighbour), undefined);
-        ip(`neigh add ${neighbour} lladdr 02:00:00:00:00:01 dev eth1 nud stale`);
-        assert.deepEqual(await readNeighbour(socket, device, neighbour), { state: 'stale' });
-        ip(`neigh replace ${neighbour} lladdr 02:00:00:00:00:01 dev eth1 nud permanent`);
-        assert.deepEqual(await readNeighbour(socket, device, neighbour), { state: 'permanent' });
+        const mac = '02:00:00:00:00:01';
+        ip(`neigh add ${neighbour} lladdr ${mac} dev eth1 nud stale`);
+        assert.deepEqual(await readNeighbour(socket, device, neighbour), { state: 'stale', mac });
+        ip(`neigh replace ${neighbour} lladdr ${mac} dev eth1 nud permanent`);
+        assert.deepEqual(await readNeighbour(socket, device, neighbour), { state: 'permanent', mac });
         ip(`neigh del ${neighbour} dev eth1`);
       }));
   }
