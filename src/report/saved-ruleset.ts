@@ -61,4 +61,4 @@ function readIfPossible(readFile: ReadFile, path: string): string {
 
 /** The warning about such a file. */
 export const savedWarning = (path: string): string =>
-  `${path} holds table ${tableName}, saved while pods were steered: it may not load at boot, and what it loads is outdated; save without it (README, Limits)`;
+  `${path} holds table ${tableName}, saved while pods were steered: it may not load at boot, and what it loads is outdated; save without it (conf/limits.md has the command)`;

@@ -60,7 +60,7 @@ const electionOf = async ({ machine }: LabNode, agent: RunningAgent): Promise<nu
 
 /**
  * Whether hand-overs have to keep each connection here, too. It is known not to hold yet: in 2 of 13 on a busy machine the five
- * IPv6 connections of one pod were reset (README, Limits). `EGRESS_HANDOVERS=strict` fails then, as it should.
+ * IPv6 connections of one pod were reset (conf/limits.md). `EGRESS_HANDOVERS=strict` fails then, as it should.
  */
 const isStrict = process.env.EGRESS_HANDOVERS === 'strict';
 

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 
-/** What README's command writes to, and nftables.service of Debian loads at boot. */
+/** What the command of conf/limits.md writes to, and nftables.service of Debian loads at boot. */
 const saved = '/etc/nftables.conf';
 
 /** Tables of others, with what a shell could take apart: spaces, quotes, stars, and a backslash at the end of a line. */
@@ -24,11 +24,11 @@ table bridge filter { chain forward { type filter hook forward priority 0; polic
 // nftables.service saves and loads a whole ruleset (Debian 12, nftables 1.0.6). With our tables in it Linux 6.12 loads none of
 // it while an interface is missing that a chain of the family netdev is at: the node comes up without its own filters.
 describe('a ruleset that is saved while pods are steered', labTest, () => {
-  test('by README’s command has all tables but ours, and loads on a machine without the node’s interfaces', async () => {
+  test('by the command of conf/limits.md has all tables but ours, and loads on a machine without the node’s interfaces', async () => {
     await using lab = await Lab.create();
     const node = await nodeWithOthers(lab);
     const tables = (await node.machine.must(['nft', 'list', 'tables'])).trim().split('\n');
-    await node.machine.must(['sh', '-ec', await commandOfReadme()]);
+    await node.machine.must(['sh', '-ec', await commandOfLimits()]);
     const booted = await lab.namespace('booted');
     const text = await readFile(join(node.folder, 'saved'), 'utf8');
     await booted.must(['nft', '-f', '-'], { stdin: 'table inet old { }' });
@@ -55,10 +55,10 @@ describe('a ruleset that is saved while pods are steered', labTest, () => {
     const { code, stdout } = await node.egress('check');
     assert.match(
       stdout,
-      /^warning: \/etc\/nftables\.conf holds table cni-egress, saved while pods were steered: .*README/m,
+      /^warning: \/etc\/nftables\.conf holds table cni-egress, saved while pods were steered: .*conf\/limits\.md/m,
     );
     assert.equal(code, 0, stdout);
-    await node.machine.must(['sh', '-ec', await commandOfReadme()]);
+    await node.machine.must(['sh', '-ec', await commandOfLimits()]);
     assert.doesNotMatch((await node.egress('check')).stdout, /nftables\.conf/);
   });
 });
@@ -75,8 +75,8 @@ async function nodeWithOthers(lab: Lab): Promise<LabNode> {
 }
 
 /** The command as people copy it. */
-async function commandOfReadme(): Promise<string> {
-  const text = await readFile(join(import.meta.dirname, '../../README.md'), 'utf8');
+async function commandOfLimits(): Promise<string> {
+  const text = await readFile(join(import.meta.dirname, '../../conf/limits.md'), 'utf8');
   const commands = text.split('\n').filter((line) => line.endsWith(`> ${saved}`));
   assert.equal(commands.length, 1, commands.join('\n'));
   return commands[0] ?? '';

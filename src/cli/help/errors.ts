@@ -182,7 +182,7 @@ const words: Readonly<Record<ErrorCode, Words>> = {
     cause:
       'The kernel took no filter at a pod’s interface: cls_bpf or bpf(2) is missing, or the right to use them. Pods are steered all the same.',
     example: 'What comes in by veth1a2b3c4d cannot be marked: ENOENT',
-    solution: 'modprobe cls_bpf; then egress repair. Without it nobody may flush the ruleset (README, Limits).',
+    solution: 'modprobe cls_bpf; then egress repair. Without it nobody may flush the ruleset (conf/limits.md).',
   },
   'kubernetes-refused': {
     cause: 'The installer may not do something in the Kubernetes API, or the API did not answer.',

@@ -46,7 +46,7 @@ const withVersion = (type: string, version: string | undefined): string => (vers
 export const savedRulesets = ({ saved }: Facts): readonly Seen[] =>
   orOk(
     saved.map((path) =>
-      warning(savedWarning(path), `save all tables but ours: README, Limits, has the command for ${path}`),
+      warning(savedWarning(path), `save all tables but ours: conf/limits.md has the command for ${path}`),
     ),
     'no saved ruleset holds our tables',
   );

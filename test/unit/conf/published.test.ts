@@ -84,7 +84,7 @@ const wrongAnnotations: readonly Readonly<Record<string, string>>[] = [
 
 describe('the examples', () => {
   test('are all tested here, in examples.test.ts or in service.test.ts', () => {
-    const files = readdirSync(conf).filter((file) => !/\.schema\.json$|README|^examples$/.test(file));
+    const files = readdirSync(conf).filter((file) => !/\.schema\.json$|\.md$|^(examples|pictures)$/.test(file));
     assert.deepEqual(files.sort(), [
       '10-bridge-egress.conflist',
       'egress-agent.service',
