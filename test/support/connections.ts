@@ -47,6 +47,11 @@ export class Connections {
     const line = await this.#daemon.line('round ', skip);
     return JSON.parse(line.replace('round ', '')) as Round;
   }
+
+  /** Closes all. Packets of theirs may still be on their way. */
+  end(): Promise<void> {
+    return this.#daemon.stop();
+  }
 }
 
 /** The other end of {@link Connections}; see programs/partner.py. */
