@@ -138,7 +138,7 @@ export function ready(
   { readFile, write, setExitCode }: Pick<CliSurroundings, 'readFile' | 'write' | 'setExitCode'>,
 ): void {
   const status = readFile(readyFile) ?? readFile(notReadyFile(readyFile));
-  const isReady = status !== undefined && (JSON.parse(status) as Status).ready;
+  const isReady = status !== undefined && (JSON.parse(status) as Pick<Status, 'ready'>).ready;
   write(status ?? 'The installer has not looked yet, or it does not run.\n');
   if (!isReady) setExitCode(1);
 }
@@ -164,7 +164,7 @@ export const installCommand: CliCommand = {
 
 export const readyCommand: CliCommand = {
   name: 'ready',
-  summary: 'show what egress install --watch found last; exit code 1 unless all is ready',
+  summary: 'show what egress install --watch found last, or what uninstall --stay did; exit code 1 unless all is ready',
   options: (command) => command.addOption(readyFileOption()),
   run: (surroundings, { readyFile }: { readonly readyFile: string }) => ready(readyFile, surroundings),
 };

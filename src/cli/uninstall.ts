@@ -5,36 +5,74 @@ import { watchFolder } from '../files/watch-folder.ts';
 import { leave, servedExits } from '../gateway/gateway.ts';
 import { Drain, type Drained } from '../installer/drain.ts';
 import { type Places, placesOf } from '../installer/installer.ts';
+import { removeStatus, writeStatus } from '../installer/status.ts';
 import { uninstall } from '../installer/uninstall.ts';
 import { Bell, watch } from '../loop/watch.ts';
 import type { Machine } from '../node/machine.ts';
 import type { CliCommand, CliSurroundings, Service } from './command.ts';
 import { requireAbsolute, ringLater } from './install.ts';
-import { confNameOption, type PlaceFlags, placesIn, withPlaces } from './installer-options.ts';
+import { confNameOption, type PlaceFlags, placesIn, readyFileOption, withPlaces } from './installer-options.ts';
 
 /** Options of the command. */
 export interface UninstallFlags extends PlaceFlags {
   readonly confName?: string;
   readonly binary?: true;
   readonly drain?: true;
+  readonly stay?: true;
+  readonly readyFile: string;
 }
 
 /** `egress uninstall`: takes the chain entry out, and names the files that stay. */
 export async function takeOut(flags: UninstallFlags, surroundings: CliSurroundings): Promise<void> {
   const places = placesIn(flags);
   requireAbsolute({ ...places });
-  const { hostTools, openMachine, write, remark, setExitCode } = surroundings;
+  const { openMachine, remark, setExitCode } = surroundings;
   using service = surroundings.openService();
   using machine = await openMachine({ dataDir: placesOf(places).data() });
-  if (flags.drain && !(await drained({ flags, places, machine, service }, surroundings))) {
+  const work = { flags, places, machine, service };
+  using shown = shownStatus(flags, surroundings);
+  if (flags.drain && !(await drained(work, shown, surroundings))) {
     remark('egress: told to end before the last pod had ended: egress stays in the chain, and steers no new pod\n');
     return setExitCode(1);
   }
-  using agents = agentsOf({ places, machine, service });
+  shown.show(true, await removed(work, surroundings));
+  if (flags.stay) await stayed(service, surroundings);
+}
+
+/** Takes egress off the node, now that nothing is waited for. Returns what it told a person. */
+async function removed(work: Work, surroundings: CliSurroundings): Promise<readonly string[]> {
+  const { flags, places, machine } = work;
+  const { hostTools, write, remark } = surroundings;
+  using agents = agentsOf(work);
   await leaveGateway({ places, machine }, agents, write);
-  for (const line of await uninstall(places, hostTools, { binary: flags.binary === true })) write(`${line}\n`);
+  const said = await uninstall(places, hostTools, { binary: flags.binary === true });
+  for (const line of said) write(`${line}\n`);
   if (agents.isOurs) forgetAgent(machine, places);
   if (agents.runs && !isContainer(places)) remark(`egress: ${agentRuns}; end it, too\n`);
+  return said;
+}
+
+/** A container that ends is started again: so it stays, and there is something that can say that all is done. */
+async function stayed({ signal }: Service, { write }: CliSurroundings): Promise<void> {
+  write('egress is off this node: this stays until it is told to end, and there is nothing more to do\n');
+  const { promise, resolve } = Promise.withResolvers<void>();
+  signal.addEventListener('abort', () => resolve(), { once: true });
+  if (!signal.aborted) await promise;
+}
+
+/** What `egress ready` shows of a removal in this container. */
+interface Shown extends Disposable {
+  show(ready: boolean, removal: readonly string[]): void;
+}
+
+/** Only one that stays is asked: for others nothing is written. */
+function shownStatus({ stay, readyFile }: UninstallFlags, { version }: CliSurroundings): Shown {
+  if (!stay) return { show: () => {}, [Symbol.dispose]: () => {} };
+  removeStatus(readyFile);
+  return {
+    show: (ready, removal) => writeStatus(readyFile, { ready, version, removal }),
+    [Symbol.dispose]: () => removeStatus(readyFile),
+  };
 }
 
 const agentRuns = 'an agent looks after this node';
@@ -119,7 +157,11 @@ const inQuotes = (names: readonly string[]): string => names.map((name) => `"${n
  * chain that is there then; and until the agent, which reads there that egress leaves, serves nothing to others any more.
  * False when it was stopped before that; then all stays as it is.
  */
-async function drained({ flags, places, machine, service }: Work, surroundings: CliSurroundings): Promise<boolean> {
+async function drained(
+  { flags, places, machine, service }: Work,
+  shown: Shown,
+  surroundings: CliSurroundings,
+): Promise<boolean> {
   const drain = new Drain(places, { dataDir: flags.dataDir, fileName: flags.confName }, surroundings.hostTools);
   drain.requirePlaces();
   const [bell, done, show] = [new Bell(), new AbortController(), reporter(surroundings)];
@@ -131,6 +173,7 @@ async function drained({ flags, places, machine, service }: Work, surroundings: 
     const found = await drain.look(servedByAgent({ machine, places }, surroundings.isClaimed));
     if (found === undefined) return done.abort();
     show(found);
+    shown.show(false, waitsFor(found));
     timer = ringLater(bell, found.network.lookAgainMs);
   };
   const report = (error: unknown) => service.report(error, 'It is tried again until then.');
@@ -152,6 +195,18 @@ const steered = (attachments: number): string =>
     ? '1 attachment of pods is steered until it ends'
     : `${counted(attachments, 'attachment')} of pods are steered until they end`;
 
+const servedToOthers = (names: string): string =>
+  `${names} is served to others until the agent ends that, or "egress gateway --down" on the node`;
+
+/** What a removal waits for, in sentences. */
+function waitsFor({ attachments, served, network }: Drained): readonly string[] {
+  return [
+    ...(attachments > 0 ? [steered(attachments)] : []),
+    ...(served.length > 0 ? [servedToOthers(inQuotes(served))] : []),
+    ...(network.ok ? [] : [`network: ${network.text}`]),
+  ];
+}
+
 /** Tells the number of pods that are left whenever it changes, and why the chain cannot be changed. */
 function reporter({ write, remark }: CliSurroundings): (found: Drained) => void {
   let reported: Drained | undefined;
@@ -159,8 +214,7 @@ function reporter({ write, remark }: CliSurroundings): (found: Drained) => void 
     const { attachments, served, network } = found;
     if (attachments !== reported?.attachments && attachments > 0) write(`${steered(attachments)}\n`);
     const names = inQuotes(served);
-    if (names !== '' && names !== inQuotes(reported?.served ?? []))
-      write(`${names} is served to others until the agent ends that, or "egress gateway --down" on the node\n`);
+    if (names !== '' && names !== inQuotes(reported?.served ?? [])) write(`${servedToOthers(names)}\n`);
     if (!network.ok && network.text !== reported?.network.text) remark(`egress: network: ${network.text}\n`);
     reported = found;
   };
@@ -173,6 +227,8 @@ export const uninstallCommand: CliCommand = {
     withPlaces(command)
       .addOption(confNameOption())
       .option('--drain', 'steer no new pod, and wait until the last that is steered has ended')
-      .option('--binary', 'remove the binary, too, unless a pod that runs needs it'),
+      .option('--binary', 'remove the binary, too, unless a pod that runs needs it')
+      .option('--stay', 'do not end when all is done, for a container that would be started again; see "egress ready"')
+      .addOption(readyFileOption()),
   run: (surroundings, flags: UninstallFlags) => takeOut(flags, surroundings),
 };

@@ -26,6 +26,14 @@ export interface Status extends Readonly<Record<Part, string>> {
   readonly version: string;
 }
 
+/** The same while egress is taken off a node: ready when that is done. */
+export interface Removal {
+  readonly ready: boolean;
+  readonly version: string;
+  /** What was done, or what is waited for. */
+  readonly removal: readonly string[];
+}
+
 export function statusOf(findings: Findings, version: string): Status {
   const [binary, policy, network] = [findings.binary.text, findings.policy.text, findings.network.text];
   return { ready: parts.every((part) => findings[part].ok), version, binary, policy, network };
@@ -41,7 +49,7 @@ export function nextLookMs(findings: Findings): number | undefined {
 export const notReadyFile = (readyFile: string): string => join(dirname(readyFile), `not-${basename(readyFile)}`);
 
 /** The ready file is there exactly while the installation is ready, and says how it is; else another one says why not. */
-export function writeStatus(readyFile: string, status: Status): void {
+export function writeStatus(readyFile: string, status: Status | Removal): void {
   const [there, gone] = status.ready ? [readyFile, notReadyFile(readyFile)] : [notReadyFile(readyFile), readyFile];
   rmSync(gone, { force: true });
   makeFolder(dirname(there), 0o755);

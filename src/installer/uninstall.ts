@@ -26,19 +26,28 @@ export async function uninstall(
     using _lock = await lockBinaries(bin(), tools.lockFile);
     rmSync(join(staging, stagedName), { force: true });
     said.push(...release({ folder: conf, ...tools }), ...releasePolicy(policy(), policyNote()));
-    said.push(...releaseSummary(data()));
+    said.push(...releaseKept(data()));
     said.push(releaseBinary(join(bin(), pluginType), data(), options.binary));
   }
   if (!existsSync(join(bin(), pluginType))) rmSync(staging, { recursive: true, force: true });
   return said;
 }
 
+/** What people said of gateways: where exits were moved to, and that this node hands its own over. */
+const saidOfGateways = ['moves.json', 'drained'] as const;
+
 /**
- * What is kept of the policy file says that there was one: pods would wait for it after the next installation. A container
- * may have the data folder to read alone.
+ * What is kept of the policy file says that there was one: pods would wait for it after the next installation. What was said
+ * of gateways would be true again then, wherever exits are by that time; pods that run still need it. A container may
+ * have the data folder to read alone.
  */
-function releaseSummary(dataDir: string): string[] {
-  const path = join(dataDir, 'policies.summary');
+function releaseKept(dataDir: string): string[] {
+  const pods = filesIn(join(dataDir, 'attachments')).length;
+  const names = ['policies.summary', ...(pods > 0 ? [] : saidOfGateways)];
+  return names.flatMap((name) => released(join(dataDir, name)));
+}
+
+function released(path: string): string[] {
   try {
     rmSync(path, { force: true });
     return [];

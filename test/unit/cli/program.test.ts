@@ -95,7 +95,7 @@ describe('--help', () => {
       ...[...places, '--conf-name <name>', '--binary <file>', '--policy-source <path>', '--log-file <file>'],
       ...['--log-level <level>', '--node <address>', '--ready-file <file>', '--watch'],
     ],
-    uninstall: [...places, '--conf-name <name>', '--drain', '--binary'],
+    uninstall: [...places, '--conf-name <name>', '--drain', '--binary', '--stay', '--ready-file <file>'],
     ready: ['--ready-file <file>'],
     completion: [],
     man: [],

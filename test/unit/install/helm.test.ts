@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { schemaProblems } from '../../support/kubernetes-schema.ts';
@@ -37,6 +37,20 @@ const helm = (...set: readonly string[]): KubernetesObject[] =>
 const kustomize = (folder = 'kustomize'): KubernetesObject[] =>
   objectsIn(execFileSync(tool('kustomize'), ['build', resolve(root, 'install', folder)], { encoding: 'utf8' }));
 
+/** The objects of a kustomization of somebody's own, in a folder of its own beside this project. */
+function ownKustomization(text: string, policy: string): KubernetesObject[] {
+  const folder = mkdtempSync(join(root, 'dist', '.kustomization-'));
+  try {
+    mkdirSync(join(folder, 'cluster'));
+    symlinkSync(root, join(folder, 'cni-egress'));
+    writeFileSync(join(folder, 'cluster/kustomization.yaml'), text);
+    writeFileSync(join(folder, 'cluster/policy.yaml'), policy);
+    return objectsIn(execFileSync(tool('kustomize'), ['build', join(folder, 'cluster')], { encoding: 'utf8' }));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
 const policyIn = (object: KubernetesObject) => parseAllDocuments(object.data['policy.yaml'])[0]?.toJS();
 
 /** By kind; the policy as it is read, for its comments are only in one of them. */
@@ -51,6 +65,12 @@ const byKind = (objects: readonly KubernetesObject[]) =>
 const installerIn = (objects: readonly KubernetesObject[]) =>
   objects.find(({ kind }) => kind === 'DaemonSet')?.spec.template.spec;
 
+const templateIn = (objects: readonly KubernetesObject[]): KubernetesObject => {
+  const set = objects.find(({ kind }) => kind === 'DaemonSet');
+  assert.ok(set);
+  return set.spec.template;
+};
+
 const names = (items: readonly { readonly name: string }[]): readonly string[] => items.map(({ name }) => name);
 
 describe('the Helm chart', { skip }, () => {
@@ -64,13 +84,36 @@ describe('the Helm chart', { skip }, () => {
     const { Namespace, ...others } = byKind(kustomize('kustomize-remove'));
     assert.ok(Namespace);
     assert.deepEqual(byKind(helm('uninstall=true')), others);
-    const [container, agent] = others.DaemonSet?.spec.template.spec.containers ?? [];
+    const set = others.DaemonSet;
+    const [container, agent] = set?.spec.template.spec.containers ?? [];
+    assert.equal(
+      set?.spec.updateStrategy.rollingUpdate.maxUnavailable,
+      '100%',
+      'a node that waits keeps no other waiting',
+    );
+    assert.deepEqual(
+      container.readinessProbe.exec.command,
+      ['/usr/bin/egress', 'ready'],
+      'so kubectl shows when it is done',
+    );
+    assert.equal(container.startupProbe, undefined);
     assert.deepEqual(agent.command, ['/usr/bin/egress', 'agent'], 'somebody has to end what the node serves');
     assert.ok(names(container.volumeMounts).includes('data'));
     assert.deepEqual(
       [...container.command, ...container.args],
-      ['/usr/bin/egress', 'uninstall', '--drain', '--binary'],
+      ['/usr/bin/egress', 'uninstall', '--drain', '--binary', '--stay'],
     );
+  });
+
+  test('shows in "kubectl exec" without -c what the plugin keeps of the node', () => {
+    for (const [set, name] of [
+      [[], 'agent'],
+      [['agent={"enabled":false}'], 'installer'],
+    ] as const) {
+      const { metadata, spec } = templateIn(helm(...set));
+      assert.equal(metadata.annotations['kubectl.kubernetes.io/default-container'], name);
+      assert.ok(names(spec.containers).includes(name));
+    }
   });
 
   test('keeps to the schemas of Kubernetes, as it is and with every value changed', async () => {
@@ -163,6 +206,38 @@ describe('the Helm chart', { skip }, () => {
       const { status, stderr } = spawnSync(tool('helm'), helmArguments(value), { encoding: 'utf8' });
       assert.notEqual(status, 0);
       assert.match(stderr, place);
+    });
+  }
+});
+
+describe('a kustomization of somebody’s own, as README.md has it', { skip }, () => {
+  const [, asWritten = ''] =
+    /```yaml\n(resources: [^`]*)```/.exec(readFileSync(join(root, 'install/README.md'), 'utf8')) ?? [];
+  const policy = 'clusterCIDRs: [10.7.0.0/16]\nexits: []\npolicies: []\n';
+  const removing = 'components: [../cni-egress/install/kustomize-remove/component]\n';
+
+  for (const [what, { text, words }] of Object.entries({
+    'installs with its image and its policy': { text: asWritten, words: ['--watch'] },
+    'and with the component takes egress off, with its image and its policy until then': {
+      text: `${asWritten}${removing}`,
+      words: ['--drain', '--binary', '--stay'],
+    },
+  })) {
+    test(what, async () => {
+      const objects = ownKustomization(text, policy);
+      const { containers } = installerIn(objects);
+      assert.deepEqual(
+        containers.map(({ image }: KubernetesObject) => image),
+        ['YOUR.REGISTRY/cni-egress:0.1.0', 'YOUR.REGISTRY/cni-egress:0.1.0'],
+      );
+      assert.deepEqual(containers[0].args, words);
+      const maps = objects.filter(({ kind }) => kind === 'ConfigMap');
+      assert.deepEqual(maps.map(policyIn), [{ clusterCIDRs: ['10.7.0.0/16'], exits: [], policies: [] }]);
+      assert.deepEqual(
+        maps.map(({ metadata }) => metadata.name),
+        ['cni-egress-policy'],
+      );
+      for (const object of objects) assert.deepEqual(await schemaProblems(object), []);
     });
   }
 });

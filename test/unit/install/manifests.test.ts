@@ -12,6 +12,7 @@ const folder = new URL('../../../install/kustomize/', import.meta.url);
 const textOf = (file: string): string => readFileSync(new URL(file, folder), 'utf8');
 const install = (file: string): string => readFileSync(new URL(`../${file}`, folder), 'utf8');
 const objectsOf = (text: string) => parseAllDocuments(text).map((document) => document.toJS());
+const { version } = JSON.parse(install('../package.json'));
 const kustomization = objectsOf(textOf('kustomization.yaml'))[0];
 const daemonSet = objectsOf(textOf('daemon-set.yaml'))[0];
 const pod = daemonSet.spec.template.spec;
@@ -77,7 +78,7 @@ describe('the DaemonSet', () => {
   test('has an installer and an agent, with the same image', () => {
     assert.deepEqual(
       pod.containers.map(({ name, image }: { name: string; image: string }) => [name, image]),
-      containers.map(([name]) => [name, 'cni-egress']),
+      containers.map(([name]) => [name, `localhost/cni-egress:${version}`]),
     );
     assert.deepEqual(agent.command, ['/usr/bin/egress', 'agent']);
   });
@@ -155,7 +156,7 @@ describe('policy.yaml', () => {
   const asItIs = textOf('policy.yaml');
   const withExample = asItIs
     .replace(/\nexits: \[\]\npolicies: \[\]\n$/, '\n')
-    .replace(/^# (?=exits:|policies:| )/gm, '');
+    .replace(/^# (?=tunnel:|exits:|policies:| )/gm, '');
 
   for (const [what, text] of Object.entries({ 'as it is': asItIs, 'with its example': withExample })) {
     test(`${what} has neither mistakes nor what "egress validate" warns of`, () => {
@@ -167,7 +168,13 @@ describe('policy.yaml', () => {
 
   test('steers no pod until somebody writes so', () => {
     assert.deepEqual(parseDocument(asItIs).toJS().policies, []);
-    assert.equal(parseDocument(withExample).toJS().policies.length, 1);
+    const { policies, exits } = parseDocument(withExample).toJS();
+    assert.equal(policies.length, 1);
+    assert.deepEqual(
+      exits.map(({ gateways }: { gateways: unknown[] }) => gateways.length),
+      [2],
+      'an address on one node alone would be no exit for pods of the others',
+    );
   });
 });
 
@@ -184,12 +191,10 @@ describe('the rights at the API', () => {
 });
 
 describe('versions', () => {
-  const { version } = JSON.parse(install('../package.json'));
-
-  test('are the same in package.json, kustomization.yaml, Containerfile and the Helm chart', () => {
+  test('are the same in package.json, the DaemonSet, Containerfile and the Helm chart', () => {
     const chart = parseDocument(install('helm/cni-egress/Chart.yaml')).toJS();
     const [, inContainerfile] = /^ARG VERSION=(.*)$/m.exec(install('Containerfile')) ?? [];
-    const [{ newTag }] = kustomization.images;
-    assert.deepEqual([newTag, inContainerfile, chart.version, chart.appVersion], [version, version, version, version]);
+    const [, inImage] = installer.image.split(':');
+    assert.deepEqual([inImage, inContainerfile, chart.version, chart.appVersion], [version, version, version, version]);
   });
 });

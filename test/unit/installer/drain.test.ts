@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { ready } from '../../../src/cli/install.ts';
 import { takeOut } from '../../../src/cli/uninstall.ts';
 import { bringUp, leave } from '../../../src/gateway/gateway.ts';
 import { withEntry } from '../../../src/installer/conflist.ts';
@@ -70,8 +71,13 @@ class Host {
     return new Drain(this.places, { dataDir: this.places.dataDir, fileName }, tools);
   }
 
+  /** The file by which `egress ready` in a container answers. */
+  get readyFile(): string {
+    return this.at('run/ready.json');
+  }
+
   /** `egress uninstall --drain`, what it has said so far, and how it is told to end. */
-  uninstall() {
+  uninstall(more: { readonly stay?: true } = {}) {
     const said: string[] = [];
     const end = new AbortController();
     let exitCode = 0;
@@ -96,7 +102,9 @@ class Host {
       openExamination: () => assert.fail('nothing was expected to be examined'),
       openService: () => service,
     };
-    const done = takeOut({ ...this.places, drain: true }, surroundings).then(() => exitCode);
+    const done = takeOut({ ...this.places, readyFile: this.readyFile, drain: true, ...more }, surroundings).then(
+      () => exitCode,
+    );
     return { said, end: () => end.abort(), done };
   }
 }
@@ -181,6 +189,36 @@ describe('egress uninstall --drain', () => {
       '1 attachment of pods is steered until it ends\n',
     ]);
     assert.equal(existsSync(host.at('bin/egress')), true);
+  });
+
+  test('with --stay stays after its work and says so, and "egress ready" shows what it waits for and when it is done', async (t) => {
+    const host = new Host(t);
+    host.steer('a');
+    for (const name of ['moves.json', 'drained', 'policies.summary']) writeFileSync(host.at(`data/${name}`), '{}');
+    const { said, end, done } = host.uninstall({ stay: true });
+    const shown = () => {
+      const texts: string[] = [];
+      const readFile = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : undefined);
+      let isReady = true;
+      const setExitCode = () => {
+        isReady = false;
+      };
+      ready(host.readyFile, { readFile, write: (text) => texts.push(text), setExitCode });
+      return { isReady, text: texts.join('') };
+    };
+    await until(() => said.length === 1);
+    await until(() => /1 attachment of pods is steered until it ends/.test(shown().text));
+    assert.equal(shown().isReady, false);
+    assert.equal(existsSync(host.at('data/moves.json')), true, 'a pod that runs may need it');
+    host.end('a');
+    await until(() => /egress is off this node/.test(said.at(-1) ?? ''));
+    assert.equal(shown().isReady, true);
+    assert.match(shown().text, /is left: pods that run need it/);
+    assert.equal(host.read(first), listOf('first'));
+    assert.deepEqual(readdirSync(host.at('data')), ['attachments'], 'what was said of gateways goes with the last pod');
+    end();
+    assert.equal(await done, 0);
+    assert.equal(shown().isReady, false, 'nobody says any more how it is');
   });
 
   test('refuses to look where the chain’s pods are not: it would leave the chain at once', async (t) => {
