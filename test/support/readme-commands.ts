@@ -1,0 +1,69 @@
+/** Where a command of a document is tried. */
+export type Trial =
+  /** `test/lab/readme.test.ts` gives it, word for word, in this scene. */
+  | { readonly scene: Scene }
+  /** Another test gives it, or what it stands for. */
+  | { readonly test: string }
+  /** No test can give it. Its files, scripts, commands and options are looked for all the same. */
+  | { readonly untried: string };
+
+/** Where `test/lab/readme.test.ts` gives commands: the repository, a new host, a node with steered pods. */
+export type Scene = 'repository' | 'new host' | 'steered pods';
+
+const needsCluster = { untried: 'needs a cluster, or the container runtime of its nodes' };
+const needsSystemd = { untried: 'needs systemd; test/unit/conf/service.test.ts looks at the unit' };
+
+/** Every command that stands in a block of a document. */
+export const trials: Readonly<Record<string, Trial>> = {
+  'npm run demo': { test: 'test/lab/readme.test.ts' },
+  'npm test': { untried: 'it is what runs the tests' },
+  'dist/egress validate my-policy.json': { scene: 'new host' },
+  'dist/egress install --policy-source my-policy.json': { scene: 'new host' },
+  'dist/egress status': { scene: 'new host' },
+  'egress install --policy-source my-policy.yaml': { scene: 'new host' },
+  'install -m 644 egress-agent.service /etc/systemd/system/': needsSystemd,
+  'systemctl enable --now egress-agent': needsSystemd,
+  'journalctl -u egress-agent -o cat': needsSystemd,
+  "(echo 'flush ruleset'; nft list tables | grep -v ' cni-egress$' | while read -r table; do nft -s list $table; done) > /etc/nftables.conf":
+    { test: 'test/lab/saved-ruleset.test.ts' },
+  'nft list table inet cni-egress': { scene: 'steered pods' },
+  'nft list table netdev cni-egress': { scene: 'steered pods' },
+  'ip rule': { scene: 'steered pods' },
+  'ip route show table all': { scene: 'steered pods' },
+  'npm run -s image': { test: 'test/unit/install/image.test.ts' },
+  'ctr -n k8s.io images import dist/image.tar': needsCluster,
+  'skopeo copy oci:dist/image docker://YOUR.REGISTRY/cni-egress:0.1.0': { untried: 'needs a registry' },
+  'helm install cni-egress install/helm/cni-egress --namespace cni-egress --create-namespace': {
+    test: 'test/unit/install/helm.test.ts',
+  },
+  'kubectl label namespace cni-egress pod-security.kubernetes.io/enforce=privileged': needsCluster,
+  'kubelet --register-with-taints=egress.cni/not-ready=:NoSchedule': needsCluster,
+  'node_modules/.bin/node --test test/unit/store/store.test.ts': { scene: 'repository' },
+  "node_modules/.bin/node --test --test-name-pattern='first packet' test/lab/first-packet.test.ts": {
+    untried: 'npm test runs that file, and this takes as long',
+  },
+  'grep -ohE "(describe|test)\\(.*" test/lab/first-packet.test.ts': { scene: 'repository' },
+  'modprobe vrf && node_modules/.bin/node --test test/kernels/vrf.test.ts': {
+    untried: 'the kernel of the lab may have no VRF',
+  },
+};
+
+/** Every block that shows what a program says, or how parts hang together, by its first line. */
+export const shown: Readonly<Record<string, { readonly test: string } | { readonly drawing: string }>> = {
+  'Before, with the chain "bridge", they are the addresses of three nodes:': { test: 'test/lab/readme.test.ts' },
+  'FAULT    forwarding      net.ipv4.ip_forward is 0, so the node forwards nothing': {
+    test: 'test/lab/doctor.test.ts',
+  },
+  '113 Pod partner-a/web-0: egress knows no annotation "egress.cni/exits", did you mean "egress.cni/exit"?': {
+    test: 'test/unit/conf/published.test.ts',
+  },
+  '/etc/cni/egress/policy.json#/exits/0/nextHop: expected an IP address, got "192.168.0"': {
+    test: 'test/unit/conf/published.test.ts',
+  },
+  'pod ──► classify (nftables, prerouting)     which program has this source address?': {
+    drawing: 'chains on a node; test/unit/datapath/layout.test.ts knows their names',
+  },
+  "pod's node    ip rule ──► table 500007      default via 172.18.0.3 dev egress0 onlink, or unreachable": {
+    drawing: 'chains on two nodes; test/unit/datapath/layout.test.ts knows their names',
+  },
+};
