@@ -1,5 +1,6 @@
-import { machine } from 'node:os';
+import { hostname, machine, uptime } from 'node:os';
 import { asEgressError, EgressError } from '../src/base/errors.ts';
+import type { Screen } from '../src/cli/command.ts';
 import { lockFile } from '../src/kernel/lock.ts';
 import { exchangeFiles } from '../src/kernel/netlink/libc.ts';
 import { findMissingRights } from '../src/kernel/rights.ts';
@@ -19,7 +20,7 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
   if (words[0] === inRootCommand) return runInRoot(words.slice(1));
   if (words[0] === electionCommand) return await (await import('./election.ts')).runElection();
   // Loaded only now: a runtime does not need the parser of command lines.
-  const { commandLine } = await import('../src/cli/program.ts');
+  const { commandLine, withVersion } = await import('../src/cli/program.ts');
   let exitCode = 0;
   const program = commandLine({
     version,
@@ -29,6 +30,11 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
       exitCode = code;
     },
     colors: process.stdout.isTTY === true && !process.env.NO_COLOR,
+    get screen() {
+      return screenOf(process.stdout);
+    },
+    hostName: hostname(),
+    sinceBoot: () => ({ boot: readFile('/proc/sys/kernel/random/boot_id')?.trim() ?? '', uptime: uptime() }),
     openMachine,
     readFile,
     openService,
@@ -50,13 +56,18 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
   const { EGRESS_PROC_SYS: parameters } = process.env;
   try {
     if (parameters) findSysctlsIn(parameters);
-    await program.parseAsync([...words], { from: 'user' });
+    await program.parseAsync([...withVersion(words)], { from: 'user' });
   } catch (error) {
     if (isUsage(error)) return error.exitCode === 0 ? 0 : 2; // the parser has told the person already
     process.stderr.write(`${explain(error)}\n`);
     return error instanceof EgressError && error.code === 'invalid-argument' ? 2 : 1;
   }
   return exitCode;
+}
+
+/** A terminal that does not know its size says 0. */
+function screenOf({ isTTY, columns, rows }: typeof process.stdout): Screen | undefined {
+  return isTTY && columns > 0 && rows > 0 && process.env.TERM !== 'dumb' ? { columns, rows } : undefined;
 }
 
 /** Loaded only now: the plugin needs none of it. */

@@ -1,6 +1,6 @@
 /**
  * Writes what is published of schemas: one JSON Schema for each document of the configuration, which editors use, with the
- * table of options in conf/README.md, and one for what `egress doctor --json` prints. Run it after a change of
+ * table of options in conf/README.md, and one each for what `egress doctor --json` and `egress status --json` print. Run it after a change of
  * src/config/schema.ts or of a schema in src/report: `npm run schema`.
  */
 import { execFileSync } from 'node:child_process';
@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import * as z from 'zod/mini';
 import { chainEntrySchema, policyDocumentSchema } from '../src/config/schema.ts';
 import { doctorReportSchema } from '../src/report/doctor/schema.ts';
+import { statusSchema } from '../src/report/status-schema.ts';
 
 interface JsonSchema {
   readonly description?: string;
@@ -28,6 +29,7 @@ export function publishedFiles(): Map<string, string> {
     'policy.schema.json': JSON.stringify(schemaOf(policyDocumentSchema)),
     'chain-entry.schema.json': JSON.stringify(schemaOf(chainEntrySchema)),
     'doctor.schema.json': JSON.stringify(z.toJSONSchema(doctorReportSchema)),
+    'status.schema.json': JSON.stringify(z.toJSONSchema(statusSchema)),
     'README.md': withOptionTable(readFileSync(inConf('README.md'), 'utf8')),
   };
   return new Map(Object.entries(files).map(([file, content]) => [inConf(file), formatted(inConf(file), content)]));

@@ -1,18 +1,20 @@
 import { counted } from '../base/counted.ts';
 import { filesIn } from '../files/file.ts';
 import { type CheckReport, checkAll, isFine, withWarnings } from '../report/check.ts';
+import { groupsOf, ownersText } from '../report/check-groups.ts';
 import { outdatedIn, outdatedLines } from '../report/outdated.ts';
 import { savedWarning, savedWithUs } from '../report/saved-ruleset.ts';
 import { type CliCommand, toJson } from './command.ts';
 import { type ConfOptions, type NodeOptions, onNode, withConfDir } from './options.ts';
 
-/** One line for each problem, one that sums up, and one more for a gateway. */
+/** One line for each cause, with all whom it concerns, one that sums up, and one more for a gateway. */
 export function printCheck({ attachments, node: { gateway, problems, warnings } }: CheckReport): string {
   const wrong = attachments.filter(({ problems }) => problems.length > 0).length;
   const known = new Set(attachments.flatMap(({ problems }) => problems));
+  const ofGateway = { owner: 'gateway', problems: (gateway ?? []).filter((problem) => !known.has(problem)) };
+  const owned = [...attachments.map(({ pod: owner, problems }) => ({ owner, problems })), ofGateway];
   return [
-    ...attachments.flatMap(({ pod, problems }) => problems.map((problem) => `${pod}: ${problem}`)),
-    ...(gateway ?? []).filter((problem) => !known.has(problem)).map((problem) => `gateway: ${problem}`),
+    ...groupsOf(owned).map(({ owners, problem }) => `${ownersText(owners)}: ${problem}`),
     ...problems.map((problem) => `node: ${problem}`),
     ...outdatedLines(attachments.map(({ pod: name, outdated }) => ({ name, outdated }))),
     ...warnings.map((warning) => `warning: ${warning}`),

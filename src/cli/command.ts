@@ -20,6 +20,12 @@ export interface CliSurroundings {
   setExitCode(code: number): void;
   /** Colours are wanted on stdout. */
   readonly colors: boolean;
+  /** The terminal that stdout is, as large as it is now; absent when it is none, or one that can only print. */
+  readonly screen?: Screen | undefined;
+  /** This machine's name, which says whose status it is. */
+  readonly hostName: string;
+  /** Seconds that the kernel has run, and which run it is: no change of the clock moves them. */
+  sinceBoot(): { readonly boot: string; readonly uptime: number };
   openMachine(options: MachineOptions): Promise<Machine & Disposable>;
   /** Whether somebody has locked a file with {@link Service.claim}. */
   isClaimed(path: string): boolean;
@@ -34,6 +40,12 @@ export interface CliSurroundings {
   readonly hostTools: HostTools;
   /** The installer's cluster; absent outside of a cluster. */
   readonly cluster?: Cluster;
+}
+
+/** A terminal's size in characters. */
+export interface Screen {
+  readonly columns: number;
+  readonly rows: number;
 }
 
 /** The needs of a long-running command. */

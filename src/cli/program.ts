@@ -52,6 +52,7 @@ export function commandLine(surroundings: CliSurroundings): Command {
       'Decides how each pod’s traffic leaves the cluster: a chained CNI plugin, and the commands to look after it',
     )
     .helpCommand(false)
+    .option('-V, --version', 'the same as egress version')
     .exitOverride() // into an error: how the process ends is decided in one place
     .configureOutput({ writeOut: surroundings.write });
   for (const command of [...commands, completionCommand(program), manCommand(program)]) {
@@ -59,6 +60,10 @@ export function commandLine(surroundings: CliSurroundings): Command {
   }
   return program;
 }
+
+/** `--version` is what everybody tries, and `version` the command. */
+export const withVersion = ([first = '', ...more]: readonly string[]): readonly string[] =>
+  first === '--version' || first === '-V' ? ['version', ...more] : first === '' ? more : [first, ...more];
 
 function add(program: Command, { name, summary, options, run }: CliCommand, surroundings: CliSurroundings): void {
   const [last = name, ...group] = name.split(' ').reverse();

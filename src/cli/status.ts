@@ -1,161 +1,118 @@
-import { counted } from '../base/counted.ts';
-import type { Counter } from '../nftables/observed.ts';
-import { podName } from '../report/asked-pod.ts';
-import { outdatedIn, outdatedLines } from '../report/outdated.ts';
-import {
-  type AgentStatus,
-  type ExitStatus,
-  type PodStatus,
-  readStatus,
-  type Status,
-  type TunnelStatus,
-} from '../report/status.ts';
-import type { ExitGateways } from '../store/record.ts';
-import { type CliCommand, toJson } from './command.ts';
+import { EgressError } from '../base/errors.ts';
+import { pause } from '../loop/watch.ts';
+import type { Machine } from '../node/machine.ts';
+import { outdatedIn } from '../report/outdated.ts';
+import { type Look, lookOf, parseLook, withRates } from '../report/rates.ts';
+import { readStatus, type Status } from '../report/status.ts';
+import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { type ConfOptions, type NodeOptions, onNode, withConfDir } from './options.ts';
-import { printTable } from './table.ts';
+import { onScreen } from './screen.ts';
+import { printStatus } from './status-text.ts';
 
-/** The status as tables; `-` stands for unknown, or not counted here. */
-export function printStatus(
-  { exits, pods, tunnel, agent, openAfterFlush, ...counters }: Status,
-  colors: boolean,
-): string {
-  const { dropped, guarded, unmarked, forged } = counters;
-  const ofAgent = agent ? [printAgent(agent)] : [];
-  if (exits.length + pods.length === 0) return ['No pod on this node has an egress policy.\n', ...ofAgent].join('\n');
-  return [
-    printExits(exits, colors),
-    ...(pods.length > 0 ? [printPods(pods, colors)] : []),
-    dropped && guarded
-      ? `Dropped by policy: ${packetsIn(dropped)}. Kept from leaving wrongly: ${packetsIn(guarded)}.\n`
-      : 'Nothing is counted, and no pod is steered: table inet cni-egress is missing. "egress repair" mends it.\n',
-    ...(unmarked && unmarked.packets > 0n
-      ? [`Found without our mark, which others take from them: ${packetsIn(unmarked)}.\n`]
-      : []),
-    ...(forged && forged.packets > 0n ? [`With a false source: ${forged.packets} packets.\n`] : []),
-    ...(openAfterFlush
-      ? ['What pods send leaves as the node’s own when the ruleset is flushed; "egress check" tells why.\n']
-      : []),
-    ...(tunnel ? [printTunnel(tunnel)] : []),
-    ...ofAgent,
-    ...exits.flatMap(electedText),
-    ...exits.flatMap(problemText),
-    ...outdatedLines(pods.map((pod) => ({ name: podName(pod), outdated: pod.outdated }))).map((line) => `${line}\n`),
-  ].join('\n');
+interface StatusOptions extends NodeOptions, ConfOptions {
+  /** Seconds between two looks, or `true` for the usual. */
+  readonly watch?: string | true;
 }
 
-const exitHead = ['EXIT', 'ID', 'INTERFACE', 'ADDRESS', 'NEXT HOP', 'SERVED', 'STEERED', 'LEFT'];
+/** The status of this node as `--json` prints it. */
+export type NodeStatus = Status & { readonly node: string };
 
-/** Packets into the tunnel have not left yet. They have a column of their own on nodes that send some. */
-function printExits(exits: readonly ExitStatus[], colors: boolean): string {
-  const haveTunnel = exits.some(({ gateway }) => gateway !== undefined);
-  const rows = exits.map((exit) => [
-    exit.name,
-    String(exit.id),
-    exit.device,
-    exit.ways.flatMap(addressTexts).join(', '),
-    nextHops(exit),
-    exit.served === undefined ? '' : String(exit.served.packets),
-    packetsOf(exit.steered),
-    packetsOf(exit.left),
-    ...(haveTunnel ? [packetsOf(exit.tunnelled)] : []),
-    packetsOf(exit.dropped),
-  ]);
-  return printTable([...exitHead, ...(haveTunnel ? ['TUNNELLED'] : []), 'DROPPED'], rows, colors);
+/** What is printed, and what the next look counts its rates from. */
+interface Seen {
+  readonly status: NodeStatus;
+  readonly look: Look;
 }
 
-function printPods(pods: readonly PodStatus[], colors: boolean): string {
-  const havePorts = pods.some(({ ports }) => ports !== undefined);
-  const rows = pods.map((status) => [
-    podName(status),
-    status.addresses.join(', '),
-    status.exits.join(', '),
-    ...(havePorts ? [portsText(status)] : []),
-    String(status.packets ?? '-'),
-  ]);
-  return printTable(['POD', 'ADDRESS', 'EXITS', ...(havePorts ? ['PORTS'] : []), 'PACKETS'], rows, colors);
+/** One look. The rates are counted from `before`, or from what the last look of somebody left behind. */
+export async function lookAtStatus(
+  machine: Machine,
+  { confDir }: ConfOptions,
+  { readFile, isClaimed, hostName, sinceBoot }: CliSurroundings,
+  before?: Look,
+): Promise<Seen> {
+  const status = await readStatus(machine, outdatedIn(machine, confDir, readFile), isClaimed);
+  const look = lookOf(status, sinceBoot());
+  const rated = withRates(status, before ?? parseLook(machine.store.loadLook()), look);
+  return { status: { node: hostName, ...rated }, look };
 }
 
-const packetsOf = (counter?: Pick<Counter, 'packets'>): string => String(counter?.packets ?? '-');
-
-/** Objects that went with an interface, say: only a person puts them back. */
-function problemText({ name, problems = [] }: ExitStatus): string[] {
-  if (problems.length === 0) return [];
-  return [`Exit "${name}" is not as it should be: ${firstOf(problems)}. "egress repair" mends it.\n`];
+/** Keeps the look for the next. A node on which nothing is set up, or whose folder cannot be written to, remembers none. */
+async function remember({ store }: Machine, { status, look }: Seen): Promise<void> {
+  if (status.exits.length + status.pods.length === 0) return;
+  try {
+    using _lock = await store.lock();
+    store.saveLook(JSON.stringify(look));
+  } catch {
+    // The next look has no rates.
+  }
 }
 
-/** With the exit where there are several. */
-const portsText = ({ ports = [] }: PodStatus): string =>
-  ports.map(({ exit, first, last }) => (ports.length > 1 ? `${exit} ${first}-${last}` : `${first}-${last}`)).join(', ');
-
-const addressTexts = ({ addresses, notHere = [] }: ExitStatus['ways'][number]): string[] =>
-  addresses.map((address) => (notHere.includes(address) ? `${address} (not here)` : address));
-
-/** Which of the gateways has the exit's addresses, on one of them, and what a person should know of it. */
-function electedText({ name, elected }: ExitStatus): string[] {
-  if (elected === undefined) return [];
-  const { holds, gateway, since, why, notes = [] } = elected;
-  const where = holds ? 'this gateway has its addresses' : `gateway ${gateway} has its addresses, this one is ready`;
-  const reason = why === undefined ? '' : `: ${why}`;
-  return [
-    `Exit "${name}": ${where} since ${shownTime(since)}${reason}.\n`,
-    ...notes.map((note) => `Exit "${name}": ${note}.\n`),
-  ];
+/** The seconds between two looks. Throws `invalid-argument`. */
+function secondsOf(watch: string | true): number {
+  if (watch === true) return 2;
+  const seconds = /^\d+(\.\d+)?$/.test(watch) ? Number(watch) : 0;
+  if (seconds >= 0.2 && seconds <= 86_400) return seconds;
+  throw new EgressError('invalid-argument', `--watch: expected seconds from 0.2 to 86400, got "${watch}"`);
 }
 
-const nextHops = ({ gateway, ways }: ExitStatus): string =>
-  gateway === undefined
-    ? ways.map(({ via = 'on link', neighbour }) => (neighbour ? `${via} (${neighbour})` : via)).join(', ')
-    : `gateway ${gateway}`;
-
-const packetsOrDash = (counter?: Pick<Counter, 'packets'>): string => (counter ? packetsIn(counter) : '- packets');
-
-const packetsIn = ({ packets }: { readonly packets: number | bigint }): string => counted(packets, 'packet');
-
-const printTunnel = ({ vni, port, local, mtu, unserved, strangers }: TunnelStatus): string =>
-  [
-    `Tunnel: VXLAN ${vni} on UDP port ${port}, from ${local}, MTU ${mtu}.`,
-    `Came for an exit that is not served here: ${packetsOrDash(unserved)}. From strangers: ${packetsOrDash(strangers)}.`,
-    '',
-  ].join('\n');
-
-const printAgent = ({ mended, failures = [], gateways = [], ...agent }: AgentStatus): string =>
-  [
-    isRunning(agent),
-    ...(mended ? [`It mended last at ${shownTime(mended.at)}: ${firstOf(mended.what)}.`] : []),
-    ...gateways.map(gatewayText),
-    ...failures.map((failure) => `It could not be done: ${failure}`),
-    '',
-  ].join('\n');
-
-function isRunning({ runs, startedAt, lookedAt }: AgentStatus): string {
-  const said = runs ? 'An agent runs' : 'No agent runs';
-  if (startedAt === undefined || lookedAt === undefined) return `${said}.`;
-  const looked = `looked last at ${shownTime(lookedAt)}`;
-  return runs ? `${said} since ${shownTime(startedAt)}, and ${looked}.` : `${said}; one ${looked}.`;
+/** Until a signal ends it. A look that fails is told, and the next is made all the same. */
+async function watchStatus(surroundings: CliSurroundings, options: StatusOptions, seconds: number): Promise<void> {
+  const { openMachine, openService, write, colors } = surroundings;
+  using service = openService();
+  using screen = surroundings.screen && !options.json ? onScreen(surroundings) : undefined;
+  let last: Seen | undefined;
+  while (!service.signal.aborted) {
+    try {
+      using machine = await openMachine(options); // a socket that had an error is of no use any more
+      last = await lookAtStatus(machine, options, surroundings, last?.look);
+      const text = options.json ? `${JSON.stringify(JSON.parse(toJson(last.status)))}\n` : undefined;
+      const width = surroundings.screen?.columns;
+      if (text !== undefined) write(text);
+      else if (screen) screen.show(`${heading(seconds)}\n\n${printStatus(last.status, { colors, width })}`);
+      else write(`${now()}\n\n${printStatus(last.status, { colors })}\n`);
+    } catch (error) {
+      if (isLost(error)) throw error;
+      if (screen) screen.show(`${heading(seconds)}\n\n${error instanceof Error ? error.message : error}\n`);
+      else service.report(error, 'It is looked at again.');
+    }
+    await pause(seconds * 1000, service.signal);
+  }
+  using machine = await openMachine(options);
+  if (last) await remember(machine, last);
 }
 
-const gatewayText = ({ exit, gateway, answers, since, moved }: ExitGateways): string =>
-  [
-    `Exit "${exit}": gateway ${gateway} ${answers ? 'answers' : 'does not answer'} since ${shownTime(since)}.`,
-    ...(answers ? [] : ['What pods send there is lost until it does, or another one has the address.']),
-    ...(moved ? [`It was ${moved.from} until ${shownTime(moved.at)}, and fell silent.`] : []),
-  ].join(' ');
+/** Nobody reads any more. */
+const isLost = (error: unknown): boolean => error instanceof EgressError && error.code === 'io-failure';
 
-/** `2026-11-28 18:50:34 UTC`. */
-const shownTime = (time: string): string => time.replace(/T([\d:]+)(\.\d+)?Z$/, ' $1 UTC');
+const now = (): string => new Date().toISOString().replace(/T(.*)\.\d+Z$/, ' $1 UTC');
 
-/** The first of several things, and how many more there are. */
-const firstOf = ([first = '', ...more]: readonly string[]): string =>
-  more.length === 0 ? first : `${first}, and ${more.length} more`;
+const heading = (seconds: number): string => `egress status, ${now()}, every ${seconds} s (Ctrl-C ends it)`;
+
+const columnsText = `
+Columns, counted on this node since the exit is set up as it is now ("-": not counted here, or not known):
+  HEALTH     works; FAILS: cannot be used here, for the reason below the tables; standby: another gateway has
+             its addresses; unknown: it leaves from a gateway, which only an agent asks
+  PACKETS/S  packets and BYTES/S bytes in a second, given to the exit or sent by the pod, since somebody looked last
+  SERVED     packets that came out of the tunnel for the exit, on its gateway; they are among those of STEERED
+  STEERED    packets that pods' policies, or the tunnel, gave to the exit
+  LEFT       of those, what the exit's interface took, with the exit's address
+  TUNNELLED  of those, what went into the tunnel: whether it left, the gateway's status tells
+  DROPPED    of those, the rest
+  PACKETS    packets of the pod, whatever became of them`;
 
 export const statusCommand: CliCommand = {
   name: 'status',
   summary: 'show exits, pods and what they counted',
-  options: (command) => withConfDir(onNode(command)),
-  run: async ({ openMachine, readFile, isClaimed, write, colors }, options: NodeOptions & ConfOptions) => {
+  options: (command) =>
+    withConfDir(onNode(command))
+      .option('--watch [seconds]', 'look again and again, each 2 seconds or as many as are named, until Ctrl-C')
+      .addHelpText('after', columnsText),
+  run: async (surroundings, options: StatusOptions) => {
+    if (options.watch !== undefined) return await watchStatus(surroundings, options, secondsOf(options.watch));
+    const { openMachine, write, colors, screen } = surroundings;
     using machine = await openMachine(options);
-    const status = await readStatus(machine, outdatedIn(machine, options.confDir, readFile), isClaimed);
-    write(options.json ? toJson(status) : printStatus(status, colors));
+    const seen = await lookAtStatus(machine, options, surroundings);
+    write(options.json ? toJson(seen.status) : printStatus(seen.status, { colors, width: screen?.columns }));
+    await remember(machine, seen);
   },
 };

@@ -6,15 +6,25 @@ import type { ResolvedExit, Way } from '../datapath/exit.ts';
 import type { Counters, Host } from '../datapath/host.ts';
 import type { Counter } from '../nftables/observed.ts';
 import { whyNotHere } from '../node/held.ts';
+import { inputOf, inputsOfGateway, sendersOf } from '../node/hindrance.ts';
 import type { Machine } from '../node/machine.ts';
 import { exitProblems } from '../node/repair.ts';
 import { settled } from '../node/settled.ts';
 import type { AgentRecord, AttachmentRecord, ElectedExit, NodeRecord } from '../store/record.ts';
 import { podName } from './asked-pod.ts';
+import { type ExitHealth, healthOf } from './health.ts';
 import { nothingSaid, type WhyOutdated } from './outdated.ts';
+
+/** What went by in a second, to a tenth. */
+export interface Rate {
+  readonly packets: number;
+  readonly bytes: number;
+}
 
 /** The answer of `egress status`, for people and with `--json` for programs. */
 export interface Status {
+  /** Present with the rates: seconds since the look that they are counted from. */
+  readonly rateSeconds?: number;
   readonly exits: readonly ExitStatus[];
   readonly pods: readonly PodStatus[];
   /** Packets for the exit `drop`, or of a family that their exit lacks; absent, as all counters, when nothing counts. */
@@ -47,7 +57,7 @@ export interface TunnelStatus extends Pick<Tunnel, 'vni' | 'port' | 'local' | 'm
 }
 
 /** An exit that pods of this node use, or that is served here. */
-export interface ExitStatus {
+export interface ExitStatus extends ExitHealth {
   readonly name: string;
   readonly id: number;
   readonly device: string;
@@ -64,6 +74,8 @@ export interface ExitStatus {
   readonly elected?: ElectedExit;
   /** Packets sent to the exit since its present objects were made. Absent when nothing counts them. */
   readonly steered?: Counter;
+  /** Of the steered packets; absent when nobody looked before. */
+  readonly rate?: Rate;
   /** Those of them that left by it, of an exit that leaves from this node. */
   readonly left?: Counter;
   /** Those of them that went into the tunnel, of an exit with a gateway. The gateway counts the rest of their way. */
@@ -81,7 +93,12 @@ export interface ExitStatus {
 export interface PodStatus
   extends Pick<AttachmentRecord, 'network' | 'containerId' | 'ifname' | 'pod' | 'addresses' | 'ports'> {
   readonly exits: readonly string[];
+  /** The policies that are for it, each once with each of its exits, in the order in which they are asked. */
+  readonly policies: readonly { readonly name: string; readonly exit: string }[];
+  /** What it sent that policies were asked for. */
   readonly packets?: bigint;
+  readonly bytes?: bigint;
+  readonly rate?: Rate;
   /** Why a new pod like it would be given something else than it has. */
   readonly outdated?: string;
 }
@@ -94,13 +111,13 @@ export async function readStatus(
   whyOutdated: WhyOutdated = nothingSaid,
   isClaimed: (path: string) => boolean = () => false,
 ): Promise<Status> {
-  const { node, counters, exits } = await settled(machine, () => readExits(machine), isFine);
+  const agent = agentStatus(machine, isClaimed);
+  const { node, counters, exits } = await settled(machine, () => readExits(machine, agent), isFine);
   const pods: PodStatus[] = [];
   for (const record of machine.store.list()) {
     const outdated = await whyOutdated(record);
     pods.push({ ...podStatus(record, counters), ...(outdated && { outdated }) });
   }
-  const agent = agentStatus(machine, isClaimed);
   return {
     exits,
     pods: pods.sort(byName),
@@ -132,26 +149,46 @@ interface NodeStatus {
   readonly exits: readonly ExitStatus[];
 }
 
-async function readExits(machine: Machine): Promise<NodeStatus> {
-  const { host, store } = machine;
+async function readExits({ store, ...machine }: Machine, agent: AgentStatus | undefined): Promise<NodeStatus> {
+  using host = machine.host.look();
+  const looking = { ...machine, store, host };
   const counters = (await host.hasTable()) ? await host.readCounters() : undefined;
   const node = store.loadNode();
   const served = new Set(node?.gateway?.served);
   const exits: ExitStatus[] = [];
   const elections = store.loadElections();
-  const problems = node && (await exitProblems(machine, node));
+  const problems = node && (await exitProblems(looking, node));
   for (const exit of node?.exits ?? []) {
     const wrong = problems?.get(exit.name)?.flatMap(describe);
     const elected = elections[exit.name];
     const status = await exitStatus(host, exit, served.has(exit.id), elected, counters);
-    exits.push({ ...status, ...(wrong && { problems: wrong }) });
+    const health = await healthOf(host, exit, {
+      ...{ isSetUp: counters !== undefined, problems: wrong ?? [], elected },
+      asked: agent?.runs ? agent.gateways?.find(({ exit: name }) => name === exit.name) : undefined,
+      neighbours: new Map(status.ways.flatMap(({ via, neighbour }) => (via && neighbour ? [[via, neighbour]] : []))),
+      inputs: await inputsOf(host, exit, store.list(), served.has(exit.id)),
+    });
+    exits.push({ ...status, ...health, ...(wrong && { problems: wrong }) });
   }
   return { node, counters, exits };
 }
 
+/** The interfaces that packets for an exit come in by, each once. */
+async function inputsOf(host: Host, exit: ResolvedExit, records: readonly AttachmentRecord[], isServed: boolean) {
+  const own = records.filter(({ outline }) => outline.some(({ exit: name }) => name === exit.name));
+  const senders = await sendersOf(
+    host,
+    own.flatMap(({ addresses }) => addresses),
+  );
+  const inputs = [...senders.map(inputOf), ...(isServed ? inputsOfGateway([exit]) : [])];
+  return [...new Map(inputs.map((input) => [`${input.family} ${input.input}`, input])).values()];
+}
+
 const isFine = ({ counters, exits }: NodeStatus): boolean =>
-  exits.every(({ problems, ways }) => problems === undefined && ways.every(({ notHere }) => notHere === undefined)) &&
+  exits.every(({ health, problems, ways }) => health !== 'fails' && problems === undefined && ways.every(isHeld)) &&
   (counters !== undefined || exits.length === 0);
+
+const isHeld = ({ notHere }: ExitStatus['ways'][number]): boolean => notHere === undefined;
 
 const tunnelStatus = ({ vni, port, local, mtu }: Tunnel, counters?: Counters): TunnelStatus => ({
   ...{ vni, port, local, mtu },
@@ -164,7 +201,7 @@ async function exitStatus(
   isServed: boolean,
   elected: ElectedExit | undefined,
   counters?: Counters,
-): Promise<ExitStatus> {
+): Promise<Omit<ExitStatus, keyof ExitHealth>> {
   const { name, id, device, ways, gateway } = exit;
   const known: ExitStatus['ways'][number][] = [];
   for (const way of ways) {
@@ -209,12 +246,14 @@ async function addressesNotHere(host: Host, exit: ResolvedExit, { addresses }: W
 
 function podStatus(record: AttachmentRecord, counters?: Counters): PodStatus {
   const { network, containerId, ifname, pod, addresses, outline, ports } = record;
-  const packets = counters?.pods.get(markOf(record))?.packets;
+  const counted = counters?.pods.get(markOf(record));
+  const policies = outline.map(({ policy, exit }) => [`${policy} ${exit}`, { name: policy, exit }] as const);
   return {
     ...{ network, containerId, ifname, pod, addresses },
     exits: [...new Set(outline.map(({ exit }) => exit))],
+    policies: [...new Map(policies).values()],
     ...(ports && { ports }),
-    ...(packets !== undefined && { packets }),
+    ...counted,
   };
 }
 

@@ -36,6 +36,8 @@ import type {
   ProgramRecord,
 } from './record.ts';
 
+const lookName = 'counted.json';
+
 /** What the store needs from outside. */
 export interface StoreSurroundings extends LockSurroundings {
   /** Takes a sentence for a person: something is wrong with a file, but the call goes on. */
@@ -51,6 +53,7 @@ export interface StoreSurroundings extends LockSurroundings {
  *     moves.json                                              exits that were moved to another gateway than their first
  *     drained                                                 there: the node's agent hands exits over, and takes none
  *     policies.summary                                        what ADD needs of the policy file again and again
+ *     look/counted.json                                       what `egress status` counted when somebody looked last
  *     agent/agent.json, agent/lock                            what the agent did last; held while it runs
  *     agent/elections.json                                    which gateway has the exits that this node is a gateway of
  *     broken/                                                 files that are no records, for a person to look at
@@ -65,6 +68,7 @@ export class Store {
   readonly #node: string;
   readonly #moves: string;
   readonly #summary: string;
+  readonly #look: string;
   readonly #agent: string;
   readonly #elections: string;
   readonly #folder: string;
@@ -79,6 +83,7 @@ export class Store {
     this.#node = join(dataDir, 'node.json');
     this.#moves = join(dataDir, 'moves.json');
     this.#summary = join(dataDir, 'policies.summary');
+    this.#look = join(dataDir, 'look');
     this.#agent = join(dataDir, 'agent');
     this.#elections = join(this.#agent, 'elections.json');
     this.#folder = dataDir;
@@ -193,6 +198,23 @@ export class Store {
     }
   }
 
+  /** What {@link saveLook} wrote, if it is there and can be read: whoever reads it has to judge it. */
+  loadLook(): string | undefined {
+    try {
+      return readIfThere(join(this.#look, lookName));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Keeps what was counted for who looks next; of a node that is forgotten nothing. In a folder that no agent watches. */
+  saveLook(text: string): void {
+    this.#requireLock();
+    if (!isThere(this.#node)) return;
+    makeFolder(this.#look);
+    replaceFile(join(this.#look, lookName), text);
+  }
+
   /** Writes the node's record. Durable when it returns. */
   saveNode(record: NodeRecord): void {
     this.#replace(this.#node, nodeKind, record);
@@ -207,6 +229,7 @@ export class Store {
   forgetNode(): void {
     this.#remove(this.#node, nodeKind);
     removeFile(this.#summary);
+    removeFile(this.#look);
   }
 
   /** Names of exits that were moved, with the underlay addresses of their gateways. Throws `record-newer`. */

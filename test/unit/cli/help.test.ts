@@ -48,7 +48,7 @@ describe('help', () => {
     const reasons = [...samples.matchAll(/reason: '(\w+)'/g)].map(([, reason = '']) => reason);
     assert.ok(reasons.length >= 5);
     for (const reason of reasons) assert.equal(topicFor(reason).kind, 'counter');
-    const status = readFileSync(new URL('src/cli/status.ts', root), 'utf8');
+    const status = readFileSync(new URL('src/cli/status-text.ts', root), 'utf8');
     for (const { names } of counterTopics) {
       const line = names.at(-1) ?? '';
       assert.ok(status.toLowerCase().includes(line), line);

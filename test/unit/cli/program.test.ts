@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { CommanderError } from 'commander';
 import { EgressError } from '../../../src/base/errors.ts';
-import { commandLine } from '../../../src/cli/program.ts';
+import { commandLine, withVersion } from '../../../src/cli/program.ts';
 import { added, type FakeMachine, held, newMachine, newNode, noCounters, stateOf } from '../support/fake-machine.ts';
 
 /** How a command ended, and what it did. */
@@ -29,6 +29,8 @@ async function run(
       exitCode = code;
     },
     colors: false,
+    hostName: 'node-1',
+    sinceBoot: () => ({ boot: 'b', uptime: 0 }),
     openMachine: async ({ dataDir }) => {
       dataDirs.push(dataDir);
       assert.ok(machine, 'nothing was expected to be opened');
@@ -47,7 +49,7 @@ async function run(
   for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
     command.configureOutput({ writeErr: () => {} });
   }
-  const error = await program.parseAsync([...words], { from: 'user' }).then(
+  const error = await program.parseAsync([...withVersion(words)], { from: 'user' }).then(
     () => undefined,
     (reason: unknown) => reason,
   );
@@ -64,7 +66,7 @@ describe('--help', () => {
   ];
   /** What each command takes, and nothing is left out. */
   const options: Readonly<Record<string, readonly string[]>> = {
-    status: ['--data-dir <dir>', '--json', '--conf-dir <dir>'],
+    status: ['--data-dir <dir>', '--json', '--conf-dir <dir>', '--watch [seconds]'],
     check: ['--data-dir <dir>', '--json', '--conf-dir <dir>'],
     doctor: ['--data-dir <dir>', '--json', '--conf-dir <dir>', '--bin-dir <dir>', '--bundle <file>'],
     gc: ['--data-dir <dir>', '--json', '--dry-run'],
@@ -130,7 +132,7 @@ describe('a wrong call', () => {
   const rows: readonly (readonly [string, readonly string[]])[] = [
     ['commander.unknownCommand', ['stauts']],
     ['commander.unknownOption', ['status', '--jsno']],
-    ['commander.unknownOption', ['--version']],
+    ['commander.unknownOption', ['--verson']],
     ['commander.optionMissingArgument', ['status', '--data-dir']],
     ['commander.excessArguments', ['gc', 'pods']],
     ['commander.unknownCommand', ['exit', 'mvoe']],
@@ -196,7 +198,10 @@ describe('egress', () => {
     assert.deepEqual(await codes(), [0, 0]);
     machine.host.kernel.deleteTables();
     assert.deepEqual(await codes(), [1, 1]);
-    assert.match((await run(['check'], machine)).stdout, /^default\/pod-a: table inet cni-egress is missing$/m);
+    assert.match(
+      (await run(['check'], machine)).stdout,
+      /^default\/pod-a: table inet cni-egress is missing, and \d+ other objects of egress: .*"egress repair"/m,
+    );
   });
 
   test('explain tells what becomes of each packet, also with JSON', async (t) => {
@@ -300,7 +305,9 @@ pods/a/eth0 would be taken down
     const text = 'egress 1.2.3\nCNI specification 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0\nnetlink';
     assert.equal((await run(['version'], machine)).stdout, `${text} does not answer\n`);
     machine.host.links.set('lo', { index: 1, name: 'lo', up: true, mtu: 1500 });
-    assert.equal((await run(['version'], machine)).stdout, `${text} works\n`);
+    for (const word of ['version', '--version', '-V']) {
+      assert.equal((await run([word], machine)).stdout, `${text} works\n`);
+    }
     assert.deepEqual(JSON.parse((await run(['version', '--json'], machine)).stdout), {
       version: '1.2.3',
       cniVersions: ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'],

@@ -52,6 +52,7 @@ const remark = () => true;
 const assertions: Readonly<Record<string, (value: unknown, wanted: never) => boolean>> = {
   ...{ $schema: remark, title: remark, description: remark, default: remark },
   type: (value, type: string) => types[type]?.(value) ?? false,
+  const: (value, only: unknown) => value === only,
   enum: (value, choices: readonly unknown[]) => choices.includes(value),
   anyOf: (value, choices: readonly Schema[]) => choices.some((each) => schemaProblems(value, each).length === 0),
   minimum: (value, least: number) => typeof value !== 'number' || value >= least,
@@ -71,6 +72,7 @@ const types: Readonly<Record<string, (value: unknown) => boolean>> = {
   string: (value) => typeof value === 'string',
   boolean: (value) => typeof value === 'boolean',
   integer: (value) => Number.isInteger(value),
+  number: (value) => typeof value === 'number',
 };
 
 const isFields = (value: unknown): value is Fields =>

@@ -92,6 +92,7 @@ class Host {
     };
     const surroundings = {
       ...{ version: '1', colors: false, readFile: () => undefined, hostTools: tools },
+      ...{ hostName: 'node-1', sinceBoot: () => ({ boot: 'b', uptime: 0 }) },
       ...{ write: (text: string) => said.push(text), remark: (text: string) => said.push(text) },
       setExitCode: (code: number) => {
         exitCode = code;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
 import { toJson } from '../../../src/cli/command.ts';
-import { printStatus } from '../../../src/cli/status.ts';
+import { printStatus } from '../../../src/cli/status-text.ts';
 import type { Counters } from '../../../src/datapath/host.ts';
 import { bringUp } from '../../../src/gateway/gateway.ts';
 import { readStatus, type Status } from '../../../src/report/status.ts';
@@ -27,6 +28,7 @@ const status: Status = {
       name: 'partners',
       id: 7,
       device: 'eth1',
+      health: 'works',
       ways: [
         { family: 4, addresses: ['192.168.0.245'], via: '192.168.0.1', neighbour: 'reachable' },
         { family: 6, addresses: ['fd00:168::245'], via: 'fd00:168::1' },
@@ -39,6 +41,7 @@ const status: Status = {
       name: 'backup',
       id: 300,
       device: 'eth2',
+      health: 'works',
       ways: [{ family: 4, addresses: ['172.19.0.5'] }],
       steered: counter(0),
       left: counter(0),
@@ -53,6 +56,10 @@ const status: Status = {
       pod: { namespace: 'default', name: 'web-0' },
       addresses: ['10.0.0.174', 'fd00::ae'],
       exits: ['partners', 'drop'],
+      policies: [
+        { name: 'web', exit: 'partners' },
+        { name: 'rest', exit: 'drop' },
+      ],
       packets: 1300n,
     },
     {
@@ -62,6 +69,7 @@ const status: Status = {
       pod: {},
       addresses: ['10.0.0.9'],
       exits: ['backup'],
+      policies: [{ name: 'all', exit: 'backup' }],
       packets: 0n,
     },
   ],
@@ -74,10 +82,10 @@ const status: Status = {
 describe('the status', () => {
   test('is two tables and a sum for a person', () => {
     assert.equal(
-      printStatus(status, false),
-      `EXIT      ID   INTERFACE  ADDRESS                       NEXT HOP                              SERVED  STEERED  LEFT  DROPPED
-partners  7    eth1       192.168.0.245, fd00:168::245  192.168.0.1 (reachable), fd00:168::1          1200     1198  2
-backup    300  eth2       172.19.0.5                    on link                                       0        0     0
+      printStatus(status, { colors: false }),
+      `EXIT      ID   INTERFACE  ADDRESS                       NEXT HOP                              HEALTH  SERVED  STEERED  LEFT  DROPPED
+partners  7    eth1       192.168.0.245, fd00:168::245  192.168.0.1 (reachable), fd00:168::1  works           1200     1198  2
+backup    300  eth2       172.19.0.5                    on link                               works           0        0     0
 
 POD            ADDRESS               EXITS           PACKETS
 default/web-0  10.0.0.174, fd00::ae  partners, drop  1300
@@ -97,7 +105,7 @@ Dropped by policy: 100 packets. Kept from leaving wrongly: 3 packets.
     ];
     const pods = [{ ...web, ports }, { ...container, ports: ports.slice(1) }, container];
     assert.match(
-      printStatus({ ...status, pods }, false),
+      printStatus({ ...status, pods }, { colors: false }),
       /^POD +ADDRESS +EXITS +PORTS +PACKETS\n.* partners 1024-2047, backup 2048-2111 +1300\n.* backup +2048-2111 +0\n.* backup +0\n/m,
     );
   });
@@ -128,20 +136,20 @@ Dropped by policy: 100 packets. Kept from leaving wrongly: 3 packets.
         ...{ pods: [], dropped: counter(0), guarded: counter(0), unmarked: counter(0), forged: counter(0) },
         exits: [
           { ...partners, served: counter(700) },
-          { ...tunnelled, device: 'egress0', gateway: '172.18.0.6', tunnelled: counter(0) },
+          { ...tunnelled, health: 'unknown', device: 'egress0', gateway: '172.18.0.6', tunnelled: counter(0) },
         ],
         tunnel: {
           ...{ vni: 14597, port: 4788, local: '172.18.0.5', mtu: 1450 },
           ...{ unserved: counter(4), strangers: counter(5) },
         },
       },
-      false,
+      { colors: false },
     );
     assert.equal(
       printed,
-      `EXIT      ID   INTERFACE  ADDRESS                       NEXT HOP                              SERVED  STEERED  LEFT  TUNNELLED  DROPPED
-partners  7    eth1       192.168.0.245, fd00:168::245  192.168.0.1 (reachable), fd00:168::1  700     1200     1198  -          2
-backup    300  egress0    172.19.0.5                    gateway 172.18.0.6                            0        -     0          0
+      `EXIT      ID   INTERFACE  ADDRESS                       NEXT HOP                              HEALTH   SERVED  STEERED  LEFT  TUNNELLED  DROPPED
+partners  7    eth1       192.168.0.245, fd00:168::245  192.168.0.1 (reachable), fd00:168::1  works    700     1200     1198  -          2
+backup    300  egress0    172.19.0.5                    gateway 172.18.0.6                    unknown          0        -     0          0
 
 Dropped by policy: 0 packets. Kept from leaving wrongly: 0 packets.
 
@@ -152,10 +160,10 @@ Came for an exit that is not served here: 4 packets. From strangers: 5 packets.
   });
 
   test('has bold heads where colours are wanted, and otherwise the same words', () => {
-    const styled = printStatus(status, true);
+    const styled = printStatus(status, { colors: true });
     assert.ok(styled.startsWith('\x1b[1mEXIT'), styled);
-    const words = styled.replaceAll('\x1b[1m', '').replaceAll('\x1b[22m', '').replace(/ +$/gm, '');
-    assert.equal(words, printStatus(status, false));
+    const words = stripVTControlCharacters(styled).replace(/ +$/gm, '');
+    assert.equal(words, printStatus(status, { colors: false }));
   });
 
   test('says whether an agent runs, when it looked last, what it mended last, and what it could not do', () => {
@@ -166,7 +174,8 @@ Came for an exit that is not served here: 4 packets. From strangers: 5 packets.
       mended: { at: '2026-11-29T06:59:59.001Z', what: ['table inet cni-egress is missing', 'set a is missing'] },
       failures: ['Interface eth1 of exit "partners" is down', 'pod default/web: it has no address'],
     };
-    const printed = (changes: object) => printStatus({ exits: [], pods: [], agent: { ...agent, ...changes } }, false);
+    const printed = (changes: object) =>
+      printStatus({ exits: [], pods: [], agent: { ...agent, ...changes } }, { colors: false });
     assert.equal(
       printed({}),
       `No pod on this node has an egress policy.
@@ -178,11 +187,14 @@ It could not be done: pod default/web: it has no address
 `,
     );
     assert.match(printed({ runs: false }), /\nNo agent runs; one looked last at 2026-11-29 07:00:01 UTC\.\n/);
-    assert.ok(printStatus({ ...status, agent: { runs: true } }, false).endsWith('\n\nAn agent runs.\n'));
+    assert.ok(printStatus({ ...status, agent: { runs: true } }, { colors: false }).endsWith('\n\nAn agent runs.\n'));
   });
 
   test('of a node without pods is a sentence', () => {
-    assert.equal(printStatus({ ...status, exits: [], pods: [] }, false), 'No pod on this node has an egress policy.\n');
+    assert.equal(
+      printStatus({ ...status, exits: [], pods: [] }, { colors: false }),
+      'No pod on this node has an egress policy.\n',
+    );
   });
 
   test('is numbers, not texts, for programs', () => {
@@ -242,6 +254,7 @@ describe('what the status says', () => {
         steered: counter(10),
         left: counter(8),
         dropped: { packets: 2n },
+        health: 'works',
       },
     ]);
     assert.deepEqual(
@@ -261,7 +274,7 @@ describe('what the status says', () => {
     machine.host.linkAddresses.set('eth1', []);
     const status = await readStatus(machine);
     assert.deepEqual(status.exits[0]?.ways[0]?.notHere, ['192.168.0.245']);
-    assert.match(printStatus(status, false), /192\.168\.0\.245 \(not here\)/);
+    assert.match(printStatus(status, { colors: false }), /192\.168\.0\.245 \(not here\)/);
   });
 
   test('has the gateway of an exit that leaves elsewhere, and what the tunnel refused', async (t) => {
@@ -320,16 +333,16 @@ describe('what the status says', () => {
     const unfed = await readStatus(machine);
     const { steered, left, dropped } = unfed.exits[0] ?? {};
     assert.deepEqual([steered, left, dropped], [counter(10), undefined, undefined]);
-    assert.match(printStatus(unfed, false), /^partners .* 10 +- +-$/m);
+    assert.match(printStatus(unfed, { colors: false }), /^partners .* 10 +- +-$/m);
     machine.host.kernel.deleteTables();
     const flushed = await readStatus(machine);
     assert.deepEqual(
       [flushed.exits[0]?.steered, flushed.pods[0]?.packets, flushed.dropped],
       [undefined, undefined, undefined],
     );
-    assert.match(printStatus(flushed, false), /^partners .* - +- +-$/m);
+    assert.match(printStatus(flushed, { colors: false }), /^partners .* - +- +-$/m);
     assert.match(
-      printStatus(flushed, false),
+      printStatus(flushed, { colors: false }),
       /^Nothing is counted, and no pod is steered: table inet cni-egress is missing\./m,
     );
   });

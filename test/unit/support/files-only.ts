@@ -24,6 +24,8 @@ export async function runOnFiles(readFile: ReadFile, ...words: readonly string[]
       outcome.exitCode = code;
     },
     colors: false,
+    hostName: 'node-1',
+    sinceBoot: () => ({ boot: 'b', uptime: 0 }),
     openMachine: () => assert.fail('no kernel and no state'),
     findMissingRights: () => [],
     isClaimed: () => false,
