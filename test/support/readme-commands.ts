@@ -51,6 +51,11 @@ export const trials: Readonly<Record<string, Trial>> = {
 /** Every block that shows what a program says, or how parts hang together, by its first line. */
 export const shown: Readonly<Record<string, { readonly test: string } | { readonly drawing: string }>> = {
   'Before, with the chain "bridge", they are the addresses of three nodes:': { test: 'test/lab/readme.test.ts' },
+  'EXIT      ID     INTERFACE  ADDRESS        NEXT HOP                 HEALTH  SERVED  STEERED  LEFT  DROPPED': {
+    test: 'test/lab/readme.test.ts',
+  },
+  'partner-a/web-0 10.0.0.2 → tcp 203.0.113.9:443 leaves by exit "partners" (eth1, next hop 192.168.0.1) with 192.168.0.240.':
+    { test: 'test/lab/readme.test.ts' },
   'FAULT    forwarding      net.ipv4.ip_forward is 0, so the node forwards nothing': {
     test: 'test/lab/doctor.test.ts',
   },

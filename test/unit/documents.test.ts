@@ -202,6 +202,17 @@ describe('blocks in documents', () => {
   });
 });
 
+test('conf/operating.md explains each column of "egress status"', () => {
+  const source = readFileSync(join(root, 'src/cli/status-text.ts'), 'utf8');
+  const columns = [...source.matchAll(/column\('([^']+)'/g)].map(([, title = '']) => title);
+  assert.ok(columns.includes('HEALTH'));
+  const named = ['EXIT', 'POD', 'BYTES/S'];
+  assert.deepEqual(
+    columns.filter((title) => !named.includes(title) && !textOf('conf/operating.md').includes(`\n| ${title} `)),
+    [],
+  );
+});
+
 test('README.md is short enough to be read at once', () => {
   assert.ok(textOf('README.md').split('\n').length <= 270);
 });
