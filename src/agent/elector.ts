@@ -150,9 +150,13 @@ export class Elector {
     return this.#status.routers.find(({ instance }) => instance.exits.includes(exit));
   }
 
-  /** Says what has moved. What conntrack knows of addresses that went is outdated, and would make their packets invalid. */
+  /**
+   * Says what has moved. What conntrack knows of addresses that went is outdated, and would make packets of other nodes' pods
+   * invalid. Connections of this node's own pods stay: the round behind this introduces them to the next gateway, and could not
+   * if nobody knew them any more.
+   */
   async #tell(
-    { host }: Machine,
+    { host, store }: Machine,
     { exits }: Configuration,
     before: ElectionRecord['exits'],
     next: ElectionRecord['exits'],
@@ -163,7 +167,8 @@ export class Elector {
       this.#around.log.info({ exit, gateway, ...(why !== undefined && { why }) }, said);
       if (holds) continue;
       const { addresses = [] } = exits.find(({ name }) => name === exit) ?? {};
-      for (const address of addresses) await host.deleteFlowsTo(address);
+      const own = new Set(store.list().flatMap((pod) => pod.addresses));
+      for (const address of addresses) await host.deleteFlowsTo(address, ({ source }) => !own.has(source));
     }
   }
 }

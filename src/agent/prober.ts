@@ -1,12 +1,15 @@
-import { type Address, type Family, familyOf } from '../base/address.ts';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Address } from '../base/address.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Asker, Question } from '../datapath/host.ts';
 import type { Link } from '../datapath/objects.ts';
 import * as election from '../election/probe.ts';
 import { followGateways, type Move } from '../gateway/move.ts';
 import type { Machine } from '../node/machine.ts';
-import type { ExitGateways, NodeRecord } from '../store/record.ts';
+import type { ExitGateways } from '../store/record.ts';
 import type { AgentSurroundings } from './agent.ts';
+import { Introducer, type UsedGateway } from './introducer.ts';
+import { linkTo, probedExits } from './probed-exits.ts';
 
 /** What the prober has around it. */
 export interface ProberSurroundings extends Pick<AgentSurroundings, 'openMachine' | 'log' | 'report' | 'now'> {
@@ -33,6 +36,8 @@ interface Pending {
 
 /** Milliseconds between two looks for answers while one of them decides; else the next question is early enough. */
 const lookPause = 5;
+/** Milliseconds for which an agent that ends waits for gateways to answer. */
+const patience = 3_000;
 /** Milliseconds before something that failed is tried again. */
 const retryPause = 1_000;
 /** Questions that may still be answered: the last of these. */
@@ -47,6 +52,7 @@ const secretBytes = 8;
 export class Prober implements Disposable {
   readonly #surroundings: ProberSurroundings;
   readonly #asked = new Map<string, Asked>();
+  readonly #introducer: Introducer;
   readonly #pending = new Map<number, Pending>();
   /** Only who was asked can answer: strangers do not know it. */
   readonly #secret = Buffer.from(crypto.getRandomValues(new Uint8Array(secretBytes)));
@@ -61,6 +67,7 @@ export class Prober implements Disposable {
 
   constructor(surroundings: ProberSurroundings) {
     this.#surroundings = surroundings;
+    this.#introducer = new Introducer(surroundings);
   }
 
   [Symbol.dispose](): void {
@@ -94,6 +101,7 @@ export class Prober implements Disposable {
     if (underlay !== undefined) await this.#open(underlay);
     const before = this.states;
     const names = new Set(exits.map(({ exit }) => exit));
+    this.#introducer.follow(exits);
     for (const name of this.#asked.keys()) if (!names.has(name)) this.#asked.delete(name);
     for (const { address, source, ...exit } of exits) {
       const known = this.#asked.get(exit.exit);
@@ -151,6 +159,20 @@ export class Prober implements Disposable {
       this.#update(asked, election.heard(asked.probe, gateway, question));
     }
     this.#choose();
+    if (!this.#isMoving) this.#introducer.look(this.#used);
+  }
+
+  get #used(): readonly UsedGateway[] {
+    const answers = (probe: election.Probe) =>
+      probe.answered.has(probe.inUse) && !election.isSilent(probe, election.defaultTiming);
+    return [...this.#asked.values()].map(({ probe }) => ({ ...probe, answers: answers(probe) }));
+  }
+
+  /** Resolves when all gateways in use know the connections of this node's pods, or did not answer in time. */
+  async introduced(): Promise<void> {
+    const { now } = this.#surroundings;
+    for (const end = now() + patience; now() < end && this.#introducer.isWaiting(this.#used); ) await wait(lookPause);
+    await this.#introducer.settled();
   }
 
   #askedBy(data: Buffer): Pending | undefined {
@@ -220,6 +242,7 @@ export class Prober implements Disposable {
         );
         const moved = { at: new Date().toISOString(), from };
         const probe = election.using(asked.probe, to);
+        this.#introducer.told(exit, to);
         this.#asked.set(exit, { ...asked, probe, state: { ...stateOf(probe, undefined), moved } });
       }
       this.#surroundings.changed(this.states);
@@ -241,50 +264,4 @@ function stateOf(probe: election.Probe, before: ExitGateways | undefined): ExitG
     ...{ exit: probe.exit, gateway: probe.inUse, answers, since },
     ...(before?.moved && { moved: before.moved }),
   };
-}
-
-interface ProbedExit extends election.ProbedExit {
-  readonly address: Address;
-  readonly source: Address;
-}
-
-/** The exits of this node that leave from other nodes, and can be asked for: the node has an address of their family. */
-async function probedExits(
-  machine: Machine,
-  { exits }: Configuration,
-  { exits: here, tunnel }: NodeRecord,
-): Promise<readonly ProbedExit[]> {
-  const found: ProbedExit[] = [];
-  if (tunnel === undefined) return found;
-  const sources = new Map<Family, Address>([[familyOf(tunnel.local), tunnel.local]]);
-  for (const { name, gateway } of here) {
-    const { gateways = [], addresses = [] } = exits.find((exit) => exit.name === name) ?? {};
-    const others = gateways.filter((one) => one !== tunnel.local);
-    if (gateway === undefined || !others.includes(gateway)) continue;
-    const byFamily = addresses.toSorted((a, b) => rank(a, tunnel.local) - rank(b, tunnel.local));
-    for (const address of byFamily) {
-      const source = sources.get(familyOf(address)) ?? (await addressOfNode(machine, gateway, familyOf(address)));
-      if (source === undefined) continue;
-      sources.set(familyOf(address), source);
-      found.push({ exit: name, gateways: others, inUse: gateway, address, source });
-      break;
-    }
-  }
-  return found;
-}
-
-/** An address of the tunnel's own family first: the node surely has one. */
-const rank = (address: Address, own: Address): number => (familyOf(address) === familyOf(own) ? 0 : 1);
-
-/** An address of the other family on the interface that leads to a gateway. */
-async function addressOfNode(machine: Machine, gateway: Address, family: Family): Promise<Address | undefined> {
-  const link = await linkTo(machine, gateway);
-  const addresses = link === undefined ? [] : await machine.host.listAddresses(link);
-  return addresses.find((one) => one.family === family && one.scope === 0 && one.usable && !one.ours)?.address;
-}
-
-/** The interface by which a gateway is reached. */
-async function linkTo({ host }: Machine, gateway: Address): Promise<Link | undefined> {
-  const device = (await host.routeTo(gateway))?.device;
-  return device === undefined ? undefined : await host.readLink(device);
 }

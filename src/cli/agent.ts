@@ -131,7 +131,10 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
     report: (error) => report(error, 'It is tried again until then.'),
     ...{ bell, signal, rest: agentRest },
   });
-  if (await elector.stop('the agent ends')) await agent.look().catch((error) => report(error, leavesBehind));
+  if (await elector.stop('the agent ends')) {
+    await agent.look().catch((error) => report(error, leavesBehind));
+    await prober.introduced();
+  }
   if (right.isHeld) forgetOnceGone(machine, readChains(places.confDir, surroundings.readFile));
   own.log.info({}, 'the agent ends, and leaves the node as it is');
 }

@@ -30,6 +30,8 @@ export interface ProbedExit {
 export interface Probe extends ProbedExit {
   /** The number of the last question; 0 before the first. */
   readonly question: number;
+  /** The last question before the gateway in use was chosen by others: what was answered until then says nothing of it. */
+  readonly chosenAt: number;
   /** The last question that each gateway has answered. */
   readonly answered: ReadonlyMap<Address, number>;
   /** Milliseconds on a clock that does not go back: when the next question is due. */
@@ -40,12 +42,14 @@ export interface Probe extends ProbedExit {
 export const beginProbe = (exit: ProbedExit, now: number): Probe => ({
   ...exit,
   question: 0,
+  chosenAt: 0,
   answered: new Map(),
   dueAt: now,
 });
 
 /** Questions that the gateway in use has not answered, of those that were asked after the last that it did. */
-export const unanswered = ({ question, answered, inUse }: Probe): number => question - (answered.get(inUse) ?? 0);
+export const unanswered = ({ question, answered, inUse, chosenAt }: Probe): number =>
+  question - (answered.get(inUse) ?? chosenAt);
 
 /** Whether the gateway in use is asked in vain. */
 export const isSilent = (probe: Probe, { misses }: ProbeTiming): boolean => unanswered(probe) >= misses;
@@ -69,7 +73,7 @@ export function ask(
 
 /** A gateway answered a question. An answer that comes late, behind later ones, changes nothing. */
 export function heard(probe: Probe, gateway: Address, question: number): Probe {
-  if (question > probe.question || question <= (probe.answered.get(gateway) ?? 0)) return probe;
+  if (question > probe.question || question <= (probe.answered.get(gateway) ?? probe.chosenAt)) return probe;
   return { ...probe, answered: new Map(probe.answered).set(gateway, question) };
 }
 
@@ -79,7 +83,7 @@ export function heard(probe: Probe, gateway: Address, question: number): Probe {
  */
 export function choice(probe: Probe, timing: ProbeTiming): Address | undefined {
   if (!isSilent(probe, timing)) return undefined;
-  const last = (gateway: Address): number => probe.answered.get(gateway) ?? 0;
+  const last = (gateway: Address): number => probe.answered.get(gateway) ?? probe.chosenAt;
   const others = probe.gateways.filter((gateway) => last(gateway) > last(probe.inUse));
   return others.toSorted((a, b) => last(b) - last(a))[0];
 }
@@ -87,9 +91,10 @@ export function choice(probe: Probe, timing: ProbeTiming): Address | undefined {
 /** Packets are sent to another gateway from now on; what is known of answers stays. */
 export const using = (probe: Probe, inUse: Address): Probe => ({ ...probe, inUse });
 
-/** The exit as the configuration and the node's record have it now. */
+/** The exit as the configuration and the node's record have it now. Another gateway in use has to answer anew, as all others. */
 export function configured(probe: Probe | undefined, exit: ProbedExit, now: number): Probe {
   if (probe === undefined) return beginProbe(exit, now);
+  if (probe.inUse !== exit.inUse) return { ...beginProbe(exit, now), question: probe.question, chosenAt: probe.question };
   const answered = new Map([...probe.answered].filter(([gateway]) => exit.gateways.includes(gateway)));
   return { ...probe, ...exit, answered };
 }

@@ -60,6 +60,36 @@ function introductionOf({ fwmark, tunnel }: NodeRecord, before: ResolvedExit, ex
   return { mark: exit.id, hops: 2, ends };
 }
 
+/** Makes connections of this node's pods by some exits known to the gateways that these lead to. */
+export async function introduceTo(machine: Machine, exits: ReadonlySet<string>): Promise<void> {
+  const node = machine.store.loadNode();
+  if (node === undefined) return;
+  const used = node.exits.flatMap((exit): MovedExit[] =>
+    exits.has(exit.name) && exit.gateway !== undefined
+      ? [{ exit, introduction: introductionOf(node, exit, exit) }]
+      : [],
+  );
+  const { records, established } = await flowsBy(machine, used);
+  const own = await ownAddresses(machine);
+  for (const record of records) {
+    const decider = deciderOf(machine, node, record);
+    const exitOf = (flow: Flow) => matchOf(decider, own, flow)?.exit;
+    for (const address of record.addresses)
+      await prime(machine.host, used, Map.groupBy(established.get(address) ?? [], exitOf));
+  }
+}
+
+async function prime(
+  host: Machine['host'],
+  used: readonly MovedExit[],
+  byExit: ReadonlyMap<string | undefined, readonly Flow[]>,
+): Promise<void> {
+  for (const { exit, introduction } of used) {
+    const flows = byExit.get(exit.name) ?? [];
+    if (flows.length > 0) await host.primeFlows(introduction, flows);
+  }
+}
+
 /** An exit that has moved, and how connections by it are made known. */
 interface MovedExit {
   readonly exit: ResolvedExit;
@@ -69,12 +99,7 @@ interface MovedExit {
 /** Pod by pod, so that each forgotten flow is known again a moment later. Flows are listed once for all pods. */
 async function followExits(machine: Machine, node: NodeRecord, moved: readonly MovedExit[]): Promise<void> {
   const own = await ownAddresses(machine);
-  const records = machine.store.list().filter(({ outline }) => moved.some(({ exit }) => uses(outline, exit.name)));
-  const flows = await machine.host.listFlows(records.flatMap(({ addresses }) => addresses));
-  const established = Map.groupBy(
-    flows.filter((flow) => flow.established === true),
-    ({ source }) => source,
-  );
+  const { records, established } = await flowsBy(machine, moved);
   for (const record of records) {
     const used = moved.filter(({ exit }) => uses(record.outline, exit.name));
     const decider = deciderOf(machine, node, record);
@@ -82,6 +107,17 @@ async function followExits(machine: Machine, node: NodeRecord, moved: readonly M
     for (const address of record.addresses)
       await followAddress(machine.host, { address, established: established.get(address) ?? [] }, used, exitOf);
   }
+}
+
+/** The pods of some exits, and their established connections by their addresses. */
+async function flowsBy({ host, store }: Machine, exits: readonly MovedExit[]) {
+  const records = store.list().filter(({ outline }) => exits.some(({ exit }) => uses(outline, exit.name)));
+  const flows = await host.listFlows(records.flatMap(({ addresses }) => addresses));
+  const established = Map.groupBy(
+    flows.filter((flow) => flow.established === true),
+    ({ source }) => source,
+  );
+  return { records, established };
 }
 
 /** The connections of a pod's address. */
@@ -106,10 +142,7 @@ async function followAddress(
   for (const one of translated) {
     await host.restoreFlows(flowsOf(one).filter(hasOtherPort), sourceBy(one.exit, address));
   }
-  for (const one of used) {
-    const flows = flowsOf(one);
-    if (flows.length > 0) await host.primeFlows(one.introduction, flows);
-  }
+  await prime(host, used, byExit);
 }
 
 /** The pod's rules would choose a port anew, and the far end knows the connection by the one that it has. */

@@ -261,8 +261,8 @@ export class LinuxHost implements Host, Disposable {
     return deleteFlows(this.#netfilter, address, only && { only });
   }
 
-  deleteFlowsTo(address: Address): Promise<void> {
-    return deleteFlowsTo(this.#netfilter, address);
+  deleteFlowsTo(address: Address, only?: (flow: Flow) => boolean): Promise<void> {
+    return deleteFlowsTo(this.#netfilter, address, { only });
   }
 
   forgetFlows(family: Family, choose: (all: readonly Flow[]) => Promise<ReadonlySet<Flow>>): Promise<void> {

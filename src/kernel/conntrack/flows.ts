@@ -62,24 +62,37 @@ export async function listFlowsFrom(socket: Socket, sources: readonly Address[])
  * the address and itself. How many, the kernel does not tell. Throws KernelError.
  */
 // conntrack -D --orig-src 10.0.0.7; conntrack -D --reply-src 10.0.0.7
-export async function deleteFlows(
+export async function deleteFlows(socket: Socket, address: Address, { only }: Chosen = {}): Promise<void> {
+  const ends = ['source', 'replySource'] as const;
+  await (only === undefined ? deleteByEnds(socket, address, ends) : deleteSome(socket, address, ends, only));
+}
+
+/**
+ * Deletes all flows with answers to an address: SNAT gave it to them, or its owner began them. `only` chooses among them.
+ * Throws KernelError.
+ */
+// conntrack -D --reply-dst 192.0.2.50
+export async function deleteFlowsTo(socket: Socket, address: Address, { only }: Chosen = {}): Promise<void> {
+  const ends = ['replyDestination'] as const;
+  await (only === undefined ? deleteByEnds(socket, address, ends) : deleteSome(socket, address, ends, only));
+}
+
+/** Which flows are deleted, of those that something holds for. */
+interface Chosen {
+  readonly only?: ((flow: Flow) => boolean) | undefined;
+}
+
+async function deleteSome(
   socket: Socket,
   address: Address,
-  { only }: { readonly only?: (flow: Flow) => boolean } = {},
+  ends: readonly FlowEnd[],
+  only: (flow: Flow) => boolean,
 ): Promise<void> {
-  const ends = ['source', 'replySource'] as const;
-  if (only === undefined) return deleteByEnds(socket, address, ends);
   const found = await findFlows(socket, address, ends);
   await deleteEach(
     socket,
     found.filter(({ flow }) => only(flow)),
   );
-}
-
-/** Deletes all flows with answers to an address: SNAT gave it to them, or its owner began them. Throws KernelError. */
-// conntrack -D --reply-dst 192.0.2.50
-export function deleteFlowsTo(socket: Socket, address: Address): Promise<void> {
-  return deleteByEnds(socket, address, ['replyDestination']);
 }
 
 /** Deletes the chosen ones among all flows of a family. Throws KernelError. */

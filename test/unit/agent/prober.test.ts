@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { Prober } from '../../../src/agent/prober.ts';
+import type { Flow } from '../../../src/datapath/host.ts';
+import { moveExit } from '../../../src/gateway/move.ts';
 import type { ExitGateways } from '../../../src/store/record.ts';
 import { added, type FakeMachine, gatewayConfiguration, newNode } from '../support/fake-machine.ts';
 
@@ -37,6 +39,18 @@ async function started(t: TestContext, { pods = true } = {}) {
   return { machine, prober, pass, said, errors };
 }
 
+const established: Flow = {
+  ...{
+    family: 4,
+    protocol: 6,
+    source: '10.0.0.5',
+    sourcePort: 40_000,
+    destination: '203.0.113.9',
+    destinationPort: 80,
+  },
+  ...{ replySource: '203.0.113.9', replySourcePort: 80, replyDestination: '10.0.0.5', replyDestinationPort: 40_000 },
+  established: true,
+};
 const at = (gateway: string | undefined) => `${address} at ${gateway}`;
 const asked = ({ host }: FakeMachine) => host.calls.flatMap((call) => (call.startsWith('ask ') ? [call.slice(4)] : []));
 const wayOf = ({ host }: FakeMachine) =>
@@ -75,6 +89,26 @@ describe('the prober', () => {
     const before = asked(machine).length;
     await pass(300);
     assert.deepEqual([...new Set(asked(machine).slice(before))], [at(second)]);
+  });
+
+  test('introduces connections again when a gateway that others led the exit to begins to answer, and only once', async (t) => {
+    const { machine, prober, pass } = await started(t);
+    machine.host.answeringGateways.add(at(first));
+    await pass(300);
+    assert.equal(machine.host.primed.length, 0);
+    machine.host.flows.push(established);
+    machine.host.answeringGateways.clear();
+    await moveExit(machine, configuration, { exit: 'shared', to: second });
+    await prober.follow(configuration);
+    const before = machine.host.primed.length;
+    await pass(200);
+    assert.equal(machine.host.primed.length, before); // it does not serve yet: what it was told is lost
+    machine.host.answeringGateways.add(at(second));
+    await pass(300);
+    assert.deepEqual(
+      machine.host.primed.slice(before).map(({ flows, ends }) => [flows, ends !== undefined]),
+      [[[established], true]],
+    );
   });
 
   test('leaves all as it is while nobody answers, and says so once', async (t) => {

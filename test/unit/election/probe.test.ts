@@ -111,6 +111,16 @@ describe('a node that asks the gateways of an exit', () => {
     assert.deepEqual(configured(undefined, exit, 50), beginProbe(exit, 50));
   });
 
+  test('goes by no answer from before, when others have chosen the gateway in use', () => {
+    const before = heard({ ...beginProbe(exit, 0), question: 5 }, first, 5);
+    const chosen = configured(before, { ...exit, inUse: second }, 50);
+    const late = heard(ask(chosen, timing, 50, 0.5).probe, first, 5);
+    assert.deepEqual([isSilent(late, timing), choice(late, timing)], [false, undefined]);
+    const silent = [1, 2].reduce((probe) => ask(probe, timing, 100, 0.5).probe, late);
+    assert.deepEqual([isSilent(silent, timing), choice(silent, timing)], [true, undefined]);
+    assert.equal(choice(heard(silent, first, 8), timing), first);
+  });
+
   test('pauses differ by the jitter, and no more', () => {
     const pause = (random: number) =>
       ask(heard({ ...beginProbe(exit, 0), question: 1 }, first, 1), timing, 0, random).probe.dueAt;

@@ -285,9 +285,9 @@ export class FakeHost implements Host, Disposable {
     else this.pickedFlows.push(...gone);
   }
 
-  async deleteFlowsTo(address: Address): Promise<void> {
+  async deleteFlowsTo(address: Address, only: (flow: Flow) => boolean = () => true): Promise<void> {
     this.calls.push(`deleteFlowsTo ${address}`);
-    this.#dropFlows((flow) => flow.replyDestination === address);
+    this.#dropFlows((flow) => flow.replyDestination === address && only(flow));
     this.forgottenFlowsTo.push(address);
   }
 
