@@ -2,7 +2,7 @@ import { write } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { Elections } from '../src/election/elections.ts';
 import { type Part, Parts } from '../src/election/parts.ts';
-import type { Instance } from '../src/election/plan.ts';
+import type { HintTargets, Instance } from '../src/election/plan.ts';
 import { LinuxElection } from '../src/kernel/election.ts';
 
 /** Milliseconds from a change in the kernel to the look at it: changes come in swarms. */
@@ -19,7 +19,7 @@ export async function runElection(): Promise<number> {
   beFirst();
   const { promise: ended, resolve: end } = Promise.withResolvers<string | undefined>();
   using linux = new LinuxElection(() => setImmediate(() => parts.tell()));
-  const parts = new Parts({ vrrp: vrrpPart(linux) }, writeLine);
+  const parts = new Parts({ hints: hintsPart(linux), vrrp: vrrpPart(linux) }, writeLine);
   const timer = setInterval(() => parts.tell(), tellEvery);
   process.stdin.setEncoding('utf8');
   process.stdin.on('data', (text: string) => {
@@ -51,6 +51,13 @@ function writeLine(line: string): Promise<void> {
   write(1, line, () => resolve());
   return promise;
 }
+
+/** Whom hints go to. There is nothing to tell of it. */
+const hintsPart = (linux: LinuxElection): Part => ({
+  want: (wanted) => linux.hintTo(wanted as HintTargets | undefined),
+  status: undefined,
+  stop: async () => {},
+});
 
 function vrrpPart(linux: LinuxElection): Part {
   const elections = new Elections(linux);

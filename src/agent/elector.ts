@@ -1,10 +1,10 @@
-import type { Address } from '../base/address.ts';
+import { type Address, familyOf } from '../base/address.ts';
 import { isEqual } from '../base/canonical.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { ElectionStatus } from '../election/elections.ts';
 import type { ElectionProcess } from '../election/parts.ts';
-import { gatewayWith, type Instance, instancesOf, type SharedExit } from '../election/plan.ts';
+import { gatewayWith, type HintTargets, type Instance, instancesOf, type SharedExit } from '../election/plan.ts';
 import type { RouterStatus } from '../election/router.ts';
 import { resolveOnNode } from '../node/exits.ts';
 import type { Log, Machine } from '../node/machine.ts';
@@ -33,6 +33,7 @@ export class Elector {
   readonly #around: ElectorSurroundings;
   readonly #known = new Map<string, SharedExit>();
   #instances: readonly Instance[] = [];
+  #hints: HintTargets | undefined;
   #election: ElectionProcess | undefined;
   #status: ElectionStatus | undefined;
   #told = '';
@@ -60,6 +61,7 @@ export class Elector {
     const all =
       own === undefined || exits.length === 0 ? [] : await this.#instancesOf(machine, configuration, own, exits);
     this.#instances = store.isDrained ? all.map((one) => ({ ...one, paused: 'the node is drained' })) : all;
+    this.#hints = own && hintsOf(configuration, own.address);
     const before = store.loadElections();
     const next: Record<string, ElectedExit> = {};
     for (const exit of exits)
@@ -75,8 +77,9 @@ export class Elector {
       (told) => this.#hear((told as { readonly vrrp: ElectionStatus }).vrrp),
       (problem) => this.#around.log.warn({ problem }, 'the process of elections ended; another one begins'),
     );
-    const text = JSON.stringify(this.#instances);
-    if (text !== this.#told) this.#election.want({ vrrp: this.#instances });
+    const wanted = { vrrp: this.#instances, hints: this.#hints };
+    const text = JSON.stringify(wanted);
+    if (text !== this.#told) this.#election.want(wanted);
     this.#told = text;
   }
 
@@ -171,6 +174,13 @@ export class Elector {
       for (const address of addresses) await host.deleteFlowsTo(address, ({ source }) => !own.has(source));
     }
   }
+}
+
+/** All nodes that are known may have pods, gateways too. */
+function hintsOf({ nodes, exits, tunnel }: Configuration, own: Address): HintTargets {
+  const ends = new Set([...nodes.map(({ address }) => address), ...exits.flatMap(({ gateways }) => gateways)]);
+  const others = [...ends].filter((end) => end !== own && familyOf(end) === familyOf(own));
+  return { own, vni: tunnel.vni, port: tunnel.port, nodes: others };
 }
 
 const isShared =

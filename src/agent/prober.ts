@@ -1,8 +1,8 @@
-import { setTimeout as wait } from 'node:timers/promises';
 import type { Address } from '../base/address.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Asker, Question } from '../datapath/host.ts';
 import type { Link } from '../datapath/objects.ts';
+import { tunnelMac } from '../datapath/tunnel.ts';
 import * as election from '../election/probe.ts';
 import { followGateways, type Move } from '../gateway/move.ts';
 import type { Machine } from '../node/machine.ts';
@@ -61,6 +61,8 @@ export class Prober implements Disposable {
   #own: Address | undefined;
   #opened: { readonly machine: Machine & Disposable; readonly asker: Asker; readonly underlay: Link } | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** Goes on at once; `undefined` while something is under way. */
+  #wake: (() => void) | undefined;
   #isMoving = false;
   #retryAt = 0;
   #isOver = false;
@@ -72,6 +74,7 @@ export class Prober implements Disposable {
 
   [Symbol.dispose](): void {
     this.#isOver = true;
+    this.#wake = undefined;
     clearTimeout(this.#timer);
     this.#close();
   }
@@ -115,7 +118,16 @@ export class Prober implements Disposable {
   }
 
   #schedule(pause: number): void {
-    this.#timer = setTimeout(() => void this.#go(), pause);
+    const go = () => {
+      this.#wake = undefined;
+      void this.#go();
+    };
+    const timer = setTimeout(go, pause);
+    this.#timer = timer;
+    this.#wake = () => {
+      clearTimeout(timer);
+      go();
+    };
   }
 
   async #go(): Promise<void> {
@@ -135,16 +147,26 @@ export class Prober implements Disposable {
   #pause(): number {
     const probes = [...this.#asked.values()].map(({ probe }) => probe);
     const due = Math.min(...probes.map(({ dueAt }) => dueAt)) - this.#surroundings.now();
-    const isSearching = probes.some((probe) => election.isSilent(probe, election.defaultTiming));
+    const isSearching = probes.some((probe) => probe.isHurried || election.isSilent(probe, election.defaultTiming));
     return Math.max(1, isSearching ? Math.min(due, lookPause) : due);
   }
+
+  /** Exits with this gateway are asked for at once, whatever it knows: nobody is believed before he answers. */
+  readonly #hinted = (from: string): void => {
+    const now = this.#surroundings.now();
+    for (const [exit, asked] of this.#asked) {
+      if (!asked.probe.gateways.some((gateway) => tunnelMac(gateway) === from)) continue;
+      this.#asked.set(exit, { ...asked, probe: election.hint(asked.probe, election.defaultTiming, now) });
+    }
+    this.#wake?.();
+  };
 
   async #open(underlay: Link): Promise<void> {
     if (this.#opened !== undefined) return;
     const { openMachine, dataDir } = this.#surroundings;
     const machine = await openMachine({ dataDir });
     try {
-      this.#opened = { machine, asker: machine.host.openAsker(underlay), underlay };
+      this.#opened = { machine, asker: machine.host.openAsker(underlay, this.#hinted), underlay };
     } catch (error) {
       machine[Symbol.dispose]();
       throw error;
@@ -171,7 +193,8 @@ export class Prober implements Disposable {
   /** Resolves when all gateways in use know the connections of this node's pods, or did not answer in time. */
   async introduced(): Promise<void> {
     const { now } = this.#surroundings;
-    for (const end = now() + patience; now() < end && this.#introducer.isWaiting(this.#used); ) await wait(lookPause);
+    for (const end = now() + patience; now() < end && this.#introducer.isWaiting(this.#used); )
+      await new Promise((resolve) => setTimeout(resolve, lookPause));
     await this.#introducer.settled();
   }
 

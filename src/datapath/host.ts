@@ -272,7 +272,7 @@ export interface Host {
    * Opens sockets for questions to gateways, whose answers come in by an interface. Throws an Error with `code`: `EPERM`,
    * `ENODEV`.
    */
-  openAsker(underlay: Link): Asker;
+  openAsker(underlay: Link, hinted: (from: Mac) => void): Asker;
   /** Sends for each connection of TCP an empty packet of its pod, for the conntracks on its way to know it by. */
   primeFlows(introduction: Introduction, flows: readonly Flow[]): Promise<void>;
 }

@@ -57,6 +57,7 @@ export class Holding {
         await this.#around.give(this.#device, addresses);
       });
       this.#segment()?.announce(addresses);
+      this.#around.hint();
       this.#announceAt = repeats.map((delay) => this.#around.now() + delay);
     });
   }

@@ -19,6 +19,18 @@ export interface ElectionOptions {
   readonly preempt: boolean;
 }
 
+/** Whom hints are for, and the tunnel that they take. */
+export interface HintTargets {
+  /** This node's end of the tunnel. */
+  readonly own: Address;
+  /** VXLAN network identifier: 1…16777215. */
+  readonly vni: number;
+  /** UDP destination port. */
+  readonly port: number;
+  /** Ends of the tunnel of all other nodes that are known, of the family of `own`. */
+  readonly nodes: readonly Address[];
+}
+
 /** A Virtual Router that this node is one of the routers of: one for each list of gateways and interface. */
 export interface Instance {
   /** Tells it from the others of this node. */

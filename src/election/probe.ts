@@ -8,11 +8,22 @@ export interface ProbeTiming {
   readonly misses: number;
   /** From one question to the next while all gateways are asked, as long as one may still take over soon. */
   readonly search: number;
+  /** From one question to the next, to all gateways, while a hint counts. */
+  readonly hurry: number;
+  /** How long a hint counts. */
+  readonly hinted: number;
+  /** From one hint that counts to the next: who may send hints causes no more questions than that. */
+  readonly hintRest: number;
+  /** After a hint: by so many questions another gateway has to be ahead of the one in use. */
+  readonly lead: number;
   /** Share of a pause by which it is longer or shorter, 0…1: nodes shall not ask in step. */
   readonly jitter: number;
 }
 
-export const defaultTiming: ProbeTiming = { interval: 100, misses: 3, search: 25, jitter: 0.1 };
+export const defaultTiming: ProbeTiming = {
+  ...{ interval: 100, misses: 3, search: 25, jitter: 0.1 },
+  ...{ hurry: 10, hinted: 300, hintRest: 600, lead: 2 },
+};
 
 /** So many questions to all gateways follow each other fast; then nobody is there, and the pause is as before. */
 const fastQuestions = 40;
@@ -36,6 +47,10 @@ export interface Probe extends ProbedExit {
   readonly answered: ReadonlyMap<Address, number>;
   /** Milliseconds on a clock that does not go back: when the next question is due. */
   readonly dueAt: number;
+  /** When the last hint came that counts. */
+  readonly hintedAt: number;
+  /** It counted when the last question was asked, or nothing was asked since. */
+  readonly isHurried: boolean;
 }
 
 /** Begins to ask at once. */
@@ -45,14 +60,27 @@ export const beginProbe = (exit: ProbedExit, now: number): Probe => ({
   chosenAt: 0,
   answered: new Map(),
   dueAt: now,
+  hintedAt: Number.NEGATIVE_INFINITY,
+  isHurried: false,
 });
 
 /** Questions that the gateway in use has not answered, of those that were asked after the last that it did. */
 export const unanswered = ({ question, answered, inUse, chosenAt }: Probe): number =>
   question - (answered.get(inUse) ?? chosenAt);
 
-/** Whether the gateway in use is asked in vain. */
-export const isSilent = (probe: Probe, { misses }: ProbeTiming): boolean => unanswered(probe) >= misses;
+/** Whether the gateway in use is asked in vain. Questions that follow each other fast for a hint say nothing of that by themselves. */
+export const isSilent = (probe: Probe, { misses }: ProbeTiming): boolean =>
+  !probe.isHurried && unanswered(probe) >= misses;
+
+/**
+ * A gateway hints that an address moves. Nobody is believed: all are asked at once, and in short order for a while. A hint that
+ * follows another too soon counts for nothing.
+ */
+export function hint(probe: Probe, timing: ProbeTiming, now: number): Probe {
+  if (now < probe.hintedAt + timing.hintRest) return probe;
+  const dueAt = Math.min(probe.dueAt, now);
+  return { ...probe, hintedAt: now, dueAt, isHurried: !isSilent(probe, timing) };
+}
 
 /** The next question, and the gateways that it is for. `random` is 0…1. */
 export function ask(
@@ -61,13 +89,14 @@ export function ask(
   now: number,
   random: number,
 ): { readonly probe: Probe; readonly gateways: readonly Address[] } {
-  const isSearching = isSilent(probe, timing);
+  const isHurried = probe.isHurried && now < probe.hintedAt + timing.hinted;
+  const isSearching = isSilent({ ...probe, isHurried }, timing);
   const isFast = unanswered(probe) < timing.misses + fastQuestions;
-  const pause = isSearching && isFast ? timing.search : timing.interval;
+  const pause = isHurried ? timing.hurry : isSearching && isFast ? timing.search : timing.interval;
   const dueAt = now + pause * (1 + timing.jitter * (2 * random - 1));
   return {
-    probe: { ...probe, question: probe.question + 1, dueAt },
-    gateways: isSearching ? probe.gateways : [probe.inUse],
+    probe: { ...probe, question: probe.question + 1, dueAt, isHurried },
+    gateways: isHurried || isSearching ? probe.gateways : [probe.inUse],
   };
 }
 
@@ -78,23 +107,25 @@ export function heard(probe: Probe, gateway: Address, question: number): Probe {
 }
 
 /**
- * The gateway to use instead: one that answered a later question than the gateway in use, which is silent. Of several
- * the one with the latest answer, and of those the first in the order of preference.
+ * The gateway to use instead: one that answered a later question than the gateway in use, which is silent; after a hint one that
+ * is ahead of it by some answers. Of several the one with the latest answer, and of those the first in the order of preference.
  */
 export function choice(probe: Probe, timing: ProbeTiming): Address | undefined {
-  if (!isSilent(probe, timing)) return undefined;
+  if (!probe.isHurried && !isSilent(probe, timing)) return undefined;
+  const ahead = probe.isHurried ? timing.lead : 1;
   const last = (gateway: Address): number => probe.answered.get(gateway) ?? probe.chosenAt;
-  const others = probe.gateways.filter((gateway) => last(gateway) > last(probe.inUse));
+  const others = probe.gateways.filter((gateway) => last(gateway) >= last(probe.inUse) + ahead);
   return others.toSorted((a, b) => last(b) - last(a))[0];
 }
 
 /** Packets are sent to another gateway from now on; what is known of answers stays. */
-export const using = (probe: Probe, inUse: Address): Probe => ({ ...probe, inUse });
+export const using = (probe: Probe, inUse: Address): Probe => ({ ...probe, inUse, isHurried: false });
 
 /** The exit as the configuration and the node's record have it now. Another gateway in use has to answer anew, as all others. */
 export function configured(probe: Probe | undefined, exit: ProbedExit, now: number): Probe {
   if (probe === undefined) return beginProbe(exit, now);
-  if (probe.inUse !== exit.inUse) return { ...beginProbe(exit, now), question: probe.question, chosenAt: probe.question };
+  if (probe.inUse !== exit.inUse)
+    return { ...beginProbe(exit, now), question: probe.question, chosenAt: probe.question };
   const answered = new Map([...probe.answered].filter(([gateway]) => exit.gateways.includes(gateway)));
   return { ...probe, ...exit, answered };
 }

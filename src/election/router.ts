@@ -218,6 +218,7 @@ export class Router {
     const interval = 10 * this.#instance.interval;
     this.#leavesUntil = now + 5 * interval;
     this.#repeatAt = now + interval;
+    this.#around.hint();
     this.#arm();
   }
 

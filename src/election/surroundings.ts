@@ -57,6 +57,8 @@ export interface Surroundings {
   give(device: string, addresses: readonly Address[]): Promise<void>;
   /** Takes addresses from an interface, where they are on it. */
   take(device: string, addresses: readonly Address[]): Promise<void>;
+  /** Hints to the nodes of pods that addresses move: they ask all gateways then, and follow whoever answers. May be lost. */
+  hint(): void;
   /** Something that matters has changed: a state, or what a person should know. */
   changed(): void;
 }

@@ -1,9 +1,11 @@
 import { type Address, contains, type Family, familyOf } from '../base/address.ts';
 import type { HeldAddress } from '../datapath/host.ts';
 import type { InterfaceAddress } from '../datapath/objects.ts';
+import type { HintTargets } from '../election/plan.ts';
 import type { Listener, Place, Segment, Surroundings } from '../election/surroundings.ts';
 import { listen } from './netlink/notifications.ts';
 import { NetlinkSocket, protocols } from './netlink/socket.ts';
+import { sendHints } from './packet/hint.ts';
 import { NeighbourSocket } from './packet/neighbour-socket.ts';
 import { ReadableSockets } from './packet/readable.ts';
 import { VrrpSocket } from './packet/vrrp-socket.ts';
@@ -15,9 +17,26 @@ export class LinuxElection implements Surroundings, Disposable {
   readonly #route = new NetlinkSocket(protocols.route);
   readonly #sockets = new ReadableSockets();
   readonly #changed: () => void;
+  #hints: HintTargets | undefined;
+  #isHinting = false;
 
   constructor(changed: () => void) {
     this.#changed = changed;
+  }
+
+  /** From now on hints go to these nodes, and to no others. */
+  hintTo(targets: HintTargets | undefined): void {
+    this.#hints = targets;
+  }
+
+  hint(): void {
+    if (this.#hints === undefined || this.#isHinting) return;
+    const targets = this.#hints;
+    this.#isHinting = true; // all routers of a node that move at once make one hint
+    setImmediate(() => {
+      this.#isHinting = false;
+      sendHints(targets);
+    });
   }
 
   changed(): void {

@@ -19,7 +19,7 @@ import type {
 import type { Kept } from '../datapath/kept.ts';
 import { heldMap, servedMap } from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
-import type { HostObject, Link, NodeRoute, NodeRule, Other } from '../datapath/objects.ts';
+import type { HostObject, Link, Mac, NodeRoute, NodeRule, Other } from '../datapath/objects.ts';
 import { planOf } from '../datapath/operations.ts';
 import type { OurState } from '../datapath/release.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
@@ -301,9 +301,9 @@ export class LinuxHost implements Host, Disposable {
     if (link !== undefined) sendFrames(link.index, primerFrames(ends, hops, flows), mark);
   }
 
-  openAsker(underlay: Link): Asker {
+  openAsker(underlay: Link, hinted: (from: Mac) => void): Asker {
     return new EchoAsker({
-      underlay,
+      ...{ underlay, hinted },
       tunnel: async () => (await this.readLink(tunnelDevice))?.index,
       stationOf: async (address) => (await readNeighbour(this.#route, underlay.index, address))?.mac,
     });

@@ -7,6 +7,7 @@ import { Connections, Partner } from '../support/connections.ts';
 import { Keepalived } from '../support/keepalived.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
+import { tool } from '../support/tools.ts';
 
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await what())) await setTimeout(5);
@@ -117,10 +118,13 @@ describe('gateways with agents', labTest, () => {
   test('hand over when the agent is told to end, and take part again when it comes back, without disturbing', async (t) => {
     await using lab = await Lab.create();
     const world = await elected(lab);
-    const { cluster, first, second } = world;
+    const { cluster, first, second, worker } = world;
+    const command = [tool('tcpdump'), '-i', 'egress0', '-nn', '-l', 'arp'];
+    const tunnel = await worker.machine.start(command, 'listening on');
     const handOver = async () => {
       await agentOf(world, first).end();
       await isHeldBy(cluster, second);
+      await tunnel.line('192.0.0.8 is-at'); // a hint to the nodes of pods, who then ask at once
     };
     await goOn(t, world, handOver, { handsOver: true });
     await goOn(t, world, async () => {

@@ -7,6 +7,8 @@ import { addressOf, receiveIfAny, setSocketBytes } from '../netlink/libc.ts';
 import { introduction } from './arp.ts';
 import { echoRequest, readEchoReply } from './echo.ts';
 import { ethernetFrame, etherTypes } from './ethernet.ts';
+import { listenForHints } from './hint.ts';
+import { ReadableSockets } from './readable.ts';
 import { FrameSender, openListener } from './socket.ts';
 
 /** Longer than any answer of ours; what is longer is cut, and is none. */
@@ -20,6 +22,8 @@ export interface AskerDevices {
   tunnel(): Promise<number | undefined>;
   /** The interface that leads to the gateways. */
   readonly underlay: Pick<Link, 'index' | 'mac'>;
+  /** Takes hints of gateways that addresses move: the MAC address of one in the tunnel. */
+  hinted(from: Mac): void;
   /** The MAC address of a station on the underlay's segment; undefined when the kernel does not know it now. */
   stationOf(address: Address): Promise<Mac | undefined>;
 }
@@ -43,6 +47,8 @@ export class EchoAsker implements Asker {
   /** Tells our answers from those to other programs that ping. */
   readonly #identifier = new DataView(crypto.getRandomValues(new Uint8Array(2)).buffer).getUint16(0);
   readonly #buffer = Buffer.alloc(messageBytes);
+  readonly #readable = new ReadableSockets();
+  #hints: { readonly device: number; readonly socket: Disposable } | undefined;
   #sequence = 0;
   /** When this node was introduced to gateways, in milliseconds of a clock that does not go back. */
   readonly #introducedAt = new Map<Address, number>();
@@ -67,11 +73,21 @@ export class EchoAsker implements Asker {
     if (device === undefined) return;
     this.#sequence = (this.#sequence + 1) & 0xffff;
     try {
+      this.#listen(device);
       await this.#introduce(own, new Set(questions.map(({ gateway }) => gateway)));
       for (const question of questions) this.#frames.send(device, this.#frame(own, question));
     } catch {
       // The device is down, or went just now (ENETDOWN, ENXIO): nobody answers then.
     }
+  }
+
+  /** Hears hints at the tunnel's device, which may be another one now. */
+  #listen(device: number): void {
+    if (this.#hints?.device === device) return;
+    this.#hints?.socket[Symbol.dispose]();
+    this.#hints = undefined;
+    const socket = listenForHints(this.#readable, device, (from) => this.#devices.hinted(from));
+    this.#hints = { device, socket };
   }
 
   async #introduce(own: Address, gateways: ReadonlySet<Address>): Promise<void> {
@@ -108,6 +124,8 @@ export class EchoAsker implements Asker {
   }
 
   [Symbol.dispose](): void {
+    this.#hints?.socket[Symbol.dispose]();
+    this.#readable[Symbol.dispose]();
     this.#frames[Symbol.dispose]();
     for (const fd of this.#sockets.values()) closeSync(fd);
   }

@@ -140,6 +140,23 @@ describe('the prober', () => {
     assert.equal(asked(machine).length, before);
   });
 
+  test('asks all gateways at once when one of them hints, and nobody for the hint of a stranger', async (t) => {
+    const { machine, prober, pass } = await started(t);
+    machine.host.answeringGateways.add(at(first));
+    await pass(310);
+    machine.host.hinted('02:e6:ac:12:00:09');
+    const before = asked(machine).length;
+    await pass(5);
+    assert.equal(asked(machine).length, before);
+    machine.host.answeringGateways.clear();
+    machine.host.answeringGateways.add(at(second));
+    machine.host.hinted('02:e6:ac:12:00:07');
+    await pass(50);
+    assert.deepEqual(asked(machine)[before], `${at(first)}, ${at(second)}`);
+    assert.deepEqual(wayOf(machine), [second]);
+    assert.equal(prober.states[0]?.answers, true);
+  });
+
   test('is led by no answer that it did not ask for', async (t) => {
     const { machine, pass } = await started(t);
     machine.host.answeringGateways.add(at(first));

@@ -7,6 +7,7 @@ import {
   choice,
   configured,
   heard,
+  hint,
   isSilent,
   type Probe,
   defaultTiming as timing,
@@ -119,6 +120,60 @@ describe('a node that asks the gateways of an exit', () => {
     const silent = [1, 2].reduce((probe) => ask(probe, timing, 100, 0.5).probe, late);
     assert.deepEqual([isSilent(silent, timing), choice(silent, timing)], [true, undefined]);
     assert.equal(choice(heard(silent, first, 8), timing), first);
+  });
+
+  describe('when a gateway hints that an address moves', () => {
+    const begun = (): Probe => heard(ask(beginProbe(exit, 0), timing, 0, 0.5).probe, first, 1);
+    /** Asks as often as it is due until then, and gets the answers of who holds the address. */
+    const asked = (probe: Probe, from: number, until: number, holders: Holders) => {
+      let [now, gateways]: [number, readonly string[]] = [from, []];
+      const moves: { readonly at: number; readonly to: string }[] = [];
+      for (let next = probe; ; probe = next) {
+        now = Math.max(now, probe.dueAt);
+        if (now > until) return { probe, moves, gateways };
+        ({ probe: next, gateways } = ask(probe, timing, now, 0.5));
+        for (const gateway of gateways) if (holders(now).includes(gateway)) next = heard(next, gateway, next.question);
+        const to = choice(next, timing);
+        if (to !== undefined) moves.push({ at: now, to });
+        if (to !== undefined) next = using(next, to);
+      }
+    };
+
+    test('asks all at once, and follows the address within three hundredths of a second', () => {
+      const holders: Holders = (time) => (time < 120 ? [first] : [second]);
+      const { moves, probe } = asked(hint(begun(), timing, 90), 90, 300, holders);
+      assert.deepEqual(
+        moves.map(({ to }) => to),
+        [second],
+      );
+      assert.ok((moves[0]?.at ?? 0) <= 150, JSON.stringify(moves));
+      assert.equal(isSilent(probe, timing), false);
+    });
+
+    test('does not believe it: the gateway in use stays while it answers, and while nobody does', () => {
+      for (const holders of [[first], [], [first, second]]) {
+        const { moves, probe } = asked(hint(begun(), timing, 50), 50, 5_000, () => holders);
+        assert.deepEqual([moves, isSilent(probe, timing)], [[], !holders.includes(first)]);
+      }
+    });
+
+    test('is not silent for the questions that are on their way', () => {
+      let probe = hint(begun(), timing, 50);
+      for (let now = 50; now < 250; now += 10) ({ probe } = ask(probe, timing, now, 0.5));
+      assert.equal(isSilent(probe, timing), false);
+    });
+
+    test('is led to no more than some questions by hints that do not end', () => {
+      let [probe, questions] = [begun(), 0];
+      for (let now = 0; now < 6_000; now++) {
+        probe = hint(probe, timing, now);
+        if (probe.dueAt > now) continue;
+        ({ probe } = ask(probe, timing, now, 0.5));
+        probe = heard(probe, first, probe.question);
+        questions++;
+      }
+      assert.ok(questions < (6_000 / timing.hintRest) * (timing.hinted / timing.hurry + 5), `${questions}`);
+    });
   });
 
   test('pauses differ by the jitter, and no more', () => {

@@ -185,6 +185,13 @@ export class Station implements Surroundings {
   changed(): void {
     this.changes++;
   }
+
+  /** When it hinted to nodes that addresses move. */
+  readonly hints: number[] = [];
+
+  hint(): void {
+    this.hints.push(this.world.now);
+  }
 }
 
 /** Two nodes of which the first is Active, and the second Backup. */

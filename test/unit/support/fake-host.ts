@@ -325,8 +325,12 @@ export class FakeHost implements Host, Disposable {
   /** The data of answers that nobody asked for. */
   readonly strayAnswers: Buffer[] = [];
 
-  openAsker(): Asker {
+  /** Takes the MAC address of a gateway that hints, while somebody listens. */
+  hinted: (from: string) => void = () => {};
+
+  openAsker(_underlay: Link, hinted: (from: string) => void): Asker {
     const answers: Buffer[] = [];
+    this.hinted = hinted;
     return {
       ask: async (_own, questions) => {
         this.calls.push(`ask ${questions.map(({ address, gateway }) => `${address} at ${gateway}`).join(', ')}`);
