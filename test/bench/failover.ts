@@ -8,9 +8,9 @@ import { Keepalived } from '../support/keepalived.ts';
 import { Lab } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import type { Daemon } from '../support/run.ts';
-import { program, tool } from '../support/tools.ts';
 import { world } from '../support/world.ts';
 import { median, percentile } from './statistics.ts';
+import { asked, startStream } from './streams.ts';
 
 /** Rounds of each kind of fault, by turns; `FAILOVERS` says how many. */
 const rounds = Number(process.env.FAILOVERS ?? 10);
@@ -144,10 +144,9 @@ async function started(lab: Lab): Promise<Setup> {
   const partner = await Partner.start(lab.back.host);
   const pods = await Promise.all(cluster.workers.map((node) => node.started()));
   await Promise.all(cluster.workers.map((node) => RunningAgent.start(node)));
-  const python = (...words: readonly string[]) => [tool('python3'), program('stream.py'), ...words];
-  const receiver = await lab.back.host.start(python('receive', String(port)), 'listens');
-  for (const { network } of pods) await network.start(python('send', '1', world.service[0], String(port)), 'sends');
-  const pinger = await lab.back.host.start(python('ping', '1', plain.address), 'sends');
+  const receiver = await startStream(lab.back.host, 'receive', String(port));
+  for (const { network } of pods) await startStream(network, 'send', '1', world.service[0], String(port));
+  const pinger = await startStream(lab.back.host, 'ping', '1', plain.address);
   const ports = (pod: number) => `${20_000 + 1000 * pod} ${20_999 + 1000 * pod}`;
   await Promise.all(pods.map(({ network }, i) => network.sysctl({ 'net.ipv4.ip_local_port_range': ports(i) })));
   const [first, second] = sides;
@@ -156,20 +155,6 @@ async function started(lab: Lab): Promise<Setup> {
   await ready(setup);
   const connections = await Promise.all(pods.map((pod) => Connections.open(pod, 'echo', 50)));
   return { ...setup, connections };
-}
-
-interface Seen {
-  readonly gap: number;
-  readonly packets: number;
-  readonly lost: number;
-  readonly sources: readonly string[];
-}
-
-/** What a program of stream.py saw since it was asked last. */
-async function asked(daemon: Daemon): Promise<Seen> {
-  const skip = daemon.lines.length;
-  daemon.signal('SIGUSR1');
-  return JSON.parse((await daemon.line('round ', skip)).replace('round ', '')) as Seen;
 }
 
 const has = async ({ node }: Side): Promise<boolean> =>

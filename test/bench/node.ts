@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Lab } from '../support/lab.ts';
 import type { Namespace } from '../support/namespace.ts';
+import type { LabNode } from '../support/node.ts';
 
 /** A pod as the plugins see it: one end of a veth pair on the node, with a route to the pod's address. */
 export interface BenchPod {
@@ -40,6 +41,11 @@ export class BenchNode {
     const node = new BenchNode(await lab.namespace(name), await lab.namespace(`${name}-out`), dataDir);
     await node.#connect();
     return node;
+  }
+
+  /** A node of the lab; its state is where it keeps it. */
+  static of(node: LabNode): BenchNode {
+    return new BenchNode(node.machine, node.lab.back.host, node.state('egress'));
   }
 
   async #connect(): Promise<void> {

@@ -6,7 +6,8 @@ import type { Command } from './process.ts';
 
 type Verb = 'ADD' | 'DEL';
 
-const network = 'bench';
+/** The name of the network that pods of the bench are in. */
+export const network = 'bench';
 
 /** One call as a runtime makes it: the request on stdin, and an environment of CNI_* and PATH. */
 function call(program: string, verb: Verb, pod: BenchPod, entry: object, namespace: string): Command {
@@ -27,7 +28,7 @@ function call(program: string, verb: Verb, pod: BenchPod, entry: object, namespa
 }
 
 /** What the plugin `ptp` would have answered. */
-const prevResult = (pod: BenchPod) => ({
+export const prevResult = (pod: BenchPod) => ({
   cniVersion: '1.0.0',
   interfaces: [
     { name: pod.hostInterface, mac: '02:00:00:00:00:01' },

@@ -1,6 +1,7 @@
 import { cpus, loadavg, release } from 'node:os';
 import { missingForLab } from '../support/tools.ts';
 import { measureAdd } from './add.ts';
+import { measureAgent } from './agent.ts';
 import { measureFailover } from './failover.ts';
 import { measurePods } from './pods.ts';
 import { measureThroughput } from './throughput.ts';
@@ -16,6 +17,7 @@ const parts: Readonly<Record<string, () => Promise<string>>> = {
   throughput: measureThroughput,
   tunnel: measureTunnel,
   failover: measureFailover,
+  agent: measureAgent,
 };
 
 const words = process.argv.slice(2);
