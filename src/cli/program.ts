@@ -11,6 +11,7 @@ import { gcCommand } from './gc.ts';
 import { helpCommand } from './help.ts';
 import { importCommand } from './import.ts';
 import { installCommand, readyCommand } from './install.ts';
+import { mapCommand } from './map.ts';
 import { repairCommand } from './repair.ts';
 import { statusCommand } from './status.ts';
 import { traceCommand } from './trace.ts';
@@ -22,6 +23,7 @@ import { whoCommand } from './who.ts';
 /** The commands in the order of `egress --help`. */
 const commands: readonly CliCommand[] = [
   statusCommand,
+  mapCommand,
   checkCommand,
   doctorCommand,
   whoCommand,

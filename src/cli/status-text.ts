@@ -1,11 +1,11 @@
 import { counted } from '../base/counted.ts';
+import { duration, short } from '../base/quantity.ts';
 import type { Counter } from '../nftables/observed.ts';
 import { podName } from '../report/asked-pod.ts';
 import { outdatedLines } from '../report/outdated.ts';
 import type { AgentStatus, ExitStatus, PodStatus, Status, TunnelStatus } from '../report/status.ts';
 import type { ExitGateways } from '../store/record.ts';
 import { type Column, type Fitted, fitTable, wrapped } from './fitted.ts';
-import { duration, short } from './quantity.ts';
 
 /** Where a status is printed: without `width` it may be as wide as it is. */
 export interface Paper {

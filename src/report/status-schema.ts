@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { EgressError } from '../base/errors.ts';
 import type { ElectedExit, ExitGateways } from '../store/record.ts';
 import type { AgentStatus, ExitStatus, PodStatus, Status, TunnelStatus } from './status.ts';
 
@@ -144,3 +145,23 @@ export const statusSchema = z.strictObject({
 
 /** A status as it is read back: counters are numbers. */
 export type StatusDocument = z.infer<typeof statusSchema>;
+
+/** What `egress status --json` printed. Throws `invalid-argument` for any other text, with the first place that is wrong. */
+export function readStatusText(name: string, text: string): StatusDocument {
+  const { data, error } = statusSchema.safeParse(parsed(text));
+  if (data !== undefined) return data;
+  const [issue] = error.issues;
+  const where = issue && issue.path.length > 0 ? ` at /${issue.path.join('/')}` : '';
+  throw new EgressError(
+    'invalid-argument',
+    `${name}: expected what "egress status --json" prints, got something else${where}`,
+  );
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

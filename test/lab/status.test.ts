@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 import { statusSchema } from '../../src/report/status-schema.ts';
-import { Cluster } from '../support/cluster.ts';
+import { Cluster, internet } from '../support/cluster.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import { nft } from '../support/nft.ts';
 import type { LabNode } from '../support/node.ts';
@@ -128,5 +130,36 @@ describe('egress status', { ...labTest, concurrency: 2 }, () => {
     assert.deepEqual(await node.records(), ['lock']);
     await node.egress('status');
     assert.deepEqual(await node.records(), ['lock']);
+  });
+});
+
+describe('egress map', labTest, () => {
+  test('draws the cluster from the policy file and what each node printed, and a node by itself', async () => {
+    await using lab = await Lab.create();
+    const cluster = await Cluster.create(lab);
+    await cluster.up();
+    const worker = cluster.workers[0] ?? assert.fail();
+    const pod = await worker.started();
+    await pod.askEach('udp');
+    const own = await worker.egress('map');
+    assert.match(
+      own.stdout,
+      new RegExp(`^flowchart LR\\n[^]*<b>default</b><br/>${pod.name}  10\\.[^]*<b>internet</b>`),
+    );
+    const files: string[] = [];
+    for (const [i, node] of cluster.all.entries()) {
+      const file = join(lab.folder, `status-n${i}.json`);
+      await writeFile(file, (await node.egress('status', '--json')).stdout);
+      files.push(file);
+    }
+    const picture = join(lab.folder, 'map.svg');
+    const draw = () => worker.egress('map', '--policy', '/etc/cni/egress/policy.json', '--output', picture, ...files);
+    assert.deepEqual(await draw(), { code: 0, stdout: '', stderr: '' });
+    const svg = await readFile(picture, 'utf8');
+    for (const text of ['>Egress of n0, n1', `>${pod.name}  `, '>n0 (172.18.0.', `>${internet.addresses[0]}<`])
+      assert.ok(svg.includes(text), text);
+    const again = await draw();
+    assert.equal(again.code, 2);
+    assert.match(again.stderr, /--output: expected the name of a new file/);
   });
 });

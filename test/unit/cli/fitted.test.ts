@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { duration, short } from '../../../src/base/quantity.ts';
 import { type Column, fitTable, shortened, wrapped } from '../../../src/cli/fitted.ts';
-import { duration, short } from '../../../src/cli/quantity.ts';
 
 const columns: readonly Column[] = [
   { title: 'POD', cells: ['team-payments/web-7d4b9c6f5d-x2k9p', 'a/b'], shorten: 'middle' },

@@ -67,6 +67,7 @@ describe('--help', () => {
   /** What each command takes, and nothing is left out. */
   const options: Readonly<Record<string, readonly string[]>> = {
     status: ['--data-dir <dir>', '--json', '--conf-dir <dir>', '--watch [seconds]'],
+    map: ['--data-dir <dir>', '--conf-dir <dir>', '--policy <file>', '--svg', '--output <file>'],
     check: ['--data-dir <dir>', '--json', '--conf-dir <dir>'],
     doctor: ['--data-dir <dir>', '--json', '--conf-dir <dir>', '--bin-dir <dir>', '--bundle <file>'],
     gc: ['--data-dir <dir>', '--json', '--dry-run'],
