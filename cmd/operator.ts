@@ -37,6 +37,7 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
     sinceBoot: () => ({ boot: readFile('/proc/sys/kernel/random/boot_id')?.trim() ?? '', uptime: uptime() }),
     openMachine,
     readFile,
+    askLabels: async (...question) => (await import('./labels.ts')).askLabels(...question),
     openService,
     findMissingRights,
     openExamination,

@@ -15,6 +15,7 @@ export async function runAsPlugin(): Promise<number> {
       readFile,
       identify,
       openMachine,
+      askLabels: async (...question) => (await import('./labels.ts')).askLabels(...question),
     }),
   );
 }

@@ -26,6 +26,7 @@ export function openService(): Service & Disposable {
     openLog: () => openLogTo({ write: (line) => void writeOut(Buffer.from(line), patience) }, 'info'),
     startElection,
     claim: claimFile,
+    answerQuestions: async (...question) => (await import('./labels.ts')).answerQuestions(...question),
     watchFile: (path, changed) => {
       watchFile(path, { interval }, changed);
       return { [Symbol.dispose]: () => unwatchFile(path, changed) };

@@ -28,6 +28,7 @@ async function call(command: string, dataDir: string): Promise<void> {
     readStdin: () => JSON.stringify({ ...configuration, dataDir }),
     readFile: () => undefined,
     identify: () => undefined,
+    askLabels: () => Promise.reject(new Error('nobody is asked')),
     openMachine: async () => ({
       host: new LinuxHost(() => echo as unknown as NetlinkSocket),
       store: new Store(dataDir, { lockFile: unlocked, warn: () => {} }),

@@ -6,12 +6,14 @@ import type { Log, Machine } from '../node/machine.ts';
 import { outdatedBy } from '../report/outdated.ts';
 import { type Adoption, adoptAll } from '../runtimes/adopt.ts';
 import type { Chains } from '../runtimes/conflists.ts';
+import type { LabelsOf } from '../sources/labels.ts';
 import { policiesOf } from '../sources/policies.ts';
 import { recordVersion } from '../store/migration.ts';
 import type { AgentRecord, ExitGateways } from '../store/record.ts';
 import { type Configured, ConfiguredNode, type ConfiguredPlaces } from './configured.ts';
 import type { Elector } from './elector.ts';
 import { Journal, type Since } from './journal.ts';
+import { type LabelSource, noLabels } from './label-answers.ts';
 import { isLeaving, leaveAfterLastPod } from './leaving.ts';
 import { mendedIn, type Round, round } from './round.ts';
 
@@ -38,6 +40,8 @@ export interface AgentSurroundings {
   readonly elector?: Elector;
   /** What is known of the gateways of exits. */
   gateways?(): readonly ExitGateways[];
+  /** Who knows the labels of pods. */
+  readonly labels?: LabelSource;
   /** Takes the path of the policy file that is in force, at the beginning of each round. */
   follow?(policyFile: string): void;
 }
@@ -181,7 +185,7 @@ export class Agent {
   }
 
   #adopt(own: Machine, configured: Configured): Promise<readonly Adoption[]> {
-    return adoptOn(own, this.#places, this.#surroundings.readFile, configured);
+    return adoptOn(own, this.#places, this.#surroundings, configured);
   }
 
   #tell(machine: Machine, { round: done, isApplied }: Seen, began: number): void {
@@ -236,11 +240,12 @@ export class Agent {
 export function adoptOn(
   machine: Machine,
   { resultsDir }: Pick<AgentPlaces, 'resultsDir'>,
-  readFile: ReadFile,
+  { readFile, labels = noLabels }: Pick<AgentSurroundings, 'readFile' | 'labels'>,
   { own, of }: Configured,
   more: { readonly dryRun?: true } = {},
 ): Promise<readonly Adoption[]> {
-  const whyOutdated = outdatedBy(machine, { own }, of);
+  const labelsOf: LabelsOf = async (pod) => labels.labelsOf(pod);
+  const whyOutdated = outdatedBy(machine, { own }, of, labelsOf);
   return adoptAll(
     { resultsDir, outdated: true, ...more },
     {
@@ -248,6 +253,7 @@ export function adoptOn(
       entries: own,
       openMachine: async () => ({ ...machine, [Symbol.dispose]: () => {} }),
       policiesOf: (entry) => policiesOf(of(entry)),
+      labelsOf,
       whyOutdated: (_, record) => whyOutdated(record),
     },
   );

@@ -36,7 +36,7 @@ export async function planRound(
   const kept = await planKeeping(machine, configuration);
   const collection = await planCollection(machine);
   const released = collection.marks.length > 0 ? collection.changes : [];
-  const adoptions = startsNothing ? [] : await adoptOn(machine, places, readFile, configured, { dryRun: true });
+  const adoptions = startsNothing ? [] : await adoptOn(machine, places, { readFile }, configured, { dryRun: true });
   return {
     changes: eachOnce([...left, ...kept, ...released]),
     collected: collection.marks,

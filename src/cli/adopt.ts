@@ -5,6 +5,7 @@ import { outdatedBy } from '../report/outdated.ts';
 import { type Adoption, type AdoptOptions, adoptAll } from '../runtimes/adopt.ts';
 import { type Entry, readChains } from '../runtimes/conflists.ts';
 import { Configurations } from '../sources/configurations.ts';
+import { labelsIfTold } from '../sources/labels.ts';
 import { policiesOf } from '../sources/policies.ts';
 import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { type ConfOptions, withConfDir, withJson, withResultsDir } from './options.ts';
@@ -13,7 +14,8 @@ type Options = AdoptOptions & ConfOptions & { readonly json?: true };
 
 /** `egress adopt`: see {@link adoptAll}. Exit code 1 when a pod could not have its own. */
 export async function adopt({ confDir, ...options }: Options, surroundings: CliSurroundings): Promise<void> {
-  const { readFile, openMachine, write, setExitCode } = surroundings;
+  const { readFile, openMachine, askLabels, write, setExitCode } = surroundings;
+  const labelsOf = labelsIfTold(askLabels);
   const configurations = new Configurations(readFile);
   const { own: entries } = readChains(confDir, readFile);
   const configurationOf =
@@ -23,7 +25,8 @@ export async function adopt({ confDir, ...options }: Options, surroundings: CliS
   const adoptions = await adoptAll(options, {
     ...{ readFile, openMachine, entries },
     policiesOf: (entry, machine) => policiesOf(configurationOf(machine)(entry)),
-    whyOutdated: (machine, record) => outdatedBy(machine, { own: entries }, configurationOf(machine))(record),
+    labelsOf,
+    whyOutdated: (machine, record) => outdatedBy(machine, { own: entries }, configurationOf(machine), labelsOf)(record),
   });
   if (adoptions.some(({ problem }) => problem !== undefined)) setExitCode(1);
   write(options.json ? toJson(adoptions) : printAdoptions(adoptions, options.dryRun === true));

@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { Agent, type AgentPlaces, type AgentSurroundings } from '../agent/agent.ts';
 import { Elector } from '../agent/elector.ts';
+import { answerForLabels, type LabelSource, noLabels } from '../agent/label-answers.ts';
 import { forgetOnceGone } from '../agent/leaving.ts';
 import { readListenAddress } from '../agent/listen-address.ts';
 import type { Monitor, MonitorOptions } from '../agent/monitor.ts';
@@ -16,6 +17,7 @@ import { watchFolder } from '../files/watch-folder.ts';
 import { Bell, watch } from '../loop/watch.ts';
 import { type Log, silent } from '../node/machine.ts';
 import { readChains } from '../runtimes/conflists.ts';
+import { labelSocketOf } from '../sources/labels.ts';
 import type { ExitGateways } from '../store/record.ts';
 import type { Store } from '../store/store.ts';
 import { adoptionLines } from './adopt.ts';
@@ -120,6 +122,7 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
     follow: (path) => policyFile.follow(path),
     gateways: () => prober.states,
   });
+  using _answers = await answering(service, places.dataDir, noLabels);
   using _kernel = machine.host.watch(noticing(agent, bell, own.log));
   using _drain = service.watchFile(machine.store.drainMark, bell.ringAtOnce);
   using _conf = watchFolder(places.confDir, bell.ring);
@@ -137,6 +140,16 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
   }
   if (right.isHeld) forgetOnceGone(machine, readChains(places.confDir, surroundings.readFile));
   own.log.info({}, 'the agent ends, and leaves the node as it is');
+}
+
+/** Answers ADDs that ask for labels. Without the socket such ADDs fail; all else goes on. */
+async function answering(service: Service, dataDir: string, source: LabelSource): Promise<Disposable | undefined> {
+  try {
+    return await service.answerQuestions(labelSocketOf(dataDir), (line) => answerForLabels(line, source));
+  } catch (error) {
+    service.report(error, 'Pods that policies choose by labels cannot start.');
+    return undefined;
+  }
 }
 
 const leavesBehind = 'Pods of this node may use an exit that another gateway has by now, until an agent runs again.';

@@ -4,6 +4,7 @@ import { type CheckReport, checkAll, isFine, withWarnings } from '../report/chec
 import { groupsOf, ownersText } from '../report/check-groups.ts';
 import { outdatedIn, outdatedLines } from '../report/outdated.ts';
 import { savedWarning, savedWithUs } from '../report/saved-ruleset.ts';
+import { labelsIfTold } from '../sources/labels.ts';
 import { type CliCommand, toJson } from './command.ts';
 import { type ConfOptions, type NodeOptions, onNode, withConfDir } from './options.ts';
 
@@ -30,10 +31,11 @@ export const checkCommand: CliCommand = {
   name: 'check',
   summary: 'compare what is set up with what should be; exit code 1 when something is missing',
   options: (command) => withConfDir(onNode(command)),
-  run: async ({ openMachine, readFile, write, setExitCode }, options: NodeOptions & ConfOptions) => {
+  run: async ({ openMachine, readFile, askLabels, write, setExitCode }, options: NodeOptions & ConfOptions) => {
     using machine = await openMachine(options);
     const saved = savedWithUs(readFile, filesIn).map(savedWarning);
-    const report = withWarnings(await checkAll(machine, outdatedIn(machine, options.confDir, readFile)), saved);
+    const outdated = outdatedIn(machine, options.confDir, readFile, labelsIfTold(askLabels));
+    const report = withWarnings(await checkAll(machine, outdated), saved);
     write(options.json ? toJson(report) : printCheck(report));
     if (!isFine(report)) setExitCode(1);
   },

@@ -8,6 +8,7 @@ import type { HostTools } from '../installer/installer.ts';
 import type { Cluster } from '../installer/node-taint.ts';
 import type { Log, Machine } from '../node/machine.ts';
 import type { System } from '../report/doctor/system.ts';
+import type { AskLabels } from '../sources/labels.ts';
 
 /** The surroundings of all commands. */
 export interface CliSurroundings {
@@ -30,6 +31,8 @@ export interface CliSurroundings {
   /** Whether somebody has locked a file with {@link Service.claim}. */
   isClaimed(path: string): boolean;
   readonly readFile: ReadFile;
+  /** Asks the agent of a data folder for the labels of a pod. */
+  readonly askLabels: AskLabels;
   /** Opens what a long-running command needs. From then on signals stop the command instead of the process. */
   openService(): Service & Disposable;
   /** What this process may not do, of all that keeping a node takes, in sentences. */
@@ -60,6 +63,8 @@ export interface Service {
   openLog(): Promise<Log>;
   /** Locks a file until it is disposed of, or the process ends; `undefined` when somebody else has it. */
   claim(path: string): Disposable | undefined;
+  /** Answers lines that come to a socket of this name, until disposed of. Nobody else does. Throws system errors. */
+  answerQuestions(path: string, answer: (line: string) => Promise<string>): Promise<Disposable>;
   /** Calls back when a file may have changed, come or gone, until disposed of. */
   watchFile(path: string, changed: () => void): Disposable;
 }

@@ -1,6 +1,7 @@
 import type { Packet } from '../policy/terms.ts';
 import { readIfThere } from '../report/configured.ts';
 import { type Explanation, explain } from '../report/explain.ts';
+import { type LabelsOf, labelsIfTold } from '../sources/labels.ts';
 import { type CliCommand, toJson } from './command.ts';
 import { parseDestination } from './destination.ts';
 import { type NodeOptions, onNode, type PolicyOptions, withPolicyIfThere } from './options.ts';
@@ -49,13 +50,14 @@ export const explainCommand: CliCommand = {
         ),
     ),
   run: async (
-    { openMachine, readFile, write },
+    { openMachine, readFile, askLabels, write },
     pod: string,
     packets: Packet[],
     options: NodeOptions & PolicyOptions,
   ) => {
     using machine = await openMachine(options);
-    const explanations = await explain(machine, readIfThere(options.policy, readFile), pod, packets);
+    const labelsOf: LabelsOf = (unset) => labelsIfTold(askLabels)(unset, options.dataDir);
+    const explanations = await explain(machine, readIfThere(options.policy, readFile), pod, packets, labelsOf);
     write(options.json ? toJson(explanations) : printExplanations(explanations));
   },
 };

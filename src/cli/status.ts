@@ -4,6 +4,7 @@ import type { Machine } from '../node/machine.ts';
 import { outdatedIn } from '../report/outdated.ts';
 import { type Look, lookOf, parseLook, withRates } from '../report/rates.ts';
 import { readStatus, type Status } from '../report/status.ts';
+import { labelsIfTold } from '../sources/labels.ts';
 import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { type ConfOptions, type NodeOptions, onNode, withConfDir } from './options.ts';
 import { onScreen } from './screen.ts';
@@ -27,10 +28,11 @@ interface Seen {
 export async function lookAtStatus(
   machine: Machine,
   { confDir }: ConfOptions,
-  { readFile, isClaimed, hostName, sinceBoot }: CliSurroundings,
+  { readFile, askLabels, isClaimed, hostName, sinceBoot }: CliSurroundings,
   before?: Look,
 ): Promise<Seen> {
-  const status = await readStatus(machine, outdatedIn(machine, confDir, readFile), isClaimed);
+  const outdated = outdatedIn(machine, confDir, readFile, labelsIfTold(askLabels));
+  const status = await readStatus(machine, outdated, isClaimed);
   const look = lookOf(status, sinceBoot());
   const rated = withRates(status, before ?? parseLook(machine.store.loadLook()), look);
   return { status: { node: hostName, ...rated }, look };

@@ -1,4 +1,5 @@
 import { asEgressError, EgressError } from '../base/errors.ts';
+import type { Configuration } from '../config/configuration.ts';
 import { readChainEntry, readConfiguration, readMachineOptions } from '../config/read.ts';
 import { defaults } from '../config/schema.ts';
 import { add, type PodNetwork } from '../node/add.ts';
@@ -8,6 +9,7 @@ import { gc } from '../node/gc.ts';
 import type { Machine } from '../node/machine.ts';
 import type { Pod } from '../policy/match.ts';
 import { programOf } from '../policy/wishes.ts';
+import { type AskLabels, withLabels } from '../sources/labels.ts';
 import { noPolicies, type PolicyFiles, readPolicies } from '../sources/policies.ts';
 import { readAnnotations } from './annotations.ts';
 import { attachmentOf, type Command, type Environment, readEnvironment } from './environment.ts';
@@ -30,6 +32,8 @@ export interface Surroundings extends PolicyFiles {
   /** All of standard input. */
   readStdin(): string;
   openMachine(options: MachineOptions): Promise<Machine & Disposable>;
+  /** Asked only where policies choose by labels, which no runtime passes. */
+  readonly askLabels: AskLabels;
 }
 
 /** A call that passed the checks which all verbs share. */
@@ -90,7 +94,8 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
     await onMachine(call, optionsOf(entry), async (machine) => {
       if (entry.draining && machine.store.has(attachment)) return;
       const policies = entry.draining ? noPolicies(entry) : readPolicies(entry, surroundings, machine.store);
-      await add(machine, { attachment, pod, policies, podNetwork });
+      const labelled = await labelledBy(call, policies.configuration, pod);
+      await add(machine, { attachment, pod: labelled, policies, podNetwork });
     });
     return success(rawMember(stdin, 'prevResult') ?? '');
   },
@@ -101,7 +106,9 @@ const verbs: Record<Exclude<Command, 'VERSION'>, (call: Call) => Promise<Reply>>
     const entry = readChainEntry(document, call.stdin);
     const configuration = entry.draining ? undefined : readConfiguration(entry, call.surroundings.readFile);
     readPrevResult(document, call.environment.ifname);
-    const hasPolicy = () => configuration !== undefined && programOf(configuration, podOf(call)).length > 0;
+    const hasPolicy = async () =>
+      configuration !== undefined &&
+      programOf(configuration, await labelledBy(call, configuration, podOf(call))).length > 0;
     const attachment = attachmentOf(call.environment, call.configuration.name);
     await onMachine(call, optionsOf(entry), (machine) => check(machine, attachment, hasPolicy));
     return nothing;
@@ -157,6 +164,9 @@ function podOf({ environment: { pod }, configuration: { document } }: Call): Pod
   const annotations = readAnnotations(document);
   return { ...pod, ...(annotations && { annotations }) };
 }
+
+const labelledBy = ({ surroundings }: Call, configuration: Configuration, pod: Pod): Promise<Pod> =>
+  withLabels(configuration, pod, surroundings.askLabels);
 
 const optionsOf = ({ dataDir, logFile, logLevel }: ReturnType<typeof readMachineOptions>): MachineOptions => ({
   dataDir: dataDir ?? defaults.dataDir,

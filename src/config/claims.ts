@@ -1,8 +1,10 @@
+import { isEqual } from '../base/canonical.ts';
 import { type PortRangeParts, portRangeParts } from '../base/port-range.ts';
 import { nothingElse } from '../base/whole.ts';
 import { includesGlob } from '../policy/glob.ts';
 import type { Policy } from '../policy/policy.ts';
 import { type Bits, bitsCover, bitsLength, bitsOf } from '../policy/prefixes.ts';
+import type { Selector } from '../policy/selector.ts';
 
 /** Ports of a policy; absent: packets of any protocol. */
 export type Ports = readonly PortRangeParts[] | undefined;
@@ -41,7 +43,10 @@ export class Claims {
   readonly #byBeginning = new Map<string, Selection[]>();
 
   constructor(all: readonly Prepared[]) {
-    const alike = ({ policy: { namespaces, pods, optIn }, except }: Prepared) => [namespaces, pods, optIn, except];
+    const alike = ({ policy: { namespaces, pods, podSelector, namespaceSelector, optIn }, except }: Prepared) => [
+      ...[namespaces, pods, podSelector, namespaceSelector],
+      ...[optIn, except],
+    ];
     for (const group of groups(all, alike)) {
       const selection = new Selection(group);
       const beginnings = group[0].policy.namespaces.map((glob) => glob.replace(/[*?].*/s, ''));
@@ -266,7 +271,8 @@ function sortedIntervals(intervals: readonly Interval[]): (Interval & { readonly
 }
 
 /** Whether the other policy selects all pods of this one, asked for or not, and excepts nothing that this one takes. */
-function isWider({ policy: { optIn, namespaces, pods, ...other }, except }: Prepared, own: Prepared): boolean {
+function isWider({ policy, except }: Prepared, own: Prepared): boolean {
+  const { optIn, namespaces, pods, podSelector = [], namespaceSelector = [], ...other } = policy;
   // The other members do not matter, or cells are made of them.
   const {
     name: _name,
@@ -281,12 +287,18 @@ function isWider({ policy: { optIn, namespaces, pods, ...other }, except }: Prep
   nothingElse(others);
   return (
     !optIn &&
+    isSelectorWider(podSelector, own.policy.podSelector) &&
+    isSelectorWider(namespaceSelector, own.policy.namespaceSelector) &&
     overlapEach(own.except, except) &&
     areIncluded(own.policy.namespaces, namespaces) &&
     areIncluded(own.policy.pods, pods) &&
     (except.length === 0 || bitsCover(own.except, except))
   );
 }
+
+/** Whether all that fits the own selector fits the other one: each of its requirements is an own one, too. True is always right. */
+const isSelectorWider = (other: Selector, own: Selector = []): boolean =>
+  other.every((requirement) => own.some((each) => isEqual(each, requirement)));
 
 const areIncluded = (globs: readonly string[], wider: readonly string[]): boolean =>
   globs.every((inner) => wider.some((outer) => includesGlob(outer, inner)));

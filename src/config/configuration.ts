@@ -5,7 +5,9 @@ import type { AddressByFamily, Exit } from '../policy/exit.ts';
 import { exitIdOf } from '../policy/exit-id.ts';
 import type { Policy } from '../policy/policy.ts';
 import { withoutNested } from '../policy/prefixes.ts';
+import type { Selector } from '../policy/selector.ts';
 import { type ChainEntry, defaults, type logLevels, type PolicyDocument, type replyPaths } from './schema.ts';
+import type { LabelSelector } from './selector-schema.ts';
 
 /** A node of the cluster. */
 export interface KnownNode {
@@ -159,12 +161,14 @@ const byFamily = (addresses: readonly Address[]): AddressByFamily =>
   Object.fromEntries(addresses.map((address) => [familyOf(address), address]));
 
 const toPolicy = ({ ports, pods, destinations, except, priority, optIn, ...policy }: Listed<'policies'>): Policy => {
-  const { name, namespaces, exit, onChange, ...others } = policy;
+  const { name, namespaces, podSelector, namespaceSelector, exit, onChange, ...others } = policy;
   nothingElse(others);
   return whole<Policy>({
     name,
     namespaces,
     pods: pods ?? defaults.pods,
+    podSelector: podSelector && toSelector(podSelector),
+    namespaceSelector: namespaceSelector && toSelector(namespaceSelector),
     destinations: destinations ?? defaults.destinations,
     except: except ?? [],
     ports: ports && mergePortRanges(ports),
@@ -174,3 +178,8 @@ const toPolicy = ({ ports, pods, destinations, except, priority, optIn, ...polic
     onChange: onChange === 'cut' ? 'cut' : undefined,
   });
 };
+
+const toSelector = ({ matchLabels = {}, matchExpressions = [] }: LabelSelector): Selector => [
+  ...Object.entries(matchLabels).map(([key, value]) => ({ key, operator: 'In' as const, values: [value] })),
+  ...matchExpressions.map(({ key, operator, values = [] }) => ({ key, operator, values })),
+];

@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { highestExitId } from '../policy/exit-id.ts';
 import { exit } from './exit-schema.ts';
 import { defaults, optional, required } from './option.ts';
+import { labelSelector } from './selector-schema.ts';
 import {
   absolutePath,
   address,
@@ -33,6 +34,11 @@ const policy = z.strictObject(
       'Names of the pods, with `*` and `?` as in `namespaces`. Pods of a Deployment are `name-*`, of a StatefulSet `name-0`, `name-1`, ….',
       defaults.pods,
     ),
+    podSelector: optional(
+      labelSelector,
+      'Labels of the pods, as Kubernetes writes a label selector (`matchLabels`, `matchExpressions`). Needs `egress agent` with Kubernetes on the node, which is asked for them: without an answer the pod does not start.',
+    ),
+    namespaceSelector: optional(labelSelector, 'Labels of the pods’ namespaces, as `podSelector`.'),
     destinations: optional(
       filled(prefix, 'a list of address ranges'),
       'Where the packets go to. The ranges of the cluster are never steered, even if they lie inside.',

@@ -10,7 +10,7 @@ import { needsOf } from '../datapath/needs.ts';
 import type { Link } from '../datapath/objects.ts';
 import type { Element } from '../nftables/object.ts';
 import { type Pod, type Program, wishName } from '../policy/match.ts';
-import { isFor, outlineOfRanges, programName } from '../policy/program.ts';
+import { hasName, outlineOfRanges, programName } from '../policy/program.ts';
 import type { Choice, Policies } from '../sources/policies.ts';
 import { recordVersion } from '../store/migration.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
@@ -188,7 +188,7 @@ function sourcesOf(
 ): { sources?: Sources } {
   const devices = links.filter(({ type }) => type === 'veth').map(({ name }) => name);
   if (!checkSources || devices.length === 0) return {};
-  const others = extraSources.filter((extra) => isFor(extra, pod)).flatMap(({ addresses }) => addresses);
+  const others = extraSources.filter((extra) => hasName(extra, pod)).flatMap(({ addresses }) => addresses);
   return { sources: { devices, others: [...new Set(others)] } };
 }
 

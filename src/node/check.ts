@@ -17,10 +17,14 @@ import { settled } from './settled.ts';
  *
  * @param hasPolicy whether a pod like it would be steered now; may throw what ADD would throw
  */
-export async function check(machine: Machine, attachment: Attachment, hasPolicy: () => boolean): Promise<void> {
+export async function check(
+  machine: Machine,
+  attachment: Attachment,
+  hasPolicy: () => boolean | Promise<boolean>,
+): Promise<void> {
   const problems = await problemsOf(machine, attachment);
   if (problems === undefined) {
-    if (!hasPolicy()) return;
+    if (!(await hasPolicy())) return;
     throw new EgressError('check-failed', `There is no record of ${markOf(attachment)}, but a policy is for it`);
   }
   if (problems.length > 0) throw new EgressError('check-failed', problems.join('; '));

@@ -2,14 +2,16 @@ import { contains, type Family, familyOf, type Prefix, prefixLength } from '../b
 import { fits } from './decision.ts';
 import { type Match, type Pod, type Program, wishName } from './match.ts';
 import type { Policy } from './policy.ts';
-import { byRank, type Candidate, inOrder, isFor, selects, type Wishes } from './program.ts';
+import { byRank, type Candidate, hasName, inOrder, isFor, selects, type Wishes } from './program.ts';
+import { selectorText } from './selector.ts';
 import { missedTerm, type Packet, type Terms, termsOf } from './terms.ts';
 
 /** Why a policy decides about a packet of a pod, or why it does not; the first of these that holds. */
 export type Reason =
-  // It is not for the pod: by its namespaces, by its pods' names, or because the pod does not ask for it.
+  // It is not for the pod: by its namespaces, by its pods' names or labels, or because the pod does not ask for it.
   | 'namespace'
   | 'pod'
+  | 'labels'
   | 'opt-in'
   // It is not about the packet: its destinations are of the other family, or none holds the packet's.
   | 'family'
@@ -133,11 +135,19 @@ const lacksFamily = (family: Family): Found => ({
 });
 
 function notForPod(policy: Policy, pod: Pod): Found {
-  if (!isFor({ ...policy, pods: ['*'] }, pod)) {
+  if (!hasName({ ...policy, pods: ['*'] }, pod)) {
     return { reason: 'namespace', words: `it is for the namespaces ${policy.namespaces.join(', ')}` };
   }
-  if (!isFor(policy, pod)) return { reason: 'pod', words: `it is for pods named ${policy.pods.join(', ')}` };
+  if (!hasName(policy, pod)) return { reason: 'pod', words: `it is for pods named ${policy.pods.join(', ')}` };
+  if (!isFor(policy, pod)) return { reason: 'labels', words: `it is for pods ${labelWords(policy)}` };
   return { reason: 'opt-in', words: 'the pod does not ask for it' };
+}
+
+/** What a policy wants of labels, as half a sentence. */
+function labelWords({ podSelector, namespaceSelector }: Policy): string {
+  const own = podSelector?.length ? [`with the labels ${selectorText(podSelector)}`] : [];
+  const around = namespaceSelector?.length ? [`in namespaces with the labels ${selectorText(namespaceSelector)}`] : [];
+  return [...own, ...around].join(' ');
 }
 
 /** Compares policies by their first candidates, whatever the packet. */

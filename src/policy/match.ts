@@ -1,4 +1,5 @@
 import type { Family, Prefix } from '../base/address.ts';
+import type { PodLabels } from './selector.ts';
 import type { Terms } from './terms.ts';
 
 /** The runtime's words about the pod (CNI_ARGS); none without Kubernetes. */
@@ -8,6 +9,8 @@ export interface Pod {
   readonly uid?: string;
   /** The pod's annotations for us: key without the prefix `egress.cni/` → value. */
   readonly annotations?: Readonly<Record<string, string>>;
+  /** Of the pod and its namespace, asked for where a policy chooses by labels. Absent: not known. */
+  readonly labels?: PodLabels;
 }
 
 /** One line of a program: packets of one family towards `destinations`, but not `except`, and `ports` use the exit. */

@@ -1,4 +1,5 @@
 import type { Prefix } from '../base/address.ts';
+import type { Selector } from './selector.ts';
 import type { Terms } from './terms.ts';
 
 /** All destinations: a policy without any has these. */
@@ -11,6 +12,10 @@ export interface Policy extends Terms {
   readonly namespaces: readonly string[];
   /** Globs; one must fit the pod's name. */
   readonly pods: readonly string[];
+  /** The pod's labels must fit. Absent: any do. */
+  readonly podSelector?: Selector;
+  /** The labels of the pod's namespace must fit. Absent: any do. */
+  readonly namespaceSelector?: Selector;
   readonly destinations: readonly Prefix[];
   /** The higher one decides. */
   readonly priority: number;

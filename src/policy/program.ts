@@ -1,10 +1,12 @@
 import { type Family, families, familyOf, type Prefix, prefixLength } from '../base/address.ts';
 import { canonicalJson } from '../base/canonical.ts';
+import { EgressError } from '../base/errors.ts';
 import { sha256Hex } from '../base/sha256.ts';
 import { fitsGlob } from './glob.ts';
 import type { Match, Pod, Program } from './match.ts';
 import type { Policy } from './policy.ts';
 import { withoutNested } from './prefixes.ts';
+import { fitsSelector } from './selector.ts';
 import { isEverything, termsOf } from './terms.ts';
 
 /** What a pod asks for by its annotations. */
@@ -70,11 +72,32 @@ export const programName = (digest: string, subnets: readonly Prefix[], cluster?
 export const outlineOfRanges = (ranges: readonly Prefix[]): Prefix[] =>
   families.flatMap((family) => ranges.find((range) => familyOf(range) === family) ?? []);
 
-/** Whether a policy is for the pod, were it not for `optIn`. A runtime that gives no namespace and no name leaves the policies for all namespaces and pods. */
-export const isFor = (
+/** Whether the pod has the names that are meant. A runtime that gives no namespace and no name leaves `*`. */
+export const hasName = (
   { namespaces, pods }: Pick<Policy, 'namespaces' | 'pods'>,
   { namespace = '', name = '' }: Pod,
 ): boolean => namespaces.some((glob) => fitsGlob(glob, namespace)) && pods.some((glob) => fitsGlob(glob, name));
+
+/** Whether a policy is for the pod, were it not for `optIn`. Throws `try-again` when that hangs on labels that are not known. */
+export const isFor = (policy: Policy, pod: Pod): boolean => hasName(policy, pod) && hasLabels(policy, pod);
+
+/** Whether some policy chooses by labels among pods with these names, so that the labels must be known. */
+export const asksForLabels = (policies: readonly Policy[], pod: Pod): boolean =>
+  policies.some((policy) => choosesByLabels(policy) && hasName(policy, pod));
+
+const choosesByLabels = ({ podSelector = [], namespaceSelector = [] }: Policy): boolean =>
+  podSelector.length > 0 || namespaceSelector.length > 0;
+
+function hasLabels(policy: Policy, { namespace, name, labels }: Pod): boolean {
+  if (!choosesByLabels(policy)) return true;
+  const { podSelector = [], namespaceSelector = [] } = policy;
+  if (labels !== undefined)
+    return fitsSelector(podSelector, labels.pod) && fitsSelector(namespaceSelector, labels.namespace);
+  throw new EgressError(
+    'try-again',
+    `Policy "${policy.name}" chooses pods by labels, and those of pod ${namespace ?? ''}/${name ?? ''} are not known`,
+  );
+}
 
 /** Whether a pod with these wishes has a policy. */
 export const selects = (policy: Policy, pod: Pod, { named }: Wishes): boolean =>

@@ -8,8 +8,9 @@ import { type Considered, consider, considerMatches } from '../policy/explain.ts
 import type { Pod } from '../policy/match.ts';
 import type { Packet } from '../policy/terms.ts';
 import { programOf, wishesOf } from '../policy/wishes.ts';
+import { type LabelsOf, withLabels } from '../sources/labels.ts';
 import type { AttachmentRecord } from '../store/record.ts';
-import { type AskedPod, findPod, podName } from './asked-pod.ts';
+import { findPod, podName } from './asked-pod.ts';
 import { type AttachmentState, lookAt, type WholeRecord } from './attachment-state.ts';
 import type { Configured } from './configured.ts';
 import type { Trace } from './outcome.ts';
@@ -36,14 +37,24 @@ export interface Explanation extends Trace {
 
 /**
  * What becomes of packets of a pod, of new connections, and why: one for each packet and each attachment of the pod.
- * Waits for a call that is changing something. Throws `unknown-pod`.
+ * Waits for a call that is changing something. Throws `unknown-pod`, and `try-again` for a pod without objects here that
+ * policies choose by labels, when nobody tells its labels.
  */
 export const explain = (
   machine: Machine,
   configured: Configured,
   asked: string,
   packets: readonly Packet[],
-): Promise<Explanation[]> => settled(machine, () => explainNow(machine, configured, asked, packets), areCertain);
+  labelsOf: LabelsOf = async () => undefined,
+): Promise<Explanation[]> =>
+  settled(machine, () => explainNow(machine, configured, { asked, packets, labelsOf }), areCertain);
+
+/** What somebody wants to know. */
+interface Question {
+  readonly asked: string;
+  readonly packets: readonly Packet[];
+  readonly labelsOf: LabelsOf;
+}
 
 /** Whether all that packets meet is as it should be. */
 const areCertain = (explanations: readonly Explanation[]): boolean =>
@@ -54,11 +65,13 @@ const areCertain = (explanations: readonly Explanation[]): boolean =>
 async function explainNow(
   machine: Machine,
   configured: Configured,
-  asked: string,
-  packets: readonly Packet[],
+  { asked, packets, labelsOf }: Question,
 ): Promise<Explanation[]> {
   const found = findPod(machine.store.list(), asked);
-  if ('pod' in found) return packets.map((packet) => explainUnset(found, configured, packet));
+  if ('pod' in found) {
+    const pod = 'unknown' in configured ? found.pod : await withLabels(configured, found.pod, labelsOf);
+    return packets.map((packet) => explainUnset(pod, configured, packet));
+  }
   const scenes: AttachmentState[] = [];
   for (const record of found.records) scenes.push(await lookAt(machine, record));
   const explanations: Explanation[] = [];
@@ -117,7 +130,7 @@ function policiesOf(configured: Configured, { pod, matches }: WholeRecord): Conf
 }
 
 /** The answer of the policies for a pod without objects here. */
-function explainUnset({ pod }: AskedPod, configured: Configured, packet: Packet): Explanation {
+function explainUnset(pod: Pod, configured: Configured, packet: Packet): Explanation {
   const name = `${pod.namespace}/${pod.name}`;
   if ('unknown' in configured) {
     throw new EgressError('unknown-pod', `Nothing is set up for pod ${name} here, and ${configured.unknown}`);

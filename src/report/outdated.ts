@@ -9,6 +9,7 @@ import type { Program } from '../policy/match.ts';
 import { programDigest, programName } from '../policy/program.ts';
 import { programOf } from '../policy/wishes.ts';
 import { type Chains, type Entry, readChains } from '../runtimes/conflists.ts';
+import { type LabelsOf, withLabels } from '../sources/labels.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 
 /** Tells why a new pod like that of a record would be given something else now; `undefined` when it would not. */
@@ -22,11 +23,13 @@ export const nothingSaid: WhyOutdated = async () => undefined;
  * is said.
  *
  * @param configurationOf the configuration of an entry; throws when it is none
+ * @param labelsOf the labels of a pod now, where policies choose by them; without an answer those on record count
  */
 export function outdatedBy(
   machine: Machine,
   { own: entries }: Pick<Chains, 'own'>,
   configurationOf: (entry: Entry) => Configuration,
+  labelsOf: LabelsOf = async () => undefined,
 ): WhyOutdated {
   const known = new Map<Entry, Promise<Now | undefined>>();
   return async (record) => {
@@ -35,13 +38,20 @@ export function outdatedBy(
     const found = known.get(entry) ?? now(machine, () => configurationOf(entry));
     known.set(entry, found);
     const current = await found;
-    return current && whyOutdated(record, current);
+    if (current === undefined) return undefined;
+    const pod = await withLabels(current.configuration, record.pod, labelsOf);
+    return whyOutdated({ ...record, pod }, current);
   };
 }
 
 /** The same by the network configurations in a folder, and the policy files that they name. */
-export const outdatedIn = (machine: Machine, confDir: string, readFile: ReadFile): WhyOutdated =>
-  outdatedBy(machine, readChains(confDir, readFile), (entry) => readConfiguration(readChainEntry(entry), readFile));
+export const outdatedIn = (machine: Machine, confDir: string, readFile: ReadFile, labelsOf?: LabelsOf): WhyOutdated =>
+  outdatedBy(
+    machine,
+    readChains(confDir, readFile),
+    (entry) => readConfiguration(readChainEntry(entry), readFile),
+    labelsOf,
+  );
 
 /** What would be now. */
 interface Now {

@@ -9,6 +9,7 @@ import { filesIn } from '../files/file.ts';
 import { type AddRequest, add } from '../node/add.ts';
 import type { Machine } from '../node/machine.ts';
 import type { Pod } from '../policy/match.ts';
+import { type LabelsOf, withLabels } from '../sources/labels.ts';
 import type { Policies } from '../sources/policies.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { type CachedResult, readCachedResult } from './cached-result.ts';
@@ -31,6 +32,8 @@ export interface AdoptSurroundings {
   /** What an entry gives its pods now. Throws as ADD does. */
   policiesOf(entry: Entry, machine: Machine): Policies;
   openMachine(options: MachineOptions): Promise<Machine & Disposable>;
+  /** The labels of a pod, where policies choose by them; `undefined`: nobody tells them. */
+  readonly labelsOf: LabelsOf;
   /** Why a new pod like that of the record would be given something else. */
   whyOutdated(machine: Machine, record: AttachmentRecord): Promise<string | undefined>;
 }
@@ -124,7 +127,7 @@ async function requestOf(
   cached: CachedResult,
   { entry, policies: policiesFor }: Given,
   { outdated: withOutdated }: AdoptOptions,
-  { whyOutdated }: AdoptSurroundings,
+  { whyOutdated, labelsOf }: AdoptSurroundings,
   machine: Machine,
 ): Promise<AddRequest | undefined> {
   const podNetwork = readPrevResult(entry, cached.ifname);
@@ -134,6 +137,12 @@ async function requestOf(
   if (record !== undefined && outdated === undefined) return undefined;
   if (outdated !== undefined) adoption.outdated = outdated;
   const policies = policiesFor(machine);
+  const known = record?.pod.labels;
+  adoption.pod = await withLabels(
+    policies.configuration,
+    adoption.pod,
+    async (...question) => (await labelsOf(...question)) ?? known,
+  );
   adoption.exits = [...new Set(policies.choose(adoption.pod).outline.map(({ exit }) => exit))];
   const { network, containerId, ifname } = cached;
   return { attachment: { network, containerId, ifname }, pod: adoption.pod, policies, podNetwork, isRunning: true };

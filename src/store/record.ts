@@ -6,6 +6,7 @@ import type { Place } from '../datapath/behind.ts';
 import type { ResolvedExit, Way } from '../datapath/exit.ts';
 import type { Match, Pod, Program } from '../policy/match.ts';
 import type { PortBlock } from '../policy/port-blocks.ts';
+import type { PodLabels } from '../policy/selector.ts';
 import { migrated, recordVersion } from './migration.ts';
 
 /** Of records: always {@link recordVersion}, since older ones are migrated when they are read. */
@@ -168,6 +169,8 @@ const gateway = z.object({
   replies: z.array(z.object({ destination: prefix, node: address })),
 } satisfies Members<Gateway>);
 
+const labels = z.record(z.string(), z.string());
+
 /** An attachment's record as it is read back. */
 export const attachmentRecord: z.ZodMiniType<AttachmentRecord> = z.object({
   version,
@@ -179,6 +182,7 @@ export const attachmentRecord: z.ZodMiniType<AttachmentRecord> = z.object({
     name: z.exactOptional(z.string()),
     uid: z.exactOptional(z.string()),
     annotations: z.exactOptional(z.record(z.string(), z.string())),
+    labels: z.exactOptional(z.object({ pod: labels, namespace: labels } satisfies Members<PodLabels>)),
   } satisfies Members<Pod>),
   addresses: z.array(address),
   subnets: z.array(prefix),

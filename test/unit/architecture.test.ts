@@ -40,7 +40,7 @@ const table: Readonly<Record<string, Row>> = {
   runtimes: { imports: ['base', 'policy', 'config', 'files', 'sources', 'node', 'cni'], types: ['store'] },
   gateway: { imports: [...pure, 'store', 'node'] },
   // What is outdated is told from what the configurations of runtimes say now.
-  report: { imports: [...pure, 'files', 'store', 'node', 'runtimes'], packages: ['node:path', 'zod'] },
+  report: { imports: [...pure, 'files', 'store', 'sources', 'node', 'runtimes'], packages: ['node:path', 'zod'] },
   import: { imports: ['base', 'policy', 'config'], packages: ['zod'] },
   installer: {
     imports: ['base', 'files', 'loop', 'config', 'store', 'cni'],

@@ -38,6 +38,7 @@ async function run(
     },
     findMissingRights: () => [],
     isClaimed: () => false,
+    askLabels: () => assert.fail('no agent is asked'),
     openExamination: () => assert.fail('no command was expected to examine the host'),
     openService: () => assert.fail('no command was expected to go on'),
     get hostTools(): never {

@@ -15,6 +15,7 @@ const surroundings = (changes: Partial<Surroundings> = {}): Surroundings => ({
   readStdin: () => '',
   readFile: () => undefined,
   identify: () => undefined,
+  askLabels: () => assert.fail('no agent is asked'),
   openMachine: async () => {
     throw new EgressError('unavailable', reached);
   },

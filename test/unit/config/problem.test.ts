@@ -210,6 +210,25 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
       `#/policies/0/ports/1: expected "tcp", "udp", "sctp" or "icmp", with a port or range of ports like "tcp:443" or "udp:5060-5061" (icmp has none), got ${JSON.stringify(ports)}`,
     ],
   ),
+  [
+    { policies: [{ ...policy, exit: 'node', podSelector: { app: 'web' } }] },
+    '#/policies/0/podSelector/app: unknown key, expected one of "matchLabels", "matchExpressions"',
+  ],
+  [
+    { policies: [{ ...policy, exit: 'node', podSelector: { matchLabels: { app: 1 } } }] },
+    '#/policies/0/podSelector/matchLabels/app: expected the value of a label: at most 63 letters, digits, ".", "_" and "-", or nothing, got 1',
+  ],
+  [
+    {
+      policies: [{ ...policy, exit: 'node', namespaceSelector: { matchExpressions: [{ key: '-', operator: 'in' }] } }],
+    },
+    '#/policies/0/namespaceSelector/matchExpressions/0/key: expected the key of a label, like "app" or "example.org/team", got "-"',
+    '#/policies/0/namespaceSelector/matchExpressions/0/operator: expected one of "In", "NotIn", "Exists", "DoesNotExist", got "in"',
+  ],
+  [
+    { policies: [{ ...policy, exit: 'node', podSelector: { matchExpressions: [{ key: 'a', operator: 'In' }] } }] },
+    '#/policies/0/podSelector/matchExpressions/0: expected "values" with at least one in it for In and NotIn, and none for Exists and DoesNotExist, got {"key":"a","operator":"In"}',
+  ],
   [{ policies: [{ ...policy, exit: 'node', optIn: 1 }] }, '#/policies/0/optIn: expected true or false, got 1'],
   [
     {

@@ -288,7 +288,7 @@ test('a policy that is said to decide nothing, or to fit nothing, decides about 
     fc.constantFrom('blue', 'red', 'black', undefined),
     fc.tuple(anyAddress, anyPort).map(([destination, port]): Packet => ({ destination, ...port })),
     (policies, clusterCIDRs, namespace, packet) => {
-      const warnings = warningsOf('p', { clusterCIDRs, policies } as PolicyDocument);
+      const warnings = warningsOf('p', { clusterCIDRs, policies } as unknown as PolicyDocument);
       const idle = warnings.flatMap(({ pointer }) => policies[Number(/^\/policies\/(\d+)$/.exec(pointer)?.[1])] ?? []);
       warned += idle.length;
       warnedWithPorts += idle.filter(({ ports }) => ports).length;

@@ -88,6 +88,7 @@ class Host {
       openLog: () => assert.fail('no log was expected'),
       startElection: () => assert.fail('no election was expected'),
       claim: () => assert.fail('nothing was expected to be claimed'),
+      answerQuestions: () => assert.fail('no agent'),
       [Symbol.dispose]: () => {},
     };
     const surroundings = {
@@ -99,6 +100,7 @@ class Host {
       },
       openMachine: async () => this.#machine,
       findMissingRights: () => [],
+      askLabels: () => Promise.reject(new Error('nobody is asked')),
       isClaimed: () => this.hasAgent,
       openExamination: () => assert.fail('nothing was expected to be examined'),
       openService: () => service,

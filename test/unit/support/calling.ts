@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import type { TestContext } from 'node:test';
-import { errorTable } from '../../../src/base/errors.ts';
+import { EgressError, errorTable } from '../../../src/base/errors.ts';
 import { runPlugin } from '../../../src/cni/plugin.ts';
 import type { Reply } from '../../../src/cni/reply.ts';
 import { type FakeMachine, newNode, stateOf } from './fake-machine.ts';
@@ -17,6 +17,7 @@ export const call = (machine: FakeMachine, { variables, stdin, policyFile }: Inp
     readStdin: () => stdin,
     readFile: () => policyFile,
     identify: () => policyFile,
+    askLabels: () => Promise.reject(new EgressError('try-again', 'Nobody tells labels')),
     openMachine: async ({ dataDir, logFile = '/', logLevel = 'info' }) => {
       // What the file system and the log refuse with a stack of their own.
       for (const path of [dataDir, logFile]) assert.match(path, /^\/[^\0]*$/);

@@ -28,6 +28,7 @@ export async function runOnFiles(readFile: ReadFile, ...words: readonly string[]
     sinceBoot: () => ({ boot: 'b', uptime: 0 }),
     openMachine: () => assert.fail('no kernel and no state'),
     findMissingRights: () => [],
+    askLabels: () => Promise.reject(new Error('nobody is asked')),
     isClaimed: () => false,
     openService: () => assert.fail('no service'),
     openExamination: () => assert.fail('no host'),
