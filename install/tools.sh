@@ -76,18 +76,24 @@ lab_tools() {
   # shellcheck disable=SC2046 # one word for each package
   apt_install $(missing_packages "$lab_needs")
   [ -x .cache/tools/cnitool ] || build $cnitool
-  has promtool || [ -x .cache/tools/promtool ] || get_promtool
+  has_prometheus || get_prometheus
 }
 
-# The program alone, out of Debian's package: to install that would start a Prometheus on this machine.
-get_promtool() {
-  has apt-get || fail 'apt-get is missing, so install this yourself: promtool, of Prometheus'
+has_prometheus() {
+  for name in prometheus promtool; do
+    has $name || [ -x .cache/tools/$name ] || return
+  done
+}
+
+# The programs alone, out of Debian's package: to install that would start a Prometheus on this machine.
+get_prometheus() {
+  has apt-get || fail 'apt-get is missing, so install these yourself: prometheus and promtool'
   work=$PWD/.cache/prometheus
   mkdir -p "$work" .cache/tools
   attempt apt-get -qq update
   (cd "$work" && attempt apt-get -qq -o APT::Sandbox::User=root download prometheus)
   attempt dpkg-deb -x "$work"/prometheus_*.deb "$work"
-  attempt mv "$work/usr/bin/promtool" .cache/tools/promtool
+  attempt mv "$work/usr/bin/prometheus" "$work/usr/bin/promtool" .cache/tools/
   rm -rf "$work"
 }
 

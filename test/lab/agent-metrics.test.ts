@@ -6,11 +6,13 @@ import { RunningAgent } from '../support/agent.ts';
 import { egressEntry, partners } from '../support/chain.ts';
 import { Cluster, internet, policyFile } from '../support/cluster.ts';
 import { Lab, labTest } from '../support/lab.ts';
-import { alertsFile, dashboardQueries } from '../support/monitoring.ts';
+import { alertExpressions, alertsFile, dashboardQueries } from '../support/monitoring.ts';
 import type { LabNode } from '../support/node.ts';
 import type { Pod } from '../support/pod.ts';
+import { Prometheus } from '../support/prometheus.ts';
 import { must, run } from '../support/run.ts';
 import { tool } from '../support/tools.ts';
+import { world } from '../support/world.ts';
 
 const logFile = '/var/lib/cni/egress.log';
 const exitAddresses: readonly string[] = partners.addresses;
@@ -68,6 +70,35 @@ describe('the metrics of an agent', labTest, () => {
     await must([tool('promtool'), 'test', 'rules', cases]);
   });
 });
+
+test(
+  'a real Prometheus reads the pages of a gateway and of a node of its pods, answers all that the dashboard asks, and judges the alert rules',
+  labTest,
+  async () => {
+    await using lab = await Lab.create();
+    const cluster = await Cluster.create(lab);
+    await cluster.write({ egress: { type: 'egress', policyFile, logFile } });
+    const [worker] = cluster.workers;
+    assert.ok(worker);
+    const targets = cluster.all.map((node) => `${cluster.end(node)}:14597`);
+    const agents = await Promise.all(
+      cluster.all.map((node, i) => RunningAgent.start(node, '--metrics', targets[i] ?? '')),
+    );
+    await Promise.race(agents.map((agent) => agent.line('this node has the exit’s addresses now')));
+    const pod = await worker.started();
+    while ((await pod.ask('udp', world.service[0])) === 'nothing');
+    const prometheus = await Prometheus.start(worker, targets, alertsFile);
+    await prometheus.found('sum_over_time(up{job="cni-egress"}[5m]) >= 2', targets.length);
+    const queries = dashboardQueries.filter((each) => !neverThere.test(each));
+    assert.deepEqual(await prometheus.unanswered(queries), []);
+    const rules = await prometheus.rules();
+    assert.equal(rules.length, alertExpressions.length);
+    assert.deepEqual(
+      rules.filter(({ health }) => health !== 'ok'),
+      [],
+    );
+  },
+);
 
 test('the alert rules are raised when they should be, and not otherwise', labTest, async () => {
   await must([tool('promtool'), 'check', 'rules', alertsFile]);
