@@ -169,9 +169,11 @@ export class Elector {
       const said = holds ? 'this node has the exit’s addresses now' : 'this node has the exit’s addresses no more';
       this.#around.log.info({ exit, gateway, ...(why !== undefined && { why }) }, said);
       if (holds) continue;
+      const held = new Set((await host.listAllAddresses()).map(({ address }) => address));
       const { addresses = [] } = exits.find(({ name }) => name === exit) ?? {};
       const own = new Set(store.list().flatMap((pod) => pod.addresses));
-      for (const address of addresses) await host.deleteFlowsTo(address, ({ source }) => !own.has(source));
+      const gone = addresses.filter((address) => !held.has(address)); // one may be back by now, with connections that are right
+      for (const address of gone) await host.deleteFlowsTo(address, ({ source }) => !own.has(source));
     }
   }
 }

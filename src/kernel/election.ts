@@ -3,6 +3,7 @@ import type { HeldAddress } from '../datapath/host.ts';
 import type { InterfaceAddress } from '../datapath/objects.ts';
 import type { HintTargets } from '../election/plan.ts';
 import type { Listener, Place, Segment, Surroundings } from '../election/surroundings.ts';
+import { deleteFlowsToAny } from './conntrack/flows.ts';
 import { listen } from './netlink/notifications.ts';
 import { NetlinkSocket, protocols } from './netlink/socket.ts';
 import { sendHints } from './packet/hint.ts';
@@ -16,6 +17,7 @@ import { isLinkRunning, readLink } from './rtnetlink/link.ts';
 export class LinuxElection implements Surroundings, Disposable {
   readonly #route = new NetlinkSocket(protocols.route);
   readonly #sockets = new ReadableSockets();
+  #netfilter: NetlinkSocket | undefined;
   readonly #changed: () => void;
   #hints: HintTargets | undefined;
   #isHinting = false;
@@ -85,9 +87,26 @@ export class LinuxElection implements Surroundings, Disposable {
     }
   }
 
+  /**
+   * What conntrack knows of an address that comes is outdated if it was here before: it would call packets of connections invalid
+   * that went on elsewhere. The agent may not have come to forget it. As soon as the address is here they are introduced anew.
+   */
   async give(device: string, addresses: readonly Address[]): Promise<void> {
     const index = await this.#indexOf(device);
+    const here = new Set((await listAddresses(this.#route, index)).map(({ address }) => address));
+    await this.#forget(addresses.filter((address) => !here.has(address)));
     for (const address of addresses) await addAddress(this.#route, objectOf(device, address), index);
+  }
+
+  /** A kernel that refuses keeps nobody from serving. */
+  async #forget(addresses: readonly Address[]): Promise<void> {
+    try {
+      this.#netfilter ??= new NetlinkSocket(protocols.netfilter);
+      await deleteFlowsToAny(this.#netfilter, addresses);
+    } catch {
+      this.#netfilter?.close(); // a socket that had an error is of no use any more
+      this.#netfilter = undefined;
+    }
   }
 
   async take(device: string, addresses: readonly Address[]): Promise<void> {
@@ -109,6 +128,7 @@ export class LinuxElection implements Surroundings, Disposable {
   [Symbol.dispose](): void {
     this.#sockets[Symbol.dispose]();
     this.#route.close();
+    this.#netfilter?.close();
   }
 }
 

@@ -7,6 +7,7 @@ import { Connections, Partner } from '../support/connections.ts';
 import { Keepalived } from '../support/keepalived.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
+import type { Pod } from '../support/pod.ts';
 import { tool } from '../support/tools.ts';
 
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {
@@ -166,6 +167,28 @@ describe('gateways with agents', labTest, () => {
       await until(async () => !(await second.egress('status')).stdout.includes('sends no advertisements'));
       assert.deepEqual(await holders(cluster), [first.number]);
     });
+  });
+
+  test('keep connections when the addresses come back to a gateway whose agent hung all the while', async (t) => {
+    await using lab = await Lab.create();
+    const world = await elected(lab);
+    const { cluster, first, second, pods, worker } = world;
+    const ofWorker = { ...world, pods: pods.filter((_, i) => cluster.all[i] === worker) };
+    const cables = async ({ number }: LabNode, state: 'up' | 'down') => {
+      for (const { namespace } of [lab.front, lab.back]) await namespace.ip(`link set node${number} ${state}`);
+    };
+    const connections = await Connections.open(pods[cluster.all.indexOf(worker)] as Pod, 'echo', 10);
+    process.kill(agentOf(world, first).pid, 'SIGSTOP');
+    await goOn(t, ofWorker, async () => {
+      await cables(first, 'down');
+      await isHeldBy(cluster, second);
+      assert.deepEqual((await connections.round()).silent, []);
+      await cables(first, 'up');
+      await cables(second, 'down');
+      await isHeldBy(cluster, first);
+    });
+    const { silent, broken } = await connections.round();
+    assert.deepEqual([silent, broken], [[], []]);
   });
 
   test('follow a node that is gone', async (t) => {

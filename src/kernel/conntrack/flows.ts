@@ -77,6 +77,19 @@ export async function deleteFlowsTo(socket: Socket, address: Address, { only }: 
   await (only === undefined ? deleteByEnds(socket, address, ends) : deleteSome(socket, address, ends, only));
 }
 
+/** Deletes all flows with answers to any of the addresses: of many by one listing for each family. Throws KernelError. */
+export async function deleteFlowsToAny(socket: Socket, addresses: readonly Address[]): Promise<void> {
+  for (const [family, own] of Map.groupBy(addresses, familyOf)) {
+    if (own.length <= filteredAtMost) for (const address of own) await deleteFlowsTo(socket, address);
+    else await deleteChosenFlows(socket, family, async (all) => new Set(all.filter(isAnsweredTo(new Set(own)))));
+  }
+}
+
+const isAnsweredTo =
+  (addresses: ReadonlySet<Address>) =>
+  ({ replyDestination }: Flow): boolean =>
+    addresses.has(replyDestination);
+
 /** Which flows are deleted, of those that something holds for. */
 interface Chosen {
   readonly only?: ((flow: Flow) => boolean) | undefined;
