@@ -3,14 +3,14 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { RunningAgent } from '../support/agent.ts';
-import { Cluster, writePolicy } from '../support/cluster.ts';
-import { blocks, root, shownCommands } from '../support/documents.ts';
+import { Cluster, policyFile, writePolicy } from '../support/cluster.ts';
+import { blocks, egressCommandsInText, root, shownCommands } from '../support/documents.ts';
 import { exampleEntry } from '../support/examples.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import type { Pod } from '../support/pod.ts';
 import { answerAtEveryPort } from '../support/ports.ts';
-import { type Scene, trials } from '../support/readme-commands.ts';
+import { findNothing, type Scene, trials, untriedInText } from '../support/readme-commands.ts';
 import { must } from '../support/run.ts';
 import { world } from '../support/world.ts';
 
@@ -110,6 +110,23 @@ describe('commands of documents', labTest, () => {
       );
   });
 
+  test('that stand in sentences do what they say, on a gateway with a pod', async () => {
+    await using lab = await Lab.create();
+    const cluster = await Cluster.create(lab);
+    await cluster.up();
+    const [gateway] = cluster.gateways;
+    assert.ok(gateway);
+    await gateway.add(await gateway.pod('default', 'web'));
+    await gateway.add(await gateway.pod('partner-a', 'web-0'));
+    const wrong: string[] = [];
+    for (const command of egressCommandsInText.filter((each) => untriedInText[each] === undefined)) {
+      const { code, stdout, stderr } = await gateway.machine.run(['sh', '-c', inLab(command, gateway)]);
+      const expected = findNothing.includes(command) ? 1 : 0;
+      if (code !== expected) wrong.push(`${command}: exit code ${code}\n${stdout}${stderr}`);
+    }
+    assert.deepEqual(wrong, []);
+  });
+
   test('that ask about a node are answered as conf/operating.md shows', async () => {
     await using lab = await Lab.create();
     const node = await nodeWithPolicy(lab, 2);
@@ -163,6 +180,13 @@ async function newHost(node: LabNode): Promise<string> {
   await node.machine.must(['mount', '--bind', plugins, '/opt/cni/bin']);
   return folder;
 }
+
+/** A command as a person on a node gives it: the binary is on the PATH, and words in capitals stand for something. */
+const inLab = (command: string, { folder }: LabNode): string =>
+  `cd ${folder}; PATH=${join(root, 'dist')}:$PATH; ${command
+    .replace('POD DESTINATION', 'default/web 203.0.113.9')
+    .replace('--bundle FILE', '--bundle bundle.json')
+    .replace('FILE', policyFile)}`;
 
 /** Gives the commands of a scene one after another, in the order of the documents. */
 async function giveEach(scene: Scene, give: (command: string) => Promise<unknown>): Promise<void> {

@@ -76,6 +76,19 @@ export const codeInText: readonly CodeInText[] = documents.flatMap((document) =>
   })),
 );
 
+/**
+ * The commands of egress within sentences and tables of what users read, each once: not those of rooms of the program, which are for
+ * who changes it, nor those of the list of changes.
+ */
+export const egressCommandsInText: readonly string[] = [
+  ...new Set(
+    codeInText
+      .filter(({ document }) => !/^(src|test|cmd)\/|^CHANGELOG/.test(document))
+      .map(({ code }) => code)
+      .filter((code) => /^(dist\/)?egress [a-z-]/.test(code)),
+  ),
+];
+
 /** All targets of links and pictures of a document, but those on the web. */
 export function linksOf(document: string): readonly string[] {
   const text = withoutBlocks(document).replaceAll(/`[^`]*`/g, '');

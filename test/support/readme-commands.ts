@@ -72,3 +72,36 @@ export const shown: Readonly<Record<string, { readonly test: string } | { readon
     drawing: 'chains on two nodes; test/unit/datapath/layout.test.ts knows their names',
   },
 };
+
+const waits = 'goes on until it is told to stop, or packets come';
+const installs = 'test/lab/installer.test.ts and uninstall-gateway.test.ts give it with folders of their own';
+const named = 'names the command; what it needs behind it stands elsewhere';
+
+/** Commands of egress within sentences and tables that `test/lab/readme.test.ts` does not give, with the reason. */
+export const untriedInText: Readonly<Record<string, string>> = {
+  'egress agent': waits,
+  'egress status --watch': waits,
+  'egress gateway --watch': waits,
+  'egress trace': named,
+  'egress trace POD DESTINATION': waits,
+  'egress trace default/web udp/203.0.113.9:5060': waits,
+  'egress gateway --drain': 'needs an agent: test/lab/drain.test.ts',
+  'egress gateway --undrain': 'needs an agent: test/lab/drain.test.ts',
+  'egress install': installs,
+  'egress install --policy-source my-policy.yaml': 'a block of conf/README.md has it, too, and is tried',
+  'egress uninstall': installs,
+  'egress uninstall --drain': installs,
+  'egress uninstall --drain --binary': installs,
+  'egress ready': installs,
+  'egress import FILE… --gateway ADDRESS --node RANGE --cluster-cidr RANGE': 'test/unit/cli/import.test.ts',
+  'egress man | man -l -': 'a lab has no man; test/unit/cli/shell.test.ts looks at the page',
+  'egress explain': named,
+  'egress who': named,
+  'egress who ADDRESS:PORT': named,
+  'egress exit move': named,
+  'egress validate': named,
+  'dist/egress validate install/kustomize/policy.yaml': 'test/unit/install/manifests.test.ts',
+};
+
+/** Commands within sentences that end with 1 where `test/lab/readme.test.ts` gives them, as they should: nobody has that address. */
+export const findNothing: readonly string[] = ['egress who 192.0.2.50:40000', 'egress who 192.168.0.245:1300'];

@@ -13,13 +13,14 @@ import {
   blocks,
   codeInText,
   documents,
+  egressCommandsInText,
   linksOf,
   placeOf,
   root,
   shownCommands,
   textOf,
 } from '../support/documents.ts';
-import { shown, trials } from '../support/readme-commands.ts';
+import { findNothing, shown, trials, untriedInText } from '../support/readme-commands.ts';
 
 // What people read is so: what they copy works, what they are shown is what is said, what they are led to is there.
 
@@ -75,6 +76,15 @@ describe('commands in documents', () => {
     const given = new Set(shownCommands.map(({ command }) => command));
     assert.deepEqual(
       Object.keys(trials).filter((command) => !given.has(command)),
+      [],
+      'no document has these any more',
+    );
+  });
+
+  test('that stand in sentences are given in the lab, or have a reason why not', () => {
+    assert.ok(egressCommandsInText.length > 30);
+    assert.deepEqual(
+      [...Object.keys(untriedInText), ...findNothing].filter((command) => !egressCommandsInText.includes(command)),
       [],
       'no document has these any more',
     );
