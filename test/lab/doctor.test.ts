@@ -344,7 +344,7 @@ const clusterFaults: readonly ClusterFault[] = [
     plant: ({ cluster, gateway }) => cluster.down(gateway),
     check: 'gateways',
     named: /^gateway 172\.18\.0\.3 of "internet" answers, but not through the tunnel$/,
-    remedy: /^on 172\.18\.0\.3: run egress gateway, let UDP port 4788 from 172\.18\.0\.5 pass/,
+    remedy: /^on 172\.18\.0\.3: run egress agent or egress gateway, let UDP port 4788 from 172\.18\.0\.5 pass/,
     follow: ({ cluster, gateway }) => cluster.up(gateway),
   },
   {
