@@ -14,6 +14,7 @@ import { openMachine, readFile } from './machine.ts';
 import { writeOut } from './output.ts';
 import { openService } from './service.ts';
 import { version } from './version.ts';
+import { clearLine, openWork } from './work.ts';
 
 /** A person calls: words in, text on stdout, errors on stderr. Exit codes: 0 fine, 1 something is wrong, 2 called wrongly. */
 export async function runAsOperator(words: readonly string[]): Promise<number> {
@@ -25,7 +26,10 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
   const program = commandLine({
     version,
     write: writeText,
-    remark: (text) => process.stderr.write(text),
+    remark: (text) => {
+      clearLine();
+      process.stderr.write(text);
+    },
     setExitCode: (code) => {
       exitCode = code;
     },
@@ -39,6 +43,7 @@ export async function runAsOperator(words: readonly string[]): Promise<number> {
     readFile,
     askLabels: async (...question) => (await import('./labels.ts')).askLabels(...question),
     openService,
+    openWork,
     findMissingRights,
     openExamination,
     isClaimed,
@@ -81,6 +86,7 @@ async function openExamination() {
 
 /** All of a text, however slow its reader is. Throws `io-failure`. */
 function writeText(text: string): void {
+  clearLine();
   const { problem } = writeOut(Buffer.from(text));
   if (problem === undefined) return;
   throw new EgressError('io-failure', `Nobody can be told on stdout: ${asEgressError(problem).message}`);

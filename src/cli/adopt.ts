@@ -1,4 +1,5 @@
 import { readChainEntry } from '../config/read.ts';
+import { partsSeen } from '../node/check.ts';
 import type { Machine } from '../node/machine.ts';
 import { podName } from '../report/asked-pod.ts';
 import { outdatedBy } from '../report/outdated.ts';
@@ -9,6 +10,7 @@ import { labelsIfTold } from '../sources/labels.ts';
 import { policiesOf } from '../sources/policies.ts';
 import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { type ConfOptions, withConfDir, withJson, withResultsDir } from './options.ts';
+import { tellEnding } from './work.ts';
 
 type Options = AdoptOptions & ConfOptions & { readonly json?: true };
 
@@ -22,13 +24,16 @@ export async function adopt({ confDir, ...options }: Options, surroundings: CliS
     ({ store }: Machine) =>
     (entry: Entry) =>
       configurations.of(readChainEntry(entry), store);
+  using work = surroundings.openWork(!options.dryRun);
   const adoptions = await adoptAll(options, {
-    ...{ readFile, openMachine, entries },
+    ...{ readFile, openMachine, entries, onward: work.onward },
+    isWhole: async (machine, record) => (await partsSeen(machine, record))?.objects.length === 0,
     policiesOf: (entry, machine) => policiesOf(configurationOf(machine)(entry)),
     labelsOf,
     whyOutdated: (machine, record) => outdatedBy(machine, { own: entries }, configurationOf(machine), labelsOf)(record),
   });
   if (adoptions.some(({ problem }) => problem !== undefined)) setExitCode(1);
+  tellEnding(work, surroundings);
   write(options.json ? toJson(adoptions) : printAdoptions(adoptions, options.dryRun === true));
 }
 

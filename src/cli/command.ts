@@ -6,7 +6,7 @@ import type { Tracer } from '../datapath/tracer.ts';
 import type { ElectionProcess } from '../election/parts.ts';
 import type { HostTools } from '../installer/installer.ts';
 import type { Cluster } from '../installer/node-taint.ts';
-import type { Log, Machine } from '../node/machine.ts';
+import type { Log, Machine, Onward } from '../node/machine.ts';
 import type { System } from '../report/doctor/system.ts';
 import type { AskLabels } from '../sources/labels.ts';
 
@@ -35,6 +35,11 @@ export interface CliSurroundings {
   readonly askLabels: AskLabels;
   /** Opens what a long-running command needs. From then on signals stop the command instead of the process. */
   openService(): Service & Disposable;
+  /**
+   * Opens what a command needs that may take a while: it tells how far it is, on a terminal, and a signal lets it end what is under
+   * way first. `changes`: whether it changes anything; what only looks ends at once.
+   */
+  openWork(changes: boolean): Work & Disposable;
   /** What this process may not do, of all that keeping a node takes, in sentences. */
   findMissingRights(): readonly string[];
   /** Opens what only an examination of the host needs. */
@@ -49,6 +54,16 @@ export interface CliSurroundings {
 export interface Screen {
   readonly columns: number;
   readonly rows: number;
+}
+
+/** Something that a person waits for. */
+export interface Work {
+  /** Between two parts: tells how far it is once it takes longer than a second, and whether nobody asked to end. */
+  readonly onward: Onward;
+  /** Tells at once what is done, where no parts can be told. */
+  tell(what: string): void;
+  /** A signal came: it shall end. */
+  readonly isEnding: boolean;
 }
 
 /** The needs of a long-running command. */

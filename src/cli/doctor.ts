@@ -1,6 +1,7 @@
 import { counted } from '../base/counted.ts';
 import { EgressError } from '../base/errors.ts';
 import { filesIn, isThere, writeDurably } from '../files/file.ts';
+import type { Onward } from '../node/machine.ts';
 import { type BundlePart, bundleOf, leftOut } from '../report/doctor/bundle.ts';
 import { examine, isHealthy } from '../report/doctor/doctor.ts';
 import type { Finding } from '../report/doctor/finding.ts';
@@ -53,6 +54,13 @@ function writeBundle(file: string, parts: readonly BundlePart[], { remark }: Pic
   writeDurably(file, text);
 }
 
+/** What is told meanwhile is gone before the findings come. */
+async function examineWith<T>(open: CliSurroundings['openWork'], action: (onward: Onward) => Promise<T>): Promise<T> {
+  using work = open(false);
+  work.tell('Examining this host');
+  return await action(work.onward);
+}
+
 export const doctorCommand: CliCommand = {
   name: 'doctor',
   summary: 'examine this host: what keeps packets from leaving, with the remedy; exit code 1 when there is a fault',
@@ -61,7 +69,7 @@ export const doctorCommand: CliCommand = {
       .option('--bin-dir <dir>', 'where the runtime looks for plugins', '/opt/cni/bin')
       .option('--bundle <file>', 'write a new file for a bug report, without secrets; what it holds is listed first'),
   run: async (surroundings, options: DoctorOptions) => {
-    const { version, openMachine, openExamination, readFile, write, setExitCode, colors } = surroundings;
+    const { version, openMachine, openExamination, openWork, readFile, write, setExitCode, colors } = surroundings;
     if (options.bundle) requireNew(options.bundle);
     const { confDir, binDir, dataDir } = options;
     using machine = await openMachine(options);
@@ -69,7 +77,7 @@ export const doctorCommand: CliCommand = {
     const { examiner, system } = tools;
     using host = machine.host.look();
     const where = { examiner, system, confDir, binDir, dataDir, readFile, filesIn };
-    const examined = await examine(machine, host, where);
+    const examined = await examineWith(openWork, (onward) => examine(machine, host, { ...where, onward }));
     const { findings } = examined;
     const report: DoctorReport = { healthy: isHealthy(findings), findings };
     write(options.json ? toJson(report) : printFindings(findings, colors));

@@ -155,8 +155,7 @@ const drainLooks = { most: 100, pause: 100 };
 async function drain(
   { store }: Machine,
   { drain = false }: { readonly drain?: boolean },
-  isClaimed: CliSurroundings['isClaimed'],
-  write: Write,
+  { isClaimed, openWork, write }: Pick<CliSurroundings, 'isClaimed' | 'openWork' | 'write'>,
 ): Promise<void> {
   if (drain && !isClaimed(store.agentLock))
     throw new EgressError(
@@ -167,8 +166,16 @@ async function drain(
   if (!drain) return write('This node takes part in elections again.\n');
   const kept = () =>
     Object.entries(store.loadElections()).flatMap(([exit, { holds, by }]) => (holds && by === 'vrrp' ? [exit] : []));
-  for (let looks = 0; looks < drainLooks.most && kept().length > 0; looks++) await setTimeout(drainLooks.pause);
+  using work = openWork(true);
+  for (let looks = 0; looks < drainLooks.most && kept().length > 0 && !work.isEnding; looks++) {
+    work.tell(`Waiting until other gateways have ${kept().join(', ')}`);
+    await setTimeout(drainLooks.pause);
+  }
   const names = kept().map((exit) => `"${exit}"`);
+  if (names.length > 0 && work.isEnding) {
+    const left = `No other gateway has taken ${names.join(', ')} yet; the agent goes on handing over`;
+    throw new EgressError('try-again', `${left}: "egress gateway --undrain" ends that`);
+  }
   if (names.length > 0) throw new EgressError('try-again', `No other gateway has taken ${names.join(', ')}`);
   write('Other gateways have the exits that this node is a gateway of. "egress gateway --undrain" ends that.\n');
 }
@@ -214,9 +221,11 @@ export const gatewayCommand: CliCommand = {
       ),
   run: async (surroundings, options: OnGateway) => {
     if (options.watch) return await watchGateway(surroundings, options);
-    const { openMachine, readFile, write, isClaimed } = surroundings;
+    const { openMachine, openWork, readFile, write, isClaimed } = surroundings;
     using machine = await openMachine(options);
-    if (options.drain || options.undrain) return await drain(machine, options, isClaimed, write);
+    if (options.drain || options.undrain) return await drain(machine, options, surroundings);
+    using work = openWork(!options.dryRun);
+    work.tell('Looking at the exits of this node');
     if (!options.dryRun) forgetElections(machine, isClaimed);
     await gateway(machine, configurationIn(options, readFile), options, write);
   },
@@ -230,8 +239,10 @@ export const exitMoveCommand: CliCommand = {
       .argument('<name>', 'the exit')
       .requiredOption('--to <address>', 'the gateway, one of the exit’s gateways'),
   run: async (surroundings, name: string, options: OnGateway & { readonly to: string }) => {
-    const { openMachine, readFile, write, isClaimed } = surroundings;
+    const { openMachine, openWork, readFile, write, isClaimed } = surroundings;
     using machine = await openMachine(options);
+    using work = openWork(!options.dryRun);
+    work.tell(`Moving exit ${name}`);
     if (!options.dryRun) forgetElections(machine, isClaimed);
     requireNoElection(machine, name);
     await move(machine, configurationIn(options, readFile), { exit: name, to: options.to }, options, write);

@@ -7,8 +7,10 @@ export const gcCommand: CliCommand = {
   name: 'gc',
   summary: 'take down what belongs to pods whose interface is gone',
   options: (command) => withDryRun(onNode(command)),
-  run: async ({ openMachine, write }, { json, dryRun, ...options }: NodeOptions) => {
+  run: async ({ openMachine, openWork, write }, { json, dryRun, ...options }: NodeOptions) => {
     using machine = await openMachine(options);
+    using work = openWork(!dryRun);
+    work.tell('Looking for pods that are gone');
     const { marks, changes } = dryRun ? await planCollection(machine) : { marks: await collect(machine), changes: [] };
     const commands = printChanges(changes);
     const done = dryRun ? 'would be taken down' : 'taken down';

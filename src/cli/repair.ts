@@ -4,6 +4,7 @@ import { announceNew } from '../gateway/reconcile.ts';
 import { planRepair, type Repair, repair } from '../node/repair.ts';
 import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { onNode, withDryRun } from './options.ts';
+import { tellEnding } from './work.ts';
 
 /** Options of the command. */
 export interface RepairOptions {
@@ -21,9 +22,12 @@ export interface RepairReport {
 
 /** `egress repair`: makes all that is set up on this node as the records say; exit code 1 when something could not be. */
 async function repairNode(options: RepairOptions, surroundings: CliSurroundings): Promise<void> {
-  using machine = await surroundings.openMachine(options);
+  using opened = await surroundings.openMachine(options);
+  using work = surroundings.openWork(!options.dryRun);
+  const machine = { ...opened, onward: work.onward };
   const report = reportOf(options.dryRun ? await planRepair(machine) : await repairNow(), options.dryRun === true);
   if (report.failures.length > 0) surroundings.setExitCode(1);
+  tellEnding(work, surroundings);
   surroundings.write(options.json ? toJson(report) : printRepair(report, options.dryRun === true));
 
   async function repairNow(): Promise<Repair> {

@@ -12,9 +12,22 @@ export interface Log {
 /** For who wants no log. */
 export const silent: Log = { debug: () => {}, info: () => {}, warn: () => {} };
 
+/** How far something of many parts is. */
+export interface Step {
+  /** What comes next. */
+  readonly what: string;
+  readonly done: number;
+  readonly of: number;
+}
+
+/** Tells a person before each part, and says whether to go on: what is left is left as it was. */
+export type Onward = (step: Step) => Promise<boolean>;
+
 /** What a verb works with. */
 export interface Machine {
   readonly host: Host;
   readonly store: Store;
   readonly log: Log;
+  /** Asked between the parts of a repair. Absent: it goes on. */
+  readonly onward?: Onward;
 }

@@ -152,7 +152,8 @@ async function all(
   const add = (more: readonly Change[]) => {
     for (const change of more) changes.set(keyOf(change.object), change);
   };
-  for (const part of parts) {
+  for (const [done, part] of parts.entries()) {
+    if ((await machine.onward?.({ what: part.of, done, of: parts.length })) === false) break;
     try {
       add(await action(part));
     } catch (error) {

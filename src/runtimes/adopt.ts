@@ -7,7 +7,7 @@ import { readPrevResult } from '../cni/prev-result.ts';
 import type { ReadFile } from '../config/read.ts';
 import { filesIn } from '../files/file.ts';
 import { type AddRequest, add } from '../node/add.ts';
-import type { Machine } from '../node/machine.ts';
+import type { Machine, Onward } from '../node/machine.ts';
 import type { Pod } from '../policy/match.ts';
 import { type LabelsOf, withLabels } from '../sources/labels.ts';
 import type { Policies } from '../sources/policies.ts';
@@ -36,6 +36,13 @@ export interface AdoptSurroundings {
   readonly labelsOf: LabelsOf;
   /** Why a new pod like that of the record would be given something else. */
   whyOutdated(machine: Machine, record: AttachmentRecord): Promise<string | undefined>;
+  /**
+   * Whether all is there of a pod with a record. One that was adopted by a call that was killed is adopted by the next. Absent: it
+   * is; the agent mends such a pod by itself.
+   */
+  isWhole?(machine: Machine, record: AttachmentRecord): Promise<boolean>;
+  /** Asked before each pod. Absent: it goes on. */
+  readonly onward?: Onward;
 }
 
 /** A pod from before egress, and the result for it. */
@@ -57,7 +64,9 @@ export interface Adoption extends Pick<Attachment, 'network' | 'containerId' | '
 export async function adoptAll(options: AdoptOptions, surroundings: AdoptSurroundings): Promise<readonly Adoption[]> {
   const adoptions: Adoption[] = [];
   const known = new Map<Entry, Policies>();
-  for (const { cached, entry } of candidates(options, surroundings)) {
+  const all = candidates(options, surroundings);
+  for (const [done, { cached, entry }] of all.entries()) {
+    if ((await surroundings.onward?.({ what: cached.containerId, done, of: all.length })) === false) break;
     const policies = (machine: Machine) => {
       const found = known.get(entry) ?? surroundings.policiesOf(entry, machine);
       known.set(entry, found);
@@ -121,27 +130,43 @@ async function adoptOne(
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
+/** A pod that is set up is left alone unless it is outdated, one that is so by half unless that would give it something else. */
+async function judged(
+  machine: Machine,
+  record: AttachmentRecord | undefined,
+  withOutdated: boolean,
+  { isWhole, whyOutdated }: AdoptSurroundings,
+): Promise<{ readonly isLeft: boolean; readonly outdated?: string }> {
+  if (record === undefined) return { isLeft: false };
+  const isDone = (await isWhole?.(machine, record)) ?? true;
+  if (isDone && !withOutdated) return { isLeft: true };
+  const outdated = await whyOutdated(machine, record);
+  if (outdated === undefined) return { isLeft: isDone };
+  return { isLeft: !withOutdated, outdated };
+}
+
 /** ADD's request for a pod to adopt. Puts its exits into `adoption`. Changes nothing. */
 async function requestOf(
   adoption: Writable<Adoption>,
   cached: CachedResult,
   { entry, policies: policiesFor }: Given,
   { outdated: withOutdated }: AdoptOptions,
-  { whyOutdated, labelsOf }: AdoptSurroundings,
+  surroundings: AdoptSurroundings,
   machine: Machine,
 ): Promise<AddRequest | undefined> {
   const podNetwork = readPrevResult(entry, cached.ifname);
-  if ((machine.store.has(cached) && !withOutdated) || !(await isAlive(machine, podNetwork))) return undefined;
+  const isKnown = machine.store.has(cached) && !withOutdated && surroundings.isWhole === undefined;
+  if (isKnown || !(await isAlive(machine, podNetwork))) return undefined;
   const record = machine.store.load(cached);
-  const outdated = record && (await whyOutdated(machine, record));
-  if (record !== undefined && outdated === undefined) return undefined;
+  const { isLeft, outdated } = await judged(machine, record, withOutdated === true, surroundings);
+  if (isLeft) return undefined;
   if (outdated !== undefined) adoption.outdated = outdated;
   const policies = policiesFor(machine);
   const known = record?.pod.labels;
   adoption.pod = await withLabels(
     policies.configuration,
     adoption.pod,
-    async (...question) => (await labelsOf(...question)) ?? known,
+    async (...question) => (await surroundings.labelsOf(...question)) ?? known,
   );
   adoption.exits = [...new Set(policies.choose(adoption.pod).outline.map(({ exit }) => exit))];
   const { network, containerId, ifname } = cached;

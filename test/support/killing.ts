@@ -10,12 +10,15 @@ const most = 1500;
 /** A system call; with `paths` only those of the main thread that have to do with these files and folders. */
 export type SystemCall = string | { readonly name: string; readonly paths: readonly string[] };
 
-function killedAt(syscall: SystemCall, place: number): readonly string[] {
+/** Puts a command before a call by which a signal comes to it at such a system call. */
+export function signalledAt(signal: 'KILL' | 'INT', syscall: SystemCall, place: number): readonly string[] {
   const { name, paths } = typeof syscall === 'string' ? { name: syscall } : syscall;
   const which = paths === undefined ? ['-f'] : paths.flatMap((path) => ['-P', path]);
-  const inject = `inject=${name}:signal=KILL:when=${place}`;
+  const inject = `inject=${name}:signal=${signal}:when=${place}`;
   return [tool('strace'), ...which, '-qq', '-o', '/dev/null', '-e', `trace=${name}`, '-e', inject];
 }
+
+const killedAt = (syscall: SystemCall, place: number) => signalledAt('KILL', syscall, place);
 
 const isKilled = ({ code }: Outcome) => code === 137;
 
@@ -47,6 +50,16 @@ export async function sweepRequests(
     if (!isKilled(outcome)) return i;
   }
   return taken.length;
+}
+
+/**
+ * Some of the requests of a call that comes through before which it has changed something, spread over all of it; each of them
+ * with `EGRESS_KILLS=all`.
+ */
+export async function placesIn(call: Call, count: number): Promise<readonly number[]> {
+  const places = placesAfterChanges(await traced(call, ['-f', '-y', '-e', 'trace=sendto,write,ftruncate,%file']));
+  if (isEachSwept || places.length <= count) return places;
+  return Array.from({ length: count }, (_, i) => places[Math.floor(((i + 0.5) * places.length) / count)] ?? 1);
 }
 
 /** Requests of netlink that only ask. */

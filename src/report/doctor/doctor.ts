@@ -65,7 +65,8 @@ export interface Examined {
 export async function examine(machine: Machine, host: Host, surroundings: Surroundings): Promise<Examined> {
   const facts = await gather(machine, host, surroundings);
   const findings: Finding[] = [];
-  for (const check of checkNames) {
+  for (const [done, check] of checkNames.entries()) {
+    await surroundings.onward?.({ what: check, done, of: checkNames.length });
     for (const seen of await unlessImpossible(() => checks[check](facts))) findings.push({ check, ...seen });
   }
   return { findings, facts };

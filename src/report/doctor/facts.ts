@@ -7,7 +7,7 @@ import type { Hindrance, Passage } from '../../datapath/passage.ts';
 import { partsSeen } from '../../node/check.ts';
 import { gatewayParts, passagesOf } from '../../node/check-node.ts';
 import { findHindrances, inputOf, inputsOfGateway, sendersOf } from '../../node/hindrance.ts';
-import type { Machine } from '../../node/machine.ts';
+import type { Machine, Onward } from '../../node/machine.ts';
 import { settled } from '../../node/settled.ts';
 import { type Chain, chainsIn, readChains } from '../../runtimes/conflists.ts';
 import type { AttachmentRecord, NodeRecord } from '../../store/record.ts';
@@ -71,6 +71,8 @@ export interface Surroundings {
   readonly binDir: string;
   readonly readFile: ReadFile;
   filesIn(folder: string): readonly string[];
+  /** Told before each check. */
+  readonly onward?: Onward;
 }
 
 /** Asks for everything, by a host that remembers. Waits for a call that is changing something where all is not well. */

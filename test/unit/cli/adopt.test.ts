@@ -6,6 +6,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { adopt } from '../../../src/cli/adopt.ts';
 import type { CliSurroundings } from '../../../src/cli/command.ts';
 import { newMachine } from '../support/fake-machine.ts';
+import { quietWork } from '../support/quiet-work.ts';
 
 const exit = { name: 'partners', interface: 'eth1', addresses: ['192.168.0.245'] };
 const egress = { type: 'egress', exits: [exit], policies: [{ name: 'all', namespaces: ['*'], exit: 'partners' }] };
@@ -31,6 +32,7 @@ async function printed(t: TestContext, files: Readonly<Record<string, readonly u
   const texts: string[] = [];
   const surroundings = {
     write: (text: string) => texts.push(text),
+    openWork: () => quietWork,
     setExitCode: () => assert.fail('a pod could not have its own'),
     openMachine: async () => newMachine(t),
     readFile: (path: string) => (path.startsWith(folder) ? readFileSync(path, 'utf8') : undefined),

@@ -4,6 +4,7 @@ import { CommanderError } from 'commander';
 import { EgressError } from '../../../src/base/errors.ts';
 import { commandLine, withVersion } from '../../../src/cli/program.ts';
 import { added, type FakeMachine, held, newMachine, newNode, noCounters, stateOf } from '../support/fake-machine.ts';
+import { quietWork } from '../support/quiet-work.ts';
 
 /** How a command ended, and what it did. */
 interface Outcome {
@@ -29,6 +30,7 @@ async function run(
       exitCode = code;
     },
     colors: false,
+    openWork: () => quietWork,
     hostName: 'node-1',
     sinceBoot: () => ({ boot: 'b', uptime: 0 }),
     openMachine: async ({ dataDir }) => {

@@ -15,6 +15,7 @@ import { lockFile } from '../../../src/kernel/lock.ts';
 import { exchangeFiles } from '../../../src/kernel/netlink/libc.ts';
 import { listOf, until } from '../../support/installation.ts';
 import { type FakeMachine, gatewayConfiguration, newMachine, newNode } from '../support/fake-machine.ts';
+import { quietWork } from '../support/quiet-work.ts';
 
 const [first, second] = ['10-first.conflist', '20-second.conflist'];
 
@@ -93,6 +94,7 @@ class Host {
     };
     const surroundings = {
       ...{ version: '1', colors: false, readFile: () => undefined, hostTools: tools },
+      openWork: () => quietWork,
       ...{ hostName: 'node-1', sinceBoot: () => ({ boot: 'b', uptime: 0 }) },
       ...{ write: (text: string) => said.push(text), remark: (text: string) => said.push(text) },
       setExitCode: (code: number) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { commandLine } from '../../../src/cli/program.ts';
 import type { ReadFile } from '../../../src/config/read.ts';
+import { quietWork } from './quiet-work.ts';
 
 /** What a command said, and its exit code. */
 export interface Outcome {
@@ -24,6 +25,7 @@ export async function runOnFiles(readFile: ReadFile, ...words: readonly string[]
       outcome.exitCode = code;
     },
     colors: false,
+    openWork: () => quietWork,
     hostName: 'node-1',
     sinceBoot: () => ({ boot: 'b', uptime: 0 }),
     openMachine: () => assert.fail('no kernel and no state'),
