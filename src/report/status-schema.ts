@@ -1,5 +1,7 @@
 import * as z from 'zod/mini';
 import { EgressError } from '../base/errors.ts';
+import type { Pod } from '../policy/match.ts';
+import type { PodLabels } from '../policy/selector.ts';
 import type { ElectedExit, ExitGateways } from '../store/record.ts';
 import type { AgentStatus, ExitStatus, PodStatus, Status, TunnelStatus } from './status.ts';
 
@@ -22,6 +24,7 @@ const rate = maybe(
 const time = (what: string) => text(`${what} (RFC 3339, UTC)`);
 const address = (what: string) => text(`${what}, an IP address`);
 const family = described(z.literal([4, 6]), 'IPv4 or IPv6');
+const strings = z.record(z.string(), z.string());
 const ports = z.strictObject({ exit: text('Name of the exit'), first: z.int(), last: z.int() });
 
 const way = z.strictObject({
@@ -73,8 +76,14 @@ const pod = z.strictObject({
     namespace: maybe(z.string()),
     name: maybe(z.string()),
     uid: maybe(z.string()),
-    annotations: maybe(z.record(z.string(), z.string())),
-  }),
+    annotations: maybe(strings),
+    labels: maybe(
+      described(
+        z.strictObject({ pod: strings, namespace: strings } satisfies Members<PodLabels>),
+        'Of the pod and its namespace, where a policy chooses by labels',
+      ),
+    ),
+  } satisfies Members<Pod>),
   addresses: texts('Its addresses'),
   exits: texts('Names of the exits that its policies lead to'),
   policies: described(

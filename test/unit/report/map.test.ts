@@ -125,6 +125,9 @@ describe('names', () => {
 describe('a status in a file', () => {
   test('is taken as it was printed, and everything else is refused with the place', () => {
     assert.deepEqual(readStatusText('n1.json', JSON.stringify(small)), small);
+    const labels = { pod: { app: 'web' }, namespace: { team: 'a' } };
+    const labelled = { ...small, pods: small.pods.map((each) => ({ ...each, pod: { ...each.pod, labels } })) };
+    assert.deepEqual(readStatusText('n1.json', JSON.stringify(labelled)), labelled);
     for (const [text, where] of [
       ['', ''],
       ['[]', ''],
