@@ -62,6 +62,17 @@ describe('documents', () => {
   });
 });
 
+test('the picture of README.md shows the addresses that the demo prints', () => {
+  const addresses = (text: string) => [...new Set(text.match(/\b\d+\.\d+\.\d+\.\d+\b/g))].sort();
+  const drawn = addresses(readFileSync(join(root, 'conf/pictures/before-and-after.svg'), 'utf8'));
+  const [demo] = blocks.filter(({ text }) => text.startsWith('Before, with'));
+  assert.ok(drawn.length > 6);
+  assert.deepEqual(
+    drawn.filter((address) => !addresses(demo?.text ?? '').includes(address)),
+    [],
+  );
+});
+
 function isThere(document: string, target: string): boolean {
   const [path = '', anchor] = target.split('#');
   const file = path === '' ? document : join(dirname(document), path);
