@@ -4,6 +4,7 @@ import { Elections } from '../src/election/elections.ts';
 import { type Part, Parts } from '../src/election/parts.ts';
 import type { HintTargets, Instance } from '../src/election/plan.ts';
 import { LinuxElection } from '../src/kernel/election.ts';
+import { staySmall } from './memory.ts';
 
 /** Milliseconds from a change in the kernel to the look at it: changes come in swarms. */
 const lookAfter = 10;
@@ -17,6 +18,7 @@ const tellEvery = 1_000;
  */
 export async function runElection(): Promise<number> {
   beFirst();
+  staySmall();
   const { promise: ended, resolve: end } = Promise.withResolvers<string | undefined>();
   using linux = new LinuxElection(() => setImmediate(() => parts.tell()));
   const parts = new Parts({ hints: hintsPart(linux), vrrp: vrrpPart(linux) }, writeLine);

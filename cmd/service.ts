@@ -4,6 +4,7 @@ import { claimFile } from './claim.ts';
 import { startElection } from './election-process.ts';
 import { explain } from './explain.ts';
 import { openLogTo } from './log.ts';
+import { staySmall } from './memory.ts';
 import { writeOut } from './output.ts';
 
 const endings = ['SIGTERM', 'SIGINT'] as const;
@@ -17,6 +18,7 @@ const patience = 100;
 
 /** From now on SIGTERM and SIGINT end the service; a second one ends the process as it is. */
 export function openService(): Service & Disposable {
+  staySmall();
   const controller = new AbortController();
   const end = () => controller.abort();
   for (const signal of endings) process.once(signal, end);

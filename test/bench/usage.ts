@@ -9,13 +9,13 @@ export interface Usage {
   readonly seconds: number;
   /** Bytes that are in memory, those of files that are mapped included. */
   readonly resident: number;
-  /** Bytes of these that nobody else has: what would be free again without the processes. */
+  /** Bytes of these that are in no file: what would be free again without the processes. */
   readonly own: number;
-  /** Bytes of these that are in files, the binary above all: all processes of one binary share them. */
+  /** Bytes of these that are of files, the binary above all: all processes of one binary share them. */
   readonly files: number;
 }
 
-/** Usage of each process, added up: what two of them share counts twice in `resident` and `files`. */
+/** Usage of each process, added up: files that two of them share count twice in `resident` and `files`. */
 export const usageOf = (processes: readonly number[]): Usage =>
   processes.map(usageOfOne).reduce((sum, one) => ({
     seconds: sum.seconds + one.seconds,
@@ -31,10 +31,8 @@ function usageOfOne(pid: number): Usage {
     .split(' ')
     .slice(11, 13)
     .map(Number);
-  const rollup = sizes(`/proc/${pid}/smaps_rollup`);
-  const own = (rollup.Private_Clean ?? 0) + (rollup.Private_Dirty ?? 0);
-  const { RssFile = 0, RssShmem = 0 } = sizes(`/proc/${pid}/status`);
-  return { seconds: (user + system) / ticks, resident: rollup.Rss ?? 0, own, files: RssFile + RssShmem };
+  const { VmRSS = 0, RssAnon = 0, RssFile = 0, RssShmem = 0 } = sizes(`/proc/${pid}/status`);
+  return { seconds: (user + system) / ticks, resident: VmRSS, own: RssAnon, files: RssFile + RssShmem };
 }
 
 /** Lines of /proc with a size, in bytes. */
