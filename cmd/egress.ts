@@ -1,6 +1,5 @@
 import { startupSnapshot } from 'node:v8';
 import { end } from './end.ts';
-import { runAsOperator } from './operator.ts';
 import { runAsPlugin } from './plugin.ts';
 import { version } from './version.ts';
 import { warmUp } from './warm-up.ts';
@@ -12,11 +11,13 @@ import { warmUp } from './warm-up.ts';
  * read the environment, the arguments or a file descriptor outside of it.
  */
 async function main(): Promise<never> {
-  end(await run(process.argv.slice(2)));
+  const words = process.argv.slice(2);
+  // Not in the snapshot: every call of a runtime would carry all that people need.
+  if (words.length > 0) return await (await import('./operator.ts')).operate(words);
+  end(await run());
 }
 
-async function run(words: readonly string[]): Promise<number> {
-  if (words.length > 0) return await runAsOperator(words);
+async function run(): Promise<number> {
   if (process.env.CNI_COMMAND !== undefined) return await runAsPlugin();
   process.stderr.write(`CNI egress plugin v${version}: called by a container runtime. For people: egress --help\n`);
   return 0;

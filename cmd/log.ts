@@ -4,15 +4,33 @@ import { makeFolder } from '../src/files/file.ts';
 import type { Log } from '../src/node/machine.ts';
 import { tell } from './stderr.ts';
 
-/** Loaded only when a log is wanted: pino costs more start-up time than everything else together. */
-export const openLog = (file: string, level: string): Promise<Log> => openLogTo(new LogFile(file), level);
+/** Severities, by the numbers that programs for logs of Node know. */
+const severities: Readonly<Record<string, number>> = {
+  trace: 10,
+  debug: 20,
+  info: 30,
+  warn: 40,
+  error: 50,
+  fatal: 60,
+  silent: Number.POSITIVE_INFINITY,
+};
 
-/** A log whose lines, each with its line feed, go to whoever takes them. */
-export async function openLogTo(lines: { write(line: string): void }, level: string): Promise<Log> {
-  const { pino } = await import('pino');
-  const log = pino({ level, base: { pid: process.pid } }, lines);
-  const debug: Log['debug'] = (fields, message) => log.isLevelEnabled('debug') && log.debug(fields(), message);
-  return { debug, info: log.info.bind(log), warn: log.warn.bind(log) };
+/** A log into a file, from a severity on. */
+export const openLog = (file: string, level: string): Log => openLogTo(new LogFile(file), level);
+
+/** A log whose lines, JSON with a line feed each, go to whoever takes them. */
+export function openLogTo(lines: { write(line: string): void }, from: string): Log {
+  const isWanted = (level: string) => (severities[level] ?? 0) >= (severities[from] ?? 0);
+  const write = (level: string, fields: () => object, msg: string) => {
+    if (!isWanted(level)) return;
+    const head = { level: severities[level], time: Date.now(), pid: process.pid };
+    lines.write(`${JSON.stringify({ ...head, ...fields(), msg })}\n`);
+  };
+  return {
+    debug: (fields, message) => write('debug', fields, message),
+    info: (fields, message) => write('info', () => fields, message),
+    warn: (fields, message) => write('warn', () => fields, message),
+  };
 }
 
 const { O_WRONLY, O_APPEND, O_CREAT, O_NOCTTY, O_NONBLOCK } = constants;

@@ -13,7 +13,7 @@ const nodePath = '/proc/self/ns/net';
 
 /** The real kernel, the real files, and a log file if one is wanted. */
 export async function openMachine(options: MachineOptions): Promise<Machine & Disposable> {
-  const log = options.logFile === undefined ? silent : await openLog(options.logFile, options.logLevel ?? 'info');
+  const log = options.logFile === undefined ? silent : openLog(options.logFile, options.logLevel ?? 'info');
   const host = new LinuxHost();
   const warn = (message: string) => {
     log.warn({}, message);

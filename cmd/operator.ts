@@ -1,4 +1,5 @@
 import { hostname, machine, uptime } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
 import { asEgressError, EgressError } from '../src/base/errors.ts';
 import type { Screen } from '../src/cli/command.ts';
 import { lockFile } from '../src/kernel/lock.ts';
@@ -8,6 +9,7 @@ import { findSysctlsIn } from '../src/kernel/sysctl.ts';
 import { isClaimed } from './claim.ts';
 import { openCluster } from './cluster.ts';
 import { electionCommand } from './election-process.ts';
+import { end } from './end.ts';
 import { explain } from './explain.ts';
 import { inRootCommand, runInRoot, tryInRoot } from './in-root.ts';
 import { openMachine, readFile } from './machine.ts';
@@ -17,7 +19,12 @@ import { version } from './version.ts';
 import { clearLine, openWork } from './work.ts';
 
 /** A person calls: words in, text on stdout, errors on stderr. Exit codes: 0 fine, 1 something is wrong, 2 called wrongly. */
-export async function runAsOperator(words: readonly string[]): Promise<number> {
+export async function operate(words: readonly string[]): Promise<never> {
+  setFlagsFromString('--max-opt=999'); // what a runtime calls is over before that pays: see install/executable.ts
+  end(await runAsOperator(words));
+}
+
+async function runAsOperator(words: readonly string[]): Promise<number> {
   if (words[0] === inRootCommand) return runInRoot(words.slice(1));
   if (words[0] === electionCommand) return await (await import('./election.ts')).runElection();
   // Loaded only now: a runtime does not need the parser of command lines.

@@ -25,7 +25,7 @@ export function openService(): Service & Disposable {
   return {
     signal: controller.signal,
     report: (error, consequence) => process.stderr.write(`${explain(error)} ${consequence}\n`),
-    openLog: () => openLogTo({ write: (line) => void writeOut(Buffer.from(line), patience) }, 'info'),
+    openLog: async () => openLogTo({ write: (line) => void writeOut(Buffer.from(line), patience) }, 'info'),
     startElection,
     claim: claimFile,
     answerQuestions: async (...question) => (await import('./labels.ts')).answerQuestions(...question),

@@ -15,14 +15,15 @@ import { Store } from '../src/store/store.ts';
  */
 export async function warmUp(): Promise<void> {
   const dataDir = mkdtempSync(join(tmpdir(), 'egress-warm-up-'));
+  const echo = new EchoSocket(); // not longer: what it keeps would be in the snapshot
   try {
-    for (const command of ['ADD', 'CHECK', 'ADD', 'DEL']) await call(command, dataDir);
+    for (const command of ['ADD', 'CHECK', 'ADD', 'DEL']) await call(command, dataDir, echo);
   } finally {
     rmSync(dataDir, { recursive: true });
   }
 }
 
-async function call(command: string, dataDir: string): Promise<void> {
+async function call(command: string, dataDir: string, echo: EchoSocket): Promise<void> {
   const { exitCode, stdout } = await runPlugin({
     variables: { CNI_COMMAND: command, CNI_CONTAINERID: 'warm', CNI_NETNS: '/none', CNI_IFNAME: 'eth0' },
     readStdin: () => JSON.stringify({ ...configuration, dataDir }),
@@ -139,5 +140,3 @@ class EchoSocket implements Pick<NetlinkSocket, keyof NetlinkSocket> {
 }
 
 const reply = (type: number, hex: string): Reply => ({ type, flags: 0, body: Buffer.from(hex, 'hex') });
-
-const echo = new EchoSocket();

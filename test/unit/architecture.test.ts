@@ -68,7 +68,7 @@ const table: Readonly<Record<string, Row>> = {
       'installer',
       'agent',
     ],
-    packages: ['node:path', 'node:timers', 'commander', 'cli-table3', 'pino', 'yaml'],
+    packages: ['node:path', 'node:timers', 'commander', 'cli-table3', 'yaml'],
   },
 };
 

@@ -1,0 +1,75 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import type { Bundle } from './bundle.ts';
+import { makeSnapshot } from './snapshot.ts';
+
+const require = createRequire(import.meta.url);
+const { inject } = require('postject') as {
+  inject(file: string, name: string, content: Buffer, options: { readonly sentinelFuse: string }): Promise<void>;
+};
+const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
+
+/**
+ * Node's own options, at build time and whenever the binary starts: a snapshot and compiled code go with the options that
+ * they were made with. Nothing is optimized: a call is over before that pays. What lives longer switches it on (`cmd/operator.ts`).
+ * SIGUSR1 is not for a debugger, which would have a thread that waits for it.
+ */
+const options: readonly string[] = ['--max-opt=0', '--disable-sigusr1'];
+
+/** node_sea.h: SeaFlags::kUseSnapshot, and the place of the flags behind the magic number. */
+const usesSnapshot = 1 << 1;
+const flagsOffset = 4;
+/** node_sea.cc, POSTJECT_SENTINEL_FUSE: the place in the binary that says whether there is something in it. */
+const sentinelFuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
+
+/** Makes the binary out of a bundle, in a folder: a copy of Node's own with the snapshot, the parts and the addons in it. */
+export async function makeExecutable(folder: string, { main, parts }: Bundle): Promise<string> {
+  const output = join(folder, 'egress');
+  strippedNode(output);
+  const snapshot = makeSnapshot(output, options, main);
+  const assets: Record<string, string> = {
+    'netlink.node': require.resolve(`netlink/prebuilds/linux-${arch}/node.napi.node`),
+    'koffi.node': require.resolve(`@koromix/koffi-linux-${arch}/linux_${arch}/koffi.node`),
+  };
+  if (parts.size > 0) compileParts(output, snapshot, folder);
+  for (const [name, file] of parts) {
+    assets[`${name}.js`] = file;
+    assets[`${name}.cache`] = file.replace(/\.js$/, '.cache');
+  }
+  await inject(output, 'NODE_SEA_BLOB', resource(output, folder, snapshot, assets), { sentinelFuse });
+  return output;
+}
+
+/** A copy of Node without symbols, 20 MB smaller; as it is where there is no strip(1). */
+function strippedNode(path: string): void {
+  copyFileSync(join(dirname(require.resolve(`node-linux-${arch}/package.json`)), 'bin', 'node'), path);
+  chmodSync(path, 0o755);
+  try {
+    execFileSync('strip', [path]);
+  } catch {
+    console.warn('strip is not installed, the binary will be 20 MB larger');
+  }
+}
+
+/** Has each part compiled by the program itself: what V8 makes of it goes with the snapshot. See `binary/part.cjs`. */
+function compileParts(node: string, snapshot: string, folder: string): void {
+  const env = { ...process.env, EGRESS_PARTS: folder };
+  execFileSync(node, [...options, '--snapshot-blob', snapshot, 'egress', '--help'], { env, stdio: 'ignore' });
+}
+
+/**
+ * What Node looks for inside its own binary. Node makes it of a script, and has a snapshot made as it likes; so the snapshot is
+ * given to it as if it were the script, and then called what it is.
+ */
+function resource(node: string, folder: string, main: string, assets: Readonly<Record<string, string>>): Buffer {
+  const [config, output] = [join(folder, 'sea.json'), join(folder, 'sea.blob')];
+  // The runtime's NODE_OPTIONS are not for us.
+  const own = { disableExperimentalSEAWarning: true, execArgv: options, execArgvExtension: 'none' };
+  writeFileSync(config, JSON.stringify({ main, output, assets, ...own }));
+  execFileSync(node, ['--experimental-sea-config', config], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const blob = readFileSync(output);
+  blob.writeUInt32LE(blob.readUInt32LE(flagsOffset) | usesSnapshot, flagsOffset);
+  return blob;
+}
