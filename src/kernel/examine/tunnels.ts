@@ -1,14 +1,11 @@
 import type { ForeignTunnel } from '../../datapath/examiner.ts';
-import { be16, cString, type Field, nested, u8, u16, u32 } from '../netlink/field.ts';
+import { be16, cString, nested, raw, u8, u16, u32 } from '../netlink/field.ts';
 import type { NetlinkSocket } from '../netlink/socket.ts';
 import { decode } from '../netlink/wire.ts';
 import { message } from '../rtnetlink/message.ts';
 import { decodeTunnel } from '../rtnetlink/tunnel.ts';
 
 const RTM_GETLINK = 18;
-
-/** Bytes, because the kind of a device decides the meaning of its data. */
-const raw: Field<Buffer> = { encode: (value) => value, decode: (bytes) => bytes };
 
 /** linux/if_link.h: struct ifinfomsg, IFLA_* and IFLA_VXLAN_*. */
 const linkMessage = message(

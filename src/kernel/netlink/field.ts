@@ -1,6 +1,16 @@
 import { type Address, addressBytes, addressFromBytes } from '../../base/address.ts';
 import type { Hex } from '../../nftables/expression.ts';
-import { decode, encode, encodeAttribute, type Table, type Values, walk } from './wire.ts';
+import {
+  attributeSize,
+  decode,
+  encode,
+  encodedSize,
+  type Table,
+  type Values,
+  walk,
+  writeAll,
+  writeAttribute,
+} from './wire.ts';
 
 /**
  * How the payload of one attribute is written and read. Integers are in host order, and Node runs on little-endian
@@ -9,7 +19,29 @@ import { decode, encode, encodeAttribute, type Table, type Values, walk } from '
 export interface Field<T> {
   encode(value: T): Buffer;
   decode(bytes: Buffer): T;
+  /** Writes what `encode` gives into a buffer that is there already: a ruleset has thousands of attributes. */
+  readonly inPlace?: InPlace<T>;
 }
+
+/** See {@link Field}. */
+export interface InPlace<T> {
+  /** Bytes of the payload. */
+  size(value: T): number;
+  /** Writes so many bytes into the buffer, which holds zeros. */
+  write(value: T, bytes: Buffer, offset: number): void;
+}
+
+/** The payload in a buffer of its own. */
+const alone =
+  <T>({ size, write }: InPlace<T>) =>
+  (value: T) => {
+    const bytes = Buffer.alloc(size(value));
+    write(value, bytes, 0);
+    return bytes;
+  };
+
+/** A field that writes in place. */
+const field = <T>(inPlace: InPlace<T>, decode: (bytes: Buffer) => T) => ({ inPlace, decode, encode: alone(inPlace) });
 
 /** An integer of `length` bytes, read and written by the named methods of Buffer; a shorter payload is a RangeError. */
 function integer(
@@ -17,14 +49,10 @@ function integer(
   write: 'writeUInt8' | 'writeUInt16LE' | 'writeUInt16BE' | 'writeUInt32LE' | 'writeUInt32BE' | 'writeInt32BE',
 ) {
   const read = write.replace('write', 'read') as 'readUInt8';
-  return {
-    encode: (value: number) => {
-      const bytes = Buffer.alloc(length);
-      bytes[write](value);
-      return bytes;
-    },
-    decode: (bytes: Buffer) => bytes[read](),
-  } satisfies Field<number>;
+  return field<number>(
+    { size: () => length, write: (value, bytes, offset) => void bytes[write](value, offset) },
+    (bytes) => bytes[read](),
+  ) satisfies Field<number>;
 }
 
 export const u8 = integer(1, 'writeUInt8');
@@ -46,18 +74,25 @@ export const be64: Field<bigint> = {
 };
 
 /** A string that ends with a NUL (NLA_NUL_STRING). Bytes behind the first NUL are not read. */
-export const cString: Field<string> = {
-  encode: (value) => Buffer.from(`${value}\0`),
-  decode: (bytes) => {
+export const cString: Field<string> = field(
+  { size: (value) => Buffer.byteLength(value) + 1, write: (value, bytes, offset) => void bytes.write(value, offset) },
+  (bytes) => {
     const end = bytes.indexOf(0);
     return bytes.toString('utf8', 0, end === -1 ? bytes.length : end);
   },
-};
+);
 
 /** Bytes as lower-case hexadecimal. */
-export const hex: Field<Hex> = {
-  encode: (value) => Buffer.from(value, 'hex'),
-  decode: (bytes) => bytes.toString('hex'),
+export const hex: Field<Hex> = field(
+  { size: (value) => value.length >> 1, write: (value, bytes, offset) => void bytes.write(value, offset, 'hex') },
+  (bytes) => bytes.toString('hex'),
+);
+
+/** Bytes as they are. */
+export const raw: Field<Buffer> = {
+  encode: (bytes) => bytes,
+  decode: (bytes) => bytes,
+  inPlace: { size: (value) => value.length, write: (value, bytes, offset) => void value.copy(bytes, offset) },
 };
 
 /** An IPv4 or IPv6 address in network order. */
@@ -74,14 +109,26 @@ export const nested = <T extends Table>(table: T): Field<Values<T>> & { readonly
   nested: true,
   encode: (values) => encode(table, values),
   decode: (bytes) => decode(table, bytes),
+  inPlace: {
+    size: (values) => encodedSize(table, values),
+    write: (values, bytes, offset) => void writeAll(table, values, bytes, offset),
+  },
 });
 
 /** A list: the same attribute again and again inside an attribute (NFTA_LIST_ELEM and its like). */
-export const listOf = <T>(type: number, field: Field<T>): Field<readonly T[]> & { readonly nested: true } => ({
+export const listOf = <T>(type: number, item: Field<T>): Field<readonly T[]> & { readonly nested: true } => ({
   nested: true,
-  encode: (values) => Buffer.concat(values.map((value) => encodeAttribute(type, field, value))),
-  decode: (bytes) =>
-    walk(bytes)
-      .filter((attribute) => attribute.type === type)
-      .map(({ payload }) => field.decode(payload)),
+  ...field<readonly T[]>(
+    {
+      size: (values) => values.reduce((size, value) => size + attributeSize(item, value), 0),
+      write: (values, bytes, offset) => {
+        let end = offset;
+        for (const value of values) end = writeAttribute(type, item, value, bytes, end);
+      },
+    },
+    (bytes) =>
+      walk(bytes)
+        .filter((attribute) => attribute.type === type)
+        .map(({ payload }) => item.decode(payload)),
+  ),
 });

@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
-import { formatMessage, parseMessages } from 'netlink/dist/structs.js';
+import { parseMessages } from 'netlink/dist/structs.js';
 import { EgressError } from '../../base/errors.ts';
 import { cString, u32 } from './field.ts';
 import { limitWaiting, openNetlink, receiveFromKernel, sendToKernel, setSocketOption } from './libc.ts';
@@ -87,6 +87,9 @@ const netlinkHeaderLength = 16;
 const together = 128;
 /** Seconds without a word from the kernel, which answers before it returns from sendto(2), or never. */
 const patience = 30;
+
+/** With its header, and padding to four bytes. */
+const framedLength = ({ length }: Buffer): number => (netlinkHeaderLength + length + 3) & ~3;
 
 /** Requests sent together: the numbers of the first and the last, and the answers so far. */
 interface Exchange {
@@ -189,23 +192,22 @@ export class NetlinkSocket {
   #send(requests: readonly Request[]): number {
     const first = this.#sequence;
     this.#sequence += requests.length;
-    const bytes = Buffer.concat(requests.flatMap((request, i) => this.#frame(request, first + i)));
+    const bytes = Buffer.alloc(requests.reduce((size, { body }) => size + framedLength(body), 0));
+    let offset = 0;
+    for (const [i, request] of requests.entries()) offset = this.#frame(request, first + i, bytes, offset);
     explained(() => sendToKernel(this.#descriptor, bytes));
     return first;
   }
 
-  #frame(request: Request, seq: number): Uint8Array[] {
-    const padding = Buffer.alloc(-request.body.length & 3);
-    return [
-      ...formatMessage({
-        type: request.type,
-        flags: request.flags | flags.request,
-        seq,
-        port: this.#port,
-        data: request.body,
-      }),
-      padding,
-    ];
+  /** Writes a message into a buffer of zeros: its header (linux/netlink.h, struct nlmsghdr) and body. Returns where the next begins. */
+  #frame({ type, flags: more, body }: Request, sequence: number, bytes: Buffer, offset: number): number {
+    bytes.writeUInt32LE(netlinkHeaderLength + body.length, offset);
+    bytes.writeUInt16LE(type, offset + 4);
+    bytes.writeUInt16LE(more | flags.request, offset + 6);
+    bytes.writeUInt32LE(sequence, offset + 8);
+    bytes.writeUInt32LE(this.#port, offset + 12);
+    body.copy(bytes, offset + netlinkHeaderLength);
+    return offset + framedLength(body);
   }
 
   /** Takes the next that the kernel has sent. Messages left over from an exchange that failed are passed over. */

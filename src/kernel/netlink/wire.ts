@@ -26,20 +26,59 @@ const nestedFlag = 0x8000;
 const typeMask = 0x3fff;
 const aligned = (length: number) => (length + 3) & ~3;
 
-/** One attribute with its header and padding. A payload of more than 65531 bytes is a RangeError. */
+const payloadSize = <T>({ inPlace, encode }: Field<T>, value: T): number =>
+  inPlace === undefined ? encode(value).length : inPlace.size(value);
+
+/** Bytes of one attribute with its header and padding. */
+export const attributeSize = <T>(field: Field<T>, value: T): number =>
+  aligned(headerLength + payloadSize(field, value));
+
+/**
+ * Writes one attribute with its header into a buffer of zeros, and returns where the next begins. A payload of more than 65531
+ * bytes is a RangeError.
+ */
+export function writeAttribute<T>(type: number, field: Field<T>, value: T, bytes: Buffer, offset: number): number {
+  const length = headerLength + payloadSize(field, value);
+  bytes.writeUInt16LE(length, offset);
+  bytes.writeUInt16LE('nested' in field ? type | nestedFlag : type, offset + 2);
+  if (field.inPlace === undefined) field.encode(value).copy(bytes, offset + headerLength);
+  else field.inPlace.write(value, bytes, offset + headerLength);
+  return offset + aligned(length);
+}
+
+/** One attribute with its header and padding, in a buffer of its own. */
 export function encodeAttribute<T>(type: number, field: Field<T>, value: T): Buffer {
-  const payload = field.encode(value);
-  const bytes = Buffer.alloc(aligned(headerLength + payload.length));
-  bytes.writeUInt16LE(headerLength + payload.length, 0);
-  bytes.writeUInt16LE('nested' in field ? type | nestedFlag : type, 2);
-  payload.copy(bytes, headerLength);
+  const bytes = Buffer.alloc(attributeSize(field, value));
+  writeAttribute(type, field, value, bytes, 0);
   return bytes;
 }
 
-/** The attributes that `values` has, in the order of the table. */
-export function encode<T extends Table>(table: T, values: Values<T>): Buffer {
-  const present = Object.entries(table).filter(([name]) => values[name] !== undefined);
-  return Buffer.concat(present.map(([name, [type, field]]) => encodeAttribute(type, field, values[name])));
+/** Bytes of the attributes that `values` has. */
+export function encodedSize<T extends Table>(table: T, values: Values<T>): number {
+  let size = 0;
+  for (const name in table) {
+    const row = table[name];
+    if (row !== undefined && values[name] !== undefined) size += attributeSize(row[1], values[name]);
+  }
+  return size;
+}
+
+/** Writes the attributes that `values` has, in the order of the table, into a buffer of zeros. */
+export function writeAll<T extends Table>(table: T, values: Values<T>, bytes: Buffer, offset: number): void {
+  let end = offset;
+  for (const name in table) {
+    const row = table[name];
+    if (row !== undefined && values[name] !== undefined) end = writeAttribute(row[0], row[1], values[name], bytes, end);
+  }
+}
+
+/** The attributes that `values` has, in the order of the table, behind a header if there is one. */
+export function encode<T extends Table>(table: T, values: Values<T>, header?: Buffer): Buffer {
+  const start = header?.length ?? 0;
+  const bytes = Buffer.alloc(start + encodedSize(table, values));
+  header?.copy(bytes);
+  writeAll(table, values, bytes, start);
+  return bytes;
 }
 
 /** The attributes of `bytes`, one by one. One that claims more than there is, or less than its header, is a RangeError. */

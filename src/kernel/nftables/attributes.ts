@@ -1,6 +1,6 @@
-import { be32, be32Signed, be64, cString, listOf, nested } from '../netlink/field.ts';
+import { be32, be32Signed, be64, cString, listOf, nested, raw } from '../netlink/field.ts';
 import { encodeAttribute, type Table, walk } from '../netlink/wire.ts';
-import { choice, data, dataAttributes, type Nested, raw, rawNested } from './data.ts';
+import { choice, data, dataAttributes, type Nested, rawNested } from './data.ts';
 
 // The attributes of linux/netfilter/nf_tables.h in the order in which nft 1.0.6 writes them, so that our bytes can be
 // compared with nft's.

@@ -1,12 +1,9 @@
 import type { Hex, Verdict } from '../../nftables/expression.ts';
-import { be32, be32Signed, cString, type Field, hex } from '../netlink/field.ts';
-import { decode, encode, type Table } from '../netlink/wire.ts';
+import { be32, be32Signed, cString, type Field, hex, raw } from '../netlink/field.ts';
+import { decode, encode, encodedSize, type Table, type Values, writeAll } from '../netlink/wire.ts';
 
 /** A field that holds attributes. */
 export type Nested<T> = Field<T> & { readonly nested: true };
-
-/** Bytes as they are. */
-export const raw: Field<Buffer> = { encode: (bytes) => bytes, decode: (bytes) => bytes };
 
 /** Attributes as bytes, when something outside of them decides their meaning. */
 export const rawNested: Nested<Buffer> = { ...raw, nested: true };
@@ -21,9 +18,17 @@ export function choice<const K>(
 ): Field<K | undefined> {
   const numbers = new Map<K | undefined, number>(rows);
   const names = new Map(rows.map(([name, number]) => [number, name]));
+  const numberOf = (name: K | undefined) => numbers.get(name) as number;
+  const { inPlace } = field;
   return {
-    encode: (name) => field.encode(numbers.get(name) as number),
+    encode: (name) => field.encode(numberOf(name)),
     decode: (bytes) => names.get(field.decode(bytes)),
+    ...(inPlace && {
+      inPlace: {
+        size: (name) => inPlace.size(numberOf(name)),
+        write: (name, bytes, offset) => inPlace.write(numberOf(name), bytes, offset),
+      },
+    }),
   };
 }
 
@@ -45,10 +50,16 @@ const verdictAttributes = {
   chain: [2, cString],
 } as const satisfies Table;
 
+const partsOf = (verdict: Verdict | undefined): Values<typeof verdictAttributes> => verdict ?? {};
+
 /** A verdict; `continue`, `break` and future ones read as absent. */
 const verdict: Nested<Verdict | undefined> = {
   nested: true,
-  encode: (value) => encode(verdictAttributes, value ?? {}),
+  encode: (value) => encode(verdictAttributes, partsOf(value)),
+  inPlace: {
+    size: (value) => encodedSize(verdictAttributes, partsOf(value)),
+    write: (value, bytes, offset) => writeAll(verdictAttributes, partsOf(value), bytes, offset),
+  },
   decode: (bytes) => {
     const { code, chain } = decode(verdictAttributes, bytes);
     if (code === 'jump' || code === 'goto') return chain === undefined ? undefined : { code, chain };

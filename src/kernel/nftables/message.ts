@@ -42,7 +42,7 @@ export function message<T extends Table>(
   return {
     type: (subsystem << 8) | messageTypes[type],
     flags,
-    body: Buffer.concat([genericHeader(families[family ?? 'inet'], 0), encode(table, values)]),
+    body: encode(table, values, genericHeader(families[family ?? 'inet'], 0)),
   };
 }
 

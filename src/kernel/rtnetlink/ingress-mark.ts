@@ -6,7 +6,7 @@ import { ingressMarks } from '../../datapath/unjudged.ts';
 import { loadProgram } from '../bpf/load.ts';
 import { markingProgram } from '../bpf/marking.ts';
 import { type KernelKind, noneListed } from '../kind.ts';
-import { cString, type Field, u8, u16, u32 } from '../netlink/field.ts';
+import { cString, raw, u8, u16, u32 } from '../netlink/field.ts';
 import { flags, isKernelError, type KernelError, type NetlinkSocket } from '../netlink/socket.ts';
 import { decode, encode } from '../netlink/wire.ts';
 import { readLink } from './link.ts';
@@ -23,9 +23,6 @@ const bpf = {
 
 /** TCA_BPF_FLAG_ACT_DIRECT: what the program returns is the verdict. */
 const directAction = 1;
-
-/** Bytes as they are: what options mean depends on their kind. */
-const raw: Field<Buffer> = { encode: (value) => value, decode: (bytes) => bytes };
 
 /** linux/rtnetlink.h: struct tcmsg and TCA_*, of a queueing discipline and of a filter of it. */
 const trafficMessage = message(

@@ -16,7 +16,7 @@ export interface Message<S extends Struct, T extends Table> {
 export function message<S extends Struct, T extends Table>(struct: S, table: T): Message<S, T> {
   const length = encodeStruct(struct, {}).length;
   return {
-    encode: (header, attributes = {}) => Buffer.concat([encodeStruct(struct, header), encode(table, attributes)]),
+    encode: (header, attributes = {}) => encode(table, attributes, encodeStruct(struct, header)),
     decode: (body) => ({ header: decodeStruct(struct, body), attributes: decode(table, body.subarray(length)) }),
   };
 }

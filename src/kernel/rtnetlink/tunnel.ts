@@ -3,7 +3,7 @@ import { EgressError } from '../../base/errors.ts';
 import type { TunnelLink } from '../../datapath/objects.ts';
 import { isSameTunnel, tunnelDevice } from '../../datapath/tunnel.ts';
 import type { KernelKind } from '../kind.ts';
-import { address, be16, cString, type Field, flag, nested, u8, u16, u32 } from '../netlink/field.ts';
+import { address, be16, cString, type Field, flag, nested, raw, u8, u16, u32 } from '../netlink/field.ts';
 import { flags, type NetlinkSocket } from '../netlink/socket.ts';
 import { decode, encode } from '../netlink/wire.ts';
 import { encodeLinkQuery } from './link.ts';
@@ -20,9 +20,6 @@ const deviceGroup = routeProtocol;
 
 /** A string that is sent without a NUL at its end, as ip sends it. */
 const bareString: Field<string> = { encode: (value) => Buffer.from(value), decode: cString.decode };
-
-/** Bytes, because the kind of a device decides the meaning of its data. */
-const raw: Field<Buffer> = { encode: (value) => value, decode: (bytes) => bytes };
 
 /** linux/if_link.h: IFLA_VXLAN_*, the data of the kind `vxlan`. */
 const vxlan = {
