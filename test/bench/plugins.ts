@@ -4,7 +4,7 @@ import { egressBinary, pluginFolder } from '../support/tools.ts';
 import type { BenchNode, BenchPod } from './node.ts';
 import type { Command } from './process.ts';
 
-type Verb = 'ADD' | 'DEL';
+export type Verb = 'ADD' | 'DEL' | 'CHECK' | 'STATUS' | 'VERSION';
 
 /** The name of the network that pods of the bench are in. */
 export const network = 'bench';
@@ -65,6 +65,7 @@ export const egress = (
     verb,
     pod,
     {
+      cniVersion: '1.1.0',
       type: 'egress',
       dataDir,
       clusterCIDRs: ['10.0.0.0/16', '10.96.0.0/12'],

@@ -4,6 +4,7 @@ import { measureAdd } from './add.ts';
 import { measureAgent } from './agent.ts';
 import { measureFailover } from './failover.ts';
 import { measurePods } from './pods.ts';
+import { measureStart } from './start.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureTunnel } from './tunnel.ts';
 
@@ -12,6 +13,7 @@ import { measureTunnel } from './tunnel.ts';
  * that part. Nothing here is asserted: it fails when something does not work, never because it is slow.
  */
 const parts: Readonly<Record<string, () => Promise<string>>> = {
+  start: measureStart,
   add: measureAdd,
   pods: measurePods,
   throughput: measureThroughput,

@@ -1,0 +1,125 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { makeExecutable } from '../../install/executable.ts';
+import { printTable } from '../../src/cli/table.ts';
+import { Lab } from '../support/lab.ts';
+import { egressBinary, tool } from '../support/tools.ts';
+import { Gauge, type Usage } from './gauge.ts';
+import { BenchNode, type BenchPod } from './node.ts';
+import { earlierBinary, egress, type Verb } from './plugins.ts';
+import type { Command } from './process.ts';
+import { median, medianRatio, printRatio } from './statistics.ts';
+
+const rounds = 15;
+/** Not counted: files come into the cache. */
+const warmUps = 1;
+
+/** One row of the table: a call, what it took in each round, and how many system calls it made. */
+interface Row {
+  readonly name: string;
+  readonly command: Command;
+  readonly usages: Usage[];
+  systemCalls?: number;
+}
+
+/** Measures what a call takes beside an empty Node. Returns a table. */
+export async function measureStart(): Promise<string> {
+  await using lab = await Lab.create();
+  const folder = mkdtempSync(join(tmpdir(), 'egress-bench-'));
+  try {
+    const programs = [egressBinary, ...(earlierBinary === undefined ? [] : [earlierBinary])];
+    const empty = [
+      rowOf('an empty Node', { program: process.execPath, args: ['-e', '0'] }),
+      rowOf('an empty binary', { program: await emptyBinary(folder) }),
+    ];
+    const all = [await subjectOf(lab, empty)];
+    for (const binary of programs) all.push(await subjectOf(lab, [], binary));
+    return await measure(all);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const rowOf = (name: string, command: Command): Row => ({ name, command, usages: [] });
+
+/** What a program takes that was made as ours is, and ends at once. */
+async function emptyBinary(folder: string): Promise<string> {
+  const main = join(folder, 'main.js');
+  writeFileSync(main, "require('node:v8').startupSnapshot.setDeserializeMainFunction(() => process.exit(0));\n");
+  return await makeExecutable(folder, { main, parts: new Map() });
+}
+
+/** Rows that have a node of their own. */
+interface Subject {
+  readonly rows: readonly Row[];
+  readonly node: BenchNode;
+  readonly pods: readonly BenchPod[];
+  readonly gauge: Gauge;
+}
+
+async function subjectOf(lab: Lab, more: readonly Row[], binary?: string): Promise<Subject> {
+  const node = await BenchNode.create(lab, lab.unique('start'));
+  const [steered, other, present] = await node.plug(await lab.namespace(lab.unique('start-pods')), 3);
+  if (steered === undefined || other === undefined || present === undefined) throw new Error('There are no pods');
+  const gauge = new Gauge(node.machine);
+  if (binary === undefined) return { rows: more, node, pods: [], gauge };
+  const call = (verb: Verb, pod: BenchPod, namespace = 'default') => egress(node, verb, pod, { binary, namespace });
+  await gauge.usageOf(call('ADD', present)); // a node with a steered pod: its chains stay
+  const title = binary === egressBinary ? '' : ', earlier build';
+  const rows = [
+    rowOf(`VERSION${title}`, call('VERSION', steered)),
+    rowOf(`STATUS${title}`, call('STATUS', steered)),
+    rowOf(`ADD of a pod without a policy${title}`, call('ADD', other, 'other')),
+    rowOf(`ADD${title}`, call('ADD', steered)),
+    rowOf(`CHECK${title}`, call('CHECK', steered)),
+    rowOf(`DEL${title}`, call('DEL', steered)),
+  ];
+  return { rows, node, pods: [steered], gauge };
+}
+
+/** Rounds in which each row has its turn, and a last one for the system calls. */
+async function measure(subjects: readonly Subject[]): Promise<string> {
+  for (let round = 0; round < warmUps + rounds; round++) {
+    for (const { rows, node, pods, gauge } of subjects) {
+      for (const { command, usages } of rows) {
+        const usage = await gauge.usageOf(command);
+        if (round >= warmUps) usages.push(usage);
+      }
+      await node.raise(pods);
+    }
+  }
+  for (const { rows, gauge } of subjects)
+    for (const row of rows) row.systemCalls = await countCalls(gauge, row.command);
+  for (const { gauge } of subjects) await gauge.end();
+  return print(subjects.flatMap(({ rows }) => rows));
+}
+
+/** strace(1) -c ends with a line for all: `100.00    0.006512           3      2099        67 total`. */
+async function countCalls(gauge: Gauge, { program, args = [], ...rest }: Command): Promise<number> {
+  const { output } = await gauge.usageOf({
+    ...rest,
+    program: tool('strace'),
+    args: ['-f', '-c', '-o', '/dev/stderr', program, ...args],
+  });
+  return Number(/ (\d+)(?: +\d+)? total/.exec(output)?.[1]);
+}
+
+/** The ratios are to the first row. */
+function print(rows: readonly Row[]): string {
+  const of = (row: Row | undefined, key: keyof Usage) => (row?.usages ?? []).map((usage) => usage[key]);
+  const ratio = (row: Row, key: keyof Usage) => printRatio(medianRatio(of(row, key), of(rows[0], key)));
+  return printTable(
+    [
+      ...['call', 'processor, ms', ': empty', 'wall, ms', ': empty', 'memory, MiB', ': empty'],
+      ...['page faults', 'system calls'],
+    ],
+    rows.map((row) => [
+      row.name,
+      ...(['cpu', 'wall', 'memory'] as const).flatMap((key) => [median(of(row, key)).toFixed(1), ratio(row, key)]),
+      String(median(of(row, 'faults'))),
+      String(row.systemCalls),
+    ]),
+    false,
+  );
+}
