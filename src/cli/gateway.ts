@@ -79,7 +79,7 @@ async function watchGateway(
     using own = await openMachine(options);
     const outcome = await bringUp(own, configuration());
     const words = said;
-    said = whatChanged;
+    said = whatChangedNow;
     tell(outcome, words, write);
   };
   const report = (error: unknown) => service.report(error, 'It is tried again until then.');
@@ -126,6 +126,10 @@ function whatChanged({ changes: all }: Outcome): string {
   const what = [...reasons.slice(0, reasonsShown), ...more].join(', ');
   return `${podsMended(changes)}${counted(changes.length, 'thing')} changed: ${what}.\n`;
 }
+
+/** The same with the time in front of each line: nobody else says when it was, in a terminal or a file. */
+const whatChangedNow = (outcome: Outcome): string =>
+  whatChanged(outcome).replaceAll(/^(?=.)/gm, `${new Date().toISOString()} `);
 
 /** The state of this node, one line for each exit. */
 function summary({ node, changes }: Outcome): string {
