@@ -46,13 +46,14 @@ function opened(path: string): number | undefined {
 }
 
 /**
- * A text that tells what is in a file, and in the program's own, from whatever else was or will be in them; `undefined`
- * when one of them is not there, or changed moments ago.
+ * A text that tells what is in a file, in one that need not be there, and in the program's own, from whatever else was or will
+ * be in them; `undefined` when one of the others is not there, or one of them changed moments ago.
  */
-export function identify(path: string): string | undefined {
+export function identify(path: string, kept: string): string | undefined {
   try {
-    const states = [path, process.execPath].map(stateOf);
-    return states.some((state) => state === undefined || state === absent) ? undefined : states.join('\n');
+    const states = [path, process.execPath, kept].map(stateOf);
+    const isUnsure = states.includes(undefined) || states.slice(0, 2).includes(absent);
+    return isUnsure ? undefined : states.join('\n');
   } catch {
     return undefined;
   }

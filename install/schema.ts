@@ -4,12 +4,14 @@
  * src/config/schema.ts or of a schema in src/report: `npm run schema`.
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod/mini';
 import { chainEntrySchema, policyDocumentSchema } from '../src/config/schema.ts';
 import { doctorReportSchema } from '../src/report/doctor/schema.ts';
 import { statusSchema } from '../src/report/status-schema.ts';
+import { customResourceDefinitions } from './custom-resources.ts';
 
 interface JsonSchema {
   readonly description?: string;
@@ -32,7 +34,14 @@ export function publishedFiles(): Map<string, string> {
     'status.schema.json': JSON.stringify(z.toJSONSchema(statusSchema)),
     'README.md': withOptionTable(readFileSync(inConf('README.md'), 'utf8')),
   };
-  return new Map(Object.entries(files).map(([file, content]) => [inConf(file), formatted(inConf(file), content)]));
+  const definitions = ['kustomize', 'helm/cni-egress/crds'].map((folder) =>
+    fileURLToPath(new URL(`${folder}/custom-resources.yaml`, import.meta.url)),
+  );
+  const contents = [
+    ...Object.entries(files).map(([file, content]) => [inConf(file), content] as const),
+    ...definitions.map((path) => [path, customResourceDefinitions()] as const),
+  ];
+  return new Map(contents.map(([path, content]) => [path, formatted(path, content)]));
 }
 
 /** As `biome check` wants it, so that what is written here is also what the check accepts. */
@@ -72,5 +81,8 @@ const shownDefault = (option: JsonSchema): string =>
   'default' in option ? `\`${JSON.stringify(option.default)}\`` : '–';
 
 if (import.meta.main) {
-  for (const [path, content] of publishedFiles()) writeFileSync(path, content);
+  for (const [path, content] of publishedFiles()) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, content);
+  }
 }

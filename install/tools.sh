@@ -1,9 +1,11 @@
 #!/bin/sh
-# Gets what building and testing need, and only what is missing: sh install/tools.sh [node|lab|runtime|charts]
+# Gets what building and testing need, and only what is missing: sh install/tools.sh [node|lab|runtime|charts|cluster]
 #   node    the npm packages that package-lock.json names
 #   lab     the programs that test/lab runs; on Debian and Ubuntu, as root
 #   runtime those that test/runtime runs beside them: container runtimes
 #   charts  helm and kustomize, for the test of the Helm chart: some minutes of building, so only when it is asked for
+#   cluster what test/cluster runs: etcd, kube-apiserver and kubectl, built from the Go module proxy. The first time that takes
+#           about half an hour on two cores, so only when it is asked for
 # Without an argument, the first three. With nothing to do it is silent and fast: the npm scripts run it every time.
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,6 +20,8 @@ containerd2_version=v2.2.1
 plugins=github.com/containernetworking/plugins/plugins
 plugins_version=v1.9.0
 crictl=sigs.k8s.io/cri-tools@v1.30.0
+kubernetes=1.34.4
+etcd=go.etcd.io/etcd/server/v3@v3.6.16
 oldest_go=24
 newer_go=go1.24.4
 
@@ -124,6 +128,43 @@ chart_tools() {
   [ -x .cache/tools/kustomize ] || build $kustomize
 }
 
+# An API server, what it keeps its objects in, and kubectl. Each program that is there already stays.
+cluster_tools() {
+  lab_tools
+  folder=$PWD/.cache/tools/kubernetes
+  mkdir -p "$folder"
+  [ -x "$folder/etcd" ] || build_module "$folder/etcd" ${etcd%@*} ${etcd#*@} ''
+  [ -x "$folder/kube-apiserver" ] || build_kubernetes kube-apiserver
+  [ -x "$folder/kubectl" ] || build_kubernetes kubectl
+}
+
+# A program of Kubernetes. Its module takes modules of the same repository for folders beside it, which the proxy has as
+# modules of their own, with 0 in the place of the first number of their version.
+build_kubernetes() {
+  find_go
+  module=k8s.io/kubernetes@v$kubernetes
+  attempt go mod download $module
+  rules=$(sed -n "s|^[[:space:]]*\\(k8s.io/[a-z-]*\\) => \\./staging/.*|replace \\1 => \\1 v0.${kubernetes#1.}|p" \
+    "$("$go" env GOMODCACHE)/$module/go.mod")
+  flags="-X k8s.io/component-base/version.gitVersion=v$kubernetes"
+  [ -n "$rules" ] || fail "$module: its go.mod names no modules of its own repository"
+  build_module "$folder/$1" "k8s.io/kubernetes/cmd/$1" "v$kubernetes" "$rules" "$flags"
+}
+
+# Builds a package in a module of our own: build_module FILE PACKAGE VERSION RULES-OF-THE-MODULE [FLAGS-OF-THE-LINKER]
+build_module() {
+  find_go
+  work=$(mktemp -d "$PWD/.cache/module.XXXXXX")
+  {
+    printf 'module built\ngo 1.24\nrequire %s %s\n%s\n' "${2%/cmd/*}" "$3" "$4" >"$work/go.mod"
+    (cd "$work" && "$go" build -mod=mod -trimpath -ldflags "-s -w ${5-}" -o "$1" "$2")
+  } 2>.cache/cluster.log || {
+    tail -n 3 .cache/cluster.log >&2
+    fail "$2 was not built"
+  }
+  rm -rf "$work"
+}
+
 # Builds a Go program into .cache/tools.
 build() {
   work=$PWD/.cache/go
@@ -200,5 +241,6 @@ case ${1-} in
   lab) lab_tools ;;
   runtime) runtime_tools ;;
   charts) chart_tools ;;
+  cluster) cluster_tools ;;
   *) fail "unknown argument: $1" ;;
 esac

@@ -3,13 +3,15 @@ import { asEgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { ReadFile } from '../config/read.ts';
 import type { Log, Machine } from '../node/machine.ts';
+import { isFor } from '../policy/program.ts';
 import { outdatedBy } from '../report/outdated.ts';
 import { type Adoption, adoptAll } from '../runtimes/adopt.ts';
 import type { Chains } from '../runtimes/conflists.ts';
-import type { LabelsOf } from '../sources/labels.ts';
+import { type LabelsOf, withLabels } from '../sources/labels.ts';
 import { policiesOf } from '../sources/policies.ts';
 import { recordVersion } from '../store/migration.ts';
-import type { AgentRecord, ExitGateways } from '../store/record.ts';
+import type { AgentRecord, AttachmentRecord, ExitGateways } from '../store/record.ts';
+import type { Cluster } from './cluster.ts';
 import { type Configured, ConfiguredNode, type ConfiguredPlaces } from './configured.ts';
 import type { Elector } from './elector.ts';
 import { Journal, type Since } from './journal.ts';
@@ -38,6 +40,8 @@ export interface AgentSurroundings {
   observe?(seen: Seen): Promise<void>;
   /** Elects who serves exits that have this node among their gateways. */
   readonly elector?: Elector;
+  /** Keeps the objects of the cluster. */
+  readonly cluster?: Cluster;
   /** What is known of the gateways of exits. */
   gateways?(): readonly ExitGateways[];
   /** Who knows the labels of pods. */
@@ -130,6 +134,7 @@ export class Agent {
     const configured = this.#configured.look(machine.store);
     this.#surroundings.follow?.(configured.policyFile);
     await this.#leave(machine, configured.chains);
+    if (!memory.isLeaving) this.#surroundings.cluster?.prepare(machine.store, configured);
     const isReadable = memory.isLeaving ? this.#needsNone() : this.#readConfiguration(configured);
     const startsNothing = memory.isLeaving || !isReadable;
     const { configuration } = memory;
@@ -252,11 +257,38 @@ export function adoptOn(
       readFile,
       entries: own,
       openMachine: async () => ({ ...machine, [Symbol.dispose]: () => {} }),
-      policiesOf: (entry) => policiesOf(of(entry)),
+      policiesOf: (entry) => policiesOf(forRunning(of(entry))),
       labelsOf,
-      whyOutdated: (_, record) => whyOutdated(record),
+      whyOutdated: async (_, record) =>
+        (await keepsAll(record, own, of, labelsOf)) ? undefined : await whyOutdated(record),
     },
   );
+}
+
+/** A policy that was refused, as an object of the cluster, changes nothing of running pods: those without anything of it get none. */
+const forRunning = ({ policies, ...configuration }: Configuration): Configuration => ({
+  ...configuration,
+  policies: policies.filter(({ name }) => !configuration.refused?.includes(name)),
+});
+
+/** Whether a refused policy is for a pod that is steered: it keeps what it has. */
+async function keepsAll(
+  { network, pod }: AttachmentRecord,
+  own: Chains['own'],
+  of: Configured['of'],
+  labelsOf: LabelsOf,
+): Promise<boolean> {
+  const entry = own.get(network);
+  if (entry === undefined) return false;
+  try {
+    const { policies, refused = [], dataDir } = of(entry);
+    const meant = policies.filter(({ name }) => refused.includes(name));
+    if (meant.length === 0) return false;
+    const known = await withLabels({ policies: meant, dataDir }, pod, labelsOf);
+    return meant.some((policy) => isFor(policy, known));
+  } catch {
+    return true; // nobody can tell whether it is for the pod
+  }
 }
 
 /** A right that is missing is a failure of each round, also of those that would not have needed it. */

@@ -1,8 +1,10 @@
 import type { Address } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
-import { type ReadFile, readChainEntry, readMachineOptions } from '../config/read.ts';
-import { defaults } from '../config/schema.ts';
+import { wantsObjects } from '../config/kept.ts';
+import type { Source } from '../config/placed.ts';
+import { ownSources, type ReadFile, readChainEntry, readMachineOptions } from '../config/read.ts';
+import { type ChainEntry, defaults } from '../config/schema.ts';
 import { type Chains, type Entry, readChains } from '../runtimes/conflists.ts';
 import { Configurations } from '../sources/configurations.ts';
 import type { Store } from '../store/store.ts';
@@ -34,6 +36,15 @@ export interface Configured {
    * does, and `invalid-argument` when all pods are kept elsewhere.
    */
   whole(): Configuration;
+  /** What is configured without objects of the cluster. Throws as `whole` does. */
+  sources(): OwnSources;
+}
+
+/** Chain entries and policy files. */
+export interface OwnSources {
+  readonly sources: readonly Source[];
+  /** Objects of the cluster count, too. */
+  readonly wantsObjects: boolean;
 }
 
 /** Reads what the chains of a node say, with their policy files, each again only when its text is another one. */
@@ -56,26 +67,45 @@ export class ConfiguredNode {
     const present = chains.present.filter((entry) => this.#isOwn(entry));
     const [named] = present.map(({ policyFile }) => policyFile);
     const of = (entry: Entry) => this.#of(entry, store);
+    const inForce = () => {
+      this.#requireOwn(chains.present, present);
+      return present.length > 0 ? present : [{ type: 'egress', policyFile: policy ?? defaults.policyFile }];
+    };
     return {
       ...{ chains, of },
       own: new Map(
         [...chains.own].map(([network, entry]) => [network, entry && this.#isOwn(entry) ? entry : undefined]),
       ),
       policyFile: policy ?? (typeof named === 'string' ? named : defaults.policyFile),
-      whole: () => {
-        this.#requireOwn(chains.present, present);
-        return this.#join(
-          present.length > 0 ? present.map(of) : [of({ type: 'egress', policyFile: policy ?? defaults.policyFile })],
-        );
-      },
+      whole: () => this.#join(inForce().map(of)),
+      sources: () => this.#sources(inForce(), store),
     };
   }
 
   #of(entry: Entry, store: Store): Configuration {
-    const { policy, node } = this.#places;
+    return this.#configurations.of(this.#wished(entry), store);
+  }
+
+  /** An entry with what the agent was told in the place of its own. */
+  #wished(entry: Entry): ChainEntry {
+    const { policy, node, dataDir } = this.#places;
     const { name: _, cniVersion: __, ...own } = readChainEntry(entry); // networks with the same options have one configuration
     const wished = { ...(policy !== undefined && { policyFile: policy }), ...(node !== undefined && { node }) };
-    return this.#configurations.of({ ...own, ...wished }, store);
+    return { ...own, ...wished, dataDir };
+  }
+
+  /** The same policy file is one source, whatever number of networks has it. */
+  #sources(entries: readonly Entry[], store: Store): OwnSources {
+    const sources = new Map<string, Source>();
+    let wanted = false;
+    for (const entry of entries.map((each) => this.#wished(each))) {
+      const document = this.#configurations.documentOf(entry, store);
+      wanted ||= wantsObjects(entry, document);
+      const [own, file] = ownSources(entry, document);
+      if (own) sources.set(`${own.name} ${sources.size}`, own);
+      if (file) sources.set(file.name, file);
+    }
+    return { sources: [...sources.values()], wantsObjects: wanted };
   }
 
   #isOwn(entry: Entry): boolean {

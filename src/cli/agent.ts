@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { Agent, type AgentPlaces, type AgentSurroundings } from '../agent/agent.ts';
+import { Cluster } from '../agent/cluster.ts';
 import { Elector } from '../agent/elector.ts';
 import { answerForLabels, type LabelSource, noLabels } from '../agent/label-answers.ts';
 import { forgetOnceGone } from '../agent/leaving.ts';
@@ -10,10 +11,12 @@ import { planRound, type RoundPlan } from '../agent/plan.ts';
 import { Prober } from '../agent/prober.ts';
 import { Right } from '../agent/right.ts';
 import { mendedIn, type Round } from '../agent/round.ts';
+import { type ClusterAccess, StatusWords } from '../agent/status-words.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Changed } from '../datapath/host.ts';
 import { printChanges } from '../datapath/print.ts';
 import { watchFolder } from '../files/watch-folder.ts';
+import { apiOfKubeconfig } from '../kubernetes/kubeconfig.ts';
 import { Bell, watch } from '../loop/watch.ts';
 import { type Log, silent } from '../node/machine.ts';
 import { readChains } from '../runtimes/conflists.ts';
@@ -38,6 +41,8 @@ type Options = ConfOptions &
     readonly node?: string;
     readonly metrics: string;
     readonly metricsPods: string;
+    readonly kubeconfig?: string;
+    readonly nodeName?: string;
     readonly once?: true;
     readonly dryRun?: true;
   };
@@ -87,7 +92,7 @@ function sharingStores(openMachine: CliSurroundings['openMachine']): AgentSurrou
 }
 
 /** `egress agent`: rounds until the service ends, one at a time on this node. The node stays as it is then. */
-async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: MonitorOptions): Promise<void> {
+async function run(surroundings: CliSurroundings, { places, shown, access }: Wished): Promise<void> {
   using service = surroundings.openService();
   const { report, ...own } = await surroundingsOf(surroundings, service);
   using machine = await surroundings.openMachine(places);
@@ -113,10 +118,17 @@ async function run(surroundings: CliSurroundings, places: AgentPlaces, shown?: M
     ...{ log: own.log, start: service.startElection, changed: bell.ringAtOnce },
     told: (status) => monitor?.elected(status),
   });
+  const words = new StatusWords({ ...access, report });
+  using cluster = new Cluster({
+    ...{ api: access.api, readFile: own.readFile, log: own.log, report },
+    changed: bell.ringAtOnce,
+    seen: () => words.seen(cluster.known),
+  });
   const agent = new Agent(places, {
-    ...{ ...own, report, elector },
+    ...{ ...own, report, elector, cluster },
     observe: async (seen) => {
       await prober.follow(seen.configuration);
+      words.ended(cluster.known, seen, machine.store, prober.states);
       await monitor?.ended(seen);
     },
     follow: (path) => policyFile.follow(path),
@@ -186,6 +198,22 @@ class FollowedPath implements Disposable {
   }
 }
 
+/** What the command line says of a long run. */
+interface Wished {
+  readonly places: AgentPlaces;
+  readonly shown: MonitorOptions | undefined;
+  readonly access: ClusterAccess;
+}
+
+/** The API of the cluster, and this node's name there. Throws `invalid-argument` for a kubeconfig file that cannot be used. */
+async function accessOf(
+  { kubeconfig, nodeName }: Options,
+  { cluster, readFile }: CliSurroundings,
+): Promise<ClusterAccess> {
+  const api = kubeconfig === undefined ? cluster?.api : await apiOfKubeconfig(kubeconfig, readFile);
+  return { api, node: nodeName ?? cluster?.node };
+}
+
 /** Loaded only when metrics are wanted: no other command waits for their client. */
 async function openMonitor(...parts: ConstructorParameters<typeof Monitor>): Promise<Monitor> {
   const { Monitor } = await import('../agent/monitor.ts');
@@ -247,6 +275,8 @@ const withAgentOptions = (command: Command): Command =>
     .option('--node <address>', 'this node’s underlay address, if it cannot be known from the policy file')
     .option('--metrics <address:port>', 'where metrics are shown by HTTP, or "off"', metricsAddress)
     .option('--metrics-pods <number>', 'most pods with series of their own', metricsPods)
+    .option('--kubeconfig <file>', 'how to reach the cluster’s API, where no service account does')
+    .option('--node-name <name>', 'this node’s name in Kubernetes, without NODE_NAME in the environment')
     .option(
       '--once',
       'make one round, and print what it did; exit code 1 when something could not be done, or the configuration cannot be read',
@@ -261,6 +291,7 @@ export const agentCommand: CliCommand = {
     const places = placesOf(options);
     const shown = monitorOptions(options, surroundings.version);
     if (options.dryRun) return surroundings.write(printPlan(await planRound(places, surroundings)));
-    await (options.once ? once(surroundings, places) : run(surroundings, places, shown));
+    if (options.once) return await once(surroundings, places);
+    await run(surroundings, { places, shown, access: await accessOf(options, surroundings) });
   },
 };

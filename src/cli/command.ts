@@ -6,6 +6,7 @@ import type { Tracer } from '../datapath/tracer.ts';
 import type { ElectionProcess } from '../election/parts.ts';
 import type { HostTools } from '../installer/installer.ts';
 import type { Cluster } from '../installer/node-taint.ts';
+import type { ClusterApi } from '../kubernetes/client.ts';
 import type { Log, Machine, Onward } from '../node/machine.ts';
 import type { System } from '../report/doctor/system.ts';
 import type { AskLabels } from '../sources/labels.ts';
@@ -46,8 +47,8 @@ export interface CliSurroundings {
   openExamination(): Promise<{ readonly examiner: Examiner & Tracer; readonly system: System } & Disposable>;
   /** Tools of the installer. */
   readonly hostTools: HostTools;
-  /** The installer's cluster; absent outside of a cluster. */
-  readonly cluster?: Cluster;
+  /** The cluster of the installer and the agent; absent outside of a cluster. */
+  readonly cluster?: Cluster & { readonly api?: ClusterApi | undefined };
 }
 
 /** A terminal's size in characters. */

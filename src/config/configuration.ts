@@ -69,13 +69,19 @@ export interface Configuration {
   readonly clusterCIDRs: readonly Prefix[];
   readonly exits: readonly Exit[];
   readonly policies: readonly Policy[];
+  /** Names of policies that were refused as objects of the cluster: see {@link KeptObjects.refused}. Absent: none. */
+  readonly refused?: readonly string[];
 }
 
 /** Neighbours on the pod's own link, cloud metadata services among them. */
 const linkLocal: readonly Prefix[] = ['169.254.0.0/16', 'fe80::/10'];
 
 /** The configuration that a chain entry and further documents make. Lists add up; of single values the first one counts. */
-export function configurationOf(entry: ChainEntry, documents: readonly PolicyDocument[]): Configuration {
+export function configurationOf(
+  entry: ChainEntry,
+  documents: readonly PolicyDocument[],
+  refused: readonly string[] = [],
+): Configuration {
   const single = (key: 'fwmark' | 'routeTable' | 'rulePriority') =>
     Number(first(documents.map((document) => document[key])) ?? defaults[key]);
   return {
@@ -97,6 +103,7 @@ export function configurationOf(entry: ChainEntry, documents: readonly PolicyDoc
     clusterCIDRs: withoutNested([...linkLocal, ...documents.flatMap(clusterRanges)]),
     exits: documents.flatMap(({ exits = [] }) => exits.map(toExit)),
     policies: documents.flatMap(({ policies = [] }) => policies.map(toPolicy)),
+    ...(refused.length > 0 && { refused }),
   };
 }
 
@@ -179,7 +186,8 @@ const toPolicy = ({ ports, pods, destinations, except, priority, optIn, ...polic
   });
 };
 
-const toSelector = ({ matchLabels = {}, matchExpressions = [] }: LabelSelector): Selector => [
+/** A label selector as one list of requirements. */
+export const toSelector = ({ matchLabels = {}, matchExpressions = [] }: LabelSelector): Selector => [
   ...Object.entries(matchLabels).map(([key, value]) => ({ key, operator: 'In' as const, values: [value] })),
   ...matchExpressions.map(({ key, operator, values = [] }) => ({ key, operator, values })),
 ];

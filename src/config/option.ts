@@ -26,6 +26,7 @@ export const defaults = {
   addressPerFlow: false,
   draining: false,
   checkSources: true,
+  kubernetes: false,
   annotationNamespaces: [],
 } as const;
 

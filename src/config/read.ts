@@ -3,6 +3,7 @@ import { EgressError } from '../base/errors.ts';
 import { contradictions } from './checks.ts';
 import { type Configuration, configurationOf } from './configuration.ts';
 import { parseJson, repeatedKeys } from './json.ts';
+import { type KeptObjects, keptFileOf, requireKept, wantsObjects } from './kept.ts';
 import { accept, type Judged, judge, type Problem, refuse } from './problem.ts';
 import {
   type ChainEntry,
@@ -12,7 +13,7 @@ import {
   policyDocumentSchema,
   reservedPrefix,
 } from './schema.ts';
-import { soundParts } from './sound.ts';
+import { type SoundParts, soundParts } from './sound.ts';
 
 /** The text of a file; `undefined` when there is none of that name; throws when it cannot be read, or has more bytes than `longest`. */
 export type ReadFile = (path: string, longest?: number) => string | undefined;
@@ -48,20 +49,46 @@ export function readMachineOptions(
   };
 }
 
-/** The whole configuration: of the chain entry and of the policy file. */
-export const readConfiguration = (entry: ChainEntry, readFile: ReadFile): Configuration =>
-  combine(entry, readPolicyDocument(entry, readFile));
+/** The whole configuration: of the chain entry, of the policy file, and of the cluster's objects where they are wanted. */
+export function readConfiguration(entry: ChainEntry, readFile: ReadFile): Configuration {
+  const document = readPolicyDocument(entry, readFile);
+  return combine(entry, document, readKept(entry, document, readFile));
+}
 
-/** The configuration that a chain entry and a policy file make. Lists of both add up, single values of the entry win. */
-export function combine(entry: ChainEntry, document: PolicyDocument | undefined): Configuration {
-  const file = document === undefined ? [] : [{ name: policyFileOf(entry), document }];
-  const sources = [{ name: entrySource, document: entry }, ...file];
+/** The kept objects of the cluster; `undefined` where they are not wanted. Throws `try-again` where they are wanted and lack. */
+export const readKept = (
+  entry: ChainEntry,
+  document: PolicyDocument | undefined,
+  readFile: ReadFile,
+): KeptObjects | undefined => (wantsObjects(entry, document) ? requireKept(entry, readFile) : undefined);
+
+/**
+ * The configuration that a chain entry, a policy file and the cluster's objects make. Lists of them add up, single values of
+ * the entry win.
+ */
+export function combine(
+  entry: ChainEntry,
+  document: PolicyDocument | undefined,
+  kept: KeptObjects | undefined,
+): Configuration {
+  const objects = kept === undefined ? [] : [{ name: keptFileOf(entry), document: kept.document }];
+  const sources = [...ownSources(entry, document), ...objects];
   refuse(contradictions(sources));
   return configurationOf(
     entry,
     sources.map(({ document }) => document),
+    kept?.refused,
   );
 }
+
+/** The sources of a configuration that are not objects of the cluster. */
+export const ownSources = (
+  entry: ChainEntry,
+  document: PolicyDocument | undefined,
+): { readonly name: string; readonly document: PolicyDocument }[] => [
+  { name: entrySource, document: entry },
+  ...(document === undefined ? [] : [{ name: policyFileOf(entry), document }]),
+];
 
 /**
  * A chain entry with this policy file and no further option but the node's underlay address, for commands that run without
@@ -98,7 +125,7 @@ function parsePolicyFile(path: string, text: string, entry: ChainEntry): PolicyD
   if ('value' in judged) return judged.value;
   const sources = [
     { name: entrySource, document: entry },
-    { name: path, ...soundParts(value) },
+    { name: path, ...withoutOthers(soundParts(value)) },
   ];
   return accept(withProblems(contradictions(sources), judged));
 }
@@ -120,9 +147,13 @@ function withProblems<T>(found: readonly Problem[], judged: Judged<T>): Judged<T
 /** Judges a policy document without any chain entry: its parts, and contradictions among them. */
 export function judgePolicy(source: string, value: unknown, inText: readonly Problem[]): Judged<PolicyDocument> {
   const judged = judgePolicyDocument(source, value, inText);
-  const parts = 'value' in judged ? { document: judged.value } : soundParts(value);
+  const parts = withoutOthers('value' in judged ? { document: judged.value, lacking: [] } : soundParts(value));
   return withProblems(contradictions([{ name: source, ...parts }]), judged);
 }
+
+/** A file that has the cluster's nodes besides lacks them by itself. */
+const withoutOthers = ({ document, lacking }: SoundParts): SoundParts =>
+  document.kubernetes === true ? { document, lacking: [...lacking, '/nodes'] } : { document, lacking };
 
 function attempt<T>(failure: string, action: () => T): T {
   try {

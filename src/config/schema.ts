@@ -145,6 +145,11 @@ const rulePriority = integer(1, 32760);
 
 /** Options of the policy file, and of the chain entry as well. */
 const policyOptions = {
+  kubernetes: optional(
+    truth,
+    'Exits, policies and nodes come from the cluster, too: from its objects `EgressExit` and `EgressPolicy` and from its nodes. The agent reads them and keeps them in `dataDir`; until it has, no pod starts.',
+    defaults.kubernetes,
+  ),
   clusterCIDRs: optional(
     z.array(prefix, 'a list of address ranges'),
     'Ranges inside the cluster (pods, services), which are never steered. Link-local ranges, `nodes` and `gateways` always count as such.',

@@ -1,5 +1,5 @@
 import { EgressError } from '../base/errors.ts';
-import type { KubernetesApi, KubernetesReply } from './kubernetes.ts';
+import { accepted, type KubernetesApi } from '../kubernetes/client.ts';
 import type { Finding } from './status.ts';
 
 /**
@@ -98,12 +98,6 @@ export async function removeStartupTaint(api: KubernetesApi, node: string): Prom
     return true;
   }
   throw new EgressError('try-again', `The node ${node} was changed by others in each of ${attempts} attempts`);
-}
-
-function accepted({ status, body }: KubernetesReply, aim: string): unknown {
-  if (status >= 200 && status < 300) return body;
-  const reason = (body as { message?: unknown } | undefined)?.message ?? 'without a reason';
-  throw new EgressError('kubernetes-refused', `Could not ${aim}: ${status} ${reason}`);
 }
 
 function taintsIn(node: unknown): { readonly taints: readonly Taint[]; readonly resourceVersion: string } {

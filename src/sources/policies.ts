@@ -1,7 +1,8 @@
 import { EgressError } from '../base/errors.ts';
 import { sha256Hex } from '../base/sha256.ts';
 import { type Configuration, configurationOf } from '../config/configuration.ts';
-import { combine, policyFileOf, type ReadFile, readPolicyDocument } from '../config/read.ts';
+import { type KeptObjects, keptFileOf } from '../config/kept.ts';
+import { combine, policyFileOf, type ReadFile, readKept, readPolicyDocument } from '../config/read.ts';
 import type { ChainEntry, PolicyDocument } from '../config/schema.ts';
 import type { Pod, Program } from '../policy/match.ts';
 import { isFor, outlineOf, programDigest } from '../policy/program.ts';
@@ -35,15 +36,26 @@ export interface Policies {
 export interface PolicyFiles {
   readonly readFile: ReadFile;
   /**
-   * A text that changes with the content of the file, and with the program that reads it. Undefined when there is no
-   * such text: no file, or one that changed so lately that the next change may bear the same time.
+   * A text that changes with the content of the file, with that of another one that need not be there, and with the program
+   * that reads them. Undefined when there is no such text: no file, or one that changed so lately that the next change may bear
+   * the same time.
    */
-  identify(path: string): string | undefined;
+  identify(path: string, kept: string): string | undefined;
 }
 
-/** The summary of a policy file: all but its ranges, and the programs that they made. */
-interface Summary {
+/** What is read of policies outside of the chain entry. */
+interface Documents {
+  /** The policy file. */
   readonly document: PolicyDocument;
+  /** Objects of the cluster, where they are wanted. */
+  readonly kept?: KeptObjects | undefined;
+}
+
+/** Documents of which there may be no policy file. */
+type Found = Pick<Documents, 'kept'> & { readonly document?: PolicyDocument | undefined };
+
+/** The summary of a policy file, and of objects of the cluster: all but their ranges, and the programs that they made. */
+interface Summary extends Documents {
   readonly programs: Programs;
 }
 
@@ -56,22 +68,31 @@ type Programs = Record<string, Sketch>;
  * program. Otherwise the file is read.
  */
 export function readPolicies(entry: ChainEntry, { readFile, identify }: PolicyFiles, store: Store): Policies {
-  const read = () => readPolicyDocument(entry, readFile) ?? requireNeverThere(entry, store);
-  const identity = entry.policies?.length ? undefined : identify(policyFileOf(entry)); // before anything is read
+  const read = () => readDocuments(entry, readFile, store);
+  const isOwn = entry.policies?.length;
+  const identity = isOwn ? undefined : identify(policyFileOf(entry), keptFileOf(entry)); // before anything is read
   const known = identity === undefined ? undefined : unseal(store.loadSummary(), identity);
-  const document = known ? known.document : read();
-  const configuration = combine(entry, document);
-  const full = known ? once(() => combine(entry, read())) : () => configuration;
+  const documents = known ?? read();
+  const combined = ({ document, kept }: Found) => combine(entry, document, kept);
+  const configuration = combined(documents);
+  const full = known ? once(() => combined(read())) : () => configuration;
   const programs: Programs = { ...known?.programs };
   const count = Object.keys(programs).length;
   return {
     configuration,
     choose: (pod) => choose(configuration, full, programs, pod),
     keep: () => {
+      const { document, kept } = documents;
       if (identity === undefined || document === undefined || Object.keys(programs).length === count) return;
-      store.saveSummary(seal({ document: withoutRanges(document), programs }, identity));
+      const short = kept && { kept: { ...kept, document: withoutRanges(kept.document) } };
+      store.saveSummary(seal({ document: withoutRanges(document), ...short, programs }, identity));
     },
   };
+}
+
+function readDocuments(entry: ChainEntry, readFile: ReadFile, store: Store): Found {
+  const document = readPolicyDocument(entry, readFile) ?? requireNeverThere(entry, store);
+  return { document, kept: readKept(entry, document, readFile) };
 }
 
 /**

@@ -55,6 +55,7 @@ export interface StoreSurroundings extends LockSurroundings {
  *     policies.summary                                        what ADD needs of the policy file again and again
  *     look/counted.json                                       what `egress status` counted when somebody looked last
  *     agent/agent.json, agent/lock                            what the agent did last; held while it runs
+ *     agent/objects.json                                      exits, policies and nodes that are objects of the cluster
  *     agent/elections.json                                    which gateway has the exits that this node is a gateway of
  *     broken/                                                 files that are no records, for a person to look at
  *     lock                                                    held by whoever changes anything
@@ -213,6 +214,24 @@ export class Store {
     if (!isThere(this.#node)) return;
     makeFolder(this.#look);
     replaceFile(join(this.#look, lookName), text);
+  }
+
+  /**
+   * Keeps the text that an agent made of the cluster's objects; without one, none is kept any more. The agent alone writes it, as
+   * {@link saveAgent}. Durable when it returns.
+   */
+  saveObjects(text: string | undefined): void {
+    if (text === undefined) {
+      if (isThere(this.objectsFile)) removeFile(this.objectsFile);
+    } else if (readIfThere(this.objectsFile) !== text) {
+      makeFolder(this.#agent);
+      replaceFile(this.objectsFile, text);
+    }
+  }
+
+  /** The file of {@link saveObjects}. */
+  get objectsFile(): string {
+    return join(this.#agent, 'objects.json');
   }
 
   /** Writes the node's record. Durable when it returns. */

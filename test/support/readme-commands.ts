@@ -37,6 +37,9 @@ export const trials: Readonly<Record<string, Trial>> = {
     test: 'test/unit/install/helm.test.ts',
   },
   'kubectl label namespace cni-egress pod-security.kubernetes.io/enforce=privileged': needsCluster,
+  'kubectl apply -f install/objects.yaml': { test: 'test/cluster/objects.test.ts' },
+  'kubectl get egressexits,egresspolicies': { test: 'test/cluster/objects.test.ts' },
+  'kubectl explain egresspolicy.spec': { test: 'test/cluster/objects.test.ts' },
   'kubelet --register-with-taints=egress.cni/not-ready=:NoSchedule': needsCluster,
   'node_modules/.bin/node --test test/unit/store/store.test.ts': { scene: 'repository' },
   "node_modules/.bin/node --test --test-name-pattern='first packet' test/lab/first-packet.test.ts": {

@@ -42,13 +42,29 @@ const table: Readonly<Record<string, Row>> = {
   // What is outdated is told from what the configurations of runtimes say now.
   report: { imports: [...pure, 'files', 'store', 'sources', 'node', 'runtimes'], packages: ['node:path', 'zod'] },
   import: { imports: ['base', 'policy', 'config'], packages: ['zod'] },
+  kubernetes: {
+    imports: ['base', 'loop', 'policy', 'config', 'import'],
+    packages: ['node:http', 'node:https', 'yaml', 'zod'],
+  },
   installer: {
-    imports: ['base', 'files', 'loop', 'config', 'store', 'cni'],
-    packages: ['node:crypto', 'node:fs', 'node:https', 'node:path'],
+    imports: ['base', 'files', 'loop', 'config', 'store', 'cni', 'kubernetes'],
+    packages: ['node:crypto', 'node:fs', 'node:path'],
   },
   // What it repeats is in the rooms above; sockets and files are handed in.
   agent: {
-    imports: [...pure, 'files', 'loop', 'election', 'store', 'sources', 'node', 'runtimes', 'gateway', 'report'],
+    imports: [
+      ...pure,
+      'files',
+      'loop',
+      'election',
+      'store',
+      'sources',
+      'node',
+      'runtimes',
+      'gateway',
+      'report',
+      'kubernetes',
+    ],
     packages: ['node:http', 'prom-client'],
   },
   cli: {
@@ -65,6 +81,7 @@ const table: Readonly<Record<string, Row>> = {
       'gateway',
       'report',
       'import',
+      'kubernetes',
       'installer',
       'agent',
     ],

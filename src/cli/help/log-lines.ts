@@ -117,6 +117,14 @@ const words: Readonly<Record<string, Words & { readonly remedy: string }>> = {
     example: '{"level":"info","collected":["pods/4f2a/eth0"], …}',
     solution: 'egress gc does the same by hand.',
   },
+  'an object of the cluster is refused': {
+    cause:
+      'An EgressExit or EgressPolicy has a mistake, or contradicts another one or the policy file. It changes nothing else.',
+    remedy: 'Mend the object at the place that the line names',
+    example:
+      '{"level":"warn","object":"EgressPolicy web","problems":"#/spec/exit: unknown exit …","inForce":"dropped", …}',
+    solution: 'kubectl get egresspolicies -o wide shows the same; "inForce" says what counts on this node until then.',
+  },
   'the kernel had no room for its notifications: all of the node is looked at': {
     cause:
       'So much changed at once that the kernel threw notifications away. What they told is not lost: the agent looks at everything.',

@@ -4,7 +4,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parse } from 'yaml';
-import { serviceAccount } from '../../../src/installer/kubernetes.ts';
+import { serviceAccount } from '../../../src/kubernetes/client.ts';
 import type { Containerd } from './containerd.ts';
 import type { ContainerConfig } from './cri.ts';
 import type { Executed } from './pod.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { keepUntainted } from '../../../src/cli/untaint.ts';
-import type { KubernetesApi } from '../../../src/installer/kubernetes.ts';
+import type { KubernetesApi } from '../../../src/kubernetes/client.ts';
 import { Bell } from '../../../src/loop/watch.ts';
 
 /** What promises and immediate callbacks do before it. */

@@ -17,6 +17,7 @@ function normal(document: unknown): PolicyDocument {
 test('an empty document has every default written out', () => {
   const { fwmark, routeTable, rulePriority, vni, port, replyPath } = defaults;
   assert.deepEqual(normal({}), {
+    kubernetes: false,
     clusterCIDRs: [],
     nodes: [],
     tunnel: { vni, port, replyPath, allowedSources: [] },

@@ -20,7 +20,7 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   [{ polices: [] }, '#/polices: unknown key, did you mean "policies"?'],
   [
     { 'a/b': 1 },
-    '#/a~1b: unknown key, expected one of "$schema", "clusterCIDRs", "nodes", "vrrp", "tunnel", "fwmark", "routeTable", "rulePriority", "checkSources", "extraSources", "exits", "policies"',
+    '#/a~1b: unknown key, expected one of "$schema", "kubernetes", "clusterCIDRs", "nodes", "vrrp", "tunnel", "fwmark", "routeTable", "rulePriority", "checkSources", "extraSources", "exits", "policies"',
   ],
   [{ clusterCIDRs: '10.0.0.0/8' }, '#/clusterCIDRs: expected a list of address ranges, got "10.0.0.0/8"'],
   [
@@ -53,6 +53,7 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   [{ routeTable: 255 }, '#/routeTable: expected a whole number from 256 to 4294950912, got 255'],
   [{ routeTable: '500000' }, '#/routeTable: expected a whole number from 256 to 4294950912, got "500000"'],
   [{ rulePriority: 32761 }, '#/rulePriority: expected a whole number from 1 to 32760, got 32761'],
+  [{ kubernetes: 'yes' }, '#/kubernetes: expected true or false, got "yes"'],
   [{ checkSources: 'yes' }, '#/checkSources: expected true or false, got "yes"'],
   [{ extraSources: {} }, '#/extraSources: expected a list of sources, got {}'],
   [{ exits: exit }, '#/exits: expected a list of exits, got {"name":"partners","interface":"eth1"}'],

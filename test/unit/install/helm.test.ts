@@ -53,13 +53,15 @@ function ownKustomization(text: string, policy: string): KubernetesObject[] {
 
 const policyIn = (object: KubernetesObject) => parseAllDocuments(object.data['policy.yaml'])[0]?.toJS();
 
-/** By kind; the policy as it is read, for its comments are only in one of them. */
+/** By kind, without definitions, which a chart has beside its templates; the policy as it is read, for its comments are only in one of them. */
 const byKind = (objects: readonly KubernetesObject[]) =>
   Object.fromEntries(
-    objects.map((object) => [
-      object.kind,
-      object.kind === 'ConfigMap' ? { ...object, data: { 'policy.yaml': policyIn(object) } } : object,
-    ]),
+    objects
+      .filter(({ kind }) => kind !== 'CustomResourceDefinition')
+      .map((object) => [
+        object.kind,
+        object.kind === 'ConfigMap' ? { ...object, data: { 'policy.yaml': policyIn(object) } } : object,
+      ]),
   );
 
 const installerIn = (objects: readonly KubernetesObject[]) =>

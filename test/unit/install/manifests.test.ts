@@ -127,7 +127,10 @@ describe('the DaemonSet', () => {
     assert.deepEqual(moved, ['/host/proc/sys/net', '/run']);
     const written = mounts.filter(({ readOnly }) => readOnly !== true).map(({ mountPath }) => mountPath);
     assert.deepEqual(written, ['/var/lib/cni/egress', '/host/proc/sys/net', '/run']);
-    assert.deepEqual(agent.env, [{ name: 'EGRESS_PROC_SYS', value: '/host/proc/sys' }]);
+    assert.deepEqual(agent.env, [
+      { name: 'EGRESS_PROC_SYS', value: '/host/proc/sys' },
+      { name: 'NODE_NAME', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } },
+    ]);
     assert.ok(written.includes(defaults.dataDir));
   });
 
@@ -182,7 +185,11 @@ describe('the rights at the API', () => {
   const rules = objectsOf(textOf('rbac.yaml')).flatMap(({ rules = [] }) => rules);
 
   test('are to read and patch nodes, and nothing else', () => {
-    assert.deepEqual(rules, [{ apiGroups: [''], resources: ['nodes'], verbs: ['get', 'patch'] }]);
+    assert.deepEqual(rules, [
+      { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'patch', 'list', 'watch'] },
+      { apiGroups: ['egress.cni'], resources: ['egressexits', 'egresspolicies'], verbs: ['list', 'watch'] },
+      { apiGroups: ['egress.cni'], resources: ['egressexits/status', 'egresspolicies/status'], verbs: ['patch'] },
+    ]);
   });
 
   test('are explained in README.md with the taint that they are for', () => {

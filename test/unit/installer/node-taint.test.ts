@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { EgressError } from '../../../src/base/errors.ts';
-import { inClusterApi, type KubernetesApi } from '../../../src/installer/kubernetes.ts';
 import { NodeTaint, removeStartupTaint, startupTaint } from '../../../src/installer/node-taint.ts';
+import { inClusterApi, type KubernetesApi } from '../../../src/kubernetes/client.ts';
 import { ApiServer, type Change } from '../../support/api-server.ts';
 import { certificateForLoopback } from '../../support/certificate.ts';
 

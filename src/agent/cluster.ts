@@ -1,0 +1,175 @@
+import { isEqual } from '../base/canonical.ts';
+import { EgressError } from '../base/errors.ts';
+import { type KeptObjects, keptText, parseKept } from '../config/kept.ts';
+import type { ReadFile } from '../config/read.ts';
+import type { ClusterApi } from '../kubernetes/client.ts';
+import { paths } from '../kubernetes/kinds.ts';
+import { type KubernetesObject, Mirror } from '../kubernetes/mirror.ts';
+import {
+  type ClusterNode,
+  type ClusterObjects,
+  type EgressObject,
+  egressObjectOf,
+  nodeOf,
+} from '../kubernetes/objects.ts';
+import { type Translation, translate } from '../kubernetes/translate.ts';
+import type { Log } from '../node/machine.ts';
+import type { Store } from '../store/store.ts';
+import type { Configured, OwnSources } from './configured.ts';
+
+/** What an agent has around it of a cluster. */
+export interface ClusterSurroundings {
+  /** `undefined` outside of a cluster. */
+  readonly api: ClusterApi | undefined;
+  readonly readFile: ReadFile;
+  readonly log: Log;
+  /** Takes an error that does not end the agent, with its consequence. */
+  report(error: unknown, consequence: string): void;
+  /** Something came that makes another configuration. */
+  changed(): void;
+  /** Something came that only the status of objects depends on. */
+  seen(): void;
+}
+
+/** The mirrors of a cluster, while they run. */
+interface Running {
+  readonly nodes: Mirror<ClusterNode>;
+  readonly exits: Mirror<EgressObject>;
+  readonly policies: Mirror<EgressObject>;
+  readonly end: AbortController;
+}
+
+/**
+ * The objects of the cluster, for an agent whose configuration says `kubernetes`: followed, and kept as one policy document in the
+ * data folder, where ADD and all others read them. The API server may be away: what was kept stays.
+ */
+export class Cluster implements Disposable {
+  readonly #surroundings: ClusterSurroundings;
+  #running: Running | undefined;
+  #isOther = true;
+  #sources: OwnSources['sources'] | undefined;
+  #before: KeptObjects | undefined;
+  #translation: Translation | undefined;
+  readonly #said = new Map<string, string>();
+
+  constructor(surroundings: ClusterSurroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  /** What was made of the objects last, and the objects; `undefined` before there were all of them. */
+  get known(): { readonly translation: Translation; readonly objects: ClusterObjects } | undefined {
+    const [objects, translation] = [this.#objects(), this.#translation];
+    return objects && translation && { objects, translation };
+  }
+
+  /** Before a round: keeps what the objects come to now, if they are wanted. */
+  prepare(store: Store, configured: Pick<Configured, 'sources'>): void {
+    const own = this.#ownSources(configured);
+    if (own === undefined) return; // what was kept stays, as the last good configuration does
+    if (!own.wantsObjects) this.#stop(store);
+    else if (this.#start()) this.#keep(store, own);
+  }
+
+  #keep(store: Store, own: OwnSources): void {
+    const objects = this.#objects();
+    if (objects === undefined || (!this.#isOther && isEqual(own.sources, this.#sources))) return;
+    this.#isOther = false;
+    this.#sources = own.sources;
+    this.#before ??= parseKept(this.#surroundings.readFile(store.objectsFile) ?? '');
+    this.#translation = translate(objects, own.sources, this.#before);
+    this.#tell(this.#translation);
+    this.#before = this.#translation.kept;
+    store.saveObjects(keptText(this.#before));
+  }
+
+  #ownSources(configured: Pick<Configured, 'sources'>): OwnSources | undefined {
+    try {
+      return configured.sources();
+    } catch {
+      return undefined; // the round says it
+    }
+  }
+
+  #stop(store: Store): void {
+    this[Symbol.dispose]();
+    store.saveObjects(undefined);
+    this.#before = undefined;
+    this.#translation = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.#running?.end.abort();
+    this.#running = undefined;
+  }
+
+  /** Whether the objects are followed. */
+  #start(): boolean {
+    const { api } = this.#surroundings;
+    if (this.#running !== undefined) return true;
+    if (api === undefined) {
+      const why = 'The configuration says "kubernetes", but there is no service account, and no --kubeconfig';
+      this.#once('api', new EgressError('invalid-argument', why));
+      return false;
+    }
+    const end = new AbortController();
+    const nodes = this.#mirror(api, paths.nodes, nodeOf, withoutReady);
+    const exits = this.#mirror(api, paths.egressexits, egressObjectOf, withoutStatus);
+    const policies = this.#mirror(api, paths.egresspolicies, egressObjectOf, withoutStatus);
+    this.#running = { nodes, exits, policies, end };
+    for (const mirror of [nodes, exits, policies]) void mirror.run(end.signal);
+    return true;
+  }
+
+  #mirror<T>(
+    api: ClusterApi,
+    path: string,
+    keep: (object: KubernetesObject) => T,
+    essence: (kept: T) => unknown,
+  ): Mirror<T> {
+    const { changed, seen } = this.#surroundings;
+    return new Mirror<T>({
+      ...{ api, path, keep },
+      changed: (before, after) => {
+        this.#said.delete(path);
+        const isSame = before !== undefined && after !== undefined && isEqual(essence(before), essence(after));
+        if (!isSame) this.#isOther = true;
+        if (isSame) seen();
+        else changed();
+      },
+      failed: (error) => this.#once(path, error),
+    });
+  }
+
+  #objects(): ClusterObjects | undefined {
+    const { nodes, exits, policies } = this.#running ?? {};
+    if (nodes?.objects === undefined || exits?.objects === undefined || policies?.objects === undefined)
+      return undefined;
+    return {
+      nodes: [...nodes.objects.values()],
+      exits: [...exits.objects.values()],
+      policies: [...policies.objects.values()],
+    };
+  }
+
+  /** What was refused goes to the log, too, each once. */
+  #tell({ verdicts }: Translation): void {
+    for (const { kind, name, problems, inForce } of verdicts) {
+      const object = `${kind} ${name}`;
+      const text = problems.map(({ pointer, message }) => `#${pointer}: ${message}`).join('; ');
+      if (text !== '' && this.#said.get(object) !== text)
+        this.#surroundings.log.warn({ object, problems: text, inForce }, 'an object of the cluster is refused');
+      if (text === '') this.#said.delete(object);
+      else this.#said.set(object, text);
+    }
+  }
+
+  #once(about: string, error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error);
+    if (this.#said.get(about) === text) return;
+    this.#said.set(about, text);
+    this.#surroundings.report(error, 'What was kept of the cluster’s objects stays in force.');
+  }
+}
+
+const withoutReady = ({ ready: _, ...node }: ClusterNode): object => node;
+const withoutStatus = ({ status: _, generation: __, ...object }: EgressObject): object => object;

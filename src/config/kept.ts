@@ -1,0 +1,78 @@
+import * as z from 'zod/mini';
+import { EgressError } from '../base/errors.ts';
+import { parseJson } from './json.ts';
+import { judge, lineOf } from './problem.ts';
+import { type ChainEntry, defaults, type PolicyDocument, policyDocumentSchema } from './schema.ts';
+
+/** What an agent made of the objects of the cluster. */
+export interface KeptObjects {
+  /** Nodes, exits and policies. */
+  readonly document: PolicyDocument;
+  /**
+   * Names of policies in it that were refused, and of which no earlier form is known: what new pods send by them is dropped,
+   * running ones keep what they have.
+   */
+  readonly refused: readonly string[];
+}
+
+const keptSchema = z.object(
+  { version: z.literal(1), refused: z.array(z.string()), document: policyDocumentSchema },
+  'an object',
+);
+
+/** The file of a data folder that an agent keeps objects of the cluster in. */
+export const keptFileIn = (dataDir: string): string => `${dataDir.replace(/\/+$/, '')}/agent/objects.json`;
+
+/** The same for a chain entry. */
+export const keptFileOf = ({ dataDir = defaults.dataDir }: ChainEntry): string => keptFileIn(dataDir);
+
+/** The content of that file. */
+export const keptText = ({ document, refused }: KeptObjects): string =>
+  `${JSON.stringify({ version: 1, refused, document })}\n`;
+
+/** What is in a text of {@link keptText}; `undefined` when it is none that this program would have written. */
+export function parseKept(text: string): KeptObjects | undefined {
+  try {
+    const { success, data } = keptSchema.safeParse(parseJson(text));
+    return success ? data : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a configuration takes exits and policies from objects of the cluster as well: the first that says so counts. */
+export const wantsObjects = (entry: ChainEntry, document: PolicyDocument | undefined): boolean =>
+  entry.kubernetes ?? document?.kubernetes ?? defaults.kubernetes;
+
+/**
+ * The kept objects of a chain entry.
+ *
+ * @throws `try-again` when there are none yet, or they cannot be read: a pod that started now would be without its policies
+ */
+export function requireKept(
+  entry: ChainEntry,
+  readFile: (path: string, longest?: number) => string | undefined,
+): KeptObjects {
+  const file = keptFileOf(entry);
+  const text = readFile(file);
+  if (text === undefined) throw notYet(`${file} is not there yet`);
+  const kept = parseKept(text);
+  if (kept !== undefined) return kept;
+  throw notYet(`${file} cannot be understood (${firstProblem(file, text)})`);
+}
+
+const notYet = (why: string): EgressError =>
+  new EgressError(
+    'try-again',
+    `The configuration says "kubernetes", and ${why}: "egress agent" writes it when it has read the cluster's objects`,
+  );
+
+function firstProblem(file: string, text: string): string {
+  try {
+    const judged = judge(keptSchema, parseJson(text), file);
+    const [problem] = 'problems' in judged ? judged.problems : [];
+    return problem === undefined ? 'without a reason' : lineOf(problem);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}

@@ -1,0 +1,15 @@
+/** The API group of our kinds. */
+export const group = 'egress.cni';
+
+/** The version of our kinds that is written and read. */
+export const version = 'v1alpha1';
+
+/** What is read of a cluster. */
+export type Resource = 'nodes' | 'egressexits' | 'egresspolicies';
+
+/** Where the API server has each list. */
+export const paths: Readonly<Record<Resource, string>> = {
+  nodes: '/api/v1/nodes',
+  egressexits: `/apis/${group}/${version}/egressexits`,
+  egresspolicies: `/apis/${group}/${version}/egresspolicies`,
+};

@@ -1,0 +1,59 @@
+import { type Address, parseAddress } from '../base/address.ts';
+import type { KubernetesObject } from './mirror.ts';
+
+/** What is needed of a Node object. */
+export interface ClusterNode {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** InternalIPs, canonical, in the order of the object; the first is the node's underlay address. */
+  readonly addresses: readonly Address[];
+  readonly podCIDRs: readonly string[];
+  /** Kubernetes calls it Ready. */
+  readonly ready: boolean;
+}
+
+/** What is needed of one of our objects. */
+export interface EgressObject {
+  readonly name: string;
+  readonly generation: number;
+  /** When it was made: of two that contradict each other the older one stays. RFC 3339. */
+  readonly created: string;
+  readonly spec: unknown;
+  readonly status: unknown;
+}
+
+/** All that is read of a cluster. */
+export interface ClusterObjects {
+  readonly nodes: readonly ClusterNode[];
+  readonly exits: readonly EgressObject[];
+  readonly policies: readonly EgressObject[];
+}
+
+interface NodeParts {
+  readonly spec?: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[] };
+  readonly status?: {
+    readonly addresses?: readonly { readonly type: string; readonly address: string }[];
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  };
+}
+
+/** A Node object (Kubernetes: core/v1), as far as it is needed. */
+export function nodeOf(object: KubernetesObject): ClusterNode {
+  const { spec = {}, status = {} } = object as NodeParts;
+  const internal = (status.addresses ?? []).filter(({ type }) => type === 'InternalIP');
+  return {
+    name: object.metadata.name,
+    labels: object.metadata.labels ?? {},
+    addresses: internal.flatMap(({ address }) => parseAddress(address) ?? []),
+    podCIDRs: spec.podCIDRs ?? (spec.podCIDR === undefined ? [] : [spec.podCIDR]),
+    ready: (status.conditions ?? []).some(({ type, status: is }) => type === 'Ready' && is === 'True'),
+  };
+}
+
+/** One of our objects, as far as it is needed. */
+export const egressObjectOf = ({ metadata, spec, status }: KubernetesObject): EgressObject => ({
+  name: metadata.name,
+  generation: metadata.generation ?? 0,
+  created: metadata.creationTimestamp ?? '',
+  ...{ spec, status },
+});
