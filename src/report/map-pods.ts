@@ -1,4 +1,5 @@
 import type { Policy } from '../policy/policy.ts';
+import { selectorText } from '../policy/selector.ts';
 import { podName } from './asked-pod.ts';
 import { fewLines, keys, type MapMaker, rateLines } from './map-maker.ts';
 import type { StatusDocument } from './status-schema.ts';
@@ -53,9 +54,11 @@ const groupsIn = ({ pods }: StatusDocument) =>
   }));
 
 /** What a policy is for, in a few lines. */
-function terms({ namespaces, destinations, except, ports }: Policy): string[] {
+function terms({ namespaces, podSelector, namespaceSelector, destinations, except, ports }: Policy): string[] {
   return [
     `namespaces ${list(namespaces)}`,
+    ...(namespaceSelector ? [`with ${selectorText(namespaceSelector)}`] : []),
+    ...(podSelector ? [`pods with ${selectorText(podSelector)}`] : []),
     `to ${list(destinations)}`,
     ...(except.length > 0 ? [`but ${list(except)}`] : []),
     ...(ports && ports.length > 0 ? [`ports ${list(ports)}`] : []),

@@ -70,7 +70,7 @@ describe('a map', () => {
           ports: ['tcp:443'],
           exit: 'partners',
         },
-        { name: 'unused', namespaces: ['a', 'b', 'c'], exit: 'backup' },
+        { name: 'unused', namespaces: ['a', 'b', 'c'], podSelector: { matchLabels: { app: 'web' } }, exit: 'backup' },
       ],
     };
     const map = mapOf([small], configuration(changes));
@@ -81,6 +81,8 @@ describe('a map', () => {
       'to 203.0.113.0/24',
       'ports tcp:443',
     ]);
+    const unused = map.boxes.find(({ title }) => title === 'unused')?.lines;
+    assert.deepEqual(unused, ['namespaces a, b +1', 'pods with app=web', 'to 0.0.0.0/0, ::/0']);
   });
 
   test('of a node without pods says so', () => assert.deepEqual(titles(mapOf([empty]), 0), ['No pod has a policy']));
