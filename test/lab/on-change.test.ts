@@ -17,6 +17,9 @@ const policyFile = '/etc/cni/policy.json';
 /** How often the exit changes under traffic; 100 take two minutes. */
 const rounds = Number(process.env.EGRESS_CHANGES ?? 20);
 
+/** The same where each change cuts all connections, and new ones have to be made. */
+const cuts = Number(process.env.EGRESS_CHANGES ?? 3);
+
 const document = (exit: string, more: object = {}) => ({
   ...policy,
   exits: [partners, second],
@@ -127,6 +130,35 @@ describe('when the exit of a running pod changes', labTest, () => {
       left.filter(({ ownReset }) => !ownReset),
       [],
     ); // the node refuses answers of what it has cut
+  });
+
+  test(`${cuts} changes with onChange "cut" end each connection of the time before, once, and show two addresses`, async (t) => {
+    await using lab = await Lab.create();
+    const node = await started(lab, 'partners');
+    const pods = [await node.started(), await node.started()];
+    const capture = await node.capture();
+    const senders = await Promise.all(pods.map((pod) => pod.send('pause=0.05', ...world.service)));
+    const agent = await RunningAgent.start(node);
+    const [outlived, early]: [string[], string[]] = [[], []];
+    for (let i = 1; i <= cuts; i++) {
+      const now = i % 2 === 1 ? second : partners;
+      const open = await Promise.all(pods.map((pod) => Connections.open(pod, 'echo', 4)));
+      for (const connections of open) early.push(...(await connections.round()).broken);
+      await writePolicy(node, now.name, { onChange: 'cut' });
+      while (changes(agent) < i * pods.length) await agent.line('', agent.length);
+      for (const connections of open) {
+        const { moved, broken } = await connections.round();
+        if (moved > 0 || broken.length !== 4) outlived.push(`${i}: ${moved} moved, ${broken}`);
+        await connections.end();
+      }
+      for (const pod of pods) assert.deepEqual(await pod.askEach(), now.addresses);
+    }
+    await Promise.all(senders.map((sender) => sender.stop()));
+    assert.deepEqual([outlived, early], [[], []], 'all end with the change, and none before it');
+    const packets = packetsTo(await capture.stop(), ...world.service).filter(({ ownReset }) => !ownReset);
+    const bySource = Map.groupBy(packets, ({ source }) => source);
+    t.diagnostic([...bySource].map(([source, { length }]) => `${length} packets from ${source}`).join(', '));
+    assert.deepEqual([...bySource.keys()].toSorted(), [...partners.addresses, ...second.addresses].toSorted());
   });
 
   test(`${rounds} changes under traffic show the addresses of the two exits alone, and no connection ends`, async () => {
