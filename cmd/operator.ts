@@ -8,6 +8,7 @@ import { findMissingRights } from '../src/kernel/rights.ts';
 import { findSysctlsIn } from '../src/kernel/sysctl.ts';
 import { isClaimed } from './claim.ts';
 import { openCluster } from './cluster.ts';
+import { requireDataDir } from './data-dir.ts';
 import { electionCommand } from './election-process.ts';
 import { end } from './end.ts';
 import { explain } from './explain.ts';
@@ -66,6 +67,7 @@ async function runAsOperator(words: readonly string[]): Promise<number> {
       now: () => performance.now(),
     },
   });
+  program.hook('preAction', (_, command) => requireDataDir(command));
   const { EGRESS_PROC_SYS: parameters } = process.env;
   try {
     if (parameters) findSysctlsIn(parameters);

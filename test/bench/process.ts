@@ -34,9 +34,12 @@ function inside<T>({ path }: Namespace, action: () => T): T {
 /** Runs a program to its end. Returns how long it took, in ms, from before its start; one that fails is an error. */
 export function timeOf(network: Namespace, { program, args = [], env = {}, stdin = '' }: Command): number {
   const start = performance.now();
-  const { status, stdout, stderr } = inside(network, () => spawnSync(program, args, { env, input: stdin }));
+  const { status, signal, error, stdout, stderr } = inside(network, () =>
+    spawnSync(program, args, { env, input: stdin }),
+  );
   const ms = performance.now() - start;
-  if (status !== 0) throw new Error(`${program} ${env.CNI_COMMAND ?? ''} failed: ${stdout}${stderr}`);
+  if (status !== 0)
+    throw new Error(`${program} ${env.CNI_COMMAND ?? ''} failed: ${signal ?? error ?? status} ${stdout}${stderr}`);
   return ms;
 }
 

@@ -130,4 +130,27 @@ describe('what the plugin keeps', labTest, () => {
     assert.equal((await node.plugin('DEL', call)).code, 0);
     assert.equal(await must(['ls', node.state('elsewhere')]), 'foreign\nlock\n');
   });
+
+  test('is missed where it cannot be, as in a container without the node’s folders: that is no good report', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const elsewhere = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /var/lib && exec "$@"', 'sh'];
+    for (const words of [
+      ['check'],
+      ['status'],
+      ['who', '192.0.2.1'],
+      ['adopt'],
+      ['explain', 'default/a', '192.0.2.1'],
+    ]) {
+      const { code, stdout, stderr } = await node.machine.run([...elsewhere, egressBinary, ...words]);
+      assert.deepEqual([code, stdout], [2, ''], words.join(' '));
+      assert.match(
+        stderr,
+        /\/var\/lib\/cni\/(egress|results) is not there, so nothing is known .*kubectl exec -c agent/,
+      );
+    }
+    const named = await node.egress('check', '--data-dir', '/var/lib/cni/none');
+    assert.equal(named.code, 2, named.stdout);
+    assert.equal((await node.egress('check')).code, 0, 'a node without steered pods');
+  });
 });
