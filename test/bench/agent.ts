@@ -17,7 +17,7 @@ import { mebibytes, type Usage, usageOf } from './usage.ts';
 const [many, some] = [1000, 250] as const;
 /** Pods that send all the time, of each node that is changed or disturbed. */
 const talkers = 5;
-const rounds = { change: 2, flush: 8, add: 6 } as const;
+const rounds = { change: 2, flush: 6, add: 5 } as const;
 /** Calls of ADD while the agent is at work on one change. */
 const addsAtOnce = 3;
 /** Seconds of an agent at rest. */
