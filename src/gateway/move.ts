@@ -70,16 +70,11 @@ async function leadRoutes(machine: Machine, configuration: Configuration, wanted
   const previous = store.loadNode();
   const next = previous && withGateways(previous, wanted);
   if (previous === undefined || next === undefined) return false;
-  const moves = store.loadMoves();
-  store.saveMoves(movesWith(moves, configuration, wanted));
-  try {
-    await host.apply(routesTo(next, wanted), anyGeneration);
-  } catch (error) {
-    store.saveMoves(moves);
-    throw error;
-  }
-  store.saveNode(next);
+  const moves = movesWith(store.loadMoves(), configuration, wanted);
+  await host.apply(routesTo(next, wanted), anyGeneration);
   await followFlows(machine, previous, next);
+  store.saveMoves(moves); // pods do not wait for a disk: who dies here, or cannot write, finds the same gateway by asking again
+  store.saveNode(next);
   return true;
 }
 

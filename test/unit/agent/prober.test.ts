@@ -91,6 +91,16 @@ describe('the prober', () => {
     assert.deepEqual([...new Set(asked(machine).slice(before))], [at(second)]);
   });
 
+  test('leads the exit there though the disk is full, and says so', async (t) => {
+    const { machine, pass, errors } = await started(t);
+    machine.store.saveMoves = () => {
+      throw new Error('ENOSPC');
+    };
+    machine.host.answeringGateways.add(at(second));
+    await pass(600);
+    assert.deepEqual([wayOf(machine), errors], [[second], ['Error: ENOSPC']]);
+  });
+
   test('introduces connections again when a gateway that others led the exit to begins to answer, and only once', async (t) => {
     const { machine, prober, pass } = await started(t);
     machine.host.answeringGateways.add(at(first));
