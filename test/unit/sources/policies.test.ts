@@ -180,3 +180,51 @@ test('the outline of a program makes what the program makes, but for the ranges'
     }),
   );
 });
+
+describe('objects of the cluster', () => {
+  const exit = { name: 'objects', interface: 'eth1' };
+  const policy = { name: 'o', namespaces: ['*'], destinations: ['203.0.113.0/24', '198.51.100.0/24'], exit: 'objects' };
+  const objects = JSON.stringify({ version: 1, refused: [], document: { exits: [exit], policies: [policy] } });
+
+  /** Calls with a policy file, and with what the agent kept. */
+  async function calls(t: TestContext, kept: string | undefined) {
+    const { store } = newMachine(t);
+    const lock = await store.lock();
+    t.after(() => lock[Symbol.dispose]());
+    const files = { policy: JSON.stringify({ kubernetes: true }), kept, identity: 'one', reads: [] as string[] };
+    const readFile = (path: string) => {
+      files.reads.push(path);
+      return path === '/policy' ? files.policy : files.kept;
+    };
+    const call = () => {
+      const identify = () => files.identity;
+      const policies = readPolicies(
+        { type: 'egress', policyFile: '/policy', dataDir: '/data' },
+        { readFile, identify },
+        store,
+      );
+      const choice = policies.choose({ namespace: 'shop' });
+      policies.keep();
+      return choice;
+    };
+    return { files, call };
+  }
+
+  test('count as the policy file does, and are in its summary', async (t) => {
+    const { files, call } = await calls(t, objects);
+    const [first, second] = [call(), call()];
+    assert.deepEqual(files.reads, ['/policy', '/data/agent/objects.json']);
+    assert.deepEqual([first.outline.map(({ exit }) => exit), second.digest], [['objects'], first.digest]);
+    assert.deepEqual(second.whole(), first.whole());
+  });
+
+  test('have to be there: a pod that started before them would leave without its policies', async (t) => {
+    for (const kept of [undefined, '{"version":1,', '{"version":2,"refused":[],"document":{}}']) {
+      const { call } = await calls(t, kept);
+      assert.throws(
+        call,
+        (error) => error instanceof EgressError && error.code === 'try-again' && /objects\.json/.test(error.message),
+      );
+    }
+  });
+});
