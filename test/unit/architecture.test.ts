@@ -16,7 +16,7 @@ const pure = ['base', 'nftables', 'policy', 'config', 'datapath'];
 
 /** Who may import from whom, from the ground up. cmd/ may import everything, and nobody may import cmd/. */
 const table: Readonly<Record<string, Row>> = {
-  base: { imports: [], packages: ['@noble/hashes', 'ip-address'] },
+  base: { imports: [], packages: ['@noble/hashes'] },
   files: { imports: ['base'], packages: ['node:fs', 'node:path'] },
   loop: { imports: ['base'] },
   nftables: { imports: ['base'] },
