@@ -43,25 +43,34 @@ const alone =
 /** A field that writes in place. */
 const field = <T>(inPlace: InPlace<T>, decode: (bytes: Buffer) => T) => ({ inPlace, decode, encode: alone(inPlace) });
 
-/** An integer of `length` bytes, read and written by the named methods of Buffer; a shorter payload is a RangeError. */
+/**
+ * An integer of one, two or four bytes. A value out of its range is a RangeError, and so is a payload that is too short. Written
+ * byte by byte: in a call of a runtime nothing is optimized, and Buffer's methods for it are functions of four levels.
+ */
 function integer(
-  length: number,
-  write: 'writeUInt8' | 'writeUInt16LE' | 'writeUInt16BE' | 'writeUInt32LE' | 'writeUInt32BE' | 'writeInt32BE',
-) {
-  const read = write.replace('write', 'read') as 'readUInt8';
-  return field<number>(
-    { size: () => length, write: (value, bytes, offset) => void bytes[write](value, offset) },
-    (bytes) => bytes[read](),
-  ) satisfies Field<number>;
+  length: 1 | 2 | 4,
+  order: 'little' | 'big',
+  read: 'readUInt8' | Reading,
+  isSigned = false,
+): Field<number> {
+  const range = 2 ** (8 * length);
+  const [lowest, highest] = isSigned ? [-range / 2, range / 2 - 1] : [0, range - 1];
+  const write = (value: number, bytes: Buffer, offset: number) => {
+    if (!(value >= lowest && value <= highest)) throw new RangeError(`${value} is none of ${lowest} to ${highest}`);
+    for (let i = 0; i < length; i++) bytes[offset + (order === 'big' ? length - 1 - i : i)] = (value >> (8 * i)) & 0xff;
+  };
+  return field({ size: () => length, write }, (bytes) => bytes[read as 'readUInt8']());
 }
 
-export const u8 = integer(1, 'writeUInt8');
-export const u16 = integer(2, 'writeUInt16LE');
-export const u32 = integer(4, 'writeUInt32LE');
-export const be16 = integer(2, 'writeUInt16BE');
-export const be32 = integer(4, 'writeUInt32BE');
+type Reading = 'readUInt16LE' | 'readUInt16BE' | 'readUInt32LE' | 'readUInt32BE' | 'readInt32BE';
+
+export const u8 = integer(1, 'little', 'readUInt8');
+export const u16 = integer(2, 'little', 'readUInt16LE');
+export const u32 = integer(4, 'little', 'readUInt32LE');
+export const be16 = integer(2, 'big', 'readUInt16BE');
+export const be32 = integer(4, 'big', 'readUInt32BE');
 /** Signed, in network order: the priority of a base chain. */
-export const be32Signed = integer(4, 'writeInt32BE');
+export const be32Signed = integer(4, 'big', 'readInt32BE', true);
 
 /** 64 bits in network order. */
 export const be64: Field<bigint> = {

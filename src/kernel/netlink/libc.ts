@@ -7,36 +7,43 @@ import koffi from 'koffi';
  * The calls of the C library that Node has not. `socket`, `bind`, `sendto`, `recvfrom` and others around them: Node
  * opens neither netlink nor packet nor raw sockets. `getsockopt`: the package `netlink` does not report losses.
  * `flock`: a lock that the kernel releases when its holder dies. `chroot` and `renameat2`: for the installer. `_exit`:
- * for an end that nothing can fail in. `syscall`: for bpf(2), which the C library has not; `prlimit` goes with it. Bound
- * on first use: koffi's addon costs a millisecond that VERSION need not pay.
+ * for an end that nothing can fail in. `syscall`: for bpf(2), which the C library has not; `prlimit` goes with it. Each is
+ * bound when it is first used: a call of a runtime needs few of them, and VERSION none, nor koffi's addon.
  */
-let bound: ReturnType<typeof bind> | undefined;
+const prototypes = {
+  setsockopt: 'int setsockopt(int fd, int level, int name, const void *value, unsigned int length)',
+  getsockopt: 'int getsockopt(int fd, int level, int name, void *value, void *length)',
+  getsockname: 'int getsockname(int fd, void *address, void *length)',
+  flock: 'int flock(int fd, int operation)',
+  socket: 'int socket(int domain, int type, int protocol)',
+  sendto: 'long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int size)',
+  bind: 'int bind(int fd, const void *address, unsigned int length)',
+  recvfrom: 'long recvfrom(int fd, void *bytes, size_t length, int flags, void *address, void *size)',
+  _exit: 'void _exit(int status)',
+  chroot: 'int chroot(const char *path)',
+  renameat2: 'int renameat2(int from, const char *path, int to, const char *other, unsigned int flags)',
+  syscall: 'long syscall(long number, int command, void *attributes, unsigned int size)',
+  prlimit: 'int prlimit(int pid, int resource, const void *limit, void *old)',
+} as const;
 
-function bind() {
-  const libc = koffi.load(null);
-  return {
-    setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int length)'),
-    getsockopt: libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)'),
-    getsockname: libc.func('int getsockname(int fd, void *address, void *length)'),
-    flock: libc.func('int flock(int fd, int operation)'),
-    socket: libc.func('int socket(int domain, int type, int protocol)'),
-    sendto: libc.func(
-      'long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int size)',
-    ),
-    bind: libc.func('int bind(int fd, const void *address, unsigned int length)'),
-    recvfrom: libc.func('long recvfrom(int fd, void *bytes, size_t length, int flags, void *address, void *size)'),
-    _exit: libc.func('void _exit(int status)'),
-    chroot: libc.func('int chroot(const char *path)'),
-    renameat2: libc.func('int renameat2(int from, const char *path, int to, const char *other, unsigned int flags)'),
-    syscall: libc.func('long syscall(long number, int command, void *attributes, unsigned int size)'),
-    prlimit: libc.func('int prlimit(int pid, int resource, const void *limit, void *old)'),
-  };
+type Call = ReturnType<ReturnType<typeof koffi.load>['func']>;
+
+let library: ReturnType<typeof koffi.load> | undefined;
+const bound = new Map<string, Call>();
+
+function bindCall(name: keyof typeof prototypes): Call {
+  library ??= koffi.load(null);
+  const call = bound.get(name) ?? library.func(prototypes[name]);
+  bound.set(name, call);
+  return call;
 }
 
-const calls = () => {
-  bound ??= bind();
-  return bound;
-};
+const bindings = Object.fromEntries(
+  (Object.keys(prototypes) as (keyof typeof prototypes)[]).map((name) => [name, { get: () => bindCall(name) }]),
+);
+const all = Object.defineProperties({}, bindings) as { readonly [N in keyof typeof prototypes]: Call };
+
+const calls = () => all;
 
 /** setsockopt(2) with an int. Returns whether it succeeded: old kernels lack some options. */
 export function setSocketOption(fd: number, level: number, name: number, value: number): boolean {
@@ -218,7 +225,7 @@ export function sendTo(fd: number, bytes: Buffer, address: Buffer): void {
  * fail or wait. Does nothing where no call of this file was needed.
  */
 export function exitAtOnce(code: number): void {
-  bound?._exit(code);
+  if (library !== undefined) calls()._exit(code);
 }
 
 /** chroot(2): from now on `/` is this folder, for this process and its children. Throws {@link systemError}. */

@@ -39,8 +39,12 @@ export const attributeSize = <T>(field: Field<T>, value: T): number =>
  */
 export function writeAttribute<T>(type: number, field: Field<T>, value: T, bytes: Buffer, offset: number): number {
   const length = headerLength + payloadSize(field, value);
-  bytes.writeUInt16LE(length, offset);
-  bytes.writeUInt16LE('nested' in field ? type | nestedFlag : type, offset + 2);
+  if (length > 0xffff) throw new RangeError(`An attribute has ${length} bytes`);
+  const flagged = 'nested' in field ? type | nestedFlag : type;
+  bytes[offset] = length & 0xff;
+  bytes[offset + 1] = length >> 8;
+  bytes[offset + 2] = flagged & 0xff;
+  bytes[offset + 3] = flagged >> 8;
   if (field.inPlace === undefined) field.encode(value).copy(bytes, offset + headerLength);
   else field.inPlace.write(value, bytes, offset + headerLength);
   return offset + aligned(length);
