@@ -163,16 +163,44 @@ function either<A extends Expression, B extends Expression>(
 }
 
 /** An expression as the value of an attribute NFTA_LIST_ELEM or NFTA_SET_EXPR. */
-export const encodeExpression = (expression: Expression, setId: SetId): Values<typeof expressionAttributes> => ({
+export function encodeExpression(expression: Expression, setId: SetId): Encoded {
+  if ('set' in expression) return encodeAnew(expression, setId);
+  const key = JSON.stringify(expression);
+  const known = encoded.get(key);
+  if (known !== undefined) return known;
+  const made = encodeAnew(expression, setId);
+  if (encoded.size >= mostKept) encoded.clear();
+  encoded.set(key, made);
+  return made;
+}
+
+type Encoded = Values<typeof expressionAttributes>;
+
+/** The rules of a table are made of few different expressions, most of which are there at build time. */
+const encoded = new Map<string, Encoded>();
+const mostKept = 1000;
+
+const encodeAnew = (expression: Expression, setId: SetId): Encoded => ({
   name: expression.name,
   data: (codecs[expression.name] as Codec<Expression>).encode(expression, setId),
 });
 
 /** The expression in an attribute; never throws for one that is not ours. */
-export function decodeExpression({
-  name = '',
-  data = Buffer.alloc(0),
-}: Values<typeof expressionAttributes>): Expression | Unknown {
+export function decodeExpression({ name = '', data = nothing }: Encoded): Expression | Unknown {
+  if (name === 'counter') return decodeAnew(name, data); // its bytes are others each time
+  const key = `${name} ${data.toString('latin1')}`;
+  const known = decoded.get(key);
+  if (known !== undefined) return known;
+  const made = decodeAnew(name, data);
+  if (decoded.size >= mostKept) decoded.clear();
+  decoded.set(key, made);
+  return made;
+}
+
+const nothing = Buffer.alloc(0);
+const decoded = new Map<string, Expression | Unknown>();
+
+function decodeAnew(name: string, data: Buffer): Expression | Unknown {
   const codec = Object.hasOwn(codecs, name) ? codecs[name as Expression['name']] : undefined;
   return codec?.decode(data) ?? { name: 'unknown', expression: name, data: hex.decode(data) };
 }
