@@ -266,12 +266,12 @@ export class Router {
     if (this.#silence.isQuestionDue(state, now)) this.#segment?.ask(this.#instance.addresses[0] ?? '');
     if (now < state.downAt) return;
     const holder = this.#silence.holder(now);
-    if (holder === undefined) {
+    if (holder === undefined && !this.#silence.doubts(now - state.downAt)) {
       this.#step({ name: 'timer' }, this.#silence.why);
       return;
     }
     this.#state = { ...state, downAt: now + 10 * this.#instance.interval };
-    if (this.#seen.silent(holder)) this.#around.changed();
+    if (holder !== undefined && this.#seen.silent(holder)) this.#around.changed();
   }
 
   /** As Active. Who was held up for so long that another may have begun waits for a word of it first. */

@@ -14,6 +14,7 @@ export class Silence {
   #answer: { readonly mac: string; readonly at: number } | undefined;
   #hasSteppedDown = false;
   #wasHeard = false;
+  #hasDoubted = false;
 
   /** @param interval of advertisements, in centiseconds */
   constructor(interval: number) {
@@ -25,6 +26,7 @@ export class Silence {
   heard({ priority }: HeardAdvertisement): void {
     this.#hasSteppedDown = priority === 0;
     this.#wasHeard = true;
+    this.#hasDoubted = false;
   }
 
   /** Another station has claimed the address. */
@@ -50,6 +52,16 @@ export class Silence {
   holder(now: number): string | undefined {
     if (this.#hasSteppedDown || this.#answer === undefined) return undefined;
     return now - this.#answer.at <= this.#window ? this.#answer.mac : undefined;
+  }
+
+  /**
+   * Whether the timer, which was late by some milliseconds, is not to be believed: who was held up may not have read what others
+   * said, nor asked often enough. Once, until somebody speaks: on a node that always is late the addresses come, too.
+   */
+  doubts(late: number): boolean {
+    if (this.#hasDoubted || late < this.#window / 3) return false;
+    this.#hasDoubted = true;
+    return true;
   }
 
   /** Why the addresses may be taken, in words. */

@@ -212,4 +212,16 @@ describe('what others send', () => {
     for (let i = 0; i < 1000; i++) first.hearClaim('192.0.2.33', `02:00:00:00:${i >> 8}:${i & 255}`);
     assert.equal(first.router.duplicates.length, 16);
   });
+
+  test('as Backup does not take over when it was held up itself: others may have spoken meanwhile', async () => {
+    const { world, first, second } = await pair();
+    second.isAlive = false;
+    await world.pass(2_000);
+    second.resume();
+    await world.pass(500);
+    assert.deepEqual([world.holders, second.router.transitions], [[first], 0]);
+    first.isPlugged = false;
+    await world.pass(500);
+    assert.equal(second.router.state, 'active');
+  });
 });
