@@ -2,8 +2,9 @@ import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { Agent, type AgentPlaces, type AgentSurroundings } from '../agent/agent.ts';
 import { Cluster } from '../agent/cluster.ts';
+import { ClusterLabels } from '../agent/cluster-labels.ts';
 import { Elector } from '../agent/elector.ts';
-import { answerForLabels, type LabelSource, noLabels } from '../agent/label-answers.ts';
+import { answerForLabels, type LabelSource } from '../agent/label-answers.ts';
 import { forgetOnceGone } from '../agent/leaving.ts';
 import { readListenAddress } from '../agent/listen-address.ts';
 import type { Monitor, MonitorOptions } from '../agent/monitor.ts';
@@ -124,9 +125,11 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
     changed: bell.ringAtOnce,
     seen: () => words.seen(cluster.known),
   });
+  using labels = new ClusterLabels({ ...access, report, changed: bell.ringAtOnce });
   const agent = new Agent(places, {
-    ...{ ...own, report, elector, cluster },
+    ...{ ...own, report, elector, cluster, labels },
     observe: async (seen) => {
+      labels.follow(seen.configuration);
       await prober.follow(seen.configuration);
       words.ended(cluster.known, seen, machine.store, prober.states);
       await monitor?.ended(seen);
@@ -134,7 +137,7 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
     follow: (path) => policyFile.follow(path),
     gateways: () => prober.states,
   });
-  using _answers = await answering(service, places.dataDir, noLabels);
+  using _answers = await answering(service, places.dataDir, labels);
   using _kernel = machine.host.watch(noticing(agent, bell, own.log));
   using _drain = service.watchFile(machine.store.drainMark, bell.ringAtOnce);
   using _conf = watchFolder(places.confDir, bell.ring);

@@ -6,6 +6,8 @@ import { accepted, type ClusterApi } from './client.ts';
 export interface KubernetesObject {
   readonly metadata: {
     readonly name: string;
+    readonly namespace?: string;
+    readonly annotations?: Readonly<Record<string, string>>;
     readonly uid?: string;
     readonly generation?: number;
     readonly resourceVersion?: string;
@@ -21,6 +23,8 @@ export interface MirrorSurroundings<T> {
   readonly api: ClusterApi;
   /** Path of the list. */
   readonly path: string;
+  /** A field selector: only such objects are asked for. */
+  readonly fields?: string;
   /** What is kept of an object: of thousands of nodes only little is needed. */
   keep(object: KubernetesObject): T;
   /** An object is other than before, is new, or is gone. Not called for what `keep` gives as equal text. Without both: any number. */
@@ -62,7 +66,7 @@ export class Mirror<T> {
     this.#surroundings = surroundings;
   }
 
-  /** By their names; `undefined` until there was an answer. */
+  /** By their names, with `namespace/` before it where there is one; `undefined` until there was an answer. */
   get objects(): ReadonlyMap<string, T> | undefined {
     return this.#objects;
   }
@@ -89,12 +93,12 @@ export class Mirror<T> {
     let next = '';
     let version: string | undefined;
     do {
-      const page = `${path}?limit=${pageSize}${next && `&continue=${encodeURIComponent(next)}`}`;
+      const page = `${path}?limit=${pageSize}${this.#fields}${next && `&continue=${encodeURIComponent(next)}`}`;
       const { items = [], metadata } = accepted(await api.get(page), `read ${path}`) as {
         items?: readonly KubernetesObject[];
         metadata?: { continue?: string; resourceVersion?: string };
       };
-      for (const object of items) found.set(object.metadata.name, keep(object));
+      for (const object of items) found.set(keyOf(object), keep(object));
       next = metadata?.continue ?? '';
       version = metadata?.resourceVersion;
     } while (next !== '');
@@ -106,10 +110,19 @@ export class Mirror<T> {
     const { api, path } = this.#surroundings;
     const seconds = Math.round(watchSeconds * (1 - Math.random() / 2));
     const query = `watch=1&allowWatchBookmarks=true&timeoutSeconds=${seconds}&resourceVersion=${this.#version ?? ''}`;
-    const refusal = await api.follow(`${path}?${query}`, (line) => this.#event(line as Event | undefined), signal);
+    const refusal = await api.follow(
+      `${path}?${query}${this.#fields}`,
+      (line) => this.#event(line as Event | undefined),
+      signal,
+    );
     if (refusal === undefined) return;
     this.#version = undefined; // 410: too old to go on from there
     if (refusal.status !== 410) accepted(refusal, `watch ${path}`);
+  }
+
+  get #fields(): string {
+    const { fields } = this.#surroundings;
+    return fields === undefined ? '' : `&fieldSelector=${encodeURIComponent(fields)}`;
   }
 
   #event(event: Event | undefined): void {
@@ -125,7 +138,7 @@ export class Mirror<T> {
     }
     if (this.#version !== undefined) this.#version = object.metadata.resourceVersion;
     if (type === 'BOOKMARK') return;
-    const { name } = object.metadata;
+    const name = keyOf(object);
     const [before, after] = [
       this.#objects?.get(name),
       type === 'DELETED' ? undefined : this.#surroundings.keep(object),
@@ -143,3 +156,6 @@ export class Mirror<T> {
 }
 
 const textOf = (objects: ReadonlyMap<string, unknown>): string => JSON.stringify([...objects].sort());
+
+const keyOf = ({ metadata: { namespace, name } }: KubernetesObject): string =>
+  namespace === undefined ? name : `${namespace}/${name}`;

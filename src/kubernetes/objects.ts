@@ -1,4 +1,5 @@
 import { type Address, parseAddress } from '../base/address.ts';
+import type { Labels } from '../policy/selector.ts';
 import type { KubernetesObject } from './mirror.ts';
 
 /** What is needed of a Node object. */
@@ -57,3 +58,24 @@ export const egressObjectOf = ({ metadata, spec, status }: KubernetesObject): Eg
   created: metadata.creationTimestamp ?? '',
   ...{ spec, status },
 });
+
+/** What is kept of a pod. */
+export interface LabelledPod {
+  readonly uid?: string;
+  /** The kubelet's own UID of a static pod, which runtimes are told: the object in the API is a mirror of it with another one. */
+  readonly staticUid?: string;
+  readonly labels: Labels;
+}
+
+/** The annotation of a mirror pod with the UID of its static pod (Kubernetes, pkg/kubelet/types: ConfigHashAnnotationKey). */
+const staticUidAnnotation = 'kubernetes.io/config.hash';
+
+export function labelledPodOf({ metadata }: KubernetesObject): LabelledPod {
+  const { uid, labels = {}, annotations } = metadata;
+  const staticUid = annotations?.[staticUidAnnotation];
+  return { ...(uid !== undefined && { uid }), ...(staticUid !== undefined && { staticUid }), labels };
+}
+
+/** Whether it is the pod that a runtime names by this UID, and not an earlier one of the same name. A runtime may tell none. */
+export const isPod = ({ uid, staticUid }: LabelledPod, asked: string | undefined): boolean =>
+  asked === undefined || asked === uid || asked === staticUid;

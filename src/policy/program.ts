@@ -85,7 +85,8 @@ export const isFor = (policy: Policy, pod: Pod): boolean => hasName(policy, pod)
 export const asksForLabels = (policies: readonly Policy[], pod: Pod): boolean =>
   policies.some((policy) => choosesByLabels(policy) && hasName(policy, pod));
 
-const choosesByLabels = ({ podSelector = [], namespaceSelector = [] }: Policy): boolean =>
+/** Whether a policy needs to know labels. */
+export const choosesByLabels = ({ podSelector = [], namespaceSelector = [] }: Policy): boolean =>
   podSelector.length > 0 || namespaceSelector.length > 0;
 
 function hasLabels(policy: Policy, { namespace, name, labels }: Pod): boolean {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
@@ -160,5 +161,59 @@ describe('exits and policies as objects of a cluster', clusterTest, () => {
     assert.deepEqual(new Set(await seen(pods)), new Set([internet.addresses[0]]));
     await api.kubectl(['delete', 'egresspolicy', 'typo']);
     await allLeaveBy([...pods, young], internet.addresses[0]);
+  });
+
+  test('pods are chosen by their labels, from the first packet; changed labels are followed, and nobody starts by a guess', async () => {
+    await using lab = await Lab.create();
+    const { api, cluster, start } = await started(lab);
+    const [worker] = cluster.workers;
+    assert.ok(worker);
+    const agents = await Promise.all(cluster.all.map(start));
+    const podSelector = { matchExpressions: [{ key: 'app', operator: 'In', values: ['web'] }] };
+    const namespaceSelector = { matchLabels: { 'kubernetes.io/metadata.name': 'default' } };
+    await api.mustApply(exit(fromGateways), policy({ ...outside, podSelector, namespaceSelector }));
+    const own = worker.addresses('eth0')[0];
+
+    /** A pod as its kubelet would start it: scheduled to the worker, with the UID that the API server gave it. */
+    const scheduled = async (labels: object): Promise<Pod> => {
+      const pod = await worker.pod();
+      const { name } = pod;
+      const spec = { nodeName: nameOf(worker), containers: [{ name: 'a', image: 'a' }] };
+      await api.mustApply({ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'default', labels }, spec });
+      pod.uid = (await api.get('pod', name)).metadata.uid;
+      return pod;
+    };
+    const added = async (pod: Pod) => {
+      await worker.add(pod);
+      return pod;
+    };
+    const outsideOf = (pod: Pod) => pod.ask('tcp', world.service[0]);
+    await api.kubectl(['create', 'serviceaccount', 'default']);
+    const kept = worker.state('egress/agent/objects.json');
+    await until(async () => (await readFile(kept, 'utf8').catch(() => '')).includes('podSelector'));
+
+    const web = await added(await scheduled({ app: 'web' }));
+    assert.equal(await outsideOf(web), internet.addresses[0]);
+    const db = await added(await scheduled({ app: 'db' }));
+    assert.equal(await outsideOf(db), own);
+
+    await api.kubectl(['label', 'pod', db.name, 'app=web', '--overwrite']);
+    await until(async () => (await outsideOf(db)) === internet.addresses[0]);
+    await api.kubectl(['label', 'pod', web.name, 'app-']);
+    await until(async () => (await outsideOf(web)) === own);
+
+    const other = await scheduled({ app: 'web' });
+    other.uid = 'of-a-pod-before';
+    const refusal = await worker.cnitool('add', other);
+    assert.match(refusal.stdout + refusal.stderr, /the API server knows another pod of that name/);
+
+    await api.stopServer();
+    const unknown = await worker.cnitool('add', await worker.pod());
+    assert.match(unknown.stdout + unknown.stderr, /does not tell those of pod .*Kubernetes API at 172\.18\.0\.2/);
+    assert.equal(await outsideOf(db), internet.addresses[0], 'running pods keep what they have');
+    for (const agent of agents) await agent.end();
+    const { code, stderr, stdout } = await worker.cnitool('add', await worker.pod());
+    assert.equal(code, 1);
+    assert.match(stderr + stdout, /does not tell those of pod/);
   });
 });

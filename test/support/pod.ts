@@ -39,7 +39,8 @@ export class Pod {
   readonly network: Namespace;
   readonly name: string;
   readonly namespace: string;
-  readonly uid = randomUUID();
+  /** The API server gives another one to a pod that it knows. */
+  uid: string = randomUUID();
   readonly interface = 'eth0';
   readonly #wanted: string | undefined;
   /** Of the pod's manifest: key → value. The runtime passes them to plugins that declare {@link capabilities}. */
