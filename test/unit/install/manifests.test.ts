@@ -184,9 +184,10 @@ describe('policy.yaml', () => {
 describe('the rights at the API', () => {
   const rules = objectsOf(textOf('rbac.yaml')).flatMap(({ rules = [] }) => rules);
 
-  test('are to read and patch nodes, and nothing else', () => {
+  test('are to read and patch nodes, to read labels, exits and policies and to say what became of them, and nothing else', () => {
     assert.deepEqual(rules, [
       { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'patch', 'list', 'watch'] },
+      { apiGroups: [''], resources: ['pods', 'namespaces'], verbs: ['get', 'list', 'watch'] },
       { apiGroups: ['egress.cni'], resources: ['egressexits', 'egresspolicies'], verbs: ['list', 'watch'] },
       { apiGroups: ['egress.cni'], resources: ['egressexits/status', 'egresspolicies/status'], verbs: ['patch'] },
     ]);
