@@ -14,6 +14,7 @@ export class Silence {
   #answer: { readonly mac: string; readonly at: number } | undefined;
   #hasSteppedDown = false;
   #wasHeard = false;
+  #spokenAt = Number.NEGATIVE_INFINITY;
   #hasDoubted = false;
 
   /** @param interval of advertisements, in centiseconds */
@@ -23,7 +24,8 @@ export class Silence {
   }
 
   /** A router has spoken. */
-  heard({ priority }: HeardAdvertisement): void {
+  heard({ priority }: HeardAdvertisement, now: number): void {
+    this.#spokenAt = now;
     this.#hasSteppedDown = priority === 0;
     this.#wasHeard = true;
     this.#hasDoubted = false;
@@ -48,9 +50,12 @@ export class Silence {
     return true;
   }
 
-  /** The station that has answered of late, and has not said that it steps down; `undefined`: nobody holds the address. */
+  /**
+   * The station that has answered of late, and has not said that it steps down; `undefined`: nobody holds the address, or a
+   * weaker router that speaks, and yields to who preempts.
+   */
   holder(now: number): string | undefined {
-    if (this.#hasSteppedDown || this.#answer === undefined) return undefined;
+    if (this.#hasSteppedDown || this.#answer === undefined || now - this.#spokenAt <= this.#window) return undefined;
     return now - this.#answer.at <= this.#window ? this.#answer.mac : undefined;
   }
 

@@ -16,6 +16,8 @@ export interface Segment extends Disposable {
   advertise(advertisement: Advertisement): string | undefined;
   /** Asks the stations who has an address. */
   ask(address: Address): void;
+  /** Listens to routers by a new socket: the one that is there may be deaf. */
+  listenAnew(): void;
   /** Tells the stations that addresses are here. */
   announce(addresses: readonly Address[]): void;
 }

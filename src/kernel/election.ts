@@ -77,10 +77,11 @@ export class LinuxElection implements Surroundings, Disposable {
 
   open({ name, index, mac, source }: Place, family: Family, listener: Listener): Segment {
     const place = { family, device: { name, index }, mac, source };
-    const routers = new VrrpSocket(this.#sockets, place, (said, from) => listener.heard(said, from));
+    const listen = () => new VrrpSocket(this.#sockets, place, (said, from) => listener.heard(said, from));
+    const routers = listen();
     try {
       const stations = new NeighbourSocket(this.#sockets, place, (claim) => listener.claimed(claim));
-      return segmentOf(source, routers, stations);
+      return segmentOf(source, { routers, listen }, stations);
     } catch (error) {
       routers[Symbol.dispose]();
       throw error;
@@ -132,18 +133,34 @@ export class LinuxElection implements Surroundings, Disposable {
   }
 }
 
-const segmentOf = (source: Address, routers: VrrpSocket, stations: NeighbourSocket): Segment => ({
-  source,
-  advertise: (advertisement) => routers.send(advertisement),
-  ask: (address) => stations.ask(address),
-  announce: (addresses) => {
-    for (const address of addresses) stations.announce(address);
-  },
-  [Symbol.dispose]: () => {
-    routers[Symbol.dispose]();
-    stations[Symbol.dispose]();
-  },
-});
+function segmentOf(
+  source: Address,
+  { routers: first, listen }: { readonly routers: VrrpSocket; readonly listen: () => VrrpSocket },
+  stations: NeighbourSocket,
+): Segment {
+  let routers = first;
+  return {
+    source,
+    advertise: (advertisement) => routers.send(advertisement),
+    ask: (address) => stations.ask(address),
+    listenAnew: () => {
+      const before = routers;
+      try {
+        routers = listen();
+        before[Symbol.dispose]();
+      } catch {
+        // The interface is going: it is looked at anyway.
+      }
+    },
+    announce: (addresses) => {
+      for (const address of addresses) stations.announce(address);
+    },
+    [Symbol.dispose]: () => {
+      routers[Symbol.dispose]();
+      stations[Symbol.dispose]();
+    },
+  };
+}
 
 /** The same object as the gateway's own, for it has to find and remove it. */
 const objectOf = (device: string, address: Address): InterfaceAddress => ({

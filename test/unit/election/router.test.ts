@@ -224,4 +224,24 @@ describe('what others send', () => {
     await world.pass(500);
     assert.equal(second.router.state, 'active');
   });
+
+  test('as Backup listens by another socket when the holder answers, and its own socket hears nothing', async () => {
+    const { world, first, second } = await pair();
+    await world.pass(1_000);
+    second.isDeaf = true;
+    await world.pass(5_000);
+    assert.deepEqual([second.isDeaf, second.router.silent, world.holders], [false, undefined, [first]]);
+    assert.equal(second.router.transitions, 0);
+  });
+
+  test('takes the addresses from a weaker one that speaks and answers, when it preempts', async () => {
+    const world = new World();
+    const [first, second] = [world.station(), world.station()];
+    void second.elections.want([instance(206, { preempt: true })]);
+    await world.pass(1_000);
+    assert.deepEqual(world.holders, [second]);
+    void first.elections.want([instance(254, { preempt: true })]);
+    await world.pass(1_000);
+    assert.deepEqual([world.holders, first.router.transitions], [[first], 1]);
+  });
 });

@@ -77,6 +77,8 @@ export class Station implements Surroundings {
   isPlugged = true;
   /** The program goes on; without it the kernel alone is there. */
   isAlive = true;
+  /** Its socket for routers gets nothing. */
+  isDeaf = false;
   changes = 0;
   #listener: Listener | undefined;
   #waiting: (() => void)[] = [];
@@ -147,6 +149,9 @@ export class Station implements Surroundings {
     return {
       source: this.source,
       advertise: (said) => void advertise(said),
+      listenAnew: () => {
+        this.isDeaf = false;
+      },
       ask: (address) => {
         this.asked.push(address);
         this.world.send(this, (to) => to.addresses.has(address) && to.claim(address, this));
@@ -162,7 +167,7 @@ export class Station implements Surroundings {
   }
 
   hear(said: Advertisement, source: Address, family: Family): void {
-    if (this.isAlive) this.#listener?.heard({ ...said, family, source }, source);
+    if (this.isAlive && !this.isDeaf) this.#listener?.heard({ ...said, family, source }, source);
   }
 
   /** The kernel answers, whether there is a program or not. */
