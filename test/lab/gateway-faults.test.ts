@@ -79,7 +79,9 @@ describe('gateways of which the first has the addresses', labTest, () => {
       await healed(second);
       await isHeldBy(cluster, first);
     });
-    assert.deepEqual(taken(world), [earlier[0], earlier[1] + 1]);
+    const [ofFirst, ofSecond] = taken(world);
+    // An agent tells in its rounds: what was over before the next one it does not tell.
+    assert.ok(ofFirst === earlier[0] && ofSecond <= earlier[1] + 1, `${ofFirst} ${ofSecond}`);
   });
 
   test('move nothing when a node of pods and one gateway do not hear each other, and that node says so', async (t) => {

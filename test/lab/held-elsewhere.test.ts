@@ -44,8 +44,10 @@ describe('an egress address that kube-proxy holds on kube-ipvs0 of every node', 
     const pod = await node.started();
     const capture = await node.capture();
     for (const answer of await pod.askEach()) assert.equal(answer, 'nothing');
+    // The node itself tells the segment which groups it listens to (MLDv2).
+    const left = (await capture.stop()).filter(({ interface: device }) => device === 'eth1');
     assert.deepEqual(
-      (await capture.stop()).filter(({ interface: device }) => device === 'eth1'),
+      left.filter(({ destination }) => destination !== 'ff02::16'),
       [],
     );
     assert.match((await node.egress('status')).stdout, /192\.168\.0\.245 \(not here\)/);
