@@ -15,7 +15,7 @@ const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 mkdirSync(join(root, 'dist'), { recursive: true });
 const work = mkdtempSync(join(root, 'dist', '.build-'));
 try {
-  const binary = await makeExecutable(work, await bundle(work, version));
+  const binary = makeExecutable(work, await bundle(work, version));
   verify(binary);
   renameSync(binary, join(root, 'dist', 'egress'));
   console.log(`dist/egress ${version} (${(statSync(join(root, 'dist', 'egress')).size / 1e6).toFixed(0)} MB)`);

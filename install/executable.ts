@@ -6,9 +6,6 @@ import type { Bundle } from './bundle.ts';
 import { makeSnapshot } from './snapshot.ts';
 
 const require = createRequire(import.meta.url);
-const { inject } = require('postject') as {
-  inject(file: string, name: string, content: Buffer, options: { readonly sentinelFuse: string }): Promise<void>;
-};
 const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
 
 /**
@@ -18,6 +15,9 @@ const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
  */
 const options: readonly string[] = ['--max-opt=0', '--disable-sigusr1'];
 
+/** What a tool says is in the error when it fails, and else not told. */
+const quiet = { stdio: 'pipe' } as const;
+
 /** node_sea.h: SeaFlags::kUseSnapshot, and the place of the flags behind the magic number. */
 const usesSnapshot = 1 << 1;
 const flagsOffset = 4;
@@ -25,7 +25,7 @@ const flagsOffset = 4;
 const sentinelFuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 
 /** Makes the binary out of a bundle, in a folder: a copy of Node's own with the snapshot, the parts and the addons in it. */
-export async function makeExecutable(folder: string, { main, parts }: Bundle): Promise<string> {
+export function makeExecutable(folder: string, { main, parts }: Bundle): string {
   const output = join(folder, 'egress');
   strippedNode(output);
   const snapshot = makeSnapshot(output, options, main);
@@ -38,7 +38,7 @@ export async function makeExecutable(folder: string, { main, parts }: Bundle): P
     assets[`${name}.js`] = file;
     assets[`${name}.cache`] = file.replace(/\.js$/, '.cache');
   }
-  await inject(output, 'NODE_SEA_BLOB', resource(output, folder, snapshot, assets), { sentinelFuse });
+  inject(output, resource(output, folder, snapshot, assets));
   return output;
 }
 
@@ -63,13 +63,20 @@ function compileParts(node: string, snapshot: string, folder: string): void {
  * What Node looks for inside its own binary. Node makes it of a script, and has a snapshot made as it likes; so the snapshot is
  * given to it as if it were the script, and then called what it is.
  */
-function resource(node: string, folder: string, main: string, assets: Readonly<Record<string, string>>): Buffer {
+function resource(node: string, folder: string, main: string, assets: Readonly<Record<string, string>>): string {
   const [config, output] = [join(folder, 'sea.json'), join(folder, 'sea.blob')];
   // The runtime's NODE_OPTIONS are not for us.
   const own = { disableExperimentalSEAWarning: true, execArgv: options, execArgvExtension: 'none' };
   writeFileSync(config, JSON.stringify({ main, output, assets, ...own }));
-  execFileSync(node, ['--experimental-sea-config', config], { stdio: ['ignore', 'ignore', 'inherit'] });
+  execFileSync(node, ['--experimental-sea-config', config], quiet);
   const blob = readFileSync(output);
   blob.writeUInt32LE(blob.readUInt32LE(flagsOffset) | usesSnapshot, flagsOffset);
-  return blob;
+  writeFileSync(output, blob);
+  return output;
+}
+
+/** Puts it into the binary. The tool warns of each section that strip(1) left without a name, which is nothing to anybody. */
+function inject(binary: string, blob: string): void {
+  const tool = require.resolve('postject/dist/cli.js');
+  execFileSync(process.execPath, [tool, binary, 'NODE_SEA_BLOB', blob, '--sentinel-fuse', sentinelFuse], quiet);
 }

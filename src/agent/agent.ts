@@ -186,7 +186,7 @@ export class Agent {
   /** The other gateways have the addresses before they go here. */
   async #stopElections({ store }: Machine): Promise<void> {
     await this.#surroundings.elector?.stop('egress leaves this node');
-    store.saveElections({});
+    store.agent.saveElections({});
   }
 
   #adopt(own: Machine, configured: Configured): Promise<readonly Adoption[]> {
@@ -219,10 +219,10 @@ export class Agent {
     const memory = this.#memory;
     try {
       const { startedAt } = memory;
-      const last = memory.mended ?? store.loadAgent()?.mended;
+      const last = memory.mended ?? store.agent.load()?.mended;
       const lookedAt = new Date().toISOString();
       const gateways = this.#surroundings.gateways?.() ?? [];
-      store.saveAgent({
+      store.agent.save({
         ...{ version: recordVersion, startedAt, lookedAt, failures },
         ...(last && { mended: last }),
         ...(gateways.length > 0 && { gateways }),

@@ -75,11 +75,11 @@ export class Cluster implements Disposable {
     if (objects === undefined || (!this.#isOther && isEqual(own.sources, this.#sources))) return;
     this.#isOther = false;
     this.#sources = own.sources;
-    this.#before ??= parseKept(this.#surroundings.readFile(store.objectsFile) ?? '');
+    this.#before ??= parseKept(store.agent.loadObjects() ?? '');
     this.#translation = translate(objects, own.sources, this.#before);
     this.#tell(this.#translation);
     this.#before = this.#translation.kept;
-    store.saveObjects(keptText(this.#before));
+    store.agent.saveObjects(keptText(this.#before));
   }
 
   #ownSources(configured: Pick<Configured, 'sources'>): OwnSources | undefined {
@@ -92,7 +92,7 @@ export class Cluster implements Disposable {
 
   #stop(store: Store): void {
     this[Symbol.dispose]();
-    store.saveObjects(undefined);
+    store.agent.saveObjects(undefined);
     this.#before = undefined;
     this.#translation = undefined;
   }

@@ -62,11 +62,11 @@ export class Elector {
       own === undefined || exits.length === 0 ? [] : await this.#instancesOf(machine, configuration, own, exits);
     this.#instances = store.isDrained ? all.map((one) => ({ ...one, paused: 'the node is drained' })) : all;
     this.#hints = own && hintsOf(configuration, own.address);
-    const before = store.loadElections();
+    const before = store.agent.loadElections();
     const next: Record<string, ElectedExit> = {};
     for (const exit of exits)
       if (own !== undefined) next[exit.name] = await this.#stateOf(machine, exit, own.address, before[exit.name]);
-    if (!isEqual(before, next)) store.saveElections(next);
+    if (!isEqual(before, next)) store.agent.saveElections(next);
     await this.#tell(machine, configuration, before, next);
   }
 

@@ -31,5 +31,5 @@ const isServingAlone = (machine: Machine): boolean =>
  */
 export function forgetOnceGone({ store }: Machine, { present, areDraining }: Chains): void {
   const isIn = present.length > 0 || areDraining;
-  if (!isIn && !store.hasAttachments() && store.loadNode() === undefined) store.forgetAgent();
+  if (!isIn && !store.hasAttachments() && store.loadNode() === undefined) store.agent.forget();
 }

@@ -166,7 +166,7 @@ function factsOf(
   store: Store,
   gateways: readonly ExitGateways[],
 ): NodeFacts {
-  const [node, elections] = [store.loadNode(), store.loadElections()];
+  const [node, elections] = [store.loadNode(), store.agent.loadElections()];
   const served = (node?.exits ?? []).filter(({ id }) => node?.gateway?.served.includes(id));
   return {
     name,

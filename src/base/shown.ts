@@ -7,6 +7,14 @@ export const shown = (value: unknown): string => cut(textOf(value), longestShown
 export const cut = (text: string, longest: number): string =>
   text.length > longest ? `${text.slice(0, longest)}…` : text;
 
+/** A text in at most so many characters, without its middle: `team…x2k9p`. */
+export function withoutMiddle(text: string, most: number): string {
+  const letters = [...text];
+  if (letters.length <= most) return text;
+  const kept = most - 1;
+  return `${letters.slice(0, Math.ceil(kept / 2)).join('')}…${letters.slice(letters.length - Math.floor(kept / 2)).join('')}`;
+}
+
 /** A number as tools print marks, masks and flags. */
 export const hexNumber = (value: number): string => `0x${value.toString(16)}`;
 

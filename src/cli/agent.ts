@@ -99,7 +99,7 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
   using machine = await surroundings.openMachine(places);
   using monitor = shown && (await openMonitor(shown, places, { ...own, report }));
   const { signal } = service;
-  using right = new Right(machine.store.agentLock, {
+  using right = new Right(machine.store.agent.lock, {
     ...{ claim: service.claim, report, pause: claimPause },
     waits: () => monitor?.waits(),
     began: () => monitor?.began(),

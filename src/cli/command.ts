@@ -86,8 +86,13 @@ export interface Service {
 }
 
 /** JSON for programs; counters are kernel numbers of 64 bits, and fit a double for a few years of traffic. */
-export const toJson = (value: unknown): string =>
-  `${JSON.stringify(value, (_key, part: unknown) => (typeof part === 'bigint' ? Number(part) : part), 2)}\n`;
+export const toJson = (value: unknown): string => `${jsonOf(value, 2)}\n`;
+
+/** The same in one line. */
+export const toJsonLine = (value: unknown): string => `${jsonOf(value)}\n`;
+
+const jsonOf = (value: unknown, indent?: number): string =>
+  JSON.stringify(value, (_key, part: unknown) => (typeof part === 'bigint' ? Number(part) : part), indent);
 
 /** A command for people. */
 export interface CliCommand {

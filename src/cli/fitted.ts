@@ -1,3 +1,4 @@
+import { withoutMiddle } from '../base/shown.ts';
 import { printTable } from './table.ts';
 
 /** A column of a table that has to fit a terminal. */
@@ -71,11 +72,8 @@ function lengthOf(text: string): number {
 
 /** A text in so many characters: `team…x2k9p`, or of a list whole items alone, `10.0.0.9 +1`. */
 export function shortened(text: string, how: Column['shorten'], width = Number.POSITIVE_INFINITY): string {
-  const letters = [...text];
-  if (how === undefined || letters.length <= width) return text;
-  if (how === 'list') return listIn(text, width);
-  const kept = width - 1;
-  return `${letters.slice(0, Math.ceil(kept / 2)).join('')}…${letters.slice(letters.length - Math.floor(kept / 2)).join('')}`;
+  if (how === undefined || lengthOf(text) <= width) return text;
+  return how === 'list' ? listIn(text, width) : withoutMiddle(text, width);
 }
 
 /** As many items as there is room for, one at least, and how many more there are: half an address would be another one. */

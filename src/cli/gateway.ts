@@ -146,7 +146,7 @@ function summary({ node, changes }: Outcome): string {
 
 /** Without an agent nobody elects any more: exits are where the configuration has them, or a move. */
 function forgetElections({ store }: Machine, isClaimed: CliSurroundings['isClaimed']): void {
-  if (!isClaimed(store.agentLock)) store.saveElections({});
+  if (!isClaimed(store.agent.lock)) store.agent.saveElections({});
 }
 
 /** Looks whether all exits are handed over: so often, and so many milliseconds between two. */
@@ -161,7 +161,7 @@ async function drain(
   { drain = false }: { readonly drain?: boolean },
   { isClaimed, openWork, write }: Pick<CliSurroundings, 'isClaimed' | 'openWork' | 'write'>,
 ): Promise<void> {
-  if (drain && !isClaimed(store.agentLock))
+  if (drain && !isClaimed(store.agent.lock))
     throw new EgressError(
       'invalid-argument',
       'No agent runs on this node: without one no gateway hands over by itself',
@@ -169,7 +169,9 @@ async function drain(
   store.setDrained(drain);
   if (!drain) return write('This node takes part in elections again.\n');
   const kept = () =>
-    Object.entries(store.loadElections()).flatMap(([exit, { holds, by }]) => (holds && by === 'vrrp' ? [exit] : []));
+    Object.entries(store.agent.loadElections()).flatMap(([exit, { holds, by }]) =>
+      holds && by === 'vrrp' ? [exit] : [],
+    );
   using work = openWork(true);
   for (let looks = 0; looks < drainLooks.most && kept().length > 0 && !work.isEnding; looks++) {
     work.tell(`Waiting until other gateways have ${kept().join(', ')}`);
@@ -186,7 +188,7 @@ async function drain(
 
 /** Throws `invalid-argument` for an exit whose gateways elect: whoever has its addresses is followed, and nobody else. */
 function requireNoElection({ store }: Machine, exit: string): void {
-  if (store.loadElections()[exit] === undefined) return;
+  if (store.agent.loadElections()[exit] === undefined) return;
   throw new EgressError(
     'invalid-argument',
     `The agents of the gateways of exit "${exit}" elect which of them has its addresses: to move it, run "egress gateway --drain" on the one that has them`,

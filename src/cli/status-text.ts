@@ -2,6 +2,7 @@ import { counted } from '../base/counted.ts';
 import { duration, short } from '../base/quantity.ts';
 import type { Counter } from '../nftables/observed.ts';
 import { podName } from '../report/asked-pod.ts';
+import type { Health } from '../report/health.ts';
 import { outdatedLines } from '../report/outdated.ts';
 import type { AgentStatus, ExitStatus, PodStatus, Status, TunnelStatus } from '../report/status.ts';
 import type { ExitGateways } from '../store/record.ts';
@@ -57,6 +58,8 @@ function leftOutText(tables: readonly Fitted[], { width }: Paper): string[] {
   return titles.length === 0 ? [] : [`Not shown in ${width} columns: ${titles.join(', ')}.\n`];
 }
 
+const healthWord = (health: Health): string => (health === 'fails' ? 'FAILS' : health);
+
 /** SGR: green, red, yellow. */
 const colours = { works: 32, fails: 31, standby: 32, unknown: 33 } as const;
 
@@ -72,7 +75,7 @@ function printExits({ exits, rateSeconds }: Status, { colors, width }: Paper): F
     column('INTERFACE', ({ device }) => device, { spare: 3 }),
     column('ADDRESS', ({ ways }) => ways.flatMap(addressTexts).join(', '), { shorten: 'list' }),
     column('NEXT HOP', nextHops, { shorten: 'list', spare: 4 }),
-    column('HEALTH', ({ health }) => (health === 'fails' ? 'FAILS' : health)),
+    column('HEALTH', ({ health }) => healthWord(health)),
     ...when(
       rateSeconds !== undefined,
       column('PACKETS/S', ({ rate }) => shortOrDash(rate?.packets)),
@@ -99,7 +102,7 @@ const withColours = (text: string, exits: readonly ExitStatus[]): string => {
   const coloured = lines.map((line, i) => {
     const health = exits[i]?.health;
     if (health === undefined) return line;
-    const word = health === 'fails' ? 'FAILS' : health;
+    const word = healthWord(health);
     return line.replace(new RegExp(`(?<=  )${word}(?=  )`), `\x1b[${colours[health]}m${word}\x1b[39m`);
   });
   return [head, ...coloured].join('\n');

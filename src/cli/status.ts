@@ -5,7 +5,7 @@ import { outdatedIn } from '../report/outdated.ts';
 import { type Look, lookOf, parseLook, withRates } from '../report/rates.ts';
 import { readStatus, type Status } from '../report/status.ts';
 import { labelsIfTold } from '../sources/labels.ts';
-import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
+import { type CliCommand, type CliSurroundings, toJson, toJsonLine } from './command.ts';
 import { type ConfOptions, type NodeOptions, onNode, withConfDir } from './options.ts';
 import { onScreen } from './screen.ts';
 import { printStatus } from './status-text.ts';
@@ -67,7 +67,7 @@ async function watchStatus(surroundings: CliSurroundings, options: StatusOptions
     try {
       using machine = await openMachine(options); // a socket that had an error is of no use any more
       last = await lookAtStatus(machine, options, surroundings, last?.look);
-      const text = options.json ? `${JSON.stringify(JSON.parse(toJson(last.status)))}\n` : undefined;
+      const text = options.json ? toJsonLine(last.status) : undefined;
       const width = surroundings.screen?.columns;
       if (text !== undefined) write(text);
       else if (screen) screen.show(`${heading(seconds)}\n\n${printStatus(last.status, { colors, width })}`);

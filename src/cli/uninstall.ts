@@ -92,10 +92,10 @@ interface Agents extends Disposable {
 }
 
 function agentsOf({ places, machine, service }: Omit<Work, 'flags'>): Agents {
-  const { agentLock } = machine.store;
+  const { lock } = machine.store.agent;
   const none = { runs: false, isOurs: false, [Symbol.dispose]: () => {} };
-  if (!isThere(agentLock)) return none;
-  const claim = claimed(agentLock, places, service);
+  if (!isThere(lock)) return none;
+  const claim = claimed(lock, places, service);
   if (claim === 'refused') return none;
   return {
     ...{ runs: claim === undefined, isOurs: claim !== undefined },
@@ -116,7 +116,7 @@ function claimed(path: string, places: Places, service: Service): Disposable | u
 /** A container may have the data folder to be read alone. */
 function forgetAgent({ store }: Machine, places: Places): void {
   try {
-    store.forgetAgent();
+    store.agent.forget();
   } catch (error) {
     if (!isContainer(places)) throw error;
   }
@@ -185,7 +185,7 @@ async function drained(
 /** Exits that this node serves to others, when the agent is who takes them down. */
 function servedByAgent({ machine, places }: Pick<Work, 'machine' | 'places'>, isClaimed: IsClaimed): readonly string[] {
   const names = servedExits(machine);
-  return isContainer(places) || isClaimed(machine.store.agentLock) ? names : [];
+  return isContainer(places) || isClaimed(machine.store.agent.lock) ? names : [];
 }
 
 type IsClaimed = CliSurroundings['isClaimed'];

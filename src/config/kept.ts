@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { agentFileIn } from '../base/agent-file.ts';
 import { EgressError } from '../base/errors.ts';
 import { parseJson } from './json.ts';
 import { judge, lineOf } from './problem.ts';
@@ -20,11 +21,8 @@ const keptSchema = z.object(
   'an object',
 );
 
-/** The file of a data folder that an agent keeps objects of the cluster in. */
-export const keptFileIn = (dataDir: string): string => `${dataDir.replace(/\/+$/, '')}/agent/objects.json`;
-
-/** The same for a chain entry. */
-export const keptFileOf = ({ dataDir = defaults.dataDir }: ChainEntry): string => keptFileIn(dataDir);
+/** The file that an agent keeps objects of the cluster in, for a chain entry. */
+export const keptFileOf = ({ dataDir = defaults.dataDir }: ChainEntry): string => agentFileIn(dataDir, 'objects.json');
 
 /** The content of that file. */
 export const keptText = ({ document, refused }: KeptObjects): string =>

@@ -1,4 +1,5 @@
 import type * as z from 'zod/mini';
+import { isObject } from '../base/is-object.ts';
 import { pointerOf } from './problem.ts';
 import { type PolicyDocument, policyDocumentSchema } from './schema.ts';
 
@@ -57,6 +58,3 @@ function soundMembers(shape: Shape, value: Readonly<Record<string, unknown>>, pa
 type Shape = Readonly<Record<string, z.core.$ZodType>>;
 
 const isOfObjects = (element: z.core.$ZodType): boolean => (element as Schema)._zod.def.type === 'object';
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -31,9 +31,6 @@ export interface RouterStatus extends Sightings {
   readonly problem?: string;
 }
 
-/** Milliseconds from one new socket to the next, while somebody answers for the addresses and says nothing. */
-const deafAfter = 1_000;
-
 /**
  * One Virtual Router of this node: a machine of states with its timers, and the addresses. Beyond RFC 9568 it is cautious:
  * it does not take addresses that another station still answers for, unless that one said that it steps down; it keeps
@@ -53,7 +50,6 @@ export class Router {
   /** It has stepped down, and says so until then, or until the next holder is heard. */
   #leavesUntil: number | undefined;
   #repeatAt = 0;
-  #listenedAnewAt = Number.NEGATIVE_INFINITY;
   #wake: Disposable | undefined;
   #left: (() => void) | undefined;
 
@@ -275,12 +271,8 @@ export class Router {
       return;
     }
     this.#state = { ...state, downAt: now + 10 * this.#instance.interval };
-    if (holder === undefined) return;
-    if (this.#seen.silent(holder)) this.#around.changed();
-    // Who answers may speak, too, and not be heard: with Linux 6.18 a socket of the routers' group was seen to get nothing.
-    if (now < this.#listenedAnewAt + deafAfter) return;
-    this.#listenedAnewAt = now;
-    this.#segment?.listenAnew();
+    if (holder !== undefined && this.#seen.silent(holder)) this.#around.changed();
+    if (this.#silence.isDeaf(now)) this.#segment?.listenAnew();
   }
 
   /** As Active. Who was held up for so long that another may have begun waits for a word of it first. */

@@ -1,6 +1,9 @@
 import type { HeardAdvertisement } from './advertisement.ts';
 import type { VrrpState } from './vrrp.ts';
 
+/** Milliseconds from one new socket to the next. */
+const deafAfter = 1_000;
+
 /**
  * What is known of a holder that says nothing. Its program may be dead, or hang, or its packets may be lost, while its
  * kernel goes on to forward: then to take its addresses would break what works. So before the Active_Down_Timer fires the
@@ -15,6 +18,7 @@ export class Silence {
   #hasSteppedDown = false;
   #wasHeard = false;
   #spokenAt = Number.NEGATIVE_INFINITY;
+  #listenedAnewAt = Number.NEGATIVE_INFINITY;
   #hasDoubted = false;
 
   /** @param interval of advertisements, in centiseconds */
@@ -57,6 +61,16 @@ export class Silence {
   holder(now: number): string | undefined {
     if (this.#hasSteppedDown || this.#answer === undefined || now - this.#spokenAt <= this.#window) return undefined;
     return now - this.#answer.at <= this.#window ? this.#answer.mac : undefined;
+  }
+
+  /**
+   * Whether to listen to routers by a new socket: somebody answers for the addresses, and is not heard. With Linux 6.18 a socket of
+   * the routers' group was seen to get nothing, while others beside it did. Then it counts as done.
+   */
+  isDeaf(now: number): boolean {
+    if (this.holder(now) === undefined || now < this.#listenedAnewAt + deafAfter) return false;
+    this.#listenedAnewAt = now;
+    return true;
   }
 
   /**

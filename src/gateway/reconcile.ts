@@ -135,7 +135,7 @@ async function wantedNode(
   const { host, store } = machine;
   const ownEnd = await findOwnEnd(host, configuration);
   const used = await usedByPods(machine);
-  const gateways = inForce(configuration, ownEnd?.address, used, moves, store.loadElections());
+  const gateways = inForce(configuration, ownEnd?.address, used, moves, store.agent.loadElections());
   const [exits, served, failures]: [ResolvedExit[], ResolvedExit[], EgressError[]] = [[], [], []];
   for (const exit of configuration.exits) {
     const before = previous?.exits.find(({ name }) => name === exit.name);
@@ -168,7 +168,7 @@ async function readyOnes(
   own: OwnEnd,
   served: readonly ResolvedExit[],
 ): Promise<readonly ResolvedExit[]> {
-  const elections = store.loadElections();
+  const elections = store.agent.loadElections();
   const ready: ResolvedExit[] = [];
   for (const exit of exits) {
     if (elections[exit.name]?.by !== 'vrrp' || served.some(({ name }) => name === exit.name)) continue;
@@ -249,7 +249,7 @@ async function ownedAddresses(
   served: readonly ResolvedExit[],
   known: NodeRecord['addresses'],
 ): Promise<Gateway['owned']> {
-  const elections = store.loadElections();
+  const elections = store.agent.loadElections();
   const wanted = new Set(served.flatMap(({ ways }) => ways.flatMap(({ addresses }) => addresses)));
   const foreign = await foreignAddresses(host, known, wanted);
   const owned: Gateway['owned'][number][] = [];

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { isObject } from '../base/is-object.ts';
 import { judge, type Problem } from '../config/problem.ts';
 
 /** One document of a file, as its parser gave it. */
@@ -98,9 +99,6 @@ function repeats(manifests: readonly Manifest[]): Problem[] {
     return [{ source: manifest.source, pointer: '', message }];
   });
 }
-
-const isObject = (value: unknown): value is object =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function withoutNulls(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutNulls);

@@ -1,9 +1,9 @@
 import * as z from 'zod/mini';
+import { toSelector } from '../config/configuration.ts';
 import { oneOf } from '../config/value.ts';
+import { operators, type Requirement, requirementText } from '../policy/selector.ts';
 
-const operators = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const;
-
-/** A LabelSelector of Kubernetes: all its requirements must hold. */
+/** A LabelSelector of Kubernetes as others write it, who may know more keys: those are told of apart. */
 export const labelSelector = z.object(
   {
     matchLabels: z.optional(z.record(z.string(), z.string('a text'), 'labels')),
@@ -39,9 +39,9 @@ export interface Selected {
  * @param namesNamespace whether a label of this key holds the name of the namespace
  */
 export function selected(selector: LabelSelector = {}, namesNamespace: (key: string) => boolean): Selected {
-  const requirements = requirementsOf(selector);
+  const requirements = toSelector(selector);
   const known = requirements.filter(({ key, operator }) => namesNamespace(key) && operator !== 'NotIn');
-  const unknowable = requirements.filter((each) => !known.includes(each)).map(textOf);
+  const unknowable = requirements.filter((each) => !known.includes(each)).map(requirementText);
   const namespaces = known.map(namespacesOf).reduce(inBoth, undefined);
   return { unknowable, ...(namespaces && { namespaces }) };
 }
@@ -55,17 +55,6 @@ export function inBoth(
   return one.filter((each) => other.includes(each));
 }
 
-interface Requirement {
-  readonly key: string;
-  readonly operator: (typeof operators)[number];
-  readonly values: readonly string[];
-}
-
-const requirementsOf = ({ matchLabels = {}, matchExpressions = [] }: LabelSelector): Requirement[] => [
-  ...Object.entries(matchLabels).map(([key, value]) => ({ key, operator: 'In' as const, values: [value] })),
-  ...matchExpressions.map(({ key, operator, values = [] }) => ({ key, operator, values })),
-];
-
 /** Every pod has a namespace. */
 function namespacesOf({ operator, values }: Requirement): readonly string[] | undefined {
   if (operator === 'Exists') return undefined;
@@ -74,10 +63,3 @@ function namespacesOf({ operator, values }: Requirement): readonly string[] | un
 
 /** A text that cannot be a namespace's name must not become a wildcard. */
 const isNamespace = (text: string): boolean => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text);
-
-function textOf({ key, operator, values }: Requirement): string {
-  if (operator === 'Exists') return key;
-  if (operator === 'DoesNotExist') return `!${key}`;
-  if (operator === 'In' && values.length === 1) return `${key}=${values[0]}`;
-  return `${key} ${operator.toLowerCase()} (${values.join(', ')})`;
-}

@@ -1,3 +1,4 @@
+import { isObject } from '../base/is-object.ts';
 import { supportedVersions } from '../cni/versions.ts';
 import { hasOthers } from './conflist.ts';
 import { pluginType } from './entry.ts';
@@ -50,9 +51,6 @@ function parsed(text: string): Document | string {
     return 'it is not JSON, or not yet complete';
   }
 }
-
-const isObject = (value: unknown): value is Document =>
-  value !== null && typeof value === 'object' && !Array.isArray(value);
 
 const hasType = (plugin: unknown): boolean => isObject(plugin) && typeof plugin.type === 'string' && plugin.type !== '';
 

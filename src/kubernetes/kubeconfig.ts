@@ -59,7 +59,11 @@ export async function apiOfKubeconfig(
     return found;
   };
   const { parse } = await import('yaml');
-  const judged = judge(kubeconfig, parse(read(file)), file);
+  const judged = judge(
+    kubeconfig,
+    attempt(() => parse(read(file)), refused),
+    file,
+  );
   if ('problems' in judged) throw refused(judged.problems.map(lineOf).join('; '));
   const { contexts, clusters, users = [], 'current-context': current } = judged.value;
   const context = contexts.find(({ name }) => name === current)?.context;
@@ -68,7 +72,16 @@ export async function apiOfKubeconfig(
   if (cluster === undefined) throw refused(`there is no context "${current}" with a cluster`);
   if (user.exec !== undefined)
     throw refused('its user has a program that makes tokens ("exec"), which is never started');
-  return apiAt(accessOf(cluster, user, read));
+  return apiAt(attempt(() => accessOf(cluster, user, read), refused));
+}
+
+/** What an action returns; an error that is none of ours is refused with its own words. */
+function attempt<T>(action: () => T, refused: (why: string) => EgressError): T {
+  try {
+    return action();
+  } catch (error) {
+    throw error instanceof EgressError ? error : refused(error instanceof Error ? error.message : String(error));
+  }
 }
 
 function accessOf(

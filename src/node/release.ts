@@ -120,12 +120,12 @@ function removals(
   return node && goneChains.has(chainNames.arrive) ? [...changes, ...withoutTunnel(state, node)] : changes;
 }
 
-const hasElections = ({ store }: Machine): boolean => Object.keys(store.loadElections()).length > 0;
+const hasElections = ({ store }: Machine): boolean => Object.keys(store.agent.loadElections()).length > 0;
 
 /** Addresses that gateways elect about come and go as the election wants it, whatever else is there. */
 function staying({ store }: Machine, gone: readonly HostObject[]): (object: HostObject) => boolean {
   if (!gone.some(({ kind }) => kind === 'address')) return () => false;
-  const elected = Object.values(store.loadElections()).filter(({ by }) => by === 'vrrp');
+  const elected = Object.values(store.agent.loadElections()).filter(({ by }) => by === 'vrrp');
   const addresses = new Set(elected.flatMap((exit) => exit.addresses));
   return (object) => object.kind === 'address' && addresses.has(object.address);
 }

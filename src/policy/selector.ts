@@ -44,7 +44,8 @@ function holds({ key, operator, values }: Requirement, labels: Labels): boolean 
 /** A selector as kubectl writes it: `app=web,tier in (a,b),!legacy`; "any" for an empty one. */
 export const selectorText = (selector: Selector): string => selector.map(requirementText).join(',') || 'any';
 
-function requirementText({ key, operator, values }: Requirement): string {
+/** One requirement as kubectl writes it. */
+export function requirementText({ key, operator, values }: Requirement): string {
   if (operator === 'Exists') return key;
   if (operator === 'DoesNotExist') return `!${key}`;
   if (operator === 'In' && values.length === 1) return `${key}=${values[0]}`;

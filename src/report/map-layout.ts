@@ -1,3 +1,4 @@
+import { withoutMiddle } from '../base/shown.ts';
 import type { EgressMap, MapBox, MapEdge } from './map.ts';
 
 /** Sizes in pixels; a letter of the font is {@link letter} wide. */
@@ -67,16 +68,9 @@ export function layoutOf(map: EgressMap): Layout {
 
 const withShortWords = (box: MapBox): MapBox => ({
   ...box,
-  title: short(box.title, longest - 3),
-  lines: box.lines.map((line) => short(line, longest)),
+  title: withoutMiddle(box.title, longest - 3),
+  lines: box.lines.map((line) => withoutMiddle(line, longest)),
 });
-
-function short(text: string, most: number): string {
-  const letters = [...text];
-  if (letters.length <= most) return text;
-  const kept = Math.floor((most - 1) / 2);
-  return `${letters.slice(0, kept).join('')}…${letters.slice(letters.length - kept).join('')}`;
-}
 
 const widthOf = ({ title, lines }: MapBox): number =>
   Math.ceil(Math.max([...title].length * letter.title, ...lines.map((line) => [...line].length * letter.line))) +

@@ -134,8 +134,8 @@ export async function readStatus(
 }
 
 function agentStatus({ store }: Machine, isClaimed: (path: string) => boolean): AgentStatus | undefined {
-  const runs = isClaimed(store.agentLock);
-  const record = store.loadAgent();
+  const runs = isClaimed(store.agent.lock);
+  const record = store.agent.load();
   if (record === undefined) return runs ? { runs } : undefined;
   const { version: _, ...last } = record;
   return { runs, ...last };
@@ -156,7 +156,7 @@ async function readExits({ store, ...machine }: Machine, agent: AgentStatus | un
   const node = store.loadNode();
   const served = new Set(node?.gateway?.served);
   const exits: ExitStatus[] = [];
-  const elections = store.loadElections();
+  const elections = store.agent.loadElections();
   const problems = node && (await exitProblems(looking, node));
   for (const exit of node?.exits ?? []) {
     const wrong = problems?.get(exit.name)?.flatMap(describe);

@@ -1,3 +1,4 @@
+import { isObject } from '../base/is-object.ts';
 import { capability } from '../cni/annotations.ts';
 
 /**
@@ -38,6 +39,3 @@ function objectIn(text: string): Readonly<Record<string, unknown>> {
     return {};
   }
 }
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,4 +1,6 @@
+import { agentFileIn } from '../base/agent-file.ts';
 import { EgressError } from '../base/errors.ts';
+import { isObject } from '../base/is-object.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Pod } from '../policy/match.ts';
 import { asksForLabels } from '../policy/program.ts';
@@ -20,7 +22,7 @@ export const labelsIfTold =
 export const answerWithinMs = 2_000;
 
 /** Where the agent of a data folder answers. */
-export const labelSocketOf = (dataDir: string): string => `${dataDir}/agent/labels.sock`;
+export const labelSocketOf = (dataDir: string): string => agentFileIn(dataDir, 'labels.sock');
 
 /** The pod with its labels, where policies choose by labels among pods with its names; else as it is. */
 export async function withLabels(
@@ -74,8 +76,5 @@ function membersOf(line: string): Readonly<Record<string, unknown>> {
 }
 
 const isText = (value: unknown): value is string => typeof value === 'string';
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isLabels = (value: unknown): value is Labels => isObject(value) && Object.values(value).every(isText);

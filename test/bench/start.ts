@@ -47,7 +47,7 @@ const rowOf = (name: string, command: Command): Row => ({ name, command, usages:
 async function emptyBinary(folder: string): Promise<string> {
   const main = join(folder, 'main.js');
   writeFileSync(main, "require('node:v8').startupSnapshot.setDeserializeMainFunction(() => process.exit(0));\n");
-  return await makeExecutable(folder, { main, parts: new Map() });
+  return makeExecutable(folder, { main, parts: new Map() });
 }
 
 /** Rows that have a node of their own. */

@@ -3,13 +3,13 @@ import { type Address, addressBytes, familyOf } from '../../base/address.ts';
 import type { Mac } from '../../datapath/objects.ts';
 import { tunnelMac } from '../../datapath/tunnel.ts';
 import type { HintTargets } from '../../election/plan.ts';
-import { bindSocket, openSocket, sendTo } from '../netlink/libc.ts';
+import { bindSocket, openSocket } from '../netlink/libc.ts';
 import { arpFrame, arpOperations } from './arp.ts';
 import { etherTypes } from './ethernet.ts';
 import { ListeningSocket } from './listening.ts';
 import { claimOfArp } from './question.ts';
 import type { ReadableSockets } from './readable.ts';
-import { linkLayerAddress } from './socket.ts';
+import { internetAddress, linkLayerAddress, sendUnlessRefused } from './socket.ts';
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -27,7 +27,8 @@ const nobodys: Address = '192.0.0.8';
  * for other nodes only where answers take the tunnel. What cannot be sent is lost.
  */
 export function sendHints({ own, vni, port, nodes }: HintTargets): void {
-  const [domain, address] = familyOf(own) === 4 ? [AF_INET, inetAddress] : [AF_INET6, inet6Address];
+  const domain = familyOf(own) === 4 ? AF_INET : AF_INET6;
+  const address = (end: Address, port: number) => internetAddress(addressBytes(end), { port });
   try {
     const fd = openSocket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     try {
@@ -41,14 +42,6 @@ export function sendHints({ own, vni, port, nodes }: HintTargets): void {
   }
 }
 
-function sendUnlessRefused(fd: number, bytes: Buffer, address: Buffer): void {
-  try {
-    sendTo(fd, bytes, address);
-  } catch {
-    // A firewall, no way to that node, a full queue: the next node may be luckier.
-  }
-}
-
 /** RFC 7348, 5: the flag that says that the identifier counts, the identifier, and the frame. */
 export function hintDatagram(own: Address, node: Address, vni: number): Buffer {
   const header = Buffer.alloc(8);
@@ -56,24 +49,6 @@ export function hintDatagram(own: Address, node: Address, vni: number): Buffer {
   header.writeUInt32BE(vni * 256, 4);
   const station = { mac: tunnelMac(own), address: nobodys };
   return Buffer.concat([header, arpFrame(arpOperations.reply, station, station, tunnelMac(node))]);
-}
-
-/** linux/in.h: struct sockaddr_in. */
-function inetAddress(address: Address, port: number): Buffer {
-  const bytes = Buffer.alloc(16);
-  bytes.writeUInt16LE(AF_INET);
-  bytes.writeUInt16BE(port, 2);
-  bytes.set(addressBytes(address), 4);
-  return bytes;
-}
-
-/** linux/in6.h: struct sockaddr_in6. */
-function inet6Address(address: Address, port: number): Buffer {
-  const bytes = Buffer.alloc(28);
-  bytes.writeUInt16LE(AF_INET6);
-  bytes.writeUInt16BE(port, 2);
-  bytes.set(addressBytes(address), 8);
-  return bytes;
 }
 
 /** Hears hints out of the tunnel's device, and tells whose MAC address in the tunnel each has. Throws an Error with `code`. */

@@ -50,7 +50,7 @@ export function sendPackets(packets: readonly Buffer[], mark: number): void {
   for (const [version, some] of Map.groupBy(packets, versionOf)) {
     const family = version === 4 ? AF_INET : AF_INET6;
     withRawSocket(family, IPPROTO_RAW, mark, (fd) => {
-      for (const packet of some) sendUnlessRefused(fd, packet, version === 4 ? address4(packet) : address6(packet));
+      for (const packet of some) sendUnlessRefused(fd, packet, destinationOf(packet));
     });
   }
 }
@@ -81,7 +81,8 @@ export function openListener(deviceIndex: number, etherType: number, { frames, p
   }
 }
 
-function sendUnlessRefused(fd: number, packet: Buffer, address: Buffer): void {
+/** Sends one message; what is refused is lost. */
+export function sendUnlessRefused(fd: number, packet: Buffer, address: Buffer): void {
   try {
     sendTo(fd, packet, address);
   } catch {
@@ -117,18 +118,22 @@ export function linkLayerAddress(deviceIndex: number, etherType: number): Buffer
 
 const versionOf = (packet: Buffer): number => packet.readUInt8(0) >> 4;
 
-/** linux/in.h: struct sockaddr_in with the packet's destination; the port means nothing. */
-function address4(packet: Buffer): Buffer {
-  const bytes = Buffer.alloc(16);
-  bytes.writeUInt16LE(AF_INET, 0);
-  packet.copy(bytes, 4, 16, 20);
-  return bytes;
-}
+/** Where a packet goes, of either family: routing goes by its header, and by this. */
+const destinationOf = (packet: Buffer): Buffer =>
+  internetAddress(versionOf(packet) === 4 ? packet.subarray(16, 20) : packet.subarray(24, 40));
 
-/** linux/in6.h: struct sockaddr_in6 with the packet's destination. */
-function address6(packet: Buffer): Buffer {
-  const bytes = Buffer.alloc(28);
-  bytes.writeUInt16LE(AF_INET6, 0);
-  packet.copy(bytes, 8, 24, 40);
+/**
+ * linux/in.h: struct sockaddr_in, or linux/in6.h: struct sockaddr_in6, for the 4 or 16 bytes of an address.
+ *
+ * @param port means nothing to raw sockets
+ * @param index of the interface that a link-local or multicast address of IPv6 is on
+ */
+export function internetAddress(address: Uint8Array, { port = 0, index = 0 } = {}): Buffer {
+  const is4 = address.length === 4;
+  const bytes = Buffer.alloc(is4 ? 16 : 28);
+  bytes.writeUInt16LE(is4 ? AF_INET : AF_INET6);
+  bytes.writeUInt16BE(port, 2);
+  bytes.set(address, is4 ? 4 : 8);
+  if (!is4) bytes.writeUInt32LE(index, 24);
   return bytes;
 }

@@ -3,6 +3,7 @@ import type { Advertisement, BadReason, HeardAdvertisement } from '../../electio
 import { ipProtocols } from './ip.ts';
 import { int, ListeningSocket, type SocketOption, type SocketSettings } from './listening.ts';
 import type { ReadableSockets } from './readable.ts';
+import { internetAddress } from './socket.ts';
 import { decodeAdvertisement, encodeAdvertisement, packetOf4, vrrpGroups, vrrpHops } from './vrrp.ts';
 
 /** Where a router speaks. */
@@ -108,26 +109,9 @@ function settings6({ device, source }: VrrpPlace): SocketSettings {
       [IPPROTO_IPV6, ipv6.recvHopLimit, 1],
       [IPPROTO_IPV6, ipv6.tclass, networkControl],
     ],
-    address: socketAddress6(source, device.index), // the kernel would choose among several, and the checksum counts it
+    address: internetAddress(addressBytes(source), { index: device.index }), // the kernel would choose among several, and the checksum counts it
   };
 }
 
 const groupAddress = (family: Family, index: number): Buffer =>
-  family === 4 ? socketAddress4(vrrpGroups[4]) : socketAddress6(vrrpGroups[6], index);
-
-/** linux/in.h: struct sockaddr_in without a port. */
-function socketAddress4(address: Address): Buffer {
-  const bytes = Buffer.alloc(16);
-  bytes.writeUInt16LE(AF_INET);
-  bytes.set(addressBytes(address), 4);
-  return bytes;
-}
-
-/** linux/in6.h: struct sockaddr_in6 without a port, on an interface. */
-function socketAddress6(address: Address, index: number): Buffer {
-  const bytes = Buffer.alloc(28);
-  bytes.writeUInt16LE(AF_INET6);
-  bytes.set(addressBytes(address), 8);
-  bytes.writeUInt32LE(index, 24);
-  return bytes;
-}
+  internetAddress(addressBytes(vrrpGroups[family]), { index });

@@ -54,9 +54,9 @@ export const savedRulesets = ({ saved }: Facts): readonly Seen[] =>
 /** Who mends what others break. */
 export function agent({ machine, system }: Facts): readonly Seen[] {
   const { store } = machine;
-  const record = store.loadAgent();
+  const record = store.agent.load();
   const start = 'systemctl start egress-agent (conf/egress-agent.service), or egress agent';
-  if (!system.isClaimed(store.agentLock)) {
+  if (!system.isClaimed(store.agent.lock)) {
     if (record === undefined) return [ok('none runs: nothing is mended by itself')];
     return [warning(`none runs; one looked last at ${record.lookedAt}`, start)];
   }

@@ -66,7 +66,7 @@ const tolerance = 24 * 60 * 60 * 1000;
 /** Only times in logs and in `status` go by the clock. */
 export function clock({ system, machine }: Facts): readonly Seen[] {
   const now = system.now();
-  const seen = [system.writtenAt, Date.parse(machine.store.loadAgent()?.lookedAt ?? '')].filter(Number.isFinite);
+  const seen = [system.writtenAt, Date.parse(machine.store.agent.load()?.lookedAt ?? '')].filter(Number.isFinite);
   const text = shown(now);
   const latest = Math.max(...seen);
   return [

@@ -24,7 +24,7 @@ describe('an agent', () => {
     const { node } = await looked(t);
     assert.deepEqual(node.said, ['has looked at all of the node once {}']);
     assert.deepEqual([node.reported, node.seen[0]?.round.changes], [[], []]);
-    assert.deepEqual(node.machine.store.loadAgent()?.failures, []);
+    assert.deepEqual(node.machine.store.agent.load()?.failures, []);
   });
 
   test('puts back what is gone, and says how long it was wrong, from the first notification on', async (t) => {
@@ -37,7 +37,7 @@ describe('an agent', () => {
     await agent.look();
     const line = node.said.find(isMended) ?? '';
     assert.match(line, /table inet cni-egress is missing.*"wrongForMs":30\}/);
-    assert.match(`${node.machine.store.loadAgent()?.mended?.what}`, /table inet cni-egress is missing/);
+    assert.match(`${node.machine.store.agent.load()?.mended?.what}`, /table inet cni-egress is missing/);
     node.machine.host.kernel.deleteTables();
     node.now = 500;
     await agent.look();
@@ -122,7 +122,7 @@ describe('an agent', () => {
     await agent.look();
     await agent.look();
     assert.equal(node.said.filter((line) => line === 'could not be done {"failure":"it may not"}').length, 1);
-    assert.deepEqual(node.machine.store.loadAgent()?.failures, ['it may not']);
+    assert.deepEqual(node.machine.store.agent.load()?.failures, ['it may not']);
     node.missingRights = [];
     await agent.look();
     assert.ok(node.said.includes('is no more {"failure":"it may not"}'));
@@ -136,18 +136,18 @@ describe('an agent', () => {
     };
     const done = await agent.look();
     assert.deepEqual([done.isWhole, done.failures], [false, ['EIO', 'pod default/pod-a: EIO']]);
-    assert.deepEqual(node.machine.store.loadAgent()?.failures, done.failures);
+    assert.deepEqual(node.machine.store.agent.load()?.failures, done.failures);
     node.machine.store.hasAttachments = () => {
       throw new Error('EMFILE');
     };
     node.chain({ draining: true });
     await assert.rejects(agent.look(), /EMFILE/);
-    assert.deepEqual(node.machine.store.loadAgent()?.failures, ['EMFILE']);
+    assert.deepEqual(node.machine.store.agent.load()?.failures, ['EMFILE']);
   });
 
   test('goes on when it cannot write down what it does, and says so once', async (t) => {
     const { node, agent } = await looked(t);
-    node.machine.store.saveAgent = () => {
+    node.machine.store.agent.save = () => {
       throw new Error('ENOSPC: no space left on device, write');
     };
     node.machine.host.kernel.deleteTables();
@@ -164,7 +164,7 @@ describe('an agent', () => {
     node.policy();
     node.chain();
     await node.agent().lookOnce();
-    assert.equal(node.machine.store.loadAgent(), undefined);
+    assert.equal(node.machine.store.agent.load(), undefined);
     assert.deepEqual(node.seen, []);
   });
 

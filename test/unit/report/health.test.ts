@@ -71,7 +71,7 @@ describe('the health of an exit', () => {
     const saveAnswer = (answers: boolean) => {
       const since = '2026-11-28T18:50:34.123Z';
       const gateways = [{ exit: 'shared', gateway: '172.18.0.6', answers, since }];
-      machine.store.saveAgent({ version: recordVersion, startedAt: since, lookedAt: since, failures: [], gateways });
+      machine.store.agent.save({ version: recordVersion, startedAt: since, lookedAt: since, failures: [], gateways });
     };
     saveAnswer(true);
     assert.deepEqual([await healthIn(machine, true), await healthIn(machine, false)], [['works'], ['unknown']]);
@@ -85,7 +85,7 @@ describe('the health of an exit', () => {
     machine.host.counters = noCounters;
     assert.deepEqual(await healthIn(machine), ['works']);
     const elected = { by: 'vrrp', addresses: ['192.0.2.50'], since: '2026-11-28T18:50:34.123Z' } as const;
-    machine.store.saveElections({ shared: { ...elected, holds: false, gateway: '172.18.0.7' } });
+    machine.store.agent.saveElections({ shared: { ...elected, holds: false, gateway: '172.18.0.7' } });
     machine.host.linkAddresses.set('eth1', []);
     assert.deepEqual(await healthIn(machine), ['standby']);
   });

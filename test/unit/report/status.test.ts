@@ -221,10 +221,10 @@ describe('what the status says', () => {
     };
     assert.deepEqual([await agentOf(false), await agentOf(true)], [undefined, { runs: true }]);
     const times = { startedAt: '2026-11-28T18:50:34.123Z', lookedAt: '2026-11-28T18:50:35.123Z' };
-    machine.store.saveAgent({ version: recordVersion, ...times, failures: ['a'] });
+    machine.store.agent.save({ version: recordVersion, ...times, failures: ['a'] });
     assert.deepEqual(await agentOf(false), { runs: false, ...times, failures: ['a'] });
     assert.deepEqual(await agentOf(true), { runs: true, ...times, failures: ['a'] });
-    assert.deepEqual([...new Set(asked)], [machine.store.agentLock]);
+    assert.deepEqual([...new Set(asked)], [machine.store.agent.lock]);
   });
 
   test('comes from the records, the counters and the neighbours', async (t) => {
