@@ -2,7 +2,8 @@ import type { Prefix } from '../base/address.ts';
 import { type PortRangeParts, portRangeParts, splitPortRange } from '../base/port-range.ts';
 import type { Policy } from '../policy/policy.ts';
 import { type Bits, bitsCover, bitsLength, bitsOf } from '../policy/prefixes.ts';
-import { type Claim, Claims, type Ports, type Prepared, prepared } from './claims.ts';
+import { type Claim, Claims } from './claims.ts';
+import { type Ports, type Prepared, prepared } from './prepared.ts';
 
 /** Says of a policy which others decide about every packet that fits it, in the policies' order; `undefined` when it may decide. */
 export function hiders(

@@ -19,6 +19,10 @@ const prototypes = {
   sendto: 'long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int size)',
   bind: 'int bind(int fd, const void *address, unsigned int length)',
   recvfrom: 'long recvfrom(int fd, void *bytes, size_t length, int flags, void *address, void *size)',
+  recvmsg: 'long recvmsg(int fd, void *message, int flags)',
+  epoll_create1: 'int epoll_create1(int flags)',
+  epoll_ctl: 'int epoll_ctl(int epoll, int operation, int fd, void *event)',
+  epoll_wait: 'int epoll_wait(int epoll, void *events, int most, int timeout)',
   _exit: 'void _exit(int status)',
   chroot: 'int chroot(const char *path)',
   renameat2: 'int renameat2(int from, const char *path, int to, const char *other, unsigned int flags)',
@@ -41,15 +45,15 @@ function bindCall(name: keyof typeof prototypes): Call {
 const bindings = Object.fromEntries(
   (Object.keys(prototypes) as (keyof typeof prototypes)[]).map((name) => [name, { get: () => bindCall(name) }]),
 );
-const all = Object.defineProperties({}, bindings) as { readonly [N in keyof typeof prototypes]: Call };
 
-const calls = () => all;
+/** The calls themselves, for who opens sockets or files of its own kind: results as the C library gives them. */
+export const libc = Object.defineProperties({}, bindings) as { readonly [N in keyof typeof prototypes]: Call };
 
 /** setsockopt(2) with an int. Returns whether it succeeded: old kernels lack some options. */
 export function setSocketOption(fd: number, level: number, name: number, value: number): boolean {
   const bytes = Buffer.alloc(4);
   bytes.writeInt32LE(value);
-  return calls().setsockopt(fd, level, name, bytes, bytes.length) === 0;
+  return libc.setsockopt(fd, level, name, bytes, bytes.length) === 0;
 }
 
 const SOL_SOCKET = 1;
@@ -62,7 +66,7 @@ export function droppedMessages(fd: number): number {
   const values = Buffer.alloc(4 * memoryInfo.values);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(values.length);
-  calls().getsockopt(fd, SOL_SOCKET, SO_MEMINFO, values, length);
+  libc.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, values, length);
   return values.readUInt32LE(4 * memoryInfo.drops);
 }
 
@@ -72,7 +76,7 @@ const SO_RCVTIMEO = 20;
 export function limitWaiting(fd: number, seconds: number): boolean {
   const time = Buffer.alloc(16); // struct timeval
   time.writeBigInt64LE(BigInt(seconds));
-  return calls().setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, time, time.length) === 0;
+  return libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, time, time.length) === 0;
 }
 
 const AF_NETLINK = 16;
@@ -90,7 +94,7 @@ function kernelAddress(): Buffer {
 /** A netlink socket, to be closed with close(2), and its port, which the kernel chose. Throws {@link systemError}. */
 export function openNetlink(protocol: number): { readonly fd: number; readonly port: number } {
   const fd = openSocket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
-  const isBound = calls().bind(fd, kernelAddress(), addressLength) === 0;
+  const isBound = libc.bind(fd, kernelAddress(), addressLength) === 0;
   const port = isBound ? portOf(fd) : undefined;
   if (port !== undefined) return { fd, port };
   const error = systemError(isBound ? 'getsockname' : 'bind');
@@ -113,7 +117,7 @@ export function receiveFromKernel(fd: number, buffer: Buffer): number {
   const [address, size] = [Buffer.alloc(addressLength), Buffer.alloc(4)];
   for (;;) {
     size.writeUInt32LE(addressLength);
-    const length = Number(calls().recvfrom(fd, buffer, buffer.length, MSG_TRUNC, address, size));
+    const length = Number(libc.recvfrom(fd, buffer, buffer.length, MSG_TRUNC, address, size));
     if (length >= 0 && address.readUInt32LE(4) === 0) return length;
     if (length < 0 && koffi.errno() !== EINTR) throw systemError('recvfrom');
   }
@@ -135,7 +139,7 @@ function portOf(fd: number): number | undefined {
   const address = Buffer.alloc(addressLength);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(address.length);
-  const known = calls().getsockname(fd, address, length) === 0;
+  const known = libc.getsockname(fd, address, length) === 0;
   return known && address.readUInt16LE(0) === AF_NETLINK ? address.readUInt32LE(4) : undefined;
 }
 
@@ -148,11 +152,11 @@ export type LockResult = 'locked' | (string & {});
 
 /** flock(2) for writing, without waiting. */
 export const tryFileLock = (fd: number): LockResult =>
-  calls().flock(fd, LOCK_EX | LOCK_NB) === 0 ? 'locked' : (systemError('flock').code ?? '');
+  libc.flock(fd, LOCK_EX | LOCK_NB) === 0 ? 'locked' : (systemError('flock').code ?? '');
 
 /** Whether somebody holds a file for writing. That is asked with a shared lock, which goes when the file is closed. */
 export function isFileLocked(fd: number): boolean {
-  if (calls().flock(fd, LOCK_SH | LOCK_NB) === 0) return false;
+  if (libc.flock(fd, LOCK_SH | LOCK_NB) === 0) return false;
   const error = systemError('flock');
   if (error.code === 'EAGAIN') return true;
   throw error;
@@ -163,7 +167,7 @@ export function isFileLocked(fd: number): boolean {
  * that wait before; if the descriptor is closed meanwhile, the kernel gives the lock back as soon as it is had.
  */
 export function waitForFileLock(fd: number, done: (result: LockResult) => void): void {
-  calls().flock.async(fd, LOCK_EX, (error: unknown, result: number) => {
+  libc.flock.async(fd, LOCK_EX, (error: unknown, result: number) => {
     if (error) throw error;
     const { code = '' } = result === 0 ? { code: 'locked' } : systemError('flock');
     if (code === 'EINTR') waitForFileLock(fd, done);
@@ -183,7 +187,7 @@ export function systemError(syscall: string): NodeJS.ErrnoException {
 
 /** socket(2): the descriptor, to be closed with close(2). Throws {@link systemError}. */
 export function openSocket(domain: number, type: number, protocol: number): number {
-  const fd: number = calls().socket(domain, type, protocol);
+  const fd: number = libc.socket(domain, type, protocol);
   if (fd < 0) throw systemError('socket');
   return fd;
 }
@@ -196,7 +200,7 @@ const MSG_DONTWAIT = 0x40;
  */
 export function receiveIfAny(fd: number, buffer: Buffer): number | undefined {
   for (;;) {
-    const length = Number(calls().recvfrom(fd, buffer, buffer.length, MSG_DONTWAIT, null, null));
+    const length = Number(libc.recvfrom(fd, buffer, buffer.length, MSG_DONTWAIT, null, null));
     if (length >= 0) return length;
     const error = systemError('recvfrom');
     if (error.code === 'EAGAIN') return undefined;
@@ -206,17 +210,17 @@ export function receiveIfAny(fd: number, buffer: Buffer): number | undefined {
 
 /** setsockopt(2) with bytes. Throws {@link systemError}. */
 export function setSocketBytes(fd: number, level: number, name: number, value: Buffer): void {
-  if (calls().setsockopt(fd, level, name, value, value.length) !== 0) throw systemError('setsockopt');
+  if (libc.setsockopt(fd, level, name, value, value.length) !== 0) throw systemError('setsockopt');
 }
 
 /** bind(2) to a struct sockaddr. Throws {@link systemError}. */
 export function bindSocket(fd: number, address: Buffer): void {
-  if (calls().bind(fd, address, address.length) !== 0) throw systemError('bind');
+  if (libc.bind(fd, address, address.length) !== 0) throw systemError('bind');
 }
 
 /** sendto(2) of one message to a struct sockaddr of its family; waits for room. Throws {@link systemError}. */
 export function sendTo(fd: number, bytes: Buffer, address: Buffer): void {
-  while (calls().sendto(fd, bytes, bytes.length, 0, address, address.length) < 0)
+  while (libc.sendto(fd, bytes, bytes.length, 0, address, address.length) < 0)
     if (koffi.errno() !== EINTR) throw systemError('sendto');
 }
 
@@ -225,12 +229,12 @@ export function sendTo(fd: number, bytes: Buffer, address: Buffer): void {
  * fail or wait. Does nothing where no call of this file was needed.
  */
 export function exitAtOnce(code: number): void {
-  if (library !== undefined) calls()._exit(code);
+  if (library !== undefined) libc._exit(code);
 }
 
 /** chroot(2): from now on `/` is this folder, for this process and its children. Throws {@link systemError}. */
 export function changeRoot(folder: string): void {
-  if (calls().chroot(folder) !== 0) throw systemError('chroot');
+  if (libc.chroot(folder) !== 0) throw systemError('chroot');
 }
 
 const AT_FDCWD = -100;
@@ -238,7 +242,7 @@ const RENAME_EXCHANGE = 2;
 
 /** renameat2(2): two files take each other's name in one step. Throws {@link systemError}: not every file system can. */
 export function exchangeFiles(path: string, other: string): void {
-  if (calls().renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE) !== 0) throw systemError('renameat2');
+  if (libc.renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE) !== 0) throw systemError('renameat2');
 }
 
 /** Numbers of bpf(2) by architecture, as Node calls it. */
@@ -253,7 +257,7 @@ const bpfTries = 10;
  * Returns the descriptor. Throws {@link systemError}.
  */
 export function bpf(command: number, attributes: Buffer): number {
-  const ask = () => Number(calls().syscall(bpfNumbers[arch()] ?? -1, command, attributes, attributes.length));
+  const ask = () => Number(libc.syscall(bpfNumbers[arch()] ?? -1, command, attributes, attributes.length));
   let fd = ask();
   for (let tries = 1; fd < 0 && tries < bpfTries && systemError('bpf').code === 'EAGAIN'; tries++) fd = ask();
   if (fd < 0 && systemError('bpf').code === 'EPERM' && unlockMemory()) fd = ask();
@@ -265,7 +269,7 @@ const RLIMIT_MEMLOCK = 8;
 
 function unlockMemory(): boolean {
   const unlimited = Buffer.alloc(16, 0xff); // struct rlimit: both RLIM_INFINITY
-  return calls().prlimit(0, RLIMIT_MEMLOCK, unlimited, null) === 0;
+  return libc.prlimit(0, RLIMIT_MEMLOCK, unlimited, null) === 0;
 }
 
 /** Where bytes lie in memory, for structures that hold pointers. They must live until the call is over. */

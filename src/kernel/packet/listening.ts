@@ -1,7 +1,6 @@
 import { closeSync } from 'node:fs';
-import koffi from 'koffi';
 import { type Address, addressFromBytes } from '../../base/address.ts';
-import { addressOf, bindSocket, openSocket, setSocketBytes, systemError } from '../netlink/libc.ts';
+import { addressOf, bindSocket, libc, openSocket, setSocketBytes, systemError } from '../netlink/libc.ts';
 import type { ReadableSockets } from './readable.ts';
 
 const AF_INET6 = 10;
@@ -19,24 +18,6 @@ export interface Received {
   /** Of IPv6: the hop limit that it came with; 0 where the kernel did not tell. */
   readonly hops: number;
 }
-
-/** Bound on first use, beside those of `../netlink/libc.ts`. */
-let bound: ReturnType<typeof bind> | undefined;
-
-function bind() {
-  const libc = koffi.load(null);
-  return {
-    recvmsg: libc.func('long recvmsg(int fd, void *message, int flags)'),
-    sendto: libc.func(
-      'long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int size)',
-    ),
-  };
-}
-
-const calls = () => {
-  bound ??= bind();
-  return bound;
-};
 
 /** An option of a socket: level, name and value; a number is an int. */
 export type SocketOption = readonly [level: number, name: number, value: number | Buffer];
@@ -117,7 +98,7 @@ export class ListeningSocket implements Disposable {
   /** The kernel's refusal as its name (`ENETDOWN`, `ENOBUFS`); `undefined` when it was sent. Does not wait. */
   send(bytes: Buffer, address: Buffer): string | undefined {
     if (this.#isClosed) return 'EBADF';
-    const sent = Number(calls().sendto(this.#fd, bytes, bytes.length, MSG_DONTWAIT, address, address.length));
+    const sent = Number(libc.sendto(this.#fd, bytes, bytes.length, MSG_DONTWAIT, address, address.length));
     return sent < 0 ? systemError('sendto').code : undefined;
   }
 
@@ -133,7 +114,7 @@ export class ListeningSocket implements Disposable {
   #receive(): Received | undefined {
     this.#header.writeUInt32LE(nameLength, 8);
     this.#header.writeBigUInt64LE(BigInt(controlLength), 40);
-    const length = Number(calls().recvmsg(this.#fd, this.#header, MSG_DONTWAIT));
+    const length = Number(libc.recvmsg(this.#fd, this.#header, MSG_DONTWAIT));
     if (length < 0) return undefined;
     const is6 = this.#domain === AF_INET6;
     return {

@@ -1,24 +1,8 @@
 import { closeSync } from 'node:fs';
 import { arch } from 'node:os';
-import koffi from 'koffi';
-import { systemError } from '../netlink/libc.ts';
+import { libc, systemError } from '../netlink/libc.ts';
 
-/** epoll(7), which Node has for its own descriptors alone. Bound on first use. */
-let bound: ReturnType<typeof bind> | undefined;
-
-function bind() {
-  const libc = koffi.load(null);
-  return {
-    create: libc.func('int epoll_create1(int flags)'),
-    control: libc.func('int epoll_ctl(int epoll, int operation, int fd, void *event)'),
-    wait: libc.func('int epoll_wait(int epoll, void *events, int most, int timeout)'),
-  };
-}
-
-const calls = () => {
-  bound ??= bind();
-  return bound;
-};
+// epoll(7), which Node has for its own descriptors alone.
 
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
@@ -47,7 +31,7 @@ export class ReadableSockets implements Disposable {
     const interest = Buffer.alloc(event.size);
     interest.writeUInt32LE(EPOLLIN);
     interest.writeInt32LE(fd, event.data);
-    if (calls().control(this.#epoll, EPOLL_CTL_ADD, fd, interest) !== 0) throw systemError('epoll_ctl');
+    if (libc.epoll_ctl(this.#epoll, EPOLL_CTL_ADD, fd, interest) !== 0) throw systemError('epoll_ctl');
     this.#callbacks.set(fd, readable);
     if (isFirst) this.#wait(this.#epoll);
     return { [Symbol.dispose]: () => this.#remove(fd) };
@@ -58,19 +42,19 @@ export class ReadableSockets implements Disposable {
   }
 
   #open(): number {
-    const fd: number = calls().create(EPOLL_CLOEXEC);
+    const fd: number = libc.epoll_create1(EPOLL_CLOEXEC);
     if (fd < 0) throw systemError('epoll_create1');
     return fd;
   }
 
   #remove(fd: number): void {
     this.#callbacks.delete(fd);
-    if (this.#epoll !== undefined) calls().control(this.#epoll, EPOLL_CTL_DEL, fd, Buffer.alloc(event.size));
+    if (this.#epoll !== undefined) libc.epoll_ctl(this.#epoll, EPOLL_CTL_DEL, fd, Buffer.alloc(event.size));
   }
 
   #wait(epoll: number): void {
     const events = Buffer.alloc(most * event.size);
-    calls().wait.async(epoll, events, most, patience, (error: unknown, count: number) => {
+    libc.epoll_wait.async(epoll, events, most, patience, (error: unknown, count: number) => {
       if (error) throw error;
       this.#tell(events, count);
       if (!this.#isClosed && this.#callbacks.size > 0) return this.#wait(epoll);
