@@ -1,5 +1,6 @@
 import type { Change } from '../datapath/difference.ts';
 import { needsEgressHook } from '../datapath/egress-counters.ts';
+import { chainNames } from '../datapath/layout.ts';
 import { needsOfNode } from '../datapath/needs.ts';
 import { type HostObject, kindOf } from '../datapath/objects.ts';
 import type { NodeRecord } from '../store/record.ts';
@@ -24,7 +25,7 @@ export async function remark(machine: Machine, next: NodeRecord): Promise<void> 
     await change(
       machine,
       () => host.observe(node, needs, { contents: false }),
-      async (observed) => (await differenceNow(machine, node, needs, observed)).filter(isOfMarks),
+      async (observed) => changesOfMarks(await differenceNow(machine, node, needs, observed)),
     );
   }
   store.saveNode({ ...(store.loadNode() ?? known), fwmark: next.fwmark });
@@ -41,3 +42,15 @@ const isOfMarks = ({ verb, object }: Change): boolean => {
   if (verb === 'add' && (needsEgressHook(object) || isAtInterface(object))) return false;
   return kindOf(object).hasMark;
 };
+
+/**
+ * The pod whose ADD this is has its record, and nothing else yet. What marks its packets comes with what judges them, behind
+ * the change: alone it would have the guard drop all that the new pod sends, its reports of multicast groups among that.
+ */
+function changesOfMarks(changes: readonly Change[]): Change[] {
+  const isNewChain = (name: string) =>
+    changes.some(({ verb, object }) => verb === 'add' && object.kind === 'chain' && object.name === name);
+  const isOfNewPod = ({ verb, object }: Change) =>
+    verb === 'add' && object.kind === 'ingressMark' && isNewChain(chainNames.from(object.device));
+  return changes.filter((change) => isOfMarks(change) && !isOfNewPod(change));
+}

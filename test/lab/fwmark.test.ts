@@ -7,10 +7,22 @@ import { Connections, Partner } from '../support/connections.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import { leaks } from '../support/packets.ts';
+import { tool } from '../support/tools.ts';
 import { world } from '../support/world.ts';
 
 /** The default of versions before the table of src/datapath/README.md; it lies in the mask of Tailscale. */
 const earlier = '0x00100000';
+
+/** Sends from the link-local address to all nodes of the link, without end. */
+const toItsLink = `
+import socket, time
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+link = ("ff02::1", 9, 0, socket.if_nametoindex("eth0"))
+s.sendto(b"", link)
+print("sending", flush=True)
+while True:
+    s.sendto(b"", link)
+    time.sleep(0.001)`;
 
 describe('the bit of the mark', labTest, () => {
   test('is one that Tailscale leaves alone: beside its policy rules pods are steered', async () => {
@@ -56,10 +68,28 @@ describe('the bit of the mark', labTest, () => {
     const sent = (await packetsOf(node)) - before;
     const packets = await capture.stop();
     assert.deepEqual(leaks(packets), []);
-    // On a busy machine the guard holds a packet of 96 bytes back now and then, one for each change at most: conf/limits.md.
     const { guarded } = await statusOf(node);
-    assert.ok(guarded.packets <= 4 && guarded.bytes === 96 * guarded.packets, JSON.stringify(guarded));
+    assert.deepEqual(guarded, { packets: 0, bytes: 0 });
     assert.ok(sent > 1000);
+  });
+
+  // With cni-egress 0.1.0 the guard dropped what the new pod sent to its own link, its MLDv2 reports of 96 bytes, while another
+  // mark came: a filter marked the pod's packets before there was a chain that judged them.
+  test('changes with the ADD of a pod whose multicast to its link passes all the time', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    await node.write({ egress: egressEntry({ fwmark: earlier }) });
+    await node.started();
+    const others = await node.withoutEgress(async () => [await node.started(), await node.started()]);
+    for (const [i, other] of others.entries()) {
+      const sender = await other.network.start([tool('python3'), '-c', toItsLink], 'sending');
+      await node.write({ egress: egressEntry({ fwmark: i === 0 ? '0x20000000' : earlier }) });
+      assert.equal((await node.plugin('ADD', { pod: other })).code, 0);
+      assert.deepEqual(await other.askEach('udp'), world.exitAddress);
+      await sender.stop();
+    }
+    const { guarded } = await statusOf(node);
+    assert.deepEqual(guarded, { packets: 0, bytes: 0 });
   });
 
   test('changes back when somebody else looks at the new one: ADD says who, and all is as it was', async () => {
