@@ -18,7 +18,7 @@ export async function bundle(folder: string, version: string): Promise<Bundle> {
   const options = optionsFor(version);
   const main = join(folder, 'main.js');
   const entry = join(root, 'cmd', 'egress.ts');
-  await esbuild.build({ ...options, entryPoints: [entry], outfile: main, plugins: [apart(sources)] });
+  await esbuild.build({ ...options, entryPoints: [entry], outfile: main, plugins: [apart(sources)], metafile: true });
   const parts = new Map([...sources.keys()].map((name) => [name, join(folder, `${name}.js`)]));
   for (const [name, source] of sources)
     await esbuild.build({ ...options, ...wrapped, entryPoints: [source], outfile: join(folder, `${name}.js`) });
@@ -48,21 +48,49 @@ const wrapped: esbuild.BuildOptions = {
   footer: { js: '})' },
 };
 
-/** Takes what people and the agent need out of a bundle where it is imported dynamically, and writes down where its source is. */
+/** Modules that are parts where they are imported dynamically; and those that are where they are imported at all: see {@link stub}. */
+const [partsOnDemand, partsBehindStubs] = [/\/operator\.ts$/, /\/(schema|record)-judge\.ts$/];
+
+/** Takes what not every call of a runtime needs out of a bundle, and writes down where its source is. */
 const apart = (sources: Map<string, string>): esbuild.Plugin => ({
   name: 'apart',
   setup: (build) => {
-    // What else is imported dynamically stays in the bundle, and runs when it is asked for: both sides know the same classes.
-    build.onResolve({ filter: /\/operator\.ts$/ }, async ({ kind, path, resolveDir, importer }) => {
-      if (kind !== 'dynamic-import') return undefined;
-      const found = await build.resolve(path, { kind: 'import-statement', resolveDir, importer });
+    const take = async (namespace: string, { path, resolveDir, importer }: esbuild.OnResolveArgs) => {
+      const found = await build.resolve(path, { kind: 'require-call', resolveDir, importer });
       const name = basename(found.path, extname(found.path));
       sources.set(name, found.path);
-      return { path: name, namespace: 'part' };
-    });
+      return { path: name, namespace };
+    };
+    // What else is imported dynamically stays in the bundle, and runs when it is asked for: both sides know the same classes.
+    build.onResolve({ filter: partsOnDemand }, async (args) =>
+      args.kind === 'dynamic-import' ? take('part', args) : undefined,
+    );
+    build.onResolve({ filter: partsBehindStubs }, async (args) =>
+      args.kind === 'import-statement' ? take('stub', args) : undefined,
+    );
     build.onLoad({ filter: /^/, namespace: 'part' }, ({ path }) => ({
       contents: `module.exports = require('./part.cjs').load(${JSON.stringify(path)});`,
       resolveDir: binaryFolder,
     }));
+    build.onLoad({ filter: /^/, namespace: 'stub' }, async ({ path }) => ({
+      contents: await stub(path, sources.get(path) ?? ''),
+      resolveDir: binaryFolder,
+    }));
+    build.onEnd(({ metafile }) => requireNoSchemas(metafile));
   },
 });
+
+/** A module with the functions of a part, which is loaded when one of them is first called. */
+async function stub(name: string, source: string): Promise<string> {
+  const functions = Object.keys(await import(source));
+  return [
+    `const part = () => (part.loaded ??= require('./part.cjs').load(${JSON.stringify(name)}));`,
+    ...functions.map((each) => `exports.${each} = (...given) => part().${each}(...given);`),
+  ].join('\n');
+}
+
+/** Schemas took half of the snapshot's heap, which every call copies. */
+function requireNoSchemas(metafile: esbuild.Metafile | undefined): void {
+  const library = Object.keys(metafile?.inputs ?? {}).find((path) => /node_modules\/zod\//.test(path));
+  if (library !== undefined) throw new Error(`The plugin would carry the library of schemas: it imports ${library}`);
+}

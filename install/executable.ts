@@ -33,7 +33,7 @@ export function makeExecutable(folder: string, { main, parts }: Bundle): string 
     'netlink.node': require.resolve(`netlink/prebuilds/linux-${arch}/node.napi.node`),
     'koffi.node': require.resolve(`@koromix/koffi-linux-${arch}/linux_${arch}/koffi.node`),
   };
-  if (parts.size > 0) compileParts(output, snapshot, folder);
+  if (parts.size > 0) compileParts(output, snapshot, folder, [...parts.keys()]);
   for (const [name, file] of parts) {
     assets[`${name}.js`] = file;
     assets[`${name}.cache`] = file.replace(/\.js$/, '.cache');
@@ -53,9 +53,9 @@ function strippedNode(path: string): void {
   }
 }
 
-/** Has each part compiled by the program itself: what V8 makes of it goes with the snapshot. See `binary/part.cjs`. */
-function compileParts(node: string, snapshot: string, folder: string): void {
-  const env = { ...process.env, EGRESS_PARTS: folder };
+/** Has the parts compiled by the program itself: what V8 makes of them goes with the snapshot. See `binary/part.cjs`. */
+function compileParts(node: string, snapshot: string, folder: string, names: readonly string[]): void {
+  const env = { ...process.env, EGRESS_PARTS: folder, EGRESS_PART_NAMES: names.join() };
   execFileSync(node, [...options, '--snapshot-blob', snapshot, 'egress', '--help'], { env, stdio: 'ignore' });
 }
 

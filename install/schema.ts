@@ -1,7 +1,7 @@
 /**
  * Writes what is published of schemas: one JSON Schema for each document of the configuration, which editors use, with the
- * table of options in conf/README.md, and one each for what `egress doctor --json` and `egress status --json` print. Run it after a change of
- * src/config/schema.ts or of a schema in src/report: `npm run schema`.
+ * table of options in conf/README.md, and one each for what `egress doctor --json` and `egress status --json` print; and the forms that
+ * the plugin judges by. Run it after a change of src/config/schema.ts or of a schema in src/report or src/store: `npm run schema`.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -12,6 +12,7 @@ import { chainEntrySchema, policyDocumentSchema } from '../src/config/schema.ts'
 import { doctorReportSchema } from '../src/report/doctor/schema.ts';
 import { statusSchema } from '../src/report/status-schema.ts';
 import { customResourceDefinitions } from './custom-resources.ts';
+import { formFiles } from './forms.ts';
 
 interface JsonSchema {
   readonly description?: string;
@@ -25,7 +26,9 @@ const schemaOf = (schema: z.ZodMiniType) => z.toJSONSchema(schema, { io: 'input'
 
 const inConf = (file: string): string => fileURLToPath(new URL(`../conf/${file}`, import.meta.url));
 
-/** The content of every published file, by its path. */
+const inSrc = (file: string): string => fileURLToPath(new URL(`../src/${file}`, import.meta.url));
+
+/** The content of every written file, by its path. */
 export function publishedFiles(): Map<string, string> {
   const files = {
     'policy.schema.json': JSON.stringify(schemaOf(policyDocumentSchema)),
@@ -40,6 +43,7 @@ export function publishedFiles(): Map<string, string> {
   const contents = [
     ...Object.entries(files).map(([file, content]) => [inConf(file), content] as const),
     ...definitions.map((path) => [path, customResourceDefinitions()] as const),
+    ...[...formFiles()].map(([file, content]) => [inSrc(file), content] as const),
   ];
   return new Map(contents.map(([path, content]) => [path, formatted(path, content)]));
 }

@@ -7,18 +7,22 @@ const { join } = require('node:path');
  */
 exports.load = (name) => {
   const { isSea, getRawAsset } = process.getBuiltinModule('node:sea');
-  if (!isSea()) return loadAndCompile(join(process.env.EGRESS_PARTS, name));
+  if (!isSea()) return loadAndCompile(process.env.EGRESS_PARTS, name);
   return run(script(name, Buffer.from(getRawAsset(`${name}.js`)), Buffer.from(getRawAsset(`${name}.cache`))));
 };
 
-/** In the build: compiles all of a part, and writes down what V8 made of it. It goes with the snapshot that the process began with. */
-function loadAndCompile(path) {
+/**
+ * In the build: compiles all parts, and writes down what V8 made of each. It goes with the snapshot that the process began with.
+ * Runs the part of this name.
+ */
+function loadAndCompile(folder, name) {
   const { setFlagsFromString } = process.getBuiltinModule('node:v8');
   setFlagsFromString('--no-lazy');
-  const compiled = script(path, fs.readFileSync(`${path}.js`));
+  const names = process.env.EGRESS_PART_NAMES.split(',');
+  const compiled = new Map(names.map((each) => [each, script(each, fs.readFileSync(join(folder, `${each}.js`)))]));
   setFlagsFromString('--lazy');
-  fs.writeFileSync(`${path}.cache`, compiled.createCachedData());
-  return run(compiled);
+  for (const [each, made] of compiled) fs.writeFileSync(join(folder, `${each}.cache`), made.createCachedData());
+  return run(compiled.get(name));
 }
 
 function script(name, source, cachedData) {

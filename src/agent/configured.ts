@@ -1,10 +1,11 @@
 import type { Address } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
+import { defaults } from '../config/defaults.ts';
 import { wantsObjects } from '../config/kept.ts';
 import type { Source } from '../config/placed.ts';
 import { ownSources, type ReadFile, readChainEntry, readMachineOptions } from '../config/read.ts';
-import { type ChainEntry, defaults } from '../config/schema.ts';
+import type { ChainEntry } from '../config/schema.ts';
 import { type Chains, type Entry, readChains } from '../runtimes/conflists.ts';
 import { Configurations } from '../sources/configurations.ts';
 import type { Store } from '../store/store.ts';

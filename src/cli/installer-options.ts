@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
-import { defaults, logLevels } from '../config/schema.ts';
+import { defaults } from '../config/defaults.ts';
+import { logLevels } from '../config/schema.ts';
 import type { InstallWish, Places } from '../installer/installer.ts';
 
 /** Options of the installer's commands, on the command line or by environment variables. */

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { type Address, parseAddress } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
-import { defaults } from '../config/schema.ts';
+import { defaults } from '../config/defaults.ts';
 
 /** Options of commands about a node's objects. */
 export interface NodeOptions {

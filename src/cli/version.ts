@@ -1,5 +1,5 @@
 import { supportedVersions } from '../cni/versions.ts';
-import { defaults } from '../config/schema.ts';
+import { defaults } from '../config/defaults.ts';
 import { type CliCommand, toJson } from './command.ts';
 import { withJson } from './options.ts';
 

@@ -1,7 +1,7 @@
 import { asEgressError, EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
+import { defaults } from '../config/defaults.ts';
 import { readChainEntry, readConfiguration, readMachineOptions } from '../config/read.ts';
-import { defaults } from '../config/schema.ts';
 import { add, type PodNetwork } from '../node/add.ts';
 import { check } from '../node/check.ts';
 import { del } from '../node/del.ts';

@@ -6,7 +6,8 @@ import { exitIdOf } from '../policy/exit-id.ts';
 import type { Policy } from '../policy/policy.ts';
 import { withoutNested } from '../policy/prefixes.ts';
 import type { Selector } from '../policy/selector.ts';
-import { type ChainEntry, defaults, type logLevels, type PolicyDocument, type replyPaths } from './schema.ts';
+import { defaults } from './defaults.ts';
+import type { ChainEntry, logLevels, PolicyDocument, replyPaths } from './schema.ts';
 import type { LabelSelector } from './selector-schema.ts';
 
 /** A node of the cluster. */

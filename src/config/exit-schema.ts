@@ -1,10 +1,26 @@
 import * as z from 'zod/mini';
-import { type Address, families, familyOf, parseAddress } from '../base/address.ts';
+import type { Address } from '../base/address.ts';
 import { mostAddresses } from '../policy/exit.ts';
 import { highestExitId } from '../policy/exit-id.ts';
-import { builtInExits } from '../policy/match.ts';
 import { blockCount } from '../policy/port-blocks.ts';
-import { defaults, optional, required } from './option.ts';
+import { defaults } from './defaults.ts';
+import {
+  familiesAgree,
+  hasAddressesOfGateways,
+  hasAddressesOfOthers,
+  hasFlowsOrPorts,
+  hasGatewaysOfAnnounce,
+  hasGatewaysOfVrid,
+  hasHopOfOnlink,
+  hasInterfaceOfHop,
+  hasPortsOfBlocks,
+  isNotBuiltIn,
+  isOneOfEach,
+  isSet,
+  isWithinLimit,
+  leadsSomewhere,
+} from './exit-rules.ts';
+import { optional, required } from './option.ts';
 import { address, filled, integer, interfaceName, name, namespaceGlob, oneOf, truth } from './value.ts';
 
 type Judged = z.core.ParsePayload;
@@ -22,13 +38,6 @@ const whereAllIsKnown = {
     !judged.issues.some(({ code, path }) => code === 'unrecognized_keys' && (path ?? []).length === 0),
 };
 
-/** The valid addresses among values that are not judged yet. */
-const valid = (addresses: readonly unknown[]): Address[] =>
-  addresses.filter((each) => typeof each === 'string' && parseAddress(each) !== undefined) as Address[];
-
-const isOneOfEach = (addresses: readonly Address[]): boolean =>
-  new Set(valid(addresses).map(familyOf)).size === valid(addresses).length;
-
 const atMostOneOfEach = z.refine<Address[]>(isOneOfEach, {
   error: 'at most one address of each family',
   ...inAnyList,
@@ -36,31 +45,14 @@ const atMostOneOfEach = z.refine<Address[]>(isOneOfEach, {
 
 const addressPerFamily = filled(address, 'a list of IP addresses').check(atMostOneOfEach);
 
-const isSet = (addresses: readonly Address[]): boolean => new Set(valid(addresses)).size === valid(addresses).length;
-
 const addressesOnce = filled(address, 'a list of IP addresses').check(
   z.refine(isSet, { error: 'a list with each address once', ...inAnyList }),
   z.meta({ uniqueItems: true }),
 );
 
-const isWithinLimit = (addresses: readonly Address[]): boolean =>
-  families.every((family) => valid(addresses).filter((each) => familyOf(each) === family).length <= mostAddresses);
-
 const exitAddresses = addressesOnce.check(
   z.refine(isWithinLimit, { error: `at most ${mostAddresses} addresses of each family`, ...inAnyList }),
 );
-
-/** A missing side is taken from the interface. So the sides must agree only where both are given. */
-function familiesAgree(exit: {
-  nextHop?: Address | Address[] | undefined;
-  addresses?: Address[] | undefined;
-}): boolean {
-  if (exit.nextHop === undefined || exit.addresses === undefined) return true;
-  const [hops, addresses] = [[exit.nextHop].flat(), [exit.addresses].flat()];
-  if (valid([...hops, ...addresses]).length < hops.length + addresses.length) return true;
-  const familiesOf = (some: readonly Address[]) => [...new Set(some.map(familyOf))].sort().join();
-  return familiesOf(hops) === familiesOf(addresses);
-}
 
 /** Of one pod. */
 const fewestPorts = 16;
@@ -81,16 +73,12 @@ const exitParts = {
   },
 };
 
-const isBuiltIn = (exit: string): boolean => builtInExits.some((builtIn) => builtIn === exit);
-
 /** An exit, valid in itself. */
 export const exit = z
   .strictObject(
     {
       name: required(
-        name.check(
-          z.refine((text) => !isBuiltIn(text), 'another name than those of the built-in exits "node" and "drop"'),
-        ),
+        name.check(z.refine(isNotBuiltIn, 'another name than those of the built-in exits "node" and "drop"')),
         'What policies call the exit. `node` (leave as if egress were not there) and `drop` (do not leave) are built in.',
       ),
       id: optional(
@@ -159,44 +147,44 @@ export const exit = z
     'an object',
   )
   .check(
-    z.refine((exit) => exit.interface !== undefined || exit.gateways !== undefined, {
+    z.refine(leadsSomewhere, {
       error: '"interface" (leave from the pod’s node), "gateways" (leave from a gateway), or both',
       ...whereAllIsKnown,
     }),
-    z.refine((exit) => exit.nextHop === undefined || exit.interface !== undefined, {
+    z.refine(hasInterfaceOfHop, {
       error: 'the interface that "nextHop" lies behind',
       path: ['interface'],
       ...whereAllIsKnown,
     }),
-    z.refine((exit) => !exit.onlink || exit.nextHop !== undefined, {
+    z.refine(hasHopOfOnlink, {
       error: 'the router that "onlink" is about',
       path: ['nextHop'],
     }),
-    z.refine((exit) => exit.gateways === undefined || exit.addresses !== undefined, {
+    z.refine(hasAddressesOfGateways, {
       error: 'the addresses that pods are seen with, whichever of the "gateways" they leave by',
       path: ['addresses'],
       ...whereAllIsKnown,
     }),
-    z.refine((exit) => exit.announce !== 'elsewhere' || exit.gateways !== undefined, {
+    z.refine(hasGatewaysOfAnnounce, {
       error: 'the gateways of which one is given the addresses',
       path: ['gateways'],
       ...whereAllIsKnown,
     }),
-    z.refine((exit) => exit.vrid === undefined || exit.gateways !== undefined, {
+    z.refine(hasGatewaysOfVrid, {
       error: 'the gateways that "vrid" is the number of',
       path: ['gateways'],
       ...whereAllIsKnown,
     }),
-    z.refine((exit) => (exit.addressesOn ?? []).length === 0 || exit.addresses !== undefined, {
+    z.refine(hasAddressesOfOthers, {
       error: 'the addresses that interfaces of "addressesOn" hold',
       path: ['addresses'],
     }),
-    z.refine((exit) => !exit.addressPerFlow || exit.portsPerPod === undefined, {
+    z.refine(hasFlowsOrPorts, {
       error: 'no "portsPerPod" beside "addressPerFlow": a block of ports belongs to one pod on one address',
       path: ['portsPerPod'],
       ...inAnyObject,
     }),
-    z.refine((exit) => exit.portBlocksPerNamespace === undefined || exit.portsPerPod !== undefined, {
+    z.refine(hasPortsOfBlocks, {
       error: 'how many ports the blocks have that "portBlocksPerNamespace" counts',
       path: ['portsPerPod'],
       ...inAnyObject,

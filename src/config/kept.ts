@@ -1,9 +1,10 @@
-import * as z from 'zod/mini';
 import { agentFileIn } from '../base/agent-file.ts';
 import { EgressError } from '../base/errors.ts';
+import { defaults } from './defaults.ts';
 import { parseJson } from './json.ts';
-import { judge, lineOf } from './problem.ts';
-import { type ChainEntry, defaults, type PolicyDocument, policyDocumentSchema } from './schema.ts';
+import { judgeKept } from './judged.ts';
+import { lineOf } from './problem.ts';
+import type { ChainEntry, PolicyDocument } from './schema.ts';
 
 /** What an agent made of the objects of the cluster. */
 export interface KeptObjects {
@@ -16,11 +17,6 @@ export interface KeptObjects {
   readonly refused: readonly string[];
 }
 
-const keptSchema = z.object(
-  { version: z.literal(1), refused: z.array(z.string()), document: policyDocumentSchema },
-  'an object',
-);
-
 /** The file that an agent keeps objects of the cluster in, for a chain entry. */
 export const keptFileOf = ({ dataDir = defaults.dataDir }: ChainEntry): string => agentFileIn(dataDir, 'objects.json');
 
@@ -31,8 +27,8 @@ export const keptText = ({ document, refused }: KeptObjects): string =>
 /** What is in a text of {@link keptText}; `undefined` when it is none that this program would have written. */
 export function parseKept(text: string): KeptObjects | undefined {
   try {
-    const { success, data } = keptSchema.safeParse(parseJson(text));
-    return success ? data : undefined;
+    const judged = judgeKept(parseJson(text), '');
+    return 'value' in judged ? judged.value : undefined;
   } catch {
     return undefined;
   }
@@ -67,7 +63,7 @@ const notYet = (why: string): EgressError =>
 
 function firstProblem(file: string, text: string): string {
   try {
-    const judged = judge(keptSchema, parseJson(text), file);
+    const judged = judgeKept(parseJson(text), file);
     const [problem] = 'problems' in judged ? judged.problems : [];
     return problem === undefined ? 'without a reason' : lineOf(problem);
   } catch (error) {

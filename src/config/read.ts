@@ -2,18 +2,14 @@ import type { Address } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import { contradictions } from './checks.ts';
 import { type Configuration, configurationOf } from './configuration.ts';
+import { defaults } from './defaults.ts';
 import { parseJson, repeatedKeys } from './json.ts';
+import { judgeDocument, judgeEntry, soundParts, validOption } from './judged.ts';
 import { type KeptObjects, keptFileOf, requireKept, wantsObjects } from './kept.ts';
-import { accept, type Judged, judge, type Problem, refuse } from './problem.ts';
-import {
-  type ChainEntry,
-  chainEntrySchema,
-  defaults,
-  type PolicyDocument,
-  policyDocumentSchema,
-  reservedPrefix,
-} from './schema.ts';
-import { type SoundParts, soundParts } from './sound.ts';
+import { accept, type Judged, type Problem, refuse } from './problem.ts';
+import { reservedPrefix } from './reserved.ts';
+import type { ChainEntry, PolicyDocument } from './schema.ts';
+import type { SoundParts } from './sound.ts';
 
 /** The text of a file; `undefined` when there is none of that name; throws when it cannot be read, or has more bytes than `longest`. */
 export type ReadFile = (path: string, longest?: number) => string | undefined;
@@ -32,20 +28,17 @@ const entrySource = 'network configuration';
  * @param text the JSON text of `stdin`: no key may be there twice
  */
 export function readChainEntry(stdin: unknown, text = ''): ChainEntry {
-  return accept(
-    withProblems(repetitions(entrySource, text), judge(chainEntrySchema, withoutReserved(stdin), entrySource)),
-  );
+  return accept(withProblems(repetitions(entrySource, text), judgeEntry(withoutReserved(stdin), entrySource)));
 }
 
 /** The options about the machine's files of a chain entry that may be wrong in everything: invalid ones are left out. */
 export function readMachineOptions(
   entry: Readonly<Record<string, unknown>>,
 ): Pick<ChainEntry, 'dataDir' | 'logFile' | 'logLevel'> {
-  const { dataDir, logFile, logLevel } = chainEntrySchema.shape;
   return {
-    dataDir: dataDir.safeParse(entry.dataDir).data,
-    logFile: logFile.safeParse(entry.logFile).data,
-    logLevel: logLevel.safeParse(entry.logLevel).data,
+    dataDir: validOption('dataDir', entry.dataDir),
+    logFile: validOption('logFile', entry.logFile),
+    logLevel: validOption('logLevel', entry.logLevel),
   };
 }
 
@@ -136,7 +129,7 @@ export const repetitions = (source: string, json: string): Problem[] =>
 
 /** Judges a policy document by itself; `inText` are the problems of its text. */
 function judgePolicyDocument(source: string, value: unknown, inText: readonly Problem[]): Judged<PolicyDocument> {
-  return withProblems(inText, judge(policyDocumentSchema, value, source));
+  return withProblems(inText, judgeDocument(value, source));
 }
 
 function withProblems<T>(found: readonly Problem[], judged: Judged<T>): Judged<T> {

@@ -1,7 +1,9 @@
 import * as z from 'zod/mini';
 import { highestExitId } from '../policy/exit-id.ts';
+import { defaults } from './defaults.ts';
 import { exit } from './exit-schema.ts';
-import { defaults, optional, required } from './option.ts';
+import { optional, required } from './option.ts';
+import { reservedPrefix } from './reserved.ts';
 import { labelSelector } from './selector-schema.ts';
 import {
   absolutePath,
@@ -17,8 +19,6 @@ import {
   prefix,
   truth,
 } from './value.ts';
-
-export { defaults } from './option.ts';
 
 const changeChoices = ['keep', 'cut'] as const;
 
@@ -202,10 +202,13 @@ export const policyDocumentSchema = z
   )
   .check(z.meta({ title: 'Policy file of cni-egress' }));
 
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+/** What an agent keeps of the objects of the cluster. */
+export const keptSchema = z.object(
+  { version: z.literal(1), refused: z.array(z.string()), document: policyDocumentSchema },
+  'an object',
+);
 
-/** How keys begin that the CNI specification keeps for itself (SPEC.md, "Plugin configuration objects"): not ours to judge. */
-export const reservedPrefix = 'cni.dev/';
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 export const chainEntrySchema = z
   .strictObject(

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { operators } from '../policy/selector.ts';
 import { optional, required } from './option.ts';
+import { hasItsValues } from './rules.ts';
 import { oneOf } from './value.ts';
 
 /** Kubernetes' rules for labels (apimachinery, pkg/util/validation: IsQualifiedName, IsValidLabelValue). */
@@ -14,18 +15,6 @@ const key = z
 
 const valueExpected = 'the value of a label: at most 63 letters, digits, ".", "_" and "-", or nothing';
 const value = z.string(valueExpected).check(z.regex(valuePattern, valueExpected));
-
-interface JudgedRequirement {
-  readonly operator?: unknown;
-  readonly values?: unknown;
-}
-
-const needsValues = ({ operator }: JudgedRequirement): boolean => operator === 'In' || operator === 'NotIn';
-
-const hasItsValues = (requirement: JudgedRequirement): boolean => {
-  const count = Array.isArray(requirement.values) ? requirement.values.length : 0;
-  return needsValues(requirement) ? count > 0 : count === 0;
-};
 
 const requirement = z
   .strictObject(

@@ -1,16 +1,23 @@
 import * as z from 'zod/mini';
-import { type Address, contains, parseAddress, parsePrefix } from '../base/address.ts';
+import { parseAddress, parsePrefix } from '../base/address.ts';
 import { parsePortRange } from '../base/port-range.ts';
+import { hexadecimal, isHighBitIfNumber, isOneHighBit, isUnicast, parseInterfaceName } from './rules.ts';
 
 // The message of every check here completes the sentence "expected …, got …".
 
+/** A check that makes a text canonical, with what it makes it by: forms are made of it. */
+export interface Parsing {
+  readonly parse: (text: string) => string | undefined;
+}
+
 /** A text that `parse` understands, in the canonical form that it gives back. */
-function parsed(expected: string, parse: (text: string) => string | undefined) {
-  return z.string(expected).check((payload) => {
+function parsed(expected: string, parse: Parsing['parse']) {
+  const check = (payload: z.core.ParsePayload<string>) => {
     const canonical = parse(payload.value);
     if (canonical !== undefined) payload.value = canonical;
     else payload.issues.push({ code: 'custom', message: expected, input: payload.value });
-  });
+  };
+  return z.string(expected).check(Object.assign(check, { parse } satisfies Parsing));
 }
 
 /** A text that fits a pattern. The JSON Schema has the pattern, too. */
@@ -29,11 +36,6 @@ export const oneOf = <const T extends readonly string[]>(words: T) =>
 /** A list with something in it. */
 export const filled = <T extends z.ZodMiniType>(item: T, expected: string) =>
   z.array(item, expected).check(z.minLength(1, `${expected} with at least one in it`));
-
-/** "This network", loopback, multicast with all that is reserved behind it; unspecified and loopback; multicast. */
-const neverUnicast = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3', '::/127', 'ff00::/8'];
-
-const isUnicast = (address: Address): boolean => !neverUnicast.some((range) => contains(range, address));
 
 export const address = parsed('an IP address', parseAddress).check(z.refine(isUnicast, 'a unicast IP address'));
 
@@ -66,19 +68,10 @@ export const podGlob = matching(
 
 export const absolutePath = matching('an absolute path', /^\/\P{Cc}*$/u);
 
-/** A name that the kernel takes (dev_valid_name in net/core/dev.c). */
 export const interfaceName = parsed(
   'an interface name of at most 15 bytes without "/", ":" and white space',
-  (text) => {
-    const isValid = /^[^\s/:\p{Cc}]+$/u.test(text) && !['.', '..'].includes(text) && Buffer.byteLength(text) <= 15;
-    return isValid ? text : undefined;
-  },
+  parseInterfaceName,
 );
-
-const isOneHighBit = (flag: number): boolean =>
-  flag >= 0x4000 && flag <= 0x80000000 && Number.isInteger(Math.log2(flag));
-
-const hexadecimal = /^0x[0-9a-fA-F]{1,8}$/;
 
 const flagExpected = 'a number with exactly one bit set, from 0x4000 to 0x80000000';
 
@@ -86,9 +79,7 @@ const flagExpected = 'a number with exactly one bit set, from 0x4000 to 0x800000
 export const flag = z.union(
   [
     z.int(flagExpected).check(z.refine(isOneHighBit, flagExpected)),
-    matching(flagExpected, hexadecimal).check(
-      z.refine((text) => !hexadecimal.test(text) || isOneHighBit(Number(text)), flagExpected),
-    ),
+    matching(flagExpected, hexadecimal).check(z.refine(isHighBitIfNumber, flagExpected)),
   ],
   flagExpected,
 );

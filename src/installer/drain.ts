@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EgressError } from '../base/errors.ts';
-import { defaults } from '../config/schema.ts';
+import { defaults } from '../config/defaults.ts';
 import { filesIn } from '../files/file.ts';
 import { isOurs, plugins } from './conflist.ts';
 import { entryText, pluginType } from './entry.ts';

@@ -1,6 +1,6 @@
 import type { Configuration } from '../config/configuration.ts';
+import { defaults } from '../config/defaults.ts';
 import { type ReadFile, readConfiguration } from '../config/read.ts';
-import { defaults } from '../config/schema.ts';
 
 /** The policies that are configured now; the reason why they are not known. */
 export type Configured = Configuration | { readonly unknown: string };

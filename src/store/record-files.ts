@@ -26,7 +26,7 @@ export class RecordFiles {
 
   /** The record of a file; `undefined` where there is none, or something else: that is moved aside. Throws `record-newer`. */
   read<T>(path: string, kind: Kind<T>): T | undefined {
-    const reading = readingOf(kind.schema, path);
+    const reading = readingOf<T>(kind.form, path);
     if (reading === undefined) return undefined;
     if (reading.kind === 'newer') {
       throw new EgressError(

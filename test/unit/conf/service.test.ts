@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { parse } from 'yaml';
-import { defaults } from '../../../src/config/schema.ts';
+import { defaults } from '../../../src/config/defaults.ts';
 
 const text = readFileSync(new URL('../../../conf/egress-agent.service', import.meta.url), 'utf8');
 

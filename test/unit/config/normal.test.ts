@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { defaults } from '../../../src/config/defaults.ts';
 import { normalForm } from '../../../src/config/normal.ts';
 import { judgePolicy } from '../../../src/config/read.ts';
-import { defaults, type PolicyDocument } from '../../../src/config/schema.ts';
+import type { PolicyDocument } from '../../../src/config/schema.ts';
 import { anyPolicies, anyPrefix } from '../policy/arbitraries.ts';
 import { exit, gateway, policy, readFileOf } from './samples.ts';
 

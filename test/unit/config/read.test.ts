@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { defaults } from '../../../src/config/defaults.ts';
 import { readChainEntry, readPolicy } from '../../../src/config/read.ts';
-import { defaults } from '../../../src/config/schema.ts';
 import { exit, policy, read, readFileOf, refusalOf } from './samples.ts';
 
 describe('without any option', () => {

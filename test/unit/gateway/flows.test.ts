@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { defaults } from '../../../src/config/option.ts';
+import { defaults } from '../../../src/config/defaults.ts';
 import type { Flow } from '../../../src/datapath/host.ts';
 import { tunnelMac } from '../../../src/datapath/tunnel.ts';
 import { bringDown, bringUp } from '../../../src/gateway/gateway.ts';
