@@ -1,8 +1,9 @@
 #!/bin/sh
-# Gets what building and testing need, and only what is missing: sh install/tools.sh [node|lab|runtime|charts|cluster]
+# Gets what building and testing need, and only what is missing: sh install/tools.sh [node|lab|runtime|bench|charts|cluster]
 #   node    the npm packages that package-lock.json names
 #   lab     the programs that test/lab runs; on Debian and Ubuntu, as root
 #   runtime those that test/runtime runs beside them: container runtimes
+#   bench   plugins of others that test/bench measures beside ours: the first time minutes of building, and 3 GB of memory
 #   charts  helm and kustomize, for the test of the Helm chart: some minutes of building, so only when it is asked for
 #   cluster what test/cluster runs: etcd, kube-apiserver and kubectl, built from the Go module proxy. The first time that takes
 #           about half an hour on two cores, so only when it is asked for
@@ -20,6 +21,9 @@ containerd2_version=v2.2.1
 plugins=github.com/containernetworking/plugins/plugins
 plugins_version=v1.9.0
 crictl=sigs.k8s.io/cri-tools@v1.30.0
+# What the bench measures ours beside: the newest releases.
+peer_plugins=v1.10.0
+peer_aws=v1.23.2
 kubernetes=1.34.4
 etcd=go.etcd.io/etcd/server/v3@v3.6.16
 oldest_go=24
@@ -155,14 +159,37 @@ build_kubernetes() {
 build_module() {
   find_go
   work=$(mktemp -d "$PWD/.cache/module.XXXXXX")
+  module_of_package=${2%/cmd/*}
   {
-    printf 'module built\ngo 1.24\nrequire %s %s\n%s\n' "${2%/cmd/*}" "$3" "$4" >"$work/go.mod"
+    printf 'module built\ngo 1.24\nrequire %s %s\n%s\n' "${module_of_package%/plugins/*/*}" "$3" "$4" >"$work/go.mod"
     (cd "$work" && "$go" build -mod=mod -trimpath -ldflags "-s -w ${5-}" -o "$1" "$2")
   } 2>.cache/cluster.log || {
     tail -n 3 .cache/cluster.log >&2
     fail "$2 was not built"
   }
   rm -rf "$work"
+}
+
+# The reference plugins and the egress plugin of AWS. What is not built the bench does not measure, and says so.
+bench_tools() {
+  runtime_tools
+  [ "$(id -u)" -eq 0 ] || return 0
+  folder=$PWD/.cache/tools/bench
+  mkdir -p "$folder"
+  peer plugins $peer_plugins ptp github.com/containernetworking/plugins/plugins/main/ptp
+  peer plugins $peer_plugins portmap github.com/containernetworking/plugins/plugins/meta/portmap
+  peer plugins $peer_plugins host-local github.com/containernetworking/plugins/plugins/ipam/host-local
+  peer aws $peer_aws aws-egress-cni github.com/aws/amazon-vpc-cni-k8s/cmd/egress-cni-plugin
+}
+
+# Builds a plugin of a project unless it is there: peer PROJECT VERSION FILE PACKAGE
+peer() {
+  file=$folder/$3
+  [ ! -x "$file" ] || return 0
+  echo "install/tools.sh: building $3 $2" >&2
+  (build_module "$file" "$4" "$2" '') || return 0
+  { grep -v "^$1 " "$folder/versions" 2>/dev/null || :; echo "$1 $2"; } >"$folder/versions.new"
+  mv "$folder/versions.new" "$folder/versions"
 }
 
 # Builds a Go program into .cache/tools.
@@ -240,6 +267,7 @@ case ${1-} in
   node) node_tools ;;
   lab) lab_tools ;;
   runtime) runtime_tools ;;
+  bench) bench_tools ;;
   charts) chart_tools ;;
   cluster) cluster_tools ;;
   *) fail "unknown argument: $1" ;;

@@ -1,110 +1,37 @@
-import { printTable } from '../../src/cli/table.ts';
 import { Lab } from '../support/lab.ts';
+import { fillTo, makeSubjects, type Subject, type Verb, verbs } from './add-subjects.ts';
 import { measureDestinations } from './destinations.ts';
-import { BenchNode, type BenchPod } from './node.ts';
-import { earlierBinary, egress, fillPortmap, portmap } from './plugins.ts';
-import { type Command, rateOf, timeOf } from './process.ts';
-import { median, medianRatio, printMs, printRatio } from './statistics.ts';
+import type { BenchPod } from './node.ts';
+import { rateOf, timeOf } from './process.ts';
+import { type ResultTable, ratioColumn, ratioOf, spreadOf } from './result.ts';
+import { roundsOf } from './statistics.ts';
 
 /** How many pods are there already. */
 const levels = [0, 250, 1000];
-const rounds = 30;
+const rounds = roundsOf(30);
 /** Not counted: files come into the cache, chains that stay are made. */
 const warmUps = 2;
-const burst = { pods: 150, atATime: 16, rounds: 2 } as const;
-const verbs = ['ADD', 'DEL'] as const;
-
-type Verb = (typeof verbs)[number];
-
-/** What is measured, each on a node of its own. */
-interface Subject {
-  readonly name: string;
-  readonly node: BenchNode;
-  /** Pods for the calls; they come and go, the present ones are others. */
-  readonly pods: readonly BenchPod[];
-  readonly present: readonly BenchPod[];
-  command(verb: Verb, pod: BenchPod): Command;
-  /** Gives pods what ADD gives them; for portmap as copies of a pod that had one. */
-  fill(model: BenchPod, pods: readonly BenchPod[]): Promise<void>;
-}
+const burst = { pods: 150, atATime: 16, rounds: roundsOf(2) } as const;
 
 /** What one subject took, in ms, in the order of the rounds. */
 interface Times extends Record<Verb, number[]> {
   readonly name: string;
 }
 
-/** Measures ADD and DEL of egress beside those of portmap and beside an empty Node. Returns tables. */
-export async function measureAdd(): Promise<string> {
+/** Measures ADD and DEL of egress beside those of other plugins and beside an empty Node. */
+export async function measureAdd(): Promise<readonly ResultTable[]> {
   await using lab = await Lab.create();
-  const [own, theirs] = [await makeNode(lab, 'own'), await makeNode(lab, 'theirs')];
-  const earlier = earlierBinary === undefined ? [] : [egressOn(await makeNode(lab, 'earlier'), earlierBinary)];
-  const plugins = [portmapOn(theirs), egressOn(own), ...earlier];
-  const burstTable = await measureBurst(plugins);
+  const { subjects, absent } = await makeSubjects(lab, { present: Math.max(...levels), calls: burst.pods });
+  const burstTable = await measureBurst(subjects.filter(({ isForBursts }) => isForBursts));
   const destinationsTable = await measureDestinations(lab);
   const byLevel: Times[][] = [];
   for (const level of levels) {
-    for (const plugin of plugins) await fillTo(plugin, level);
-    byLevel.push(await measureLatency([...plugins, passThroughOn(own), emptyNodeOn(own)]));
+    for (const subject of subjects) await fillTo(subject, level);
+    byLevel.push(await measureLatency(subjects));
   }
-  return [...verbs.map((verb) => printLatency(verb, byLevel)), burstTable, destinationsTable].join('\n');
-}
-
-type Place = Pick<Subject, 'node' | 'pods' | 'present'>;
-
-async function makeNode(lab: Lab, name: string): Promise<Place> {
-  const [node, network] = [await BenchNode.create(lab, name), await lab.namespace(`${name}-pods`)];
-  const present = await node.plug(network, Math.max(...levels));
-  return { node, present, pods: await node.plug(network, burst.pods, present.length + 1) };
-}
-
-const portmapOn = (place: Place): Subject => ({
-  ...place,
-  name: 'portmap',
-  command: portmap,
-  fill: (model, pods) => fillPortmap(place.node, model, pods),
-});
-
-const egressOn = (place: Place, binary?: string): Subject => ({
-  ...place,
-  name: binary === undefined ? 'egress' : 'egress, earlier build',
-  command: (verb, pod) => egress(place.node, verb, pod, { ...(binary && { binary }) }),
-  fill: async (_, pods) => {
-    await rateOf(
-      place.node.machine,
-      pods.map((pod) => egress(place.node, 'ADD', pod, { ...(binary && { binary }) })),
-      2,
-    );
-  },
-});
-
-const nothing = async () => {};
-
-const passThroughOn = (place: Place): Subject => ({
-  ...place,
-  pods: place.pods.slice(warmUps + rounds),
-  name: 'egress, pod without a policy',
-  command: (verb, pod) => egress(place.node, verb, pod, { namespace: 'other' }),
-  fill: nothing,
-});
-
-const emptyNodeOn = (place: Place): Subject => ({
-  ...place,
-  name: 'empty Node',
-  command: () => ({ program: process.execPath, args: ['-e', '0'] }),
-  fill: nothing,
-});
-
-const filled = new WeakMap<Subject, number>();
-
-/** Fills a node up to a number of present pods. The first of them gets a real ADD. */
-async function fillTo(subject: Subject, level: number): Promise<void> {
-  const { node, present, command, fill } = subject;
-  const [model] = present;
-  const before = filled.get(subject) ?? 0;
-  if (model === undefined || level === 0) return;
-  if (before === 0) timeOf(node.machine, command('ADD', model));
-  await fill(model, present.slice(Math.max(before, 1), level));
-  filled.set(subject, level);
+  const note =
+    absent.length > 0 ? `Not measured, since "npm run setup -- bench" has not built it: ${absent.join('; ')}` : '';
+  return [...verbs.map((verb) => latencyTable(verb, byLevel, note)), burstTable, destinationsTable];
 }
 
 /** Rounds in which each subject has its turn, so that what disturbs this machine disturbs all. */
@@ -117,7 +44,7 @@ async function measureLatency(subjects: readonly Subject[]): Promise<Times[]> {
         if (round >= warmUps) times[verb].push(ms);
       }
     }
-    for (const subject of subjects) await subject.node.raise([podOf(subject, round)]);
+    for (const subject of subjects) await subject.restore([podOf(subject, round)]);
   }
   return all.map(({ times }) => times);
 }
@@ -128,20 +55,29 @@ function podOf({ pods }: Subject, round: number): BenchPod {
   return pod;
 }
 
-/** One row for each subject; the ratios are to the first, which is portmap. */
-function printLatency(verb: Verb, byLevel: readonly (readonly Times[])[]): string {
-  const names = (byLevel[0] ?? []).map(({ name }) => name);
-  const rows = names.map((name, i) => [
-    name,
-    ...byLevel.map((times) => printMs(times[i]?.[verb] ?? [])),
-    ...byLevel.map((times) => printRatio(medianRatio(times[i]?.[verb] ?? [], times[0]?.[verb] ?? []))),
-  ]);
-  const ratios = levels.map((level) => `: ${names[0]}, ${level}`);
-  return printTable([`${verb}, ms: p50 / p95`, ...levels.map((level) => `${level} pods`), ...ratios], rows, false);
+/** One row for each subject; the ratios are to the first. */
+function latencyTable(verb: Verb, byLevel: readonly (readonly Times[])[], note: string): ResultTable {
+  const [first] = byLevel;
+  return {
+    name: verb,
+    title: verb,
+    columns: [
+      ...levels.map((level) => ({ name: `${level} pods`, unit: 'ms', shows: ['p50', 'p95'] as const })),
+      ...levels.map((level) => ratioColumn(`${first?.[0]?.name}, ${level}`)),
+    ],
+    rows: (first ?? []).map(({ name }, i) => ({
+      name,
+      cells: [
+        ...byLevel.map((times) => spreadOf(times[i]?.[verb] ?? [])),
+        ...byLevel.map((times) => ratioOf(times[i]?.[verb] ?? [], times[0]?.[verb] ?? [])),
+      ],
+    })),
+    ...(note !== '' && { note }),
+  };
 }
 
 /** Many pods at once, as after a node's start. */
-async function measureBurst(subjects: readonly Subject[]): Promise<string> {
+async function measureBurst(subjects: readonly Subject[]): Promise<ResultTable> {
   const all = subjects.map((subject) => ({ subject, rates: { ADD: [] as number[], DEL: [] as number[] } }));
   for (let round = 0; round < burst.rounds; round++) {
     for (const { subject, rates } of all) {
@@ -149,13 +85,16 @@ async function measureBurst(subjects: readonly Subject[]): Promise<string> {
         const commands = subject.pods.map((pod) => subject.command(verb, pod));
         rates[verb].push(await rateOf(subject.node.machine, commands, burst.atATime));
       }
-      await subject.node.raise(subject.pods);
+      await subject.restore(subject.pods);
     }
   }
-  const rows = all.map(({ subject, rates }) => [subject.name, ...verbs.map((verb) => median(rates[verb]).toFixed(0))]);
-  return printTable(
-    [`${burst.pods} pods, ${burst.atATime} at a time`, ...verbs.map((verb) => `${verb}/s`)],
-    rows,
-    false,
-  );
+  return {
+    name: 'burst',
+    title: `${burst.pods} pods, ${burst.atATime} at a time`,
+    columns: verbs.map((verb) => ({ name: `${verb}/s`, digits: 0 })),
+    rows: all.map(({ subject, rates }) => ({
+      name: subject.name,
+      cells: verbs.map((verb) => spreadOf(rates[verb])),
+    })),
+  };
 }

@@ -1,5 +1,4 @@
 import { setTimeout } from 'node:timers/promises';
-import { printTable } from '../../src/cli/table.ts';
 import { partners } from '../support/chain.ts';
 import { Lab } from '../support/lab.ts';
 import { packetsFrom, packetsTo } from '../support/packets.ts';
@@ -9,7 +8,8 @@ import { sentDuring } from './netlink.ts';
 import type { BenchPod } from './node.ts';
 import { egressByFile } from './plugins.ts';
 import { timeOf } from './process.ts';
-import { median, medianRatio, printMs, printRatio } from './statistics.ts';
+import { type Format, type ResultTable, type Row, ratioColumn, ratioOf, significant, spreadOf } from './result.ts';
+import { roundsOf } from './statistics.ts';
 import { asked } from './streams.ts';
 import { mebibytes, type Usage, usageOf } from './usage.ts';
 
@@ -17,7 +17,7 @@ import { mebibytes, type Usage, usageOf } from './usage.ts';
 const [many, some] = [1000, 250] as const;
 /** Pods that send all the time, of each node that is changed or disturbed. */
 const talkers = 5;
-const rounds = { change: 2, flush: 6, add: 5 } as const;
+const rounds = { change: roundsOf(2), flush: roundsOf(6), add: roundsOf(5) } as const;
 /** Calls of ADD while the agent is at work on one change. */
 const addsAtOnce = 3;
 /** Seconds of an agent at rest. */
@@ -30,14 +30,13 @@ const electedPolicy = policyTo(elected.name, {
   nodes: elected.gateways.map((address) => ({ address })),
 });
 
-/** Measures the agent: a change for many pods, a node at rest, a flushed ruleset, and ADD beside it. Returns tables. */
-export async function measureAgent(): Promise<string> {
-  console.log(await measureChange()); // what follows takes minutes
-  return await measureRest();
+/** Measures the agent: a change for many pods, a node at rest, a flushed ruleset, and ADD beside it. */
+export async function measureAgent(): Promise<readonly ResultTable[]> {
+  return [await measureChange(), ...(await measureRest())];
 }
 
 /** A policy file that gives all pods of a node another exit, again and again, while some of them send. */
-async function measureChange(): Promise<string> {
+async function measureChange(): Promise<ResultTable> {
   await using lab = await Lab.create();
   const start = performance.now();
   const one = await AgentNode.create(lab, 5, many, policyTo(partners.name), talkers);
@@ -50,35 +49,51 @@ async function measureChange(): Promise<string> {
   const { packets, lost, gap, sources } = await asked(talk.receiver);
   await silence(talk);
   const others = sources.filter((source) => !exits.some(({ addresses }) => addresses.some((own) => own === source)));
-  const rows = [
-    ['from the file to the last pod, s: p50 / max', `${inSeconds(median(times))} / ${inSeconds(Math.max(...times))}`],
-    ['of one pod, ms', (median(times) / many).toFixed(1)],
-    [`packets of ${talkers} pods that arrived`, String(packets)],
-    ['packets lost', String(lost)],
-    ['longest time without one, ms', gap.toFixed(1)],
-    ['other sources than the two exits’', others.length === 0 ? 'none' : others.join(', ')],
-    [`from the links of ${many} pods to their exits, by the agent alone, s`, inSeconds(adopted)],
-  ];
-  return printTable([`Another exit for ${many} running pods`, `${rounds.change} changes`], rows, false);
+  return {
+    name: 'change',
+    title: `Another exit for ${many} running pods`,
+    columns: [{ name: `${rounds.change} changes` }],
+    rows: [
+      row('from the file to the last pod, s: p50 / max', spreadOf(times.map((ms) => ms / 1000)), toMost),
+      row('of one pod, ms', spreadOf(times.map((ms) => ms / many))),
+      row(`packets of ${talkers} pods that arrived`, packets, whole),
+      row('packets lost', lost, whole),
+      row('longest time without one, ms', gap),
+      row('other sources than the two exits’', others.length === 0 ? 'none' : others.join(', ')),
+      row(`from the links of ${many} pods to their exits, by the agent alone, s`, significant(adopted / 1000)),
+    ],
+  };
 }
 
+const whole: Format = { digits: 0 };
+const toMost: Format = { digits: 2, shows: ['p50', 'max'] };
+
+const row = (name: string, cell: Row['cells'][number], format: Format = {}): Row => ({
+  name,
+  cells: [cell],
+  ...format,
+});
+
 /** What the agent says to the kernel for another exit: each pod has a transaction of its own. */
-async function measureSent(one: AgentNode): Promise<string> {
+async function measureSent(one: AgentNode): Promise<ResultTable> {
   const { calls, bytes, transactions } = await sentDuring(one.node, one.agent.pid, async () => {
     await timeOfChange(one, 0);
   });
   await timeOfChange(one, 1);
   const own = { bytes: transactions.map((each) => each.bytes), requests: transactions.map((each) => each.requests) };
-  const rows = [
-    ['transactions of nf_tables', String(transactions.length)],
-    ['requests in one: p50 / max', `${median(own.requests)} / ${Math.max(...own.requests)}`],
-    ['bytes of one: p50 / max', `${median(own.bytes)} / ${Math.max(...own.bytes)}`],
-    ['sent by netlink in all, with the looks before and behind: calls, bytes', `${calls}, ${bytes}`],
-  ];
-  return printTable([`Another exit for ${one.pods} running pods, by strace`, ''], rows, false);
+  return {
+    name: 'sent',
+    title: `Another exit for ${one.pods} running pods, by strace`,
+    columns: [{ name: '' }],
+    rows: [
+      row('transactions of nf_tables', transactions.length, whole),
+      row('requests in one: p50 / max', spreadOf(own.requests), { ...toMost, ...whole }),
+      row('bytes of one: p50 / max', spreadOf(own.bytes), { ...toMost, ...whole }),
+      row('calls of netlink in all, with the looks before and behind', calls, whole),
+      row('bytes of these', bytes, whole),
+    ],
+  };
 }
-
-const inSeconds = (ms: number): string => (ms / 1000).toFixed(2);
 
 /** Milliseconds from the change of the file until the agent has changed all pods. */
 async function timeOfChange(one: AgentNode, round: number): Promise<number> {
@@ -89,7 +104,7 @@ async function timeOfChange(one: AgentNode, round: number): Promise<number> {
   return performance.now() - start;
 }
 
-async function measureRest(): Promise<string> {
+async function measureRest(): Promise<readonly ResultTable[]> {
   await using lab = await Lab.create();
   const [local, gateway, alone] = await Promise.all([
     AgentNode.create(lab, 5, some, policyTo(partners.name), talkers),
@@ -102,7 +117,7 @@ async function measureRest(): Promise<string> {
   const flush = await measureFlush(local);
   const add = await measureAdds(local, alone);
   await setTimeout(5_000);
-  return [sent, printRest(atRest, usageOf(local.processes)), flush, add].join('\n');
+  return [sent, restTable(atRest, usageOf(local.processes)), flush, add];
 }
 
 interface Rest {
@@ -122,26 +137,28 @@ async function usageAtRest(nodes: readonly AgentNode[]): Promise<readonly Rest[]
   });
 }
 
-function printRest(rests: readonly Rest[], later: Usage): string {
+function restTable(rests: readonly Rest[], later: Usage): ResultTable {
   const names = ['exits of its own', 'gateway that elects: agent and elections'];
   const memory = ({ resident, files, own }: Usage) => [resident, files, own].map(mebibytes);
-  const rows = rests.map(({ before, after, processes }, i) => [
-    `${names[i]}, ${processes} process${processes === 1 ? '' : 'es'}`,
-    ((100 * (after.seconds - before.seconds)) / restSeconds).toFixed(2),
-    ...memory(after),
-  ]);
-  const head = [
-    `An agent at rest, ${some} pods, ${restSeconds} s`,
-    'of a core, %',
-    'resident, MiB',
-    'of it files, MiB',
-    'of it its own, MiB',
-  ];
-  return printTable(head, [...rows, ['exits of its own, when all below was done', '', ...memory(later)]], false);
+  const rows = rests.map(({ before, after, processes }, i) => ({
+    name: `${names[i]}, ${processes} process${processes === 1 ? '' : 'es'}`,
+    cells: [significant((100 * (after.seconds - before.seconds)) / restSeconds), ...memory(after)],
+  }));
+  return {
+    name: 'rest',
+    title: `An agent at rest, ${some} pods, ${restSeconds} s`,
+    columns: [
+      { name: 'of a core', unit: '%', digits: 2 },
+      { name: 'resident', unit: 'MiB' },
+      { name: 'of it files', unit: 'MiB' },
+      { name: 'of it its own', unit: 'MiB' },
+    ],
+    rows: [...rows, { name: 'exits of its own, when all below was done', cells: [null, ...memory(later)] }],
+  };
 }
 
 /** `nft flush ruleset` while pods send. */
-async function measureFlush(one: AgentNode): Promise<string> {
+async function measureFlush(one: AgentNode): Promise<ResultTable> {
   const talk = await one.talk();
   await setTimeout(1_000);
   const [told, gaps]: [number[], number[]] = [[], []];
@@ -164,17 +181,24 @@ async function measureFlush(one: AgentNode): Promise<string> {
     await setTimeout(1_200); // the agent rests a second between two looks
   }
   await silence(talk);
-  const rows = [
-    ['from the command to “put back”, ms: p50 / p95', printMs(told)],
-    ['longest time without a packet of a pod, ms: p50 / p95', printMs(gaps)],
-    [`packets of ${talkers} pods that arrived / were held back`, `${packets} / ${lost}`],
-    ['packets that left with another source', String(wrong)],
-  ];
-  return printTable([`A flushed ruleset, ${some} pods`, `${rounds.flush} times`], rows, false);
+  return {
+    name: 'flush',
+    title: `A flushed ruleset, ${some} pods`,
+    columns: [{ name: `${rounds.flush} times` }],
+    rows: [
+      row('from the command to “put back”, ms: p50 / p95', spreadOf(told), toSlow),
+      row('longest time without a packet of a pod, ms: p50 / p95', spreadOf(gaps), toSlow),
+      row(`packets of ${talkers} pods that arrived`, packets, whole),
+      row('packets that were held back', lost, whole),
+      row('packets that left with another source', wrong, whole),
+    ],
+  };
 }
 
+const toSlow: Format = { shows: ['p50', 'p95'] };
+
 /** ADD on a node without an agent, with one at rest, and with one that gives all pods another exit, in turns. */
-async function measureAdds(one: AgentNode, alone: AgentNode): Promise<string> {
+async function measureAdds(one: AgentNode, alone: AgentNode): Promise<ResultTable> {
   const pods = { one: await one.plug(addsAtOnce), alone: await alone.plug(addsAtOnce) };
   const times = { none: [] as number[], rest: [] as number[], busy: [] as number[] };
   const call = (node: AgentNode, verb: 'ADD' | 'DEL', pod: BenchPod) =>
@@ -205,11 +229,12 @@ async function measureAdds(one: AgentNode, alone: AgentNode): Promise<string> {
   const rows = [
     ['no agent', times.none],
     ['an agent at rest', times.rest],
-    ['an agent at work on another policy', times.busy],
+    ['an agent at work', times.busy],
   ] as const;
-  return printTable(
-    [`ADD, ${some} pods`, 'ms: p50 / p95', ': no agent', 'calls'],
-    rows.map(([name, own]) => [name, printMs(own), printRatio(medianRatio(own, times.none)), String(own.length)]),
-    false,
-  );
+  return {
+    name: 'add',
+    title: `ADD, ${some} pods`,
+    columns: [{ name: 'time', unit: 'ms', ...toSlow }, ratioColumn('no agent'), { name: 'calls', ...whole }],
+    rows: rows.map(([name, own]) => ({ name, cells: [spreadOf(own), ratioOf(own, times.none), own.length] })),
+  };
 }

@@ -1,15 +1,15 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { printTable } from '../../src/cli/table.ts';
 import type { Lab } from '../support/lab.ts';
 import { BenchNode, type BenchPod } from './node.ts';
 import { egressByFile } from './plugins.ts';
 import { timeOf } from './process.ts';
-import { medianRatio, printMs, printRatio } from './statistics.ts';
+import { type ResultTable, ratioColumn, ratioOf, significant, spreadOf } from './result.ts';
+import { roundsOf } from './statistics.ts';
 
 const counts = [10, 10_000] as const;
-const rounds = 30;
+const rounds = roundsOf(30);
 /** Only a policy file that did not change within the last two seconds is remembered. */
 const settledMs = 2500;
 
@@ -22,7 +22,7 @@ interface Subject {
 }
 
 /** Measures ADD by the number of destinations: of the first pod, and of more that have the same program. */
-export async function measureDestinations(lab: Lab): Promise<string> {
+export async function measureDestinations(lab: Lab): Promise<ResultTable> {
   const subjects: Subject[] = [];
   for (const count of counts) subjects.push(await makeSubject(lab, count));
   await setTimeout(settledMs);
@@ -33,7 +33,7 @@ export async function measureDestinations(lab: Lab): Promise<string> {
       if (pod !== undefined) times[i]?.push(timeOf(node.machine, egressByFile(node, 'ADD', pod, policyFile)));
     }
   }
-  return printRows(subjects, times);
+  return tableOf(subjects, times);
 }
 
 async function makeSubject(lab: Lab, count: number): Promise<Subject> {
@@ -60,13 +60,19 @@ const policyOf = (count: number) => ({
   ],
 });
 
-function printRows(subjects: readonly Subject[], times: readonly (readonly number[])[]): string {
+function tableOf(subjects: readonly Subject[], times: readonly (readonly number[])[]): ResultTable {
   const more = times.map(([, ...rest]) => rest);
-  const rows = subjects.map(({ count }, i) => [
-    String(count),
-    (times[i]?.[0] ?? Number.NaN).toFixed(1),
-    printMs(more[i] ?? []),
-    printRatio(medianRatio(more[i] ?? [], more[0] ?? [])),
-  ]);
-  return printTable(['destinations', 'first ADD, ms', 'later ADD, ms: p50 / p95', `: ${counts[0]}`], rows, false);
+  return {
+    name: 'destinations',
+    title: 'destinations',
+    columns: [
+      { name: 'first ADD', unit: 'ms' },
+      { name: 'later ADD', unit: 'ms', shows: ['p50', 'p95'] },
+      ratioColumn(`${counts[0]} destinations`),
+    ],
+    rows: subjects.map(({ count }, i) => ({
+      name: String(count),
+      cells: [significant(times[i]?.[0] ?? Number.NaN), spreadOf(more[i] ?? []), ratioOf(more[i] ?? [], more[0] ?? [])],
+    })),
+  };
 }

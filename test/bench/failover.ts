@@ -1,8 +1,5 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { printTable } from '../../src/cli/table.ts';
 import { RunningAgent } from '../support/agent.ts';
 import { Cluster, internetPolicy, remotePartners } from '../support/cluster.ts';
 import { Connections, Partner, type Round } from '../support/connections.ts';
@@ -11,15 +8,14 @@ import { Lab } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import type { Daemon } from '../support/run.ts';
 import { world } from '../support/world.ts';
-import { median, percentile } from './statistics.ts';
+import { type Column, type ResultTable, spreadOf } from './result.ts';
+import { roundsOf } from './statistics.ts';
 import { asked, startStream } from './streams.ts';
 
 /** Rounds of each kind of fault, by turns; `FAILOVERS` says how many. */
-const rounds = Number(process.env.FAILOVERS ?? 10);
+const rounds = Number(process.env.FAILOVERS ?? roundsOf(10));
 /** Milliseconds after which no turn begins any more: a slow machine makes fewer rounds, and the table says how many. */
 const patience = 6.5 * 60_000;
-/** Where the table stands afterwards, too. */
-const file = '.cache/bench/failover.txt';
 const port = 9000;
 /** A plain address that keepalived moves beside it, and its number. */
 const plain = { address: '192.168.0.250', vrid: 77 } as const;
@@ -81,7 +77,7 @@ const faults: readonly Fault[] = [
     end: async (_, { node }) => void (await node.egress('gateway', '--undrain')),
   },
   {
-    name: 'its agent and election are killed',
+    name: 'its agent is killed',
     moves: false,
     begin: async (_, side) => {
       for (const pid of await processes(side)) process.kill(pid, 'SIGKILL');
@@ -89,7 +85,7 @@ const faults: readonly Fault[] = [
     end: restart,
   },
   {
-    name: 'its agent and election hang',
+    name: 'its agent hangs',
     moves: false,
     begin: async (_, side) => {
       for (const pid of await processes(side)) process.kill(pid, 'SIGSTOP');
@@ -123,10 +119,9 @@ interface Measured {
 }
 
 /**
- * Measures how long an exit is not to be had when its gateway fails, beside an address that keepalived moves. Returns a table, which
- * stands in {@link file} then, too.
+ * Measures how long an exit is not to be had when its gateway fails, beside an address that keepalived moves.
  */
-export async function measureFailover(): Promise<string> {
+export async function measureFailover(): Promise<readonly ResultTable[]> {
   await using lab = await Lab.create();
   const setup = await started(lab);
   const all = faults.map(
@@ -135,22 +130,27 @@ export async function measureFailover(): Promise<string> {
   const end = performance.now() + patience;
   for (let round = 0; round < rounds && performance.now() < end; round++)
     for (const one of all) if (performance.now() < end) await measure(setup, one);
-  const text = tableOf(all);
-  await mkdir(dirname(file), { recursive: true });
-  await writeFile(file, text);
-  return text;
+  return [tableOf(all)];
 }
 
-const head = ['the gateway that has the addresses:', 'rounds', 'no packet, ms', 'last of 100 connections, ms'];
-const counts = ['connections lost', 'packets lost', 'with another source'];
+const times = { unit: 'ms', digits: 0, shows: ['p50', 'p95', 'max'] } as const;
+const count = { digits: 0 } as const;
+const columns: readonly Column[] = [
+  { name: 'rounds', ...count },
+  { name: 'no packet', ...times },
+  { name: 'last of 100 connections', ...times },
+  { name: 'connections lost', ...count },
+  { name: 'packets lost', ...count },
+  { name: 'with another source', ...count },
+  { name: 'keepalived alone', ...times },
+];
 
-function tableOf(all: readonly Measured[]): string {
-  const rows = all.map(({ fault, gaps, slowest, beside, broken, lost, wrong }) => [
-    ...[fault.name, String(gaps.length), times(gaps), times(slowest)],
-    ...[broken, lost, wrong].map(String),
-    fault === faults[0] ? times(beside) : '-',
-  ]);
-  return `${printTable([...head, ...counts, 'keepalived alone, ms'], rows, false)}p50 / p95 / max.\n`;
+function tableOf(all: readonly Measured[]): ResultTable {
+  const rows = all.map(({ fault, gaps, slowest, beside, broken, lost, wrong }) => {
+    const alone = fault === faults[0] ? spreadOf(beside) : null;
+    return { name: fault.name, cells: [gaps.length, spreadOf(gaps), spreadOf(slowest), broken, lost, wrong, alone] };
+  });
+  return { name: 'failover', title: 'the gateway that has the addresses:', columns, rows };
 }
 
 async function measure(setup: Setup, into: Measured): Promise<void> {
@@ -175,11 +175,6 @@ async function measure(setup: Setup, into: Measured): Promise<void> {
 
 /** Connections that ever ended. */
 const brokenIn = (found: readonly Round[]): number => found.flatMap(({ broken }) => broken).length;
-
-const times = (values: readonly number[]): string =>
-  values.length === 0
-    ? '-'
-    : [median(values), percentile(values, 0.95), Math.max(...values)].map((value) => value.toFixed(0)).join(' / ');
 
 async function started(lab: Lab): Promise<Setup> {
   const cluster = await Cluster.create(lab, { nodes: [3, 4, 5, 6] });

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { egressBinary, pluginFolder } from '../support/tools.ts';
+import { dirname, join } from 'node:path';
+import { egressBinary } from '../support/tools.ts';
 import type { BenchNode, BenchPod } from './node.ts';
 import type { Command } from './process.ts';
 
@@ -10,11 +10,11 @@ export type Verb = 'ADD' | 'DEL' | 'CHECK' | 'STATUS' | 'VERSION';
 export const network = 'bench';
 
 /** One call as a runtime makes it: the request on stdin, and an environment of CNI_* and PATH. */
-function call(program: string, verb: Verb, pod: BenchPod, entry: object, namespace: string): Command {
+export function call(program: string, verb: Verb, pod: BenchPod, entry: object, namespace = 'default'): Command {
   const env = {
     PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
     CNI_COMMAND: verb,
-    CNI_PATH: pluginFolder,
+    CNI_PATH: dirname(program),
     CNI_CONTAINERID: pod.containerId,
     CNI_NETNS: pod.network.path,
     CNI_IFNAME: pod.interface,
@@ -23,7 +23,7 @@ function call(program: string, verb: Verb, pod: BenchPod, entry: object, namespa
   return {
     program,
     env,
-    stdin: JSON.stringify({ cniVersion: '1.0.0', name: network, ...entry, prevResult: prevResult(pod) }),
+    stdin: JSON.stringify({ cniVersion: '1.0.0', name: network, prevResult: prevResult(pod), ...entry }),
   };
 }
 
@@ -38,20 +38,6 @@ export const prevResult = (pod: BenchPod) => ({
   routes: [{ dst: '0.0.0.0/0' }],
   dns: {},
 });
-
-/** Debian's portmap with one port of the node for the pod; its backend is iptables. */
-export const portmap = (verb: Verb, pod: BenchPod): Command =>
-  call(
-    join(pluginFolder, 'portmap'),
-    verb,
-    pod,
-    {
-      type: 'portmap',
-      capabilities: { portMappings: true },
-      runtimeConfig: { portMappings: [{ hostPort: pod.hostPort, containerPort: 80, protocol: 'tcp' }] },
-    },
-    'default',
-  );
 
 /** Our binary with one policy, which is for pods of the Kubernetes namespace `default`. */
 export const egress = (
@@ -83,27 +69,6 @@ export const egressByFile = (
   policyFile: string,
   binary: string = egressBinary,
 ): Command => call(binary, verb, pod, { type: 'egress', dataDir, policyFile }, 'default');
-
-/** Gives pods what ADD of portmap would: the rules of `model`, which had a real one, once more for each. */
-export async function fillPortmap({ machine }: BenchNode, model: BenchPod, pods: readonly BenchPod[]): Promise<void> {
-  const saved = (await machine.must(['iptables-save', '-t', 'nat'])).split('\n');
-  const chain = saved.find((line) => line.includes(model.containerId))?.match(/-j (CNI-DN-\w+)/)?.[1];
-  if (chain === undefined) throw new Error(`portmap made no chain for ${model.containerId}`);
-  const rules = saved.filter((line) => line.includes(chain));
-  const copies = pods.flatMap((pod) =>
-    rules.map((rule) =>
-      rule
-        .replaceAll(chain, `CNI-DN-${pod.hostPort}`)
-        .replaceAll(model.containerId, pod.containerId)
-        .replaceAll(model.address, pod.address)
-        .replaceAll(String(model.hostPort), String(pod.hostPort)),
-    ),
-  );
-  const chains = copies.filter((line) => line.startsWith(':'));
-  const others = copies.filter((line) => !line.startsWith(':'));
-  const stdin = ['*nat', ...chains, ...others, 'COMMIT', ''].join('\n');
-  await machine.must(['iptables-restore', '--noflush'], { stdin });
-}
 
 /** Another build of egress to measure beside this one, as `EARLIER_EGRESS` names it; undefined without it. */
 export const earlierBinary = process.env.EARLIER_EGRESS;

@@ -1,11 +1,11 @@
-import { printTable } from '../../src/cli/table.ts';
 import { Lab } from '../support/lab.ts';
 import type { Containerd } from '../support/runtime/containerd.ts';
 import { containerdOn } from '../support/runtime/runtime.ts';
 import { missingForRuntime } from '../support/tools.ts';
-import { median, percentile } from './statistics.ts';
+import { type ResultTable, spreadOf } from './result.ts';
+import { roundsOf } from './statistics.ts';
 
-const rounds = 20;
+const rounds = roundsOf(20);
 /** Not counted: files come into the cache, chains that stay are made. */
 const warmUps = 2;
 const calls = ['RunPodSandbox', 'StopPodSandbox'] as const;
@@ -18,8 +18,8 @@ interface Subject {
   readonly times: Record<(typeof calls)[number], number[]>;
 }
 
-/** Measures a pod's life through the CRI with egress in the chain and without. Returns a table. */
-export async function measurePods(): Promise<string> {
+/** Measures a pod's life through the CRI with egress in the chain and without. */
+export async function measurePods(): Promise<readonly ResultTable[]> {
   const missing = missingForRuntime();
   if (missing !== undefined) throw new Error(`No pods can be measured: ${missing}`);
   await using lab = await Lab.create();
@@ -33,7 +33,7 @@ export async function measurePods(): Promise<string> {
   for (let round = 0; round < warmUps + rounds; round++) {
     for (const each of subjects) await live(each, round >= warmUps);
   }
-  return print(subjects);
+  return [tableOf(subjects)];
 }
 
 const subject = (name: string, containerd: Containerd, namespace: string): Subject => ({
@@ -56,21 +56,21 @@ async function live({ containerd, namespace, times }: Subject, counts: boolean):
   times.StopPodSandbox.push(stopped - started);
 }
 
-/** The difference is the median over the rounds of what a call took longer than for the first subject. */
-function print(subjects: readonly Subject[]): string {
+/** `more` is what a call took longer than for the first subject, in the same round. */
+function tableOf(subjects: readonly Subject[]): ResultTable {
   const [first] = subjects;
-  const rows = subjects.map(({ name, times }) => [
-    name,
-    ...calls.flatMap((call) => {
-      const longer = times[call].map((ms, round) => ms - (first?.times[call][round] ?? Number.NaN));
-      return [
-        `${percentile(times[call], 0.5).toFixed(0)} / ${percentile(times[call], 0.95).toFixed(0)}`,
-        signed(longer),
-      ];
-    }),
-  ]);
-  return printTable(['chain', ...calls.flatMap((call) => [`${call}, ms: p50 / p95`, 'more'])], rows, false);
+  const longer = ({ times }: Subject, call: (typeof calls)[number]) =>
+    times[call].map((ms, round) => ms - (first?.times[call][round] ?? Number.NaN));
+  return {
+    name: 'pods',
+    title: 'chain',
+    columns: calls.flatMap((call) => [
+      { name: call, unit: 'ms', digits: 0, shows: ['p50', 'p95'] as const },
+      { name: `more, ${call}`, unit: 'ms', signed: true },
+    ]),
+    rows: subjects.map((each) => ({
+      name: each.name,
+      cells: calls.flatMap((call) => [spreadOf(each.times[call]), spreadOf(longer(each, call))]),
+    })),
+  };
 }
-
-const signed = (differences: readonly number[]) =>
-  `${median(differences) < 0 ? '' : '+'}${median(differences).toFixed(1)}`;

@@ -1,18 +1,21 @@
-import { cpus, loadavg, release } from 'node:os';
 import { missingForLab } from '../support/tools.ts';
 import { measureAdd } from './add.ts';
 import { measureAgent } from './agent.ts';
 import { measureFailover } from './failover.ts';
+import { draw, loadNow, resultOf, resultsFolder, writeResult } from './files.ts';
 import { measurePods } from './pods.ts';
+import type { PartResult, ResultTable } from './result.ts';
 import { measureStart } from './start.ts';
+import { textOf } from './text.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureTunnel } from './tunnel.ts';
 
 /**
- * Measures egress beside what does the like, and prints tables; see README.md. `node test/bench/run.ts add` does only
- * that part. Nothing here is asserted: it fails when something does not work, never because it is slow.
+ * Measures egress beside what does the like, prints tables, and writes results and plots; see README.md.
+ * `node test/bench/run.ts add` does only that part, `node test/bench/run.ts plots` draws again what was measured. Nothing here is
+ * asserted: it fails when something does not work, never because it is slow.
  */
-const parts: Readonly<Record<string, () => Promise<string>>> = {
+const parts: Readonly<Record<string, () => Promise<readonly ResultTable[]>>> = {
   start: measureStart,
   add: measureAdd,
   pods: measurePods,
@@ -21,29 +24,37 @@ const parts: Readonly<Record<string, () => Promise<string>>> = {
   failover: measureFailover,
   agent: measureAgent,
 };
+/** The word that measures nothing. */
+const drawing = 'plots';
 
 const words = process.argv.slice(2);
-const missing = words.every((word) => word in parts)
-  ? missingForLab()
-  : `the parts are ${Object.keys(parts).join(', ')}`;
-if (missing === undefined) await measure(words.length > 0 ? words : Object.keys(parts));
-else {
+const measured = words.length === 0 ? Object.keys(parts) : words.filter((word) => word !== drawing);
+const missing = missingFor(measured);
+if (missing !== undefined) {
   console.error(`Nothing was measured: ${missing}`);
   process.exitCode = 1;
+} else {
+  for (const name of measured) await measure(name);
+  console.log(['Drawn:', ...draw(resultsFolder)].join('\n  '));
 }
 
-async function measure(names: readonly string[]): Promise<void> {
-  console.log(`${machine()}\n${load()}\n`);
-  for (const name of names) console.log(await parts[name]?.());
-  console.log(load());
+function missingFor(names: readonly string[]): string | undefined {
+  if (names.length === 0) return undefined;
+  const all = [...Object.keys(parts), drawing].join(', ');
+  return names.every((name) => name in parts) ? missingForLab() : `the parts are ${all}`;
 }
 
-function machine(): string {
-  const all = cpus();
-  return `${all.length} cores (${all[0]?.model.trim()}), Linux ${release()}, Node ${process.version}`;
+/** Measures a part; its result is written as soon as it is there. */
+async function measure(name: string): Promise<void> {
+  const before = loadNow();
+  const result = resultOf(name, (await parts[name]?.()) ?? [], before);
+  writeResult(resultsFolder, result);
+  console.log(printed(result));
 }
 
-/** More processes than cores before we begin means that others are at work: then only the ratios say something. */
-function load(): string {
-  return `Processes at work in the last minute: ${loadavg()[0]?.toFixed(1)}`;
+function printed({ part, run, tables }: PartResult): string {
+  const { date, commit, machine, kernel, node, load } = run;
+  const head = `${part}, ${date}, commit ${commit}: ${machine}, Linux ${kernel}, Node ${node}`;
+  const busy = `Processes at work in the last minute: ${load.before} before, ${load.after} after`;
+  return [head, busy, '', ...tables.map(textOf)].join('\n');
 }

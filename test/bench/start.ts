@@ -2,16 +2,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeExecutable } from '../../install/executable.ts';
-import { printTable } from '../../src/cli/table.ts';
 import { Lab } from '../support/lab.ts';
 import { egressBinary, tool } from '../support/tools.ts';
 import { Gauge, type Usage } from './gauge.ts';
 import { BenchNode, type BenchPod } from './node.ts';
 import { earlierBinary, egress, type Verb } from './plugins.ts';
 import type { Command } from './process.ts';
-import { median, medianRatio, printRatio } from './statistics.ts';
+import { type Column, type ResultTable, ratioColumn, ratioOf, spreadOf } from './result.ts';
+import { roundsOf } from './statistics.ts';
 
-const rounds = 15;
+const rounds = roundsOf(15);
 /** Not counted: files come into the cache. */
 const warmUps = 1;
 
@@ -23,8 +23,8 @@ interface Row {
   systemCalls?: number;
 }
 
-/** Measures what a call takes beside an empty Node. Returns a table. */
-export async function measureStart(): Promise<string> {
+/** Measures what a call takes beside an empty Node. */
+export async function measureStart(): Promise<readonly ResultTable[]> {
   await using lab = await Lab.create();
   const folder = mkdtempSync(join(tmpdir(), 'egress-bench-'));
   try {
@@ -35,7 +35,7 @@ export async function measureStart(): Promise<string> {
     ];
     const all = [await subjectOf(lab, empty)];
     for (const binary of programs) all.push(await subjectOf(lab, [], binary));
-    return await measure(all);
+    return [await measure(all)];
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -79,7 +79,7 @@ async function subjectOf(lab: Lab, more: readonly Row[], binary?: string): Promi
 }
 
 /** Rounds in which each row has its turn, and a last one for the system calls. */
-async function measure(subjects: readonly Subject[]): Promise<string> {
+async function measure(subjects: readonly Subject[]): Promise<ResultTable> {
   for (let round = 0; round < warmUps + rounds; round++) {
     for (const { rows, node, pods, gauge } of subjects) {
       for (const { command, usages } of rows) {
@@ -92,7 +92,7 @@ async function measure(subjects: readonly Subject[]): Promise<string> {
   for (const { rows, gauge } of subjects)
     for (const row of rows) row.systemCalls = await countCalls(gauge, row.command);
   for (const { gauge } of subjects) await gauge.end();
-  return print(subjects.flatMap(({ rows }) => rows));
+  return tableOf(subjects.flatMap(({ rows }) => rows));
 }
 
 /** strace(1) -c ends with a line for all: `100.00    0.006512           3      2099        67 total`. */
@@ -105,21 +105,30 @@ async function countCalls(gauge: Gauge, { program, args = [], ...rest }: Command
   return Number(/ (\d+)(?: +\d+)? total/.exec(output)?.[1]);
 }
 
+const columns: readonly (Column & { readonly of: keyof Usage })[] = [
+  { of: 'cpu', name: 'processor', unit: 'ms' },
+  { of: 'wall', name: 'wall', unit: 'ms' },
+  { of: 'memory', name: 'memory', unit: 'MiB' },
+];
+
 /** The ratios are to the first row. */
-function print(rows: readonly Row[]): string {
+function tableOf(rows: readonly Row[]): ResultTable {
   const of = (row: Row | undefined, key: keyof Usage) => (row?.usages ?? []).map((usage) => usage[key]);
-  const ratio = (row: Row, key: keyof Usage) => printRatio(medianRatio(of(row, key), of(rows[0], key)));
-  return printTable(
-    [
-      ...['call', 'processor, ms', ': empty', 'wall, ms', ': empty', 'memory, MiB', ': empty'],
-      ...['page faults', 'system calls'],
+  return {
+    name: 'calls',
+    title: 'call',
+    columns: [
+      ...columns.flatMap(({ of: _, ...column }) => [column, ratioColumn(`empty, ${column.name}`)]),
+      { name: 'page faults', digits: 0 },
+      { name: 'system calls', digits: 0 },
     ],
-    rows.map((row) => [
-      row.name,
-      ...(['cpu', 'wall', 'memory'] as const).flatMap((key) => [median(of(row, key)).toFixed(1), ratio(row, key)]),
-      String(median(of(row, 'faults'))),
-      String(row.systemCalls),
-    ]),
-    false,
-  );
+    rows: rows.map((row) => ({
+      name: row.name,
+      cells: [
+        ...columns.flatMap(({ of: key }) => [spreadOf(of(row, key)), ratioOf(of(row, key), of(rows[0], key))]),
+        spreadOf(of(row, 'faults')),
+        row.systemCalls ?? null,
+      ],
+    })),
+  };
 }

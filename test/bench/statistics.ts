@@ -9,13 +9,13 @@ export function percentile(values: readonly number[], share: number): number {
 /** The value in the middle. */
 export const median = (values: readonly number[]): number => percentile(values, 0.5);
 
-/** How the values of one series compare to those of another that were measured in the same rounds. */
-export const medianRatio = (values: readonly number[], others: readonly number[]): number =>
-  median(values.map((value, round) => value / (others[round] ?? Number.NaN)));
-
-/** The middle and the slow end of times in ms: `41.0 / 48.3`. */
-export const printMs = (times: readonly number[]): string =>
-  `${percentile(times, 0.5).toFixed(1)} / ${percentile(times, 0.95).toFixed(1)}`;
-
-/** A ratio as the tables show it: `0.48 x`. */
-export const printRatio = (ratio: number): string => `${ratio.toFixed(2)} x`;
+/**
+ * How many rounds a part makes: as many as it does usually, or as `BENCH_ROUNDS` says. Few rounds try whether all works, and measure
+ * nothing.
+ */
+export function roundsOf(usual: number, environment: NodeJS.ProcessEnv = process.env): number {
+  const { BENCH_ROUNDS: asked } = environment;
+  if (asked === undefined) return usual;
+  if (!/^[1-9]\d*$/.test(asked)) throw new Error(`BENCH_ROUNDS is the number of rounds, 1 or more, not "${asked}"`);
+  return Number(asked);
+}

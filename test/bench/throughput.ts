@@ -1,54 +1,68 @@
-import { printTable } from '../../src/cli/table.ts';
 import { Lab } from '../support/lab.ts';
 import type { Namespace } from '../support/namespace.ts';
 import { measures } from './measures.ts';
 import { type BenchPod, podOf } from './node.ts';
 import { earlierBinary, egress, fillMap } from './plugins.ts';
 import { timeOf } from './process.ts';
-import { columns, compare, makeNode, makePod, type Ratio, requireSource, type Subject } from './subjects.ts';
+import type { ResultTable, Row } from './result.ts';
+import { roundsOf } from './statistics.ts';
+import {
+  columns,
+  compare,
+  makeNode,
+  makePod,
+  masqueradeByNftables,
+  type Ratio,
+  requireSource,
+  type Subject,
+} from './subjects.ts';
 
 /** How many addresses of other pods are in the map that each packet is looked up in. */
 const levels = [0, 10_000];
-const rounds = 5;
+const rounds = roundsOf(5);
 
 /** The address of the exit. */
 const exitAddress = '192.168.0.245';
 
-/** Both others beside the first. */
+/** The others beside the first. */
 const ownRatios: readonly Ratio[] = [
   [1, 0],
   [2, 0],
+  [3, 0],
 ];
 
 /** This build beside an earlier one. */
 const earlierRatios: readonly Ratio[] = [
-  [1, 3],
-  [2, 4],
+  [1, 4],
+  [2, 5],
 ];
 
-/** Measures steered traffic beside masqueraded traffic on the same path. Returns a table. */
-export async function measureThroughput(): Promise<string> {
+/** Measures steered traffic beside masqueraded traffic on the same path. */
+export async function measureThroughput(): Promise<readonly ResultTable[]> {
   await using lab = await Lab.create();
   const [own, plain] = [await makeNode(lab, 'own'), await makeNode(lab, 'plain')];
+  const byNftables = await makeNode(lab, 'nftables', masqueradeByNftables);
   const steered = await makePod(lab, own, 1);
   const subjects: Subject[] = [
     { name: 'masquerade', node: plain, pod: await makePod(lab, plain, 1), source: '192.168.0.240' },
     { name: 'steered', node: own, pod: steered, source: exitAddress },
     { name: 'beside steered', node: own, pod: await makePod(lab, own, 2), source: '192.168.0.240' },
+    { name: 'nftables', node: byNftables, pod: await makePod(lab, byNftables, 1), source: '192.168.0.240' },
   ];
   timeOf(own.machine, egress(own, 'ADD', steered));
   const earlier = earlierBinary === undefined ? undefined : await earlierSubjects(lab, earlierBinary);
   subjects.push(...(earlier ?? []));
   const ratios = earlier ? [...ownRatios, ...earlierRatios] : ownRatios;
   for (const subject of subjects) await requireSource(subject);
-  const rows: string[][] = [];
+  const rows: Row[] = [];
   for (const level of levels) {
     for (const { node, pod } of level > 0 ? subjects.filter(({ source }) => source === exitAddress) : [])
       await fillMap(node, pod, podsElsewhere(pod.network, level));
     for (const measure of measures)
-      rows.push([measure.name, String(level), ...(await compare(subjects, measure, rounds, ratios))]);
+      rows.push({ name: measure.name, cells: [level, ...(await compare(subjects, measure, rounds, ratios))] });
   }
-  return printTable(['', 'other pods', ...columns(subjects, ratios)], rows, false);
+  const others = { name: 'other pods', digits: 0 };
+  return [{ name: 'traffic', title: '', columns: [others, ...columns(subjects, ratios)], rows }];
 }
 
 /** The same two pods on a node where another build made the table. */

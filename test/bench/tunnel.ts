@@ -1,6 +1,5 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { printTable } from '../../src/cli/table.ts';
 import { type ReplyPath, replyPaths } from '../support/cluster.ts';
 import { Lab } from '../support/lab.ts';
 import { egressBinary } from '../support/tools.ts';
@@ -8,6 +7,8 @@ import { measures } from './measures.ts';
 import { BenchNode } from './node.ts';
 import { earlierBinary, egressByFile } from './plugins.ts';
 import { timeOf } from './process.ts';
+import type { ResultTable, Row } from './result.ts';
+import { roundsOf } from './statistics.ts';
 import {
   columns,
   compare,
@@ -19,7 +20,7 @@ import {
   type Subject,
 } from './subjects.ts';
 
-const rounds = 9;
+const rounds = roundsOf(9);
 const ends = { gateway: '172.18.0.3', worker: '172.18.0.5' } as const;
 const vxlan = { id: 14597, port: 4788, mtu: 1450 } as const;
 
@@ -40,17 +41,18 @@ interface Pair {
   readonly gateway: BenchNode;
 }
 
-/** Measures traffic through the tunnel beside a bare VXLAN and beside masquerade on the pod's node. Returns a table. */
-export async function measureTunnel(): Promise<string> {
+/** Measures traffic through the tunnel beside a bare VXLAN and beside masquerade on the pod's node. */
+export async function measureTunnel(): Promise<readonly ResultTable[]> {
   await using lab = await Lab.create();
   const subjects = [await masqueraded(lab), await throughBareVxlan(lab)];
   for (const replyPath of replyPaths.toReversed()) subjects.push(await throughTunnel(lab, replyPath));
   if (earlierBinary !== undefined) subjects.push(await throughTunnel(lab, 'tunnel', earlierBinary));
   const ratios: readonly Ratio[] = earlierBinary === undefined ? ownRatios : [...ownRatios, [2, 4]];
   for (const subject of subjects) await requireSource(subject);
-  const rows: string[][] = [];
-  for (const measure of measures) rows.push([measure.name, ...(await compare(subjects, measure, rounds, ratios))]);
-  return printTable(['', ...columns(subjects, ratios)], rows, false);
+  const rows: Row[] = [];
+  for (const measure of measures)
+    rows.push({ name: measure.name, cells: await compare(subjects, measure, rounds, ratios) });
+  return [{ name: 'tunnel', title: '', columns: columns(subjects, ratios), rows }];
 }
 
 async function masqueraded(lab: Lab): Promise<Subject> {

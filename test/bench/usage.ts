@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { significant } from './result.ts';
 
 /** Clock ticks in a second, as /proc counts processor time: the same on all machines that Linux runs on today. */
 const ticks = 100;
@@ -45,4 +46,4 @@ const sizes = (path: string): Readonly<Record<string, number>> =>
   );
 
 /** Bytes in MiB. */
-export const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
+export const mebibytes = (bytes: number): number => significant(bytes / 2 ** 20);
