@@ -4,14 +4,16 @@ import { measureDestinations } from './destinations.ts';
 import type { BenchPod } from './node.ts';
 import { rateOf, timeOf } from './process.ts';
 import { type ResultTable, ratioColumn, ratioOf, spreadOf } from './result.ts';
-import { roundsOf } from './statistics.ts';
+import { podsOf, roundsOf } from './statistics.ts';
 
 /** How many pods are there already. */
-const levels = [0, 250, 1000];
+const levels = [...new Set([0, podsOf(250), podsOf(1000)])];
 const rounds = roundsOf(30);
 /** Not counted: files come into the cache, chains that stay are made. */
 const warmUps = 2;
-const burst = { pods: 150, atATime: 16, rounds: roundsOf(2) } as const;
+const burst = { pods: podsOf(150), atATime: 16, rounds: roundsOf(2) } as const;
+/** Pods that come and go: two subjects of the rounds share a node, and have pods of their own. */
+const calls = Math.max(burst.pods, 2 * (warmUps + rounds));
 
 /** What one subject took, in ms, in the order of the rounds. */
 interface Times extends Record<Verb, number[]> {
@@ -21,7 +23,7 @@ interface Times extends Record<Verb, number[]> {
 /** Measures ADD and DEL of egress beside those of other plugins and beside an empty Node. */
 export async function measureAdd(): Promise<readonly ResultTable[]> {
   await using lab = await Lab.create();
-  const { subjects, absent } = await makeSubjects(lab, { present: Math.max(...levels), calls: burst.pods });
+  const { subjects, absent } = await makeSubjects(lab, { present: Math.max(...levels), calls });
   const burstTable = await measureBurst(subjects.filter(({ isForBursts }) => isForBursts));
   const destinationsTable = await measureDestinations(lab);
   const byLevel: Times[][] = [];
@@ -82,7 +84,7 @@ async function measureBurst(subjects: readonly Subject[]): Promise<ResultTable> 
   for (let round = 0; round < burst.rounds; round++) {
     for (const { subject, rates } of all) {
       for (const verb of verbs) {
-        const commands = subject.pods.map((pod) => subject.command(verb, pod));
+        const commands = subject.pods.slice(0, burst.pods).map((pod) => subject.command(verb, pod));
         rates[verb].push(await rateOf(subject.node.machine, commands, burst.atATime));
       }
       await subject.restore(subject.pods);

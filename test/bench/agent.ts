@@ -9,12 +9,12 @@ import type { BenchPod } from './node.ts';
 import { egressByFile } from './plugins.ts';
 import { timeOf } from './process.ts';
 import { type Format, type ResultTable, type Row, ratioColumn, ratioOf, significant, spreadOf } from './result.ts';
-import { roundsOf } from './statistics.ts';
+import { podsOf, roundsOf } from './statistics.ts';
 import { asked } from './streams.ts';
 import { mebibytes, type Usage, usageOf } from './usage.ts';
 
 /** Pods of the node that gets another policy, and of the others. */
-const [many, some] = [1000, 250] as const;
+const [many, some] = [podsOf(1000), podsOf(250)] as const;
 /** Pods that send all the time, of each node that is changed or disturbed. */
 const talkers = 5;
 const rounds = { change: roundsOf(2), flush: roundsOf(6), add: roundsOf(5) } as const;

@@ -34,9 +34,9 @@ export function trafficFigures(results: readonly PartResult[]): Figures {
   return {
     name: 'traffic',
     plot: {
-      title: 'What a pod sends with egress, to what it sends without',
+      title: 'Traffic of a pod with egress : without',
       words:
-        'Longer is better; the dashed line is as much as without. Beside: a pod that no policy steers, on a node with steered pods. Direct: answers do not take the tunnel.',
+        'Longer is better; the dashed line is as much as without. Beside: a pod that no policy steers, on a node with steered pods. Direct: answers do not take the tunnel. Grey: two ways to masquerade.',
       panels,
       description: described(panels),
       foot: footOf(results),
@@ -65,7 +65,8 @@ function panelOf(measure: string, results: readonly PartResult[]): Panel {
       results.find((result) => result.part === part),
       part === 'tunnel' ? 'tunnel' : 'traffic',
     );
-    return levelsOf(table, measure, column).map(({ level, value }) => ({
+    const all = levelsOf(table, measure, column);
+    return (isOurs ? all : all.slice(0, 1)).map(({ level, value }) => ({
       name: level === 0 ? name : `… ${level.toLocaleString('en')} more pods`,
       isOurs,
       bar: value,

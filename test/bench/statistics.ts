@@ -13,9 +13,16 @@ export const median = (values: readonly number[]): number => percentile(values, 
  * How many rounds a part makes: as many as it does usually, or as `BENCH_ROUNDS` says. Few rounds try whether all works, and measure
  * nothing.
  */
-export function roundsOf(usual: number, environment: NodeJS.ProcessEnv = process.env): number {
-  const { BENCH_ROUNDS: asked } = environment;
-  if (asked === undefined) return usual;
-  if (!/^[1-9]\d*$/.test(asked)) throw new Error(`BENCH_ROUNDS is the number of rounds, 1 or more, not "${asked}"`);
-  return Number(asked);
+export const roundsOf = (usual: number, environment: NodeJS.ProcessEnv = process.env): number =>
+  numberIn(environment, 'BENCH_ROUNDS') ?? usual;
+
+/** How many other pods a node has: as many as usual, but not more than `BENCH_PODS` says. */
+export const podsOf = (usual: number, environment: NodeJS.ProcessEnv = process.env): number =>
+  Math.min(usual, numberIn(environment, 'BENCH_PODS') ?? usual);
+
+function numberIn(environment: NodeJS.ProcessEnv, name: string): number | undefined {
+  const { [name]: text } = environment;
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d*$/.test(text)) throw new Error(`${name} is a number, 1 or more, not "${text}"`);
+  return Number(text);
 }

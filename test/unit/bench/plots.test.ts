@@ -54,7 +54,6 @@ describe('plots', () => {
       ['beside : masquerade', '0.90'],
       ['… 10,000 more pods', '0.90'],
       ['nftables : iptables', '1.01'],
-      ['… 10,000 more pods', '1.01'],
       ['tunnel : bare VXLAN', '0.70'],
       ['direct : bare VXLAN', '0.75'],
     ]);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { cellOf, middleOf, type ResultTable, ratioColumn, ratioOf, spreadOf } from '../../bench/result.ts';
-import { roundsOf } from '../../bench/statistics.ts';
+import { podsOf, roundsOf } from '../../bench/statistics.ts';
 import { formatted, textOf } from '../../bench/text.ts';
 
 const spread = { rounds: 4, min: 1, p50: 2, p95: 40.25, max: 40.25 };
@@ -28,8 +28,17 @@ describe('series', () => {
     assert.equal(roundsOf(30, {}), 30);
     assert.equal(roundsOf(30, { BENCH_ROUNDS: '2' }), 2);
     for (const wrong of ['', '0', '-1', '1.5', 'two'])
-      assert.throws(() => roundsOf(30, { BENCH_ROUNDS: wrong }), /BENCH_ROUNDS is the number of rounds, 1 or more/);
+      assert.throws(() => roundsOf(30, { BENCH_ROUNDS: wrong }), /BENCH_ROUNDS is a number, 1 or more/);
   });
+});
+
+test('a node of the bench has no more pods than BENCH_PODS says', () => {
+  assert.equal(podsOf(250, {}), 250);
+  assert.deepEqual(
+    [10, 250, 1000].map((usual) => podsOf(usual, { BENCH_PODS: '20' })),
+    [10, 20, 20],
+  );
+  assert.throws(() => podsOf(250, { BENCH_PODS: '0' }), /BENCH_PODS is a number, 1 or more, not "0"/);
 });
 
 describe('tables of the bench', () => {
