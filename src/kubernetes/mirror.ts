@@ -36,7 +36,7 @@ export interface MirrorSurroundings<T> {
 }
 
 /** Objects in one answer of a list. */
-const pageSize = 500;
+export const pageSize = 500;
 
 /** Seconds that one watch lasts: half of it at least, at random, so that not all agents ask again at once. */
 const watchSeconds = 600;

@@ -37,7 +37,7 @@ export async function masquerade(machine: Namespace, except = ''): Promise<void>
 /** The same by nftables, with the rules of the plugins when they are told `ipMasqBackend: nftables`. */
 export async function masqueradeByNftables(machine: Namespace): Promise<void> {
   const rule = 'ip saddr 10.0.0.0/16 ip daddr != 10.0.0.0/16 masquerade';
-  const stdin = `table inet masquerade {
+  const stdin = `table inet by-nftables {
   chain checks { ${rule} comment "bench"; }
   chain postrouting {
     type nat hook postrouting priority srcnat
