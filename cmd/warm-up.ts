@@ -136,6 +136,10 @@ class EchoSocket implements Pick<NetlinkSocket, keyof NetlinkSocket> {
     return requests.map(() => undefined);
   }
 
+  async answers(requests: readonly Request[]): Promise<Reply[][]> {
+    return Promise.all(requests.map((request) => this.dump(request)));
+  }
+
   close(): void {}
 }
 

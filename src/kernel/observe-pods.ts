@@ -4,7 +4,7 @@ import * as layout from '../datapath/layout.ts';
 import type { Element, NftSet } from '../nftables/object.ts';
 import type { ObservedElement } from '../nftables/observed.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
-import { findElement, findElementsByComment, listElements } from './nftables/read.ts';
+import { findElementsByComment, findElementsByKey, listElements } from './nftables/read.ts';
 
 /** An element without its counter, as it is desired. */
 export const elementOf = ({ counter: _, ...element }: ObservedElement): Element => element;
@@ -18,19 +18,16 @@ const fewAddresses = 8;
 
 /** Elements of the sets and maps of pods for addresses. */
 export async function findPods(socket: NetlinkSocket, addresses: readonly string[]): Promise<Element[]> {
-  const elements: Element[] = [];
   if (addresses.length > fewAddresses) {
+    const elements: Element[] = [];
     const keys = new Set(addresses.map(layout.addressHex));
     for (const set of families.flatMap(layout.podSets)) elements.push(...(await listSet(socket, set)));
     return elements.filter(({ key }) => keys.has(key));
   }
-  for (const address of addresses) {
-    for (const set of layout.podSets(familyOf(address))) {
-      const element = await findElement(socket, set, layout.addressHex(address));
-      if (element !== undefined) elements.push(elementOf(element));
-    }
-  }
-  return elements;
+  const wanted = addresses.flatMap((address) =>
+    layout.podSets(familyOf(address)).map((set) => ({ set, key: layout.addressHex(address) })),
+  );
+  return (await findElementsByKey(socket, wanted)).map(elementOf);
 }
 
 /** Elements of the maps that lead pods to their own ports; most nodes have none. */

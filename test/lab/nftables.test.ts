@@ -4,8 +4,8 @@ import { after, beforeEach, describe, test } from 'node:test';
 import { EgressError } from '../../src/base/errors.ts';
 import { isKernelError, NetlinkSocket, protocols } from '../../src/kernel/netlink/socket.ts';
 import {
-  findElement,
   findElementsByComment,
+  findElementsByKey,
   listChains,
   listElements,
   listRules,
@@ -51,6 +51,7 @@ if (process.env.NFTABLES_NAMESPACE === undefined) {
 function defineTests(): void {
   const socket = new NetlinkSocket(protocols.netfilter);
   const write = (operations: readonly Operation[]) => runTransaction(socket, operations);
+  const find = async (set: NftSet, key: string) => (await findElementsByKey(socket, [{ set, key }]))[0];
   after(() => socket.close());
   beforeEach(() => {
     nft(['flush', 'ruleset']);
@@ -186,7 +187,7 @@ function defineTests(): void {
       await write(withPod);
       await assert.rejects(write(add(taken)), /add element inet cni-egress pods4 \{ .* \}: EEXIST/);
       await assert.rejects(write(add({ ...elements.pod4, comment: 'net/def/eth0' })), /EEXIST/);
-      assert.equal((await findElement(socket, sets.pods4, elements.pod4.key))?.comment, 'net/abc/eth0');
+      assert.equal((await find(sets.pods4, elements.pod4.key))?.comment, 'net/abc/eth0');
     });
 
     test('is replaced by deleting and adding it in one transaction', async () => {
@@ -197,12 +198,34 @@ function defineTests(): void {
 
     test('is found by its key, or not', async () => {
       await write(everything);
-      assert.deepEqual(await findElement(socket, sets.snat6, elements.snat6.key), elements.snat6);
-      assert.deepEqual(await findElement(socket, sets.lanes6, elements.lane6.key), {
+      assert.deepEqual(await find(sets.snat6, elements.snat6.key), elements.snat6);
+      assert.deepEqual(await find(sets.lanes6, elements.lane6.key), {
         ...elements.lane6,
         counter: { packets: 0n, bytes: 0n },
       });
-      assert.equal(await findElement(socket, sets.snat6, elements.snat6.key.replace('07', '08')), undefined);
+      assert.equal(await find(sets.snat6, elements.snat6.key.replace('07', '08')), undefined);
+    });
+
+    test('is found among others that are asked for at once, also where one of them or its set is not there', async () => {
+      await write(everything);
+      const absent = { ...sets.pods4, name: 'absent' };
+      const wanted = [
+        { set: absent, key: elements.pod4.key },
+        { set: sets.pods4, key: elements.pod4.key },
+        { set: sets.pods4, key: 'c0000263' },
+        { set: sets.snat6, key: elements.pod4.key },
+        { set: sets.snat6, key: elements.snat6.key },
+      ];
+      const found = await findElementsByKey(socket, wanted);
+      assert.deepEqual(
+        found.map(({ set, key }) => ({ set, key })),
+        [
+          { set: 'pods4', key: elements.pod4.key },
+          { set: 'snat6', key: elements.snat6.key },
+        ],
+      );
+      const many = Array.from({ length: 300 }, () => wanted).flat();
+      assert.equal((await findElementsByKey(socket, many)).length, 600);
     });
 
     test('is found by how its comment begins, among ten thousand', async () => {
@@ -280,7 +303,7 @@ async function assertNothing(socket: NetlinkSocket): Promise<void> {
   assert.deepEqual(await listElements(socket, sets.pods4), []);
   assert.deepEqual(await findElementsByComment(socket, sets.pods4, 'net/'), []);
   assert.deepEqual(await readIntervals(socket, sets.cluster4), []);
-  assert.equal(await findElement(socket, sets.pods4, elements.pod4.key), undefined);
+  assert.deepEqual(await findElementsByKey(socket, [{ set: sets.pods4, key: elements.pod4.key }]), []);
 }
 
 /** The namespace holds the objects of the sample, as all our ways of reading see them. */

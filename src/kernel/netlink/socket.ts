@@ -150,23 +150,36 @@ export class NetlinkSocket {
    * refused it: the others are carried out all the same.
    */
   async each(requests: readonly Request[]): Promise<(KernelError | undefined)[]> {
-    const refusals: (KernelError | undefined)[] = [];
-    for (let at = 0; at < requests.length; at += together) {
-      refusals.push(...this.#each(requests.slice(at, at + together)));
-    }
-    return refusals;
+    return this.#together(requests).map((answer) => (answer instanceof KernelError ? answer : undefined));
   }
 
-  #each(requests: readonly Request[]): (KernelError | undefined)[] {
+  /** The same for questions: for each in its place the answer to it, or why the kernel refused it. No listings. */
+  async answers(requests: readonly Request[]): Promise<(readonly Reply[] | KernelError)[]> {
+    if (this.#remembered === undefined) return this.#together(requests);
+    return await Promise.all(requests.map((request) => this.request(request).catch(asAnswer)));
+  }
+
+  #together(requests: readonly Request[]): (readonly Reply[] | KernelError)[] {
+    const answers: (readonly Reply[] | KernelError)[] = [];
+    for (let at = 0; at < requests.length; at += together) {
+      answers.push(...this.#acknowledged(requests.slice(at, at + together)));
+    }
+    return answers;
+  }
+
+  #acknowledged(requests: readonly Request[]): (readonly Reply[] | KernelError)[] {
     const first = this.#send(requests.map((request) => ({ ...request, flags: request.flags | flags.ack })));
+    const replies = requests.map((): Reply[] => []);
     const refusals = new Map<number, KernelError | undefined>();
     while (refusals.size < requests.length) {
       for (const { type, flags, seq, data } of parseMessages(this.#receive())) {
-        if (type !== NLMSG_ERROR || seq < first || seq >= first + requests.length) continue;
-        refusals.set(seq - first, refusalOf(type, flags, seq - first, data as Buffer));
+        const [index, body] = [seq - first, data as Buffer];
+        if (type === NLMSG_ERROR && index >= 0 && index < requests.length)
+          refusals.set(index, refusalOf(type, flags, index, body));
+        else replies[index]?.push({ type, flags, body });
       }
     }
-    return requests.map((_, i) => refusals.get(i));
+    return replies.map((own, i) => refusals.get(i) ?? own);
   }
 
   #once(request: Request, ask: (request: Request) => Promise<Reply[]>): Promise<Reply[]> {
@@ -235,6 +248,11 @@ export class NetlinkSocket {
       `An answer of the kernel by netlink has ${length} bytes, expected ${messageBytes}`,
     );
   }
+}
+
+function asAnswer(error: unknown): KernelError {
+  if (error instanceof KernelError) return error;
+  throw error;
 }
 
 /** The reason why we cannot speak to the kernel at all, for a person. */

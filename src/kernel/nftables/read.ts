@@ -3,7 +3,7 @@ import type { Hex } from '../../nftables/expression.ts';
 import { printRange } from '../../nftables/interval.ts';
 import { type InTable, type NftSet, type Table, tableName } from '../../nftables/object.ts';
 import type { ObservedChain, ObservedElement, ObservedRule } from '../../nftables/observed.ts';
-import { isKernelError, type NetlinkSocket, type Reply, type Request } from '../netlink/socket.ts';
+import { isKernelError, KernelError, type NetlinkSocket, type Reply, type Request } from '../netlink/socket.ts';
 import type { Values } from '../netlink/wire.ts';
 import {
   chainAttributes,
@@ -95,13 +95,27 @@ const eachOnce = (elements: readonly ObservedElement[]): readonly ObservedElemen
   ...new Map(elements.map((element) => [element.key, element])).values(),
 ];
 
-/** The element with a key. */
-export async function findElement(socket: NetlinkSocket, set: NftSet, key: Hex): Promise<ObservedElement | undefined> {
-  const values = { ...ourTable, set: set.name, elements: [encodeKey(key)] };
+/** The elements with some keys, each of a set: those that are there. One exchange with the kernel. */
+export async function findElementsByKey(
+  socket: NetlinkSocket,
+  wanted: readonly { readonly set: NftSet; readonly key: Hex }[],
+): Promise<readonly ObservedElement[]> {
+  const questions = wanted.map(({ set, key }) => {
+    const values = { ...ourTable, set: set.name, elements: [encodeKey(key)] };
+    return message('getElement', 0, elementListAttributes, values, set);
+  });
+  const answers = await socket.answers(questions);
+  return wanted.flatMap(({ set }, i) => {
+    const elements = repliesIn(answers[i]).flatMap(elementsIn);
+    return elements.slice(0, 1).map((bytes) => decodeElement(set, bytes));
+  });
+}
+
+function repliesIn(answer: readonly Reply[] | KernelError | undefined): readonly Reply[] {
+  if (!(answer instanceof KernelError)) return answer ?? [];
   // EINVAL: the set of that name has keys of another length.
-  const request = socket.request(message('getElement', 0, elementListAttributes, values, set));
-  const replies = await unlessAbsent(request, 'EINVAL');
-  return replies.flatMap(elementsIn).map((bytes) => decodeElement(set, bytes))[0];
+  if (isKernelError(answer, 'ENOENT', 'EINVAL')) return [];
+  throw answer;
 }
 
 /**
@@ -127,11 +141,11 @@ const elementsIn = (reply: Reply): readonly Buffer[] => attributesOf(elementList
 const dump = (socket: NetlinkSocket, request: Request): Promise<readonly Reply[]> => unlessAbsent(socket.dump(request));
 
 /** Nothing, when there is no such table, chain, set or element. */
-async function unlessAbsent(replies: Promise<readonly Reply[]>, ...codes: string[]): Promise<readonly Reply[]> {
+async function unlessAbsent(replies: Promise<readonly Reply[]>): Promise<readonly Reply[]> {
   try {
     return await replies;
   } catch (error) {
-    if (isKernelError(error, 'ENOENT', ...codes)) return [];
+    if (isKernelError(error, 'ENOENT')) return [];
     throw error;
   }
 }
