@@ -46,11 +46,11 @@ const dayOf = ({ date }: Run): string =>
 
 /** Where and when, for the foot of a plot. */
 export function footOf(results: readonly PartResult[]): string {
-  const each = results.map(({ run }) => {
-    const { commit, machine, kernel, node, load } = run;
-    return `${dayOf(run)}, commit ${commit}, ${machine}, Linux ${kernel}, Node ${node}, load before ${load.before}`;
-  });
-  return `${[...new Set(each)].join('; ')}.`;
+  const where = ({ run }: PartResult): string =>
+    `${dayOf(run)}, commit ${run.commit}, ${run.machine}, Linux ${run.kernel}, Node ${run.node}`;
+  const loads = (of: readonly PartResult[]): string => of.map(({ run }) => run.load.before).join(' and ');
+  const each = [...Map.groupBy(results, where)].map(([words, of]) => `${words}, load before ${loads(of)}`);
+  return `${each.join('; ')}.`;
 }
 
 /** The numbers of panels in words. */

@@ -81,7 +81,7 @@ export function agentFigures(agent: PartResult): Figures {
       rows: (add?.rows ?? []).map(({ name }) => spreadRow(name, cellOf(add, name, 'time'), slow, name !== 'no agent')),
     },
     {
-      title: 'After “nft flush ruleset” with 250 pods, ms',
+      title: `${flush?.title ?? 'A flushed ruleset'}: ms`,
       legend: 'Full: p50; hollow: p95',
       rows: [
         spreadRow('all is back', firstCell(flush, /^from the command/), slow),
@@ -89,7 +89,7 @@ export function agentFigures(agent: PartResult): Figures {
       ],
     },
     {
-      title: 'At rest with 250 pods: memory of its own, MiB',
+      title: `${rest?.title ?? 'An agent at rest'}: memory of its own, MiB`,
       legend: '',
       rows: (rest?.rows ?? [])
         .slice(0, 2)
@@ -108,7 +108,7 @@ export function agentFigures(agent: PartResult): Figures {
       description: described(panels),
       foot: footOf([agent]),
     },
-    words: `At rest it takes ${cores[0]} % of a core, on a gateway that elects ${cores[1]} %. Another exit for 1000 running pods is done after ${whole} s, ${perPod} ms for each pod.`,
+    words: `At rest ${cores[0]} % of a core, of a gateway ${cores[1]} %. ${change?.title ?? 'Another exit'}: ${whole} s, ${perPod} ms for each.`,
   };
 }
 

@@ -61,7 +61,7 @@ export function addFigures(add: PartResult): Figures {
     name: 'add',
     plot: {
       title: 'ADD and DEL of a pod beside other plugins',
-      words: `Milliseconds, p50: further left is better, and a short line grows little with the pods of the node.`,
+      words: `Milliseconds, p50: further left is better. A short line: it grows little with the pods of the node.`,
       panels,
       description: `From a node with ${least} to one with ${most}. ${described(panels)}`,
       foot: footOf([add]),

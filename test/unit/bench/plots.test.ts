@@ -57,6 +57,14 @@ describe('plots', () => {
       ['tunnel : bare VXLAN', '0.70'],
       ['direct : bare VXLAN', '0.75'],
     ]);
+    const { run } = throughput;
+    const later = { ...tunnel, run: { ...run, load: { before: 7, after: 7 } } };
+    assert.match(
+      named('traffic', [throughput, later]).plot.foot,
+      /^2 January 2026, commit abcdef0, .*, load before 0\.1 and 7\.$/,
+    );
+    const other = { ...tunnel, run: { ...run, commit: 'fffffff' } };
+    assert.match(named('traffic', [throughput, other]).plot.foot, /load before 0\.1; 2 January 2026, commit fffffff/);
     const { words } = named('traffic', [tunnel]);
     assert.match(
       words,
@@ -86,10 +94,7 @@ describe('plots', () => {
         ['local exits', '30.0'],
       ],
     );
-    assert.match(
-      figures.words,
-      /takes 0\.00 % of a core, on a gateway that elects 0\.25 %\. .* 8\.00 s, 8\.0 ms for each/,
-    );
+    assert.match(figures.words, /^At rest 0\.00 % of a core, of a gateway 0\.25 %\. .*: 8\.00 s, 8\.0 ms for each\./);
   });
 });
 

@@ -133,7 +133,7 @@ export const agent = partOf(
   lines('change', ['from the file to the last pod, s: p50 / max', series(8, 9)], ['of one pod, ms', series(8, 9)]),
   {
     name: 'rest',
-    title: 'An agent at rest',
+    title: 'An agent at rest, 250 pods, 60 s',
     columns: [
       { name: 'of a core', unit: '%' },
       { name: 'of it its own', unit: 'MiB' },
