@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import type { Problem } from '../config/problem.ts';
-import { askedFor, fitName, labelsUnknown, namePods } from './draft.ts';
+import { askedFor, fitName, labelsUnknown, namePods, type ReadingContext } from './draft.ts';
+import { ciliumLabels, type KnownLabels, namespaceName } from './known-labels.ts';
 import type { Manifest } from './manifest.ts';
 import { inBoth, labelSelector, type Selected, selected } from './selector.ts';
 
@@ -14,10 +15,17 @@ export const podRule = z.object({ ...selectorsOfPods, nodeSelector: z.optional(l
 
 type Rule = z.infer<typeof podRule>;
 
+/** Pods of some namespaces, those with some labels. */
+export interface LabelledPods extends Pick<KnownLabels, 'podSelector' | 'namespaceSelector'> {
+  readonly namespaces: readonly string[];
+}
+
 /** The pods of a policy: all pods of some namespaces, and of others the pods that ask. */
 export interface Pods {
   /** Namespaces with all their pods. */
   readonly all: readonly string[];
+  /** Pods that labels choose, where plugins are told them. */
+  readonly labelled: readonly LabelledPods[];
   /** Namespaces with some of their pods. */
   readonly asking: readonly string[];
   /** The policy that those pods ask for. */
@@ -31,6 +39,8 @@ interface Selection {
   /** Empty: no pod fits. */
   readonly namespaces: readonly string[];
   readonly reasons: readonly Reason[];
+  /** Labels that plugins are told; `undefined`: any. */
+  readonly labels?: KnownLabels;
 }
 
 /** Something that chooses pods and has no counterpart. */
@@ -57,20 +67,36 @@ export const refusedRule = (rules: readonly Rule[]): number | undefined => {
  *
  * @param unknown keys of the document that are not known: one inside a rule may choose fewer pods
  */
-export function podsOf({ source, name }: Manifest, { rules, pointer }: PlacedRules, unknown: readonly Problem[]): Pods {
+export function podsOf(
+  { source, name }: Manifest,
+  { rules, pointer }: PlacedRules,
+  unknown: readonly Problem[],
+  { prefix, knowsLabels }: ReadingContext,
+): Pods {
   const ofNodes = reasonOfNodes(rules, pointer);
-  const selections = rules.map((rule, i) => selectionOf(rule, `${pointer}/${i}`, unknown, ofNodes));
-  const all = union(selections.filter(({ reasons }) => reasons.length === 0));
+  const read = knowsLabels ? labelledSelectionOf : selectionOf;
+  const selections = rules.map((rule, i) => read(rule, `${pointer}/${i}`, unknown, ofNodes));
+  const all = union(selections.filter(({ reasons, labels }) => reasons.length === 0 && labels === undefined));
   // Pods that another rule takes anyway need not ask.
   const narrow = selections.filter(({ namespaces, reasons }) => reasons.length > 0 && !isWithin(namespaces, all));
-  const askingName = fitName(all.length > 0 ? `${name}-opt-in` : name);
+  const labelled = selections.flatMap(({ namespaces, reasons, labels }) =>
+    reasons.length === 0 && labels !== undefined && namespaces.length > 0
+      ? [{ namespaces, ...selectorsOf(labels) }]
+      : [],
+  );
+  const askingName = fitName(`${prefix}${name}${all.length + labelled.length > 0 ? '-opt-in' : ''}`);
   const idle = selections.filter(({ namespaces }) => namespaces.length === 0).map((each) => each.pointer);
   const warnings = [
     ...(rules.length === 0 ? [pointer] : idle).map((at) => ({ source, pointer: at, message: 'no pod fits: left out' })),
     ...[...new Set(narrow.flatMap(({ reasons }) => reasons))].map((reason) => warningOf(source, reason, askingName)),
   ];
-  return { all, asking: union(narrow), askingName, warnings };
+  return { all, labelled, asking: union(narrow), askingName, warnings };
 }
+
+const selectorsOf = ({ podSelector, namespaceSelector }: KnownLabels) => ({
+  ...(podSelector && { podSelector }),
+  ...(namespaceSelector && { namespaceSelector }),
+});
 
 const warningOf = (source: string, { pointer, why, instead }: Reason, policy: string): Problem => ({
   source,
@@ -98,10 +124,31 @@ function selectionOf(rule: Rule, pointer: string, unknown: readonly Problem[], o
     ...reasonOf(`${pointer}/podSelector`, pods, 'labels of pods', namePods),
     ...reasonOf(`${pointer}/namespaceSelector`, namespaces, 'labels of namespaces', nameNamespaces),
     ...ofNodes,
-    ...(unknown.some((each) => each.pointer.startsWith(`${pointer}/`)) ? [{ pointer, ...unknownChoice }] : []),
+    ...reasonOfUnknown(pointer, unknown),
   ];
   return { pointer, namespaces: inBoth(pods.namespaces, namespaces.namespaces) ?? ['*'], reasons };
 }
+
+/** The same where plugins are told labels: what is left without counterpart are keys that Cilium alone knows. */
+function labelledSelectionOf(...[rule, pointer, unknown, ofNodes]: Parameters<typeof selectionOf>): Selection {
+  const pods = selected(rule.podSelector, namesNamespaceOfPod);
+  const namespaces = selected(rule.namespaceSelector, (key) => key === namespaceName);
+  const labels = ciliumLabels(pods.rest, namespaces.rest);
+  const reasons = [
+    ...(labels.unknowable.length > 0 ? [{ pointer, why: notSeen(labels.unknowable), instead: namePods }] : []),
+    ...ofNodes,
+    ...reasonOfUnknown(pointer, unknown),
+  ];
+  const named = inBoth(pods.namespaces, namespaces.namespaces) ?? ['*'];
+  const isAny = labels.podSelector === undefined && labels.namespaceSelector === undefined;
+  return { pointer, namespaces: labels.isIdle ? [] : named, reasons, ...(isAny ? {} : { labels }) };
+}
+
+const notSeen = (labels: readonly string[]): string =>
+  `labels (${labels.join(', ')}) that Cilium by default gives no pod, or that are its own, have no counterpart`;
+
+const reasonOfUnknown = (pointer: string, unknown: readonly Problem[]): Reason[] =>
+  unknown.some((each) => each.pointer.startsWith(`${pointer}/`)) ? [{ pointer, ...unknownChoice }] : [];
 
 const reasonOf = (pointer: string, { unknowable }: Selected, what: string, instead: string): Reason[] =>
   unknowable.length === 0
@@ -116,9 +163,6 @@ const unknownChoice = {
   why: 'it is not known which pods the unknown key chooses',
   instead: 'namespaces and names of the pods can be listed instead',
 };
-
-/** The label that Kubernetes gives every namespace. */
-const namespaceName = 'kubernetes.io/metadata.name';
 
 /** What Cilium labels every pod with. */
 const namespaceLabels = ['io.kubernetes.pod.namespace', `io.cilium.k8s.namespace.labels.${namespaceName}`];

@@ -1,8 +1,9 @@
 import * as z from 'zod/mini';
+import { toSelector } from '../config/configuration.ts';
 import { type Judged, judge, type Problem } from '../config/problem.ts';
 import { address, interfaceName, prefix } from '../config/value.ts';
 import { type Pods, podRule, podRuleWithoutNodes, podsOf, refusedRule } from './cilium-pods.ts';
-import { type Draft, type ExitDraft, fitName, type Reading } from './draft.ts';
+import { type Draft, type ExitDraft, fitName, type Reading, type ReadingContext } from './draft.ts';
 import type { Manifest } from './manifest.ts';
 import { labelSelector, selected } from './selector.ts';
 import { unknownKeys } from './unknown-keys.ts';
@@ -45,7 +46,7 @@ type Spec = z.infer<typeof gatewayPolicy>;
 type Gateway = z.infer<typeof gateway>;
 
 /** `cilium.io/v2`, CiliumEgressGatewayPolicy. */
-export function readGatewayPolicy(manifest: Manifest): Reading {
+export function readGatewayPolicy(manifest: Manifest, context: ReadingContext): Reading {
   const spec = specOf(gatewayPolicy, manifest);
   if ('problems' in spec) return { drafts: [], warnings: [], errors: spec.problems };
   const { selectors, egressGateways = [], egressGateway } = spec.value;
@@ -57,15 +58,15 @@ export function readGatewayPolicy(manifest: Manifest): Reading {
     refusalOfRules(manifest, selectors, '/spec/selectors') ?? refusalOfGateways(manifest, gateways, place);
   if (refusal) return { drafts: [], warnings: [...unknown, refusal], errors: [] };
   const exit = exitOf(gateways, place);
-  const pods = podsOf(manifest, { rules: selectors, pointer: '/spec/selectors' }, unknown);
+  const pods = podsOf(manifest, { rules: selectors, pointer: '/spec/selectors' }, unknown, context);
   const overruled = several && egressGateway ? [overruling(manifest)] : [];
   const ofGateways = [...overruled, ...gatewayWarnings(manifest, gateways, place)];
   const warnings = [...unknown, ...pods.warnings, ...ofGateways, ...switchedOff(manifest, spec.value)];
-  return { drafts: draftsOf(manifest, spec.value, pods, exit), warnings, errors: [] };
+  return { drafts: draftsOf(manifest, spec.value, pods, exit, context), warnings, errors: [] };
 }
 
 /** `cilium.io/v2alpha1`, CiliumEgressNATPolicy. */
-export function readNatPolicy(manifest: Manifest): Reading {
+export function readNatPolicy(manifest: Manifest, context: ReadingContext): Reading {
   const spec = specOf(natPolicy, manifest);
   if ('problems' in spec) return { drafts: [], warnings: [], errors: spec.problems };
   const { egress, egressSourceIP } = spec.value;
@@ -73,9 +74,9 @@ export function readNatPolicy(manifest: Manifest): Reading {
   const refusal = refusalOfRules(manifest, egress, '/spec/egress');
   if (refusal) return { drafts: [], warnings: [...unknown, refusal], errors: [] };
   const exit = { pointer: '/spec/egressSourceIP', from: 'the node that has the address', addresses: [egressSourceIP] };
-  const pods = podsOf(manifest, { rules: egress, pointer: '/spec/egress' }, unknown);
+  const pods = podsOf(manifest, { rules: egress, pointer: '/spec/egress' }, unknown, context);
   const warnings = [...unknown, ...pods.warnings, ...switchedOff(manifest, spec.value)];
-  return { drafts: draftsOf(manifest, spec.value, pods, exit), warnings, errors: [] };
+  return { drafts: draftsOf(manifest, spec.value, pods, exit, context), warnings, errors: [] };
 }
 
 /** Refused documents have no effect in Cilium, and get none here. */
@@ -122,10 +123,16 @@ function exitOf(gateways: readonly Gateway[], pointer: string): ExitDraft {
   return {
     pointer,
     from: gateways.map(nodesOf).join('; '),
+    nodes: gateways.map(({ nodeSelector }) => nodeSelector && ownSelector(nodeSelector)),
     addresses: [...new Set(gateways.flatMap(({ egressIP }) => egressIP || []))],
     ...(name !== undefined && { interface: name }),
   };
 }
+
+/** Any fits as Kubernetes says: what no label of a node can be is not looked for. */
+const ownSelector = (selector: NonNullable<Gateway['nodeSelector']>) => ({
+  matchExpressions: toSelector(selector).map(({ key, operator, values }) => ({ key, operator, values: [...values] })),
+});
 
 const nodesOf = ({ nodeSelector }: Gateway): string =>
   selected(nodeSelector, () => false)
@@ -151,13 +158,18 @@ function gatewayWarnings({ source }: Manifest, gateways: readonly Gateway[], poi
 function draftsOf(
   { source, identity, name }: Manifest,
   { destinationCIDRs, excludedCIDRs = [] }: Pick<Spec, 'destinationCIDRs' | 'excludedCIDRs'>,
-  { all, asking, askingName }: Pods,
+  { all, labelled, asking, askingName }: Pods,
   exit: ExitDraft,
+  { prefix }: ReadingContext,
 ): Draft[] {
   const ranges = { destinations: destinationCIDRs, except: excludedCIDRs, inTable: true as const };
   const same = { source, identity, ...ranges, exit };
   const drafts = [
-    { ...same, name: fitName(name), namespaces: all, optIn: false },
+    { ...same, name: fitName(`${prefix}${name}`), namespaces: all, optIn: false },
+    ...labelled.map((pods, i) => {
+      const place = i + (all.length > 0 ? 2 : 1);
+      return { ...same, ...pods, name: fitName(`${prefix}${name}${place > 1 ? `-${place}` : ''}`), optIn: false };
+    }),
     { ...same, name: askingName, namespaces: asking, optIn: true },
   ];
   return drafts.filter(({ namespaces }) => namespaces.length > 0);

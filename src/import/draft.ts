@@ -2,6 +2,7 @@ import type { Address, Prefix } from '../base/address.ts';
 import { fnv1a } from '../base/fnv1a.ts';
 import type { PortRange } from '../base/port-range.ts';
 import type { Problem } from '../config/problem.ts';
+import type { LabelSelector } from '../config/selector-schema.ts';
 
 /** A policy that somebody has, in our words, as far as their document tells. */
 export interface Draft {
@@ -15,6 +16,9 @@ export interface Draft {
   readonly destinations: readonly Prefix[];
   readonly except: readonly Prefix[];
   readonly ports?: readonly PortRange[];
+  /** Labels of pods and of namespaces, where plugins are told them. */
+  readonly podSelector?: LabelSelector;
+  readonly namespaceSelector?: LabelSelector;
   /** Something that has no counterpart selects fewer pods. */
   readonly optIn: boolean;
   /** Its destinations and exclusions are in one table with those of other policies: see `inOneTable`. */
@@ -34,6 +38,8 @@ export interface ExitDraft {
   readonly pointer: string;
   /** The nodes that packets leave from, in the words of the document; absent: the pod's own node. */
   readonly from?: string;
+  /** The same as selectors of nodes' labels: each fits some of the gateways; `undefined` in it: any node. */
+  readonly nodes?: readonly (LabelSelector | undefined)[];
   /** Of a family without one, or of both, the document does not tell. */
   readonly addresses: readonly Address[];
   readonly interface?: string;
@@ -44,6 +50,14 @@ export interface Reading {
   readonly drafts: readonly Draft[];
   readonly warnings: readonly Problem[];
   readonly errors: readonly Problem[];
+}
+
+/** What is known beside a document when it is read. */
+export interface ReadingContext {
+  /** Before the names of its policies, so that they are no other's. */
+  readonly prefix: string;
+  /** Plugins are told labels of pods and namespaces: selectors stay what they are. */
+  readonly knowsLabels: boolean;
 }
 
 /** A document that nothing can be made of. */

@@ -2,7 +2,17 @@ import * as z from 'zod/mini';
 import { type Address, type Family, familyOf } from '../base/address.ts';
 import { judge, type Problem, pointerOf } from '../config/problem.ts';
 import { address, interfaceName } from '../config/value.ts';
-import { askedFor, type ExitDraft, fitName, labelsUnknown, namePods, type Reading, skipped } from './draft.ts';
+import {
+  askedFor,
+  type ExitDraft,
+  fitName,
+  labelsUnknown,
+  namePods,
+  type Reading,
+  type ReadingContext,
+  skipped,
+} from './draft.ts';
+import { serviceLabels } from './known-labels.ts';
 import { allowedIn, deniedIn, type List, portsIn } from './kube-vip-lists.ts';
 import type { Manifest } from './manifest.ts';
 
@@ -38,24 +48,25 @@ const unlike = new Map([
 ]);
 
 /** `v1`, Service: one that kube-vip gives its pods' packets the address of. */
-export function readService(manifest: Manifest): Reading {
+export function readService(manifest: Manifest, context: ReadingContext): Reading {
   const judged = judge(service, manifest.value, manifest.source);
   if ('problems' in judged) return { drafts: [], warnings: [], errors: judged.problems };
   const annotations = judged.value.metadata.annotations ?? {};
   if (annotations[egress] !== 'true') {
     return skipped(manifest.source, `a Service without the annotation ${egress}: "true"`);
   }
-  return readEgress(manifest, judged.value, annotations);
+  return readEgress(manifest, judged.value, annotations, context);
 }
 
 function readEgress(
   { source, identity, name, namespace }: Manifest,
   value: Service,
   annotations: Annotations,
+  { prefix, knowsLabels }: ReadingContext,
 ): Reading {
   // A manifest without namespace is applied to the one of the kubeconfig, for most people this one.
   const placed = namespace ?? 'default';
-  const policy = fitName(`${placed}.${name}`);
+  const policy = fitName(`${prefix}${placed}.${name}`);
   const family = annotations[`${egress}-ipv6`] === 'true' ? 6 : 4;
   const text = (key: string) => annotations[`${egress}-${key}`];
   const portsAsked = portsIn(text('destination-ports'));
@@ -68,6 +79,7 @@ function readEgress(
   const at = (found: readonly Found[]): Problem[] => found.map((each) => ({ source, ...each }));
   const idle = [...ports.idle, ...destinations.idle, ...except.idle];
   if (idle.length > 0) return { drafts: [], warnings: at(idle), errors: [] };
+  const podSelector = knowsLabels ? selectorOf(value) : undefined;
   const draft = {
     source,
     identity,
@@ -76,10 +88,14 @@ function readEgress(
     destinations: destinations.value,
     except: except.value,
     ...(ports.value.length > 0 && { ports: ports.value }),
-    optIn: true,
+    ...(podSelector && { podSelector }),
+    optIn: podSelector === undefined,
     exit: exit.value,
   };
-  const aboutPods = [...(namespace === undefined ? [noNamespace] : []), ownPods(value, policy)];
+  const aboutPods = [
+    ...(namespace === undefined ? [noNamespace] : []),
+    ...(podSelector === undefined ? [ownPods(value, policy)] : []),
+  ];
   return {
     drafts: [draft],
     warnings: at([...aboutPods, ...parts.flatMap(({ warnings = [] }) => warnings), ...strangers(annotations)]),
@@ -100,6 +116,12 @@ const noNamespace: Found = {
   pointer: '/metadata/namespace',
   message: 'missing: the namespace is taken to be "default"',
 };
+
+/** The pods of a Service by their labels; `undefined` when it does not say which they are, or no labels can be like that. */
+function selectorOf({ spec }: Service) {
+  const { podSelector, unknowable, isIdle } = serviceLabels(spec?.selector ?? {});
+  return unknowable.length > 0 || isIdle ? undefined : podSelector;
+}
 
 function ownPods({ spec }: Service, policy: string): Found {
   const labels = Object.entries(spec?.selector ?? {}).map(([key, value]) => `${key}=${value}`);

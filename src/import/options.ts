@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import type { Address, Prefix } from '../base/address.ts';
 import { type Judged, judge, type Problem } from '../config/problem.ts';
 import { address, interfaceName, prefix } from '../config/value.ts';
+import type { ExitDraft } from './draft.ts';
 
 /** Settings that the documents do not have, from the command line. */
 export interface ImportFlags {
@@ -11,6 +12,16 @@ export interface ImportFlags {
   readonly interface?: string;
   readonly nextHop?: readonly string[];
   readonly clusterCidr?: readonly string[];
+}
+
+/** What a cluster tells that its documents leave open. */
+export interface Knowledge {
+  /** Underlay addresses of the gateways of a way out, the preferred one first; none when no node is one. */
+  gatewaysOf(exit: ExitDraft): readonly Address[];
+  /** Which nodes are gateways where the document does not say it, in words. */
+  readonly anyGateway: string;
+  /** Before the names of policies and exits, so that they are no other's. */
+  readonly prefix: string;
 }
 
 /** The same, valid and canonical. */
@@ -28,6 +39,8 @@ export interface ImportOptions {
   /** Routers behind the interfaces. */
   readonly nextHops: readonly Address[];
   readonly clusterCIDRs: readonly Prefix[];
+  /** Labels are told to plugins, and nodes are known. */
+  readonly known?: Knowledge;
 }
 
 /** The options of the command, or all that is wrong with them. */

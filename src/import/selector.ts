@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { toSelector } from '../config/configuration.ts';
+import { labelSelector as ownSelector } from '../config/selector-schema.ts';
 import { oneOf } from '../config/value.ts';
 import { operators, type Requirement, requirementText } from '../policy/selector.ts';
 
@@ -32,6 +33,8 @@ export interface Selected {
   readonly namespaces?: readonly string[];
   /** The requirements that no CNI plugin can judge, as kubectl writes them. */
   readonly unknowable: readonly string[];
+  /** The same requirements, as they stand there. */
+  readonly rest: readonly Requirement[];
 }
 
 /**
@@ -41,9 +44,9 @@ export interface Selected {
 export function selected(selector: LabelSelector = {}, namesNamespace: (key: string) => boolean): Selected {
   const requirements = toSelector(selector);
   const known = requirements.filter(({ key, operator }) => namesNamespace(key) && operator !== 'NotIn');
-  const unknowable = requirements.filter((each) => !known.includes(each)).map(requirementText);
+  const rest = requirements.filter((each) => !known.includes(each));
   const namespaces = known.map(namespacesOf).reduce(inBoth, undefined);
-  return { unknowable, ...(namespaces && { namespaces }) };
+  return { unknowable: rest.map(requirementText), rest, ...(namespaces && { namespaces }) };
 }
 
 /** The members of both lists; an absent one holds everything. */
@@ -63,3 +66,18 @@ function namespacesOf({ operator, values }: Requirement): readonly string[] | un
 
 /** A text that cannot be a namespace's name must not become a wildcard. */
 const isNamespace = (text: string): boolean => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text);
+
+/**
+ * A requirement as our selectors have it: values that no label can have are left out.
+ *
+ * @returns whether everything fits or nothing does, where it says no more than that; `undefined` for a key that no label can have
+ */
+export function ownRequirement({ key, operator, values }: Requirement): Requirement | boolean | undefined {
+  if (operator === 'Exists' || operator === 'DoesNotExist') return isOwn({ key, operator, values: [] });
+  const possible = values.filter((value) => isOwn({ key, operator, values: [value] }) !== undefined);
+  if (possible.length > 0) return { key, operator, values: possible };
+  return isOwn({ key, operator: 'Exists', values: [] }) && operator === 'NotIn';
+}
+
+const isOwn = (requirement: Requirement): Requirement | undefined =>
+  ownSelector.safeParse({ matchExpressions: [requirement] }).success ? requirement : undefined;

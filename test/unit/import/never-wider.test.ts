@@ -5,8 +5,8 @@ import { contains, prefixLength } from '../../../src/base/address.ts';
 import { configurationOf } from '../../../src/config/configuration.ts';
 import { matchFor } from '../../../src/policy/decision.ts';
 import { fitsGlob } from '../../../src/policy/glob.ts';
-import { programFor } from '../../../src/policy/program.ts';
-import { asked, gatewayPolicy, importedValues } from './samples.ts';
+import { isFor, programFor } from '../../../src/policy/program.ts';
+import { asked, gatewayPolicy, importedValues, inCluster } from './samples.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -111,6 +111,40 @@ function choosesPod({ podSelector, namespaceSelector }: Rule, pod: Pod): boolean
   return fits(podSelector ?? {}, { ...pod.labels, ...own }) && fits(namespaceSelector ?? {}, ofNamespaces);
 }
 
+/** The pod as a plugin that is told its labels knows it. */
+const told = ({ namespace, labels, namespaceLabels }: Pod) => ({
+  ...{ namespace, name: 'x' },
+  labels: { pod: labels, namespace: { ...namespaceLabels, 'kubernetes.io/metadata.name': namespace } },
+});
+
+test('where labels are told, a pod gets a policy unasked only if Cilium chose it, and needs to ask for labels of nodes only', () => {
+  let unasked = 0;
+  fc.assert(
+    fc.property(
+      fc.array(anyRule, { maxLength: 3 }),
+      fc.array(anyPod, { minLength: 1, maxLength: 8 }),
+      (rules, pods) => {
+        const { document } = importedValues([gatewayPolicy('p', { selectors: rules })], inCluster);
+        const { policies } = configurationOf({ type: 'egress' }, document ? [document] : []);
+        const hasNodes = rules.some(({ nodeSelector }) => nodeSelector !== undefined);
+        for (const pod of pods) {
+          const own = policies.filter((policy) => isFor(policy, told(pod)));
+          const chosen = chooses(rules, pod);
+          if (own.some(({ optIn }) => !optIn)) assert.ok(chosen, 'a pod that Cilium did not choose');
+          if (chosen)
+            assert.ok(
+              own.some(({ optIn }) => !optIn || hasNodes),
+              'a pod that Cilium chose, and that gets nothing',
+            );
+          if (chosen && !hasNodes) unasked++;
+        }
+      },
+    ),
+    { numRuns: 3000 },
+  );
+  assert.ok(unasked > 20, String(unasked));
+});
+
 test('whatever labels narrow a policy, only pods that it chose get it unasked, and each of those can get it', () => {
   fc.assert(
     fc.property(
@@ -169,38 +203,42 @@ function steering(policies: readonly TheirPolicy[], pod: Pod, destination: strin
   return decide.length > 0 ? decide : [-1];
 }
 
-test('whatever several policies say of destinations, nothing is steered that Cilium does not steer, and all that it does where pods are known', () => {
-  let equal = 0;
-  const property = fc.property(
-    fc.array(anyTheirPolicy, { minLength: 1, maxLength: 3 }),
-    fc.array(anyPod, { minLength: 1, maxLength: 5 }),
-    (theirs, pods) => {
-      const { document, warnings } = importedValues(
-        theirs.map((spec, i) => gatewayPolicy(`p${i}`, { ...spec, egressGateway: { egressIP: `192.168.60.${i}` } })),
-        { ...asked, clusterCIDRs: [] },
-      );
-      if (document === undefined) return;
-      const { policies, exits } = configurationOf({ type: 'egress' }, [document]);
-      const placeOf = (name: string) => exits.find((exit) => exit.name === name)?.addresses[0]?.slice(-1) ?? -1;
-      for (const pod of pods) {
-        const chosen = theirs.flatMap(({ selectors }, i) => (chooses(selectors, pod) ? [i] : []));
-        const names = policies.filter(({ optIn, exit }) => optIn && chosen.includes(Number(placeOf(exit))));
-        const all = new Set(names.map(({ name }) => name));
-        for (const named of [new Set<string>(), all]) {
-          const program = programFor(policies, { namespace: pod.namespace, name: 'x' }, { named });
-          for (const destination of destinations) {
-            const ours = Number(placeOf(matchFor(program, { destination })?.exit ?? 'node'));
-            const their = steering(theirs, pod, destination);
-            assert.ok(ours === -1 || their.some((each) => each >= 0), `${destination} is steered`);
-            if (named !== all || warnings.some(({ message }) => message.includes('for all pods of the namespaces')))
-              continue;
-            assert.ok(their.includes(ours), `${destination} leaves by ${ours}, not by ${their}`);
-            equal++;
+for (const [where, options] of [
+  ['where pods are known', asked],
+  ['where labels are told', inCluster],
+] as const)
+  test(`whatever several policies say of destinations, nothing is steered that Cilium does not steer, and all that it does ${where}`, () => {
+    let equal = 0;
+    const property = fc.property(
+      fc.array(anyTheirPolicy, { minLength: 1, maxLength: 3 }),
+      fc.array(anyPod, { minLength: 1, maxLength: 5 }),
+      (theirs, pods) => {
+        const { document, warnings } = importedValues(
+          theirs.map((spec, i) => gatewayPolicy(`p${i}`, { ...spec, egressGateway: { egressIP: `192.168.60.${i}` } })),
+          { ...options, clusterCIDRs: [] },
+        );
+        if (document === undefined) return;
+        const { policies, exits } = configurationOf({ type: 'egress' }, [document]);
+        const placeOf = (name: string) => exits.find((exit) => exit.name === name)?.addresses[0]?.slice(-1) ?? -1;
+        for (const pod of pods) {
+          const chosen = theirs.flatMap(({ selectors }, i) => (chooses(selectors, pod) ? [i] : []));
+          const names = policies.filter(({ optIn, exit }) => optIn && chosen.includes(Number(placeOf(exit))));
+          const all = new Set(names.map(({ name }) => name));
+          for (const named of [new Set<string>(), all]) {
+            const program = programFor(policies, told(pod), { named });
+            for (const destination of destinations) {
+              const ours = Number(placeOf(matchFor(program, { destination })?.exit ?? 'node'));
+              const their = steering(theirs, pod, destination);
+              assert.ok(ours === -1 || their.some((each) => each >= 0), `${destination} is steered`);
+              if (named !== all || warnings.some(({ message }) => message.includes('for all pods of the namespaces')))
+                continue;
+              assert.ok(their.includes(ours), `${destination} leaves by ${ours}, not by ${their}`);
+              equal++;
+            }
           }
         }
-      }
-    },
-  );
-  fc.assert(property, { numRuns: 3000 });
-  assert.ok(equal > 10_000, String(equal));
-});
+      },
+    );
+    fc.assert(property, { numRuns: 3000 });
+    assert.ok(equal > 10_000, String(equal));
+  });

@@ -13,6 +13,12 @@ export const asked: ImportOptions = {
   clusterCIDRs: ['10.0.0.0/16', '10.96.0.0/12'],
 };
 
+/** The same in a cluster, where plugins are told labels, and nodes are known. */
+export const inCluster: ImportOptions = {
+  ...asked,
+  known: { gatewaysOf: () => ['172.18.0.3'], anyGateway: 'any node', prefix: 'cilium.' },
+};
+
 /** What no document says: nothing. */
 export const nothing: ImportOptions = {
   gateways: [],
