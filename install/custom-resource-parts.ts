@@ -59,6 +59,12 @@ export const exitStatus: Schema = {
       gateway: text('The gateway that the node sends to.'),
       answers: truth('That gateway answers.'),
       problem: text('What keeps the exit from working on the node.'),
+      since: {
+        type: 'string',
+        format: 'date-time',
+        description: 'Since when it has the addresses, or has them no more.',
+      },
+      why: text('Why the node has the addresses, or has them no more.'),
     }),
     conditions,
   },

@@ -1,5 +1,5 @@
 /**
- * The kinds that a cluster gets: `EgressExit` and `EgressPolicy`, made from the schema of the policy file. An API server takes
+ * The kinds that a cluster gets: `EgressExit`, `EgressPolicy` and `NamespacedEgressPolicy`, made from the schema of the policy file. An API server takes
  * structural schemas only; what JSON Schema says in other words stands there as conditions in CEL, with the words that
  * `egress validate` has for the same mistake.
  */
@@ -9,6 +9,7 @@ import { policyDocumentSchema } from '../src/config/schema.ts';
 import { labelSelector } from '../src/config/selector-schema.ts';
 import { address, interfaceName, portRange, prefix } from '../src/config/value.ts';
 import { group, version } from '../src/kubernetes/kinds.ts';
+import { notTenants } from '../src/kubernetes/tenants.ts';
 import { exitStatus, policyStatus } from './custom-resource-parts.ts';
 
 /** A part of a structural schema. */
@@ -152,15 +153,20 @@ const exitMembers: Readonly<Record<string, Schema>> = {
 };
 
 /** The specification of an object: an item of the policy file without its name, and with more. */
-function specOf(list: 'exits' | 'policies', more: Readonly<Record<string, Schema>>, rules: readonly Rule[]): Schema {
-  const { properties: { name: _, ...own } = {}, required = [], ...item } = itemOf(list);
-  const needed = required.filter((key) => key !== 'name');
-  const properties = { ...more, ...own };
+function specOf(
+  list: 'exits' | 'policies',
+  more: Readonly<Record<string, Schema>>,
+  rules: readonly Rule[],
+  without: readonly string[] = ['name'],
+): Schema {
+  const { properties = {}, required = [], ...item } = itemOf(list);
+  const own = Object.fromEntries(Object.entries(properties).filter(([key]) => !without.includes(key)));
+  const needed = required.filter((key) => !without.includes(key));
   return structural({
     ...item,
     description:
       list === 'exits' ? 'A way out of the cluster.' : 'Which pods, towards which destinations, use which exit.',
-    properties,
+    properties: { ...more, ...own },
     ...(needed.length > 0 && { required: needed }),
     ...(rules.length > 0 && { 'x-kubernetes-validations': rules }),
   });
@@ -187,9 +193,10 @@ interface Kind {
   readonly status: Schema;
   readonly columns: readonly Column[];
   readonly rules: readonly Rule[];
+  readonly scope?: 'Namespaced' | 'Cluster';
 }
 
-function definitionOf({ kind, plural, shortName, description, spec, status, columns, rules }: Kind) {
+function definitionOf({ kind, plural, shortName, description, spec, status, columns, rules, scope = 'Cluster' }: Kind) {
   const schema = {
     openAPIV3Schema: {
       type: 'object',
@@ -220,7 +227,7 @@ function definitionOf({ kind, plural, shortName, description, spec, status, colu
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
     metadata: { name: `${plural}.${group}` },
-    spec: { group, names: { ...names, categories: ['egress'] }, scope: 'Cluster', versions },
+    spec: { group, names: { ...names, categories: ['egress'] }, scope, versions },
   };
 }
 
@@ -263,11 +270,31 @@ const policies = (): Kind => ({
   rules: [nameRule],
 });
 
+const tenants = (): Kind => ({
+  kind: 'NamespacedEgressPolicy',
+  plural: 'namespacedegresspolicies',
+  shortName: 'nepol',
+  description:
+    'Which pods of its own namespace leave the cluster by which exit: one whose `annotationNamespaces` fit the namespace, or `drop`. It decides behind every policy of the cluster with a priority above 0 and behind every `drop`, and before all others.',
+  spec: specOf('policies', {}, [], notTenants),
+  status: policyStatus,
+  columns: [
+    { name: 'Destinations', type: 'string', jsonPath: '.spec.destinations' },
+    { name: 'Exit', type: 'string', jsonPath: '.spec.exit' },
+    { name: 'Pods', type: 'integer', jsonPath: '.status.pods' },
+    { name: 'Accepted', type: 'string', jsonPath: condition('Accepted') },
+    { name: 'Message', type: 'string', jsonPath: '.status.conditions[?(@.status=="False")].message', priority: 1 },
+    age,
+  ],
+  rules: [nameRule],
+  scope: 'Namespaced',
+});
+
 const head = '# Written by `npm run schema`, from the schema of the policy file.\n';
 
-/** Both definitions as one YAML text. They need Kubernetes 1.31 or newer, whose CEL knows addresses. */
+/** All definitions as one YAML text. They need Kubernetes 1.31 or newer, whose CEL knows addresses. */
 export const customResourceDefinitions = (): string =>
   head +
-  [exits(), policies()]
+  [exits(), policies(), tenants()]
     .map((kind) => stringify(definitionOf(kind), { lineWidth: 0, aliasDuplicateObjects: false }))
     .join('---\n');

@@ -1,16 +1,19 @@
 import { isEqual } from '../base/canonical.ts';
 import { EgressError } from '../base/errors.ts';
-import { type KeptObjects, keptText, parseKept } from '../config/kept.ts';
+import { type KeptObjects, keptText, type OthersKinds, parseKept } from '../config/kept.ts';
 import type { ReadFile } from '../config/read.ts';
 import type { ClusterApi } from '../kubernetes/client.ts';
-import { paths } from '../kubernetes/kinds.ts';
+import { definitions, paths, type Resource } from '../kubernetes/kinds.ts';
 import { type KubernetesObject, Mirror } from '../kubernetes/mirror.ts';
 import {
   type ClusterNode,
   type ClusterObjects,
+  ciliumObjectOf,
   type EgressObject,
   egressObjectOf,
+  kubeVipServiceOf,
   nodeOf,
+  type OthersObject,
 } from '../kubernetes/objects.ts';
 import { type Translation, translate } from '../kubernetes/translate.ts';
 import type { Log } from '../node/machine.ts';
@@ -36,6 +39,10 @@ interface Running {
   readonly nodes: Mirror<ClusterNode>;
   readonly exits: Mirror<EgressObject>;
   readonly policies: Mirror<EgressObject>;
+  readonly tenants: Mirror<EgressObject>;
+  /** Of the kinds of others that the configuration names. */
+  readonly others: readonly Mirror<OthersObject>[];
+  readonly kinds: OthersKinds;
   readonly end: AbortController;
 }
 
@@ -67,7 +74,7 @@ export class Cluster implements Disposable {
     const own = this.#ownSources(configured);
     if (own === undefined) return; // what was kept stays, as the last good configuration does
     if (!own.wantsObjects) this.#stop(store);
-    else if (this.#start()) this.#keep(store, own);
+    else if (this.#start(own.othersKinds)) this.#keep(store, own);
   }
 
   #keep(store: Store, own: OwnSources): void {
@@ -103,32 +110,48 @@ export class Cluster implements Disposable {
   }
 
   /** Whether the objects are followed. */
-  #start(): boolean {
+  #start(kinds: OthersKinds): boolean {
     const { api } = this.#surroundings;
-    if (this.#running !== undefined) return true;
+    if (this.#running !== undefined && isEqual(kinds, this.#running.kinds)) return true;
+    this[Symbol.dispose]();
     if (api === undefined) {
       const why = 'The configuration says "kubernetes", but there is no service account, and no --kubeconfig';
       this.#once('api', new EgressError('invalid-argument', why));
       return false;
     }
     const end = new AbortController();
-    const nodes = this.#mirror(api, paths.nodes, nodeOf, withoutReady);
-    const exits = this.#mirror(api, paths.egressexits, egressObjectOf, withoutStatus);
-    const policies = this.#mirror(api, paths.egresspolicies, egressObjectOf, withoutStatus);
-    this.#running = { nodes, exits, policies, end };
-    for (const mirror of [nodes, exits, policies]) void mirror.run(end.signal);
+    const nodes = this.#mirror(api, 'nodes', nodeOf, withoutReady);
+    const [exits, policies, tenants] = (['egressexits', 'egresspolicies', 'namespacedegresspolicies'] as const).map(
+      (resource) => this.#mirror(api, resource, egressObjectOf, withoutStatus),
+    ) as [Mirror<EgressObject>, Mirror<EgressObject>, Mirror<EgressObject>];
+    const others = this.#othersMirrors(api, kinds);
+    this.#running = { ...{ nodes, exits, policies, tenants, others, kinds, end } };
+    for (const mirror of [nodes, exits, policies, tenants, ...others]) void mirror.run(end.signal);
     return true;
+  }
+
+  #othersMirrors(api: ClusterApi, { cilium, kubeVip }: OthersKinds): Mirror<OthersObject>[] {
+    const mirror = (resource: Resource, keep: (object: KubernetesObject) => OthersObject | undefined) =>
+      this.#mirror(api, resource, keep, (kept) => kept);
+    const gateways = ciliumObjectOf('cilium.io/v2', 'CiliumEgressGatewayPolicy');
+    const nat = ciliumObjectOf('cilium.io/v2alpha1', 'CiliumEgressNATPolicy');
+    return [
+      ...(cilium ? [mirror('ciliumegressgatewaypolicies', gateways), mirror('ciliumegressnatpolicies', nat)] : []),
+      ...(kubeVip ? [mirror('services', kubeVipServiceOf)] : []),
+    ];
   }
 
   #mirror<T>(
     api: ClusterApi,
-    path: string,
-    keep: (object: KubernetesObject) => T,
+    resource: Resource,
+    keep: (object: KubernetesObject) => T | undefined,
     essence: (kept: T) => unknown,
   ): Mirror<T> {
     const { changed, seen } = this.#surroundings;
+    const [path, definition] = [paths[resource], definitions[resource]];
     return new Mirror<T>({
       ...{ api, path, keep },
+      ...(definition !== undefined && { isDefined: async () => (await api.get(definition)).status !== 404 }),
       changed: (before, after) => {
         this.#said.delete(path);
         const isSame = before !== undefined && after !== undefined && isEqual(essence(before), essence(after));
@@ -141,13 +164,15 @@ export class Cluster implements Disposable {
   }
 
   #objects(): ClusterObjects | undefined {
-    const { nodes, exits, policies } = this.#running ?? {};
-    if (nodes?.objects === undefined || exits?.objects === undefined || policies?.objects === undefined)
-      return undefined;
+    if (this.#running === undefined) return undefined;
+    const { nodes, exits, policies, tenants, others } = this.#running;
+    if ([nodes, exits, policies, tenants, ...others].some(({ objects }) => objects === undefined)) return undefined;
     return {
-      nodes: [...nodes.objects.values()],
-      exits: [...exits.objects.values()],
-      policies: [...policies.objects.values()],
+      nodes: valuesOf(nodes),
+      exits: valuesOf(exits),
+      policies: valuesOf(policies),
+      tenants: valuesOf(tenants),
+      others: others.flatMap(valuesOf),
     };
   }
 
@@ -170,6 +195,8 @@ export class Cluster implements Disposable {
     this.#surroundings.report(error, 'What was kept of the cluster’s objects stays in force.');
   }
 }
+
+const valuesOf = <T>({ objects }: Mirror<T>): T[] => [...(objects?.values() ?? [])];
 
 const withoutReady = ({ ready: _, ...node }: ClusterNode): object => node;
 const withoutStatus = ({ status: _, generation: __, ...object }: EgressObject): object => object;

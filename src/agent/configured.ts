@@ -2,7 +2,7 @@ import type { Address } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { defaults } from '../config/defaults.ts';
-import { wantsObjects } from '../config/kept.ts';
+import { type OthersKinds, othersKinds, wantsObjects } from '../config/kept.ts';
 import type { Source } from '../config/placed.ts';
 import { ownSources, type ReadFile, readChainEntry, readMachineOptions } from '../config/read.ts';
 import type { ChainEntry } from '../config/schema.ts';
@@ -46,6 +46,8 @@ export interface OwnSources {
   readonly sources: readonly Source[];
   /** Objects of the cluster count, too. */
   readonly wantsObjects: boolean;
+  /** Kinds of others whose objects count. */
+  readonly othersKinds: OthersKinds;
 }
 
 /** Reads what the chains of a node say, with their policy files, each again only when its text is another one. */
@@ -99,14 +101,17 @@ export class ConfiguredNode {
   #sources(entries: readonly Entry[], store: Store): OwnSources {
     const sources = new Map<string, Source>();
     let wanted = false;
+    let others: OthersKinds = { cilium: false, kubeVip: false };
     for (const entry of entries.map((each) => this.#wished(each))) {
       const document = this.#configurations.documentOf(entry, store);
       wanted ||= wantsObjects(entry, document);
+      const { cilium, kubeVip } = othersKinds(entry, document);
+      others = { cilium: others.cilium || cilium, kubeVip: others.kubeVip || kubeVip };
       const [own, file] = ownSources(entry, document);
       if (own) sources.set(`${own.name} ${sources.size}`, own);
       if (file) sources.set(file.name, file);
     }
-    return { sources: [...sources.values()], wantsObjects: wanted };
+    return { sources: [...sources.values()], wantsObjects: wanted, othersKinds: others };
   }
 
   #isOwn(entry: Entry): boolean {

@@ -21,6 +21,8 @@ export interface Round {
   readonly adopted: readonly Adoption[];
   /** Marks of attachments that were taken down, because their pods are gone. */
   readonly collected: readonly string[];
+  /** Pods that could not be given what the policies say now; the failures tell of them, too. */
+  readonly refused: readonly Adoption[];
   /** Failures, in sentences. */
   readonly failures: readonly string[];
   /** Whether every part of the round came to its end; the reason why one did not is among the failures. */
@@ -57,14 +59,13 @@ export async function round(surroundings: RoundSurroundings): Promise<Round> {
   const collected = await parts.try(async () => ((await isAnyDead()) ? await collect(machine) : []), []);
   await parts.try(() => endHeld(machine), undefined);
   const adopted = configuration === undefined ? [] : await parts.try(adopt, []);
-  const refused = adopted.flatMap(({ problem, ...adoption }) =>
-    problem === undefined ? [] : [`pod ${podName(adoption)}: ${problem}`],
-  );
+  const refused = adopted.filter(({ problem }) => problem !== undefined);
+  const ofPods = refused.map(({ problem, ...adoption }) => `pod ${podName(adoption)}: ${problem}`);
   return {
     changes: kept.changes.filter((change) => !isReset(change) && describe(change).length > 0),
     adopted: adopted.filter(isChanged),
-    collected,
-    failures: [...new Set([...[...parts.failures, ...kept.failures].map(({ message }) => message), ...refused])],
+    ...{ collected, refused },
+    failures: [...new Set([...[...parts.failures, ...kept.failures].map(({ message }) => message), ...ofPods])],
     isWhole: parts.failures.length === 0,
     isConfigured: kept.isConfigured,
   };

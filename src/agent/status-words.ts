@@ -1,6 +1,7 @@
 import { isEqual } from '../base/canonical.ts';
 import { accepted, type ClusterApi } from '../kubernetes/client.ts';
-import { paths } from '../kubernetes/kinds.ts';
+import { type Notice, noticesOf, regardingObject } from '../kubernetes/events.ts';
+import { type ObjectKind, statusPath } from '../kubernetes/kinds.ts';
 import type { ClusterObjects, EgressObject } from '../kubernetes/objects.ts';
 import {
   grace,
@@ -25,6 +26,8 @@ export interface ClusterAccess {
 }
 
 interface StatusSurroundings extends ClusterAccess {
+  /** Takes what the status of an object tells that it did not before. */
+  tell(notices: readonly Notice[]): void;
   /** Takes an error that does not end the agent, with its consequence. */
   report(error: unknown, consequence: string): void;
 }
@@ -96,9 +99,9 @@ export class StatusWords {
   }
 
   async #writeOf(verdict: Verdict, facts: NodeFacts, { objects }: Known): Promise<void> {
-    const { kind, name } = verdict;
-    const object = (kind === 'EgressExit' ? objects.exits : objects.policies).find((each) => each.name === name);
-    if (object === undefined) return;
+    const { name } = verdict;
+    const { kind, object } = ownObject(verdict, objects) ?? {};
+    if (object === undefined || kind === undefined) return;
     const { nodes = [], ...summary } = statusOf(object);
     const [own, word] = [nodes.find((each) => each.name === facts.name), wordOf(verdict, facts)];
     const words = [...nodes.filter((each) => each !== own), ...(word ? [word] : [])];
@@ -111,15 +114,17 @@ export class StatusWords {
       this.#after(delay);
       return;
     }
-    if (isOwnOther) await this.#apply(verdict, { nodes: word ? [word] : [] }, `egress-agent.${facts.name}`);
-    if (isWholeOther) await this.#apply(verdict, whole, 'egress-agent');
+    if (isOwnOther) await this.#apply(kind, object, { nodes: word ? [word] : [] }, `egress-agent.${facts.name}`);
+    if (!isWholeOther) return;
+    await this.#apply(kind, object, whole, 'egress-agent');
+    this.#surroundings.tell(noticesOf(regardingObject(kind, object), summary, whole, words, objects.nodes));
   }
 
   /** Whether this node writes of an object for all: as its first node, or since the first one has left it alone for a while. */
   #isMine(object: EgressObject, words: readonly NodeWord[], { nodes }: ClusterObjects, facts: NodeFacts): boolean {
     if (writesFor(facts.name, words, nodes)) return true;
     const judged = statusOf(object).conditions?.[0]?.observedGeneration;
-    const key = `${object.name} ${object.generation}`;
+    const key = `${object.namespace ?? ''}/${object.name} ${object.generation}`;
     if (judged === object.generation) {
       this.#left.delete(key);
       return false;
@@ -138,10 +143,11 @@ export class StatusWords {
     return true;
   }
 
-  async #apply({ kind, name }: Verdict, status: object, manager: string): Promise<void> {
+  async #apply(kind: ObjectKind, object: EgressObject, status: object, manager: string): Promise<void> {
     const { api } = this.#surroundings;
-    const path = `${kind === 'EgressExit' ? paths.egressexits : paths.egresspolicies}/${name}/status`;
-    const reply = await api?.apply(path, statusPatch(kind, name, status), encodeURIComponent(manager));
+    const { name, namespace } = object;
+    const path = statusPath(kind, name, namespace);
+    const reply = await api?.apply(path, statusPatch(kind, object, status), encodeURIComponent(manager));
     if (reply !== undefined && reply.status !== 404) accepted(reply, `write the status of ${kind} ${name}`);
   }
 
@@ -151,6 +157,17 @@ export class StatusWords {
     this.#said = text;
     this.#surroundings.report(error, 'The status of objects is not what it should be until then.');
   }
+}
+
+/** The object of ours that a verdict is about; `undefined` for those of others, whose status is not ours. */
+export function ownObject(
+  { kind, name }: Pick<Verdict, 'kind' | 'name'>,
+  { exits, policies, tenants = [] }: ClusterObjects,
+): { readonly kind: ObjectKind; readonly object: EgressObject | undefined } | undefined {
+  if (kind === 'EgressExit') return { kind, object: exits.find((each) => each.name === name) };
+  if (kind === 'EgressPolicy') return { kind, object: policies.find((each) => each.name === name) };
+  if (kind !== 'NamespacedEgressPolicy') return undefined;
+  return { kind, object: tenants.find((each) => `${each.namespace}/${each.name}` === name) };
 }
 
 /** When a condition changed is no change of it. */
@@ -176,6 +193,9 @@ function factsOf(
       ...served.map((exit) => [exit.name, true] as const),
       ...Object.entries(elections).map(([exit, { holds }]) => [exit, holds] as const),
     ]),
+    elected: new Map(
+      Object.entries(elections).map(([exit, { since, why }]) => [exit, { since, ...(why !== undefined && { why }) }]),
+    ),
     uses: new Map(gateways.map(({ exit, gateway, answers }) => [exit, { gateway, answers }])),
     failures: round.failures,
   };
@@ -185,7 +205,7 @@ function factsOf(
 function podsOf(records: readonly AttachmentRecord[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { outline } of records) {
-    const used = outline.flatMap(({ exit, policy }) => [`EgressExit/${exit}`, `EgressPolicy/${policy}`]);
+    const used = outline.flatMap(({ exit, policy }) => [`exit ${exit}`, `policy ${policy}`]);
     for (const key of new Set(used)) counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   return counts;

@@ -4,10 +4,12 @@ import { Agent, type AgentPlaces, type AgentSurroundings } from '../agent/agent.
 import { Cluster } from '../agent/cluster.ts';
 import { ClusterLabels } from '../agent/cluster-labels.ts';
 import { Elector } from '../agent/elector.ts';
+import { Events } from '../agent/events.ts';
 import { answerForLabels, type LabelSource } from '../agent/label-answers.ts';
 import { forgetOnceGone } from '../agent/leaving.ts';
 import { readListenAddress } from '../agent/listen-address.ts';
 import type { Monitor, MonitorOptions } from '../agent/monitor.ts';
+import { OthersNotices, RoundNotices, tellingUnknown } from '../agent/notices.ts';
 import { planRound, type RoundPlan } from '../agent/plan.ts';
 import { Prober } from '../agent/prober.ts';
 import { Right } from '../agent/right.ts';
@@ -26,6 +28,7 @@ import type { ExitGateways } from '../store/record.ts';
 import type { Store } from '../store/store.ts';
 import { adoptionLines } from './adopt.ts';
 import type { CliCommand, CliSurroundings, Service } from './command.ts';
+import { FollowedPath } from './followed-path.ts';
 import {
   type ConfOptions,
   type PolicyOptions,
@@ -119,7 +122,9 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
     ...{ log: own.log, start: service.startElection, changed: bell.ringAtOnce },
     told: (status) => monitor?.elected(status),
   });
-  const words = new StatusWords({ ...access, report });
+  const events = new Events({ ...access, report, now: own.now });
+  const words = new StatusWords({ ...access, report, tell: (notices) => events.tell(notices) });
+  const notices = { round: new RoundNotices(), others: new OthersNotices() };
   using cluster = new Cluster({
     ...{ api: access.api, readFile: own.readFile, log: own.log, report },
     changed: bell.ringAtOnce,
@@ -132,12 +137,15 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
       labels.follow(seen.configuration);
       await prober.follow(seen.configuration);
       words.ended(cluster.known, seen, machine.store, prober.states);
+      if (cluster.known !== undefined && access.node !== undefined)
+        events.tell([...notices.round.of(seen.round, access.node), ...notices.others.of(cluster.known, access.node)]);
       await monitor?.ended(seen);
     },
     follow: (path) => policyFile.follow(path),
     gateways: () => prober.states,
   });
-  using _answers = await answering(service, places.dataDir, labels);
+  const told = tellingUnknown(labels, (some) => events.tell(some));
+  using _answers = await answering(service, places.dataDir, told);
   using _kernel = machine.host.watch(noticing(agent, bell, own.log));
   using _drain = service.watchFile(machine.store.drainMark, bell.ringAtOnce);
   using _conf = watchFolder(places.confDir, bell.ring);
@@ -178,28 +186,6 @@ const noticing =
     if (isUrgent || isLoss) bell.ringAtOnce();
     else bell.ring();
   };
-
-/** A file that is watched, and another one as soon as that stands in its place: a chain entry may name another policy file. */
-class FollowedPath implements Disposable {
-  readonly #watch: (path: string) => readonly Disposable[];
-  #path: string | undefined;
-  #watches: readonly Disposable[] = [];
-
-  constructor(watch: (path: string) => readonly Disposable[]) {
-    this.#watch = watch;
-  }
-
-  follow(path: string): void {
-    if (path === this.#path) return;
-    this[Symbol.dispose]();
-    this.#path = path;
-    this.#watches = this.#watch(path);
-  }
-
-  [Symbol.dispose](): void {
-    for (const watch of this.#watches) watch[Symbol.dispose]();
-  }
-}
 
 /** What the command line says of a long run. */
 interface Wished {

@@ -7,6 +7,7 @@ import type { Policy } from '../policy/policy.ts';
 import { withoutNested } from '../policy/prefixes.ts';
 import type { Selector } from '../policy/selector.ts';
 import { defaults } from './defaults.ts';
+import type { KeptObjects } from './kept.ts';
 import type { ChainEntry, logLevels, PolicyDocument, replyPaths } from './schema.ts';
 import type { LabelSelector } from './selector-schema.ts';
 
@@ -81,8 +82,9 @@ const linkLocal: readonly Prefix[] = ['169.254.0.0/16', 'fe80::/10'];
 export function configurationOf(
   entry: ChainEntry,
   documents: readonly PolicyDocument[],
-  refused: readonly string[] = [],
+  { refused = [], tenants = [] }: Partial<Pick<KeptObjects, 'refused' | 'tenants'>> = {},
 ): Configuration {
+  const ofTenant = new Set(tenants);
   const single = (key: 'fwmark' | 'routeTable' | 'rulePriority') =>
     Number(first(documents.map((document) => document[key])) ?? defaults[key]);
   return {
@@ -103,7 +105,9 @@ export function configurationOf(
     },
     clusterCIDRs: withoutNested([...linkLocal, ...documents.flatMap(clusterRanges)]),
     exits: documents.flatMap(({ exits = [] }) => exits.map(toExit)),
-    policies: documents.flatMap(({ policies = [] }) => policies.map(toPolicy)),
+    policies: documents
+      .flatMap(({ policies = [] }) => policies.map(toPolicy))
+      .map((policy) => (ofTenant.has(policy.name) ? { ...policy, ofTenant: true } : policy)),
     ...(refused.length > 0 && { refused }),
   };
 }
@@ -184,6 +188,7 @@ const toPolicy = ({ ports, pods, destinations, except, priority, optIn, ...polic
     priority: priority ?? defaults.priority,
     optIn: optIn ? true : undefined,
     onChange: onChange === 'cut' ? 'cut' : undefined,
+    ofTenant: undefined,
   });
 };
 

@@ -24,14 +24,18 @@ const form0: Form = { kind: 'text' };
 const form1: Form = { kind: 'optional', of: form0 };
 const form2: Form = { kind: 'truth' };
 const form3: Form = { kind: 'optional', of: form2 };
-const form4: Form = { kind: 'text', checks: [{ parse: parsePrefix }] };
-const form6: Form = { kind: 'optional', of: { kind: 'list', of: form4 } };
-const form7: Form = { kind: 'text', checks: [{ parse: parseAddress }, { holds: isUnicast }] };
-const form10: Form = {
+const form6: Form = {
   kind: 'optional',
-  of: { kind: 'list', of: { kind: 'object', members: { address: form7, podCIDRs: form6 }, isStrict: true } },
+  of: { kind: 'either', of: [form2, { kind: 'object', members: { cilium: form3, kubeVip: form3 }, isStrict: true }] },
 };
-const form14: Form = {
+const form7: Form = { kind: 'text', checks: [{ parse: parsePrefix }] };
+const form9: Form = { kind: 'optional', of: { kind: 'list', of: form7 } };
+const form10: Form = { kind: 'text', checks: [{ parse: parseAddress }, { holds: isUnicast }] };
+const form13: Form = {
+  kind: 'optional',
+  of: { kind: 'list', of: { kind: 'object', members: { address: form10, podCIDRs: form9 }, isStrict: true } },
+};
+const form17: Form = {
   kind: 'optional',
   of: {
     kind: 'object',
@@ -39,7 +43,7 @@ const form14: Form = {
     isStrict: true,
   },
 };
-const form22: Form = {
+const form25: Form = {
   kind: 'optional',
   of: {
     kind: 'object',
@@ -47,12 +51,12 @@ const form22: Form = {
       vni: { kind: 'optional', of: { kind: 'whole', first: 1, last: 16777215 } },
       port: { kind: 'optional', of: { kind: 'whole', first: 1, last: 65535 } },
       replyPath: { kind: 'optional', of: { kind: 'one', of: ['direct', 'tunnel'] } },
-      allowedSources: form6,
+      allowedSources: form9,
     },
     isStrict: true,
   },
 };
-const form26: Form = {
+const form29: Form = {
   kind: 'optional',
   of: {
     kind: 'either',
@@ -62,24 +66,24 @@ const form26: Form = {
     ],
   },
 };
-const form28: Form = { kind: 'optional', of: { kind: 'whole', first: 256, last: 4294950912 } };
-const form30: Form = { kind: 'optional', of: { kind: 'whole', first: 1, last: 32760 } };
-const form31: Form = { kind: 'text', checks: [{ pattern: /^[a-z0-9*?-]{1,63}$/ }] };
-const form32: Form = { kind: 'list', of: form31, checks: [{ atLeast: 1 }] };
-const form35: Form = {
+const form31: Form = { kind: 'optional', of: { kind: 'whole', first: 256, last: 4294950912 } };
+const form33: Form = { kind: 'optional', of: { kind: 'whole', first: 1, last: 32760 } };
+const form34: Form = { kind: 'text', checks: [{ pattern: /^[a-z0-9*?-]{1,63}$/ }] };
+const form35: Form = { kind: 'list', of: form34, checks: [{ atLeast: 1 }] };
+const form38: Form = {
   kind: 'optional',
   of: { kind: 'list', of: { kind: 'text', checks: [{ pattern: /^[a-z0-9.*?-]{1,253}$/ }] }, checks: [{ atLeast: 1 }] },
 };
-const form36: Form = { kind: 'list', of: form4, checks: [{ atLeast: 1 }] };
-const form39: Form = {
+const form39: Form = { kind: 'list', of: form7, checks: [{ atLeast: 1 }] };
+const form42: Form = {
   kind: 'optional',
   of: {
     kind: 'list',
-    of: { kind: 'object', members: { namespaces: form32, pods: form35, addresses: form36 }, isStrict: true },
+    of: { kind: 'object', members: { namespaces: form35, pods: form38, addresses: form39 }, isStrict: true },
   },
 };
-const form49: Form = { kind: 'text', checks: [{ parse: parseInterfaceName }] };
-const form68: Form = {
+const form52: Form = { kind: 'text', checks: [{ parse: parseInterfaceName }] };
+const form71: Form = {
   kind: 'optional',
   of: {
     kind: 'list',
@@ -88,27 +92,27 @@ const form68: Form = {
       members: {
         name: { kind: 'text', checks: [{ pattern: /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/ }, { holds: isNotBuiltIn }] },
         id: { kind: 'optional', of: { kind: 'whole', first: 1, last: 16382 } },
-        gateways: { kind: 'optional', of: { kind: 'list', of: form7, checks: [{ atLeast: 1 }, { holds: isSet }] } },
+        gateways: { kind: 'optional', of: { kind: 'list', of: form10, checks: [{ atLeast: 1 }, { holds: isSet }] } },
         announce: { kind: 'optional', of: { kind: 'one', of: ['vrrp', 'elsewhere'] } },
         vrid: { kind: 'optional', of: { kind: 'whole', first: 1, last: 255 } },
-        interface: { kind: 'optional', of: form49 },
+        interface: { kind: 'optional', of: form52 },
         nextHop: {
           kind: 'optional',
           of: {
             kind: 'either',
-            of: [form7, { kind: 'list', of: form7, checks: [{ atLeast: 1 }, { holds: isOneOfEach }] }],
+            of: [form10, { kind: 'list', of: form10, checks: [{ atLeast: 1 }, { holds: isOneOfEach }] }],
           },
         },
         onlink: form3,
         addresses: {
           kind: 'optional',
-          of: { kind: 'list', of: form7, checks: [{ atLeast: 1 }, { holds: isSet }, { holds: isWithinLimit }] },
+          of: { kind: 'list', of: form10, checks: [{ atLeast: 1 }, { holds: isSet }, { holds: isWithinLimit }] },
         },
-        addressesOn: { kind: 'optional', of: { kind: 'list', of: form49 } },
+        addressesOn: { kind: 'optional', of: { kind: 'list', of: form52 } },
         addressPerFlow: form3,
         portsPerPod: { kind: 'optional', of: { kind: 'whole', first: 16, last: 32768 } },
         portBlocksPerNamespace: { kind: 'optional', of: { kind: 'whole', first: 1, last: 64512 } },
-        annotationNamespaces: { kind: 'optional', of: { kind: 'list', of: form31 } },
+        annotationNamespaces: { kind: 'optional', of: { kind: 'list', of: form34 } },
         onUnavailable: { kind: 'optional', of: { kind: 'one', of: ['drop', 'node'] } },
       },
       isStrict: true,
@@ -127,17 +131,17 @@ const form68: Form = {
     },
   },
 };
-const form70: Form = {
+const form73: Form = {
   kind: 'text',
   checks: [{ pattern: /^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/ }],
 };
-const form71: Form = { kind: 'text', checks: [{ pattern: /^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$/ }] };
-const form81: Form = {
+const form74: Form = { kind: 'text', checks: [{ pattern: /^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$/ }] };
+const form84: Form = {
   kind: 'optional',
   of: {
     kind: 'object',
     members: {
-      matchLabels: { kind: 'optional', of: { kind: 'map', keys: form70, values: form71 } },
+      matchLabels: { kind: 'optional', of: { kind: 'map', keys: form73, values: form74 } },
       matchExpressions: {
         kind: 'optional',
         of: {
@@ -145,9 +149,9 @@ const form81: Form = {
           of: {
             kind: 'object',
             members: {
-              key: form70,
+              key: form73,
               operator: { kind: 'one', of: ['In', 'NotIn', 'Exists', 'DoesNotExist'] },
-              values: { kind: 'optional', of: { kind: 'list', of: form71 } },
+              values: { kind: 'optional', of: { kind: 'list', of: form74 } },
             },
             isStrict: true,
             checks: [{ holds: hasItsValues }],
@@ -158,7 +162,7 @@ const form81: Form = {
     isStrict: true,
   },
 };
-const form92: Form = {
+const form95: Form = {
   kind: 'optional',
   of: {
     kind: 'list',
@@ -166,12 +170,12 @@ const form92: Form = {
       kind: 'object',
       members: {
         name: { kind: 'text', checks: [{ pattern: /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/ }] },
-        namespaces: form32,
-        pods: form35,
-        podSelector: form81,
-        namespaceSelector: form81,
-        destinations: { kind: 'optional', of: form36 },
-        except: form6,
+        namespaces: form35,
+        pods: form38,
+        podSelector: form84,
+        namespaceSelector: form84,
+        destinations: { kind: 'optional', of: form39 },
+        except: form9,
         ports: {
           kind: 'optional',
           of: { kind: 'list', of: { kind: 'text', checks: [{ parse: parsePortRange }] }, checks: [{ atLeast: 1 }] },
@@ -185,27 +189,28 @@ const form92: Form = {
     },
   },
 };
-const form93: Form = {
+const form96: Form = {
   kind: 'object',
   members: {
     $schema: form1,
-    kubernetes: form3,
-    clusterCIDRs: form6,
-    nodes: form10,
-    vrrp: form14,
-    tunnel: form22,
-    fwmark: form26,
-    routeTable: form28,
-    rulePriority: form30,
+    kubernetes: form6,
+    clusterCIDRs: form9,
+    nodes: form13,
+    vrrp: form17,
+    tunnel: form25,
+    fwmark: form29,
+    routeTable: form31,
+    rulePriority: form33,
     checkSources: form3,
-    extraSources: form39,
-    exits: form68,
-    policies: form92,
+    extraSources: form42,
+    exits: form71,
+    policies: form95,
   },
   isStrict: true,
 };
-const form100: Form = { kind: 'optional', of: { kind: 'anything' } };
-const form102: Form = { kind: 'optional', of: { kind: 'text', checks: [{ pattern: /^\/\P{Cc}*$/u }] } };
+const form98: Form = { kind: 'list', of: form0 };
+const form104: Form = { kind: 'optional', of: { kind: 'anything' } };
+const form106: Form = { kind: 'optional', of: { kind: 'text', checks: [{ pattern: /^\/\P{Cc}*$/u }] } };
 
 /** Of `chainEntrySchema`. */
 export const chainEntryForm: ObjectForm = {
@@ -215,39 +220,44 @@ export const chainEntryForm: ObjectForm = {
     name: form1,
     cniVersion: form1,
     capabilities: { kind: 'optional', of: { kind: 'map', keys: form0, values: form2 } },
-    runtimeConfig: form100,
-    args: form100,
-    prevResult: form100,
-    policyFile: form102,
-    node: { kind: 'optional', of: form7 },
-    dataDir: form102,
+    runtimeConfig: form104,
+    args: form104,
+    prevResult: form104,
+    policyFile: form106,
+    node: { kind: 'optional', of: form10 },
+    dataDir: form106,
     draining: form3,
-    logFile: form102,
+    logFile: form106,
     logLevel: {
       kind: 'optional',
       of: { kind: 'one', of: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] },
     },
-    kubernetes: form3,
-    clusterCIDRs: form6,
-    nodes: form10,
-    vrrp: form14,
-    tunnel: form22,
-    fwmark: form26,
-    routeTable: form28,
-    rulePriority: form30,
+    kubernetes: form6,
+    clusterCIDRs: form9,
+    nodes: form13,
+    vrrp: form17,
+    tunnel: form25,
+    fwmark: form29,
+    routeTable: form31,
+    rulePriority: form33,
     checkSources: form3,
-    extraSources: form39,
-    exits: form68,
-    policies: form92,
+    extraSources: form42,
+    exits: form71,
+    policies: form95,
   },
   isStrict: true,
 };
 
 /** Of `policyDocumentSchema`. */
-export const policyDocumentForm: Form = form93;
+export const policyDocumentForm: Form = form96;
 
 /** Of `keptSchema`. */
 export const keptForm: Form = {
   kind: 'object',
-  members: { version: { kind: 'one', of: [1] }, refused: { kind: 'list', of: form0 }, document: form93 },
+  members: {
+    version: { kind: 'one', of: [1] },
+    refused: form98,
+    tenants: { kind: 'optional', of: form98 },
+    document: form96,
+  },
 };

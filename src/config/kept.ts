@@ -15,14 +15,16 @@ export interface KeptObjects {
    * running ones keep what they have.
    */
   readonly refused: readonly string[];
+  /** Names of policies in it that tenants have for their namespaces. Absent: none. */
+  readonly tenants?: readonly string[] | undefined;
 }
 
 /** The file that an agent keeps objects of the cluster in, for a chain entry. */
 export const keptFileOf = ({ dataDir = defaults.dataDir }: ChainEntry): string => agentFileIn(dataDir, 'objects.json');
 
 /** The content of that file. */
-export const keptText = ({ document, refused }: KeptObjects): string =>
-  `${JSON.stringify({ version: 1, refused, document })}\n`;
+export const keptText = ({ document, refused, tenants }: KeptObjects): string =>
+  `${JSON.stringify({ version: 1, refused, tenants, document })}\n`;
 
 /** What is in a text of {@link keptText}; `undefined` when it is none that this program would have written. */
 export function parseKept(text: string): KeptObjects | undefined {
@@ -34,9 +36,23 @@ export function parseKept(text: string): KeptObjects | undefined {
   }
 }
 
+/** Kinds of others whose objects count. */
+export interface OthersKinds {
+  readonly cilium: boolean;
+  readonly kubeVip: boolean;
+}
+
+/** The kinds of others that a configuration names: the first that says something of the cluster counts. */
+export function othersKinds(entry: ChainEntry, document: PolicyDocument | undefined): OthersKinds {
+  const said = entry.kubernetes ?? document?.kubernetes;
+  return typeof said === 'object'
+    ? { cilium: said.cilium ?? false, kubeVip: said.kubeVip ?? false }
+    : { cilium: false, kubeVip: false };
+}
+
 /** Whether a configuration takes exits and policies from objects of the cluster as well: the first that says so counts. */
 export const wantsObjects = (entry: ChainEntry, document: PolicyDocument | undefined): boolean =>
-  entry.kubernetes ?? document?.kubernetes ?? defaults.kubernetes;
+  (entry.kubernetes ?? document?.kubernetes ?? defaults.kubernetes) !== false;
 
 /**
  * The kept objects of a chain entry.

@@ -39,6 +39,7 @@ export function isWider({ policy, except }: Prepared, own: Prepared): boolean {
     exit: _exit,
     priority: _priority,
     onChange: _onChange,
+    ofTenant: _ofTenant, // no file has any
     ...others
   } = other;
   nothingElse(others);

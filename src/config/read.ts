@@ -70,7 +70,7 @@ export function combine(
   return configurationOf(
     entry,
     sources.map(({ document }) => document),
-    kept?.refused,
+    kept,
   );
 }
 
@@ -146,7 +146,7 @@ export function judgePolicy(source: string, value: unknown, inText: readonly Pro
 
 /** A file that has the cluster's nodes besides lacks them by itself. */
 const withoutOthers = ({ document, lacking }: SoundParts): SoundParts =>
-  document.kubernetes === true ? { document, lacking: [...lacking, '/nodes'] } : { document, lacking };
+  document.kubernetes ? { document, lacking: [...lacking, '/nodes'] } : { document, lacking };
 
 function attempt<T>(failure: string, action: () => T): T {
   try {

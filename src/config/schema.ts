@@ -143,11 +143,20 @@ const routeTable = integer(256, 0xffffffff - highestExitId - 1);
 /** Behind the rule for local addresses (0), and the last of six before the one for table main (32766). */
 const rulePriority = integer(1, 32760);
 
+/** What of a cluster counts beside its own kinds. */
+const kubernetes = z.strictObject(
+  {
+    cilium: optional(truth, 'Objects of the kinds CiliumEgressGatewayPolicy and CiliumEgressNATPolicy.', false),
+    kubeVip: optional(truth, 'Services with the annotation `kube-vip.io/egress`.', false),
+  },
+  'an object',
+);
+
 /** Options of the policy file, and of the chain entry as well. */
 const policyOptions = {
   kubernetes: optional(
-    truth,
-    'Exits, policies and nodes come from the cluster, too: from its objects `EgressExit` and `EgressPolicy` and from its nodes. The agent reads them and keeps them in `dataDir`; until it has, no pod starts.',
+    z.union([truth, kubernetes], 'true, false, or an object like {"cilium": true, "kubeVip": true}'),
+    'Exits, policies and nodes come from the cluster, too: from its objects `EgressExit`, `EgressPolicy` and `NamespacedEgressPolicy` and from its nodes. The agent reads them and keeps them in `dataDir`; until it has, no pod starts. An object says the same, and which objects of others count as well: with `"cilium": true` those of Cilium’s egress gateways, with `"kubeVip": true` Services with kube-vip’s annotations.',
     defaults.kubernetes,
   ),
   clusterCIDRs: optional(
@@ -204,7 +213,12 @@ export const policyDocumentSchema = z
 
 /** What an agent keeps of the objects of the cluster. */
 export const keptSchema = z.object(
-  { version: z.literal(1), refused: z.array(z.string()), document: policyDocumentSchema },
+  {
+    version: z.literal(1),
+    refused: z.array(z.string()),
+    tenants: z.optional(z.array(z.string())),
+    document: policyDocumentSchema,
+  },
   'an object',
 );
 

@@ -7,7 +7,7 @@ type Listed<K extends 'nodes' | 'exits' | 'policies'> = NonNullable<PolicyDocume
 
 /** A policy document without some of its parts, required ones too. */
 export interface PartialDocument {
-  readonly kubernetes?: boolean | undefined;
+  readonly kubernetes?: PolicyDocument['kubernetes'];
   readonly nodes?: readonly Partial<Listed<'nodes'>>[] | undefined;
   readonly tunnel?: PolicyDocument['tunnel'];
   readonly exits?: readonly Partial<Listed<'exits'>>[] | undefined;

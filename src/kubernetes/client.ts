@@ -18,6 +18,8 @@ export interface KubernetesApi {
 
 /** The part of the Kubernetes API that an agent needs. */
 export interface ClusterApi extends KubernetesApi {
+  /** Makes an object in a list. */
+  create(path: string, object: object): Promise<KubernetesReply>;
   /** Server-side apply of an object by a field manager, who takes fields from others. */
   apply(path: string, object: object, manager: string): Promise<KubernetesReply>;
   /**
@@ -89,6 +91,7 @@ export function apiAt(access: Access): ClusterApi {
   return {
     get: (path) => call('GET', path),
     patch: (path, change) => call('PATCH', path, 'application/merge-patch+json', change),
+    create: (path, object) => call('POST', path, 'application/json', object),
     apply: (path, object, manager) =>
       call('PATCH', `${path}?fieldManager=${manager}&force=true`, 'application/apply-patch+yaml', object),
     follow: (path, take, signal) => said(access, `GET ${path}`, follow(access, path, take, signal)),

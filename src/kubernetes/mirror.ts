@@ -26,12 +26,17 @@ export interface MirrorSurroundings<T> {
   /** A field selector: only such objects are asked for. */
   readonly fields?: string;
   /** What is kept of an object: of thousands of nodes only little is needed. */
-  keep(object: KubernetesObject): T;
+  keep(object: KubernetesObject): T | undefined;
+  /**
+   * Whether the list is defined, asked when the server has none: of a kind that is not defined there are no objects. Absent: it
+   * has to be.
+   */
+  isDefined?(): Promise<boolean>;
   /** An object is other than before, is new, or is gone. Not called for what `keep` gives as equal text. Without both: any number. */
   changed(before?: T, after?: T): void;
   /** Takes why the list cannot be had, each time. */
   failed(error: unknown): void;
-  /** Milliseconds to wait after so many failures in a row; see {@link pauseAfter} for the default. */
+  /** Milliseconds to wait after so many failures in a row, 0 where the kind is not defined; see {@link pauseAfter} for the default. */
   pause?(failures: number): number;
 }
 
@@ -40,6 +45,9 @@ export const pageSize = 500;
 
 /** Seconds that one watch lasts: half of it at least, at random, so that not all agents ask again at once. */
 const watchSeconds = 600;
+
+/** Milliseconds until it is looked again for a kind that is not defined. */
+const undefinedPause = 15_000;
 
 /** Milliseconds. */
 const [firstPause, longestPause] = [500, 30_000];
@@ -76,7 +84,11 @@ export class Mirror<T> {
     const { failed, pause: pauseFor = pauseAfter } = this.#surroundings;
     for (let failures = 0; !signal.aborted; ) {
       try {
-        if (this.#version === undefined) await this.#list();
+        if (this.#version === undefined && !(await this.#list())) {
+          failures = 0;
+          await pause(this.#surroundings.pause?.(0) ?? undefinedPause, signal);
+          continue;
+        }
         failures = 0;
         await this.#watch(signal);
       } catch (error) {
@@ -87,23 +99,33 @@ export class Mirror<T> {
     }
   }
 
-  async #list(): Promise<void> {
-    const { api, path, keep } = this.#surroundings;
+  /** Whether there is such a list. */
+  async #list(): Promise<boolean> {
+    const { api, path, keep, isDefined } = this.#surroundings;
     const found = new Map<string, T>();
     let next = '';
     let version: string | undefined;
     do {
       const page = `${path}?limit=${pageSize}${this.#fields}${next && `&continue=${encodeURIComponent(next)}`}`;
-      const { items = [], metadata } = accepted(await api.get(page), `read ${path}`) as {
+      const reply = await api.get(page);
+      if (reply.status === 404 && isDefined && !(await isDefined())) {
+        this.#take(new Map());
+        return false;
+      }
+      const { items = [], metadata } = accepted(reply, `read ${path}`) as {
         items?: readonly KubernetesObject[];
         metadata?: { continue?: string; resourceVersion?: string };
       };
-      for (const object of items) found.set(keyOf(object), keep(object));
+      for (const object of items) {
+        const kept = keep(object);
+        if (kept !== undefined) found.set(keyOf(object), kept);
+      }
       next = metadata?.continue ?? '';
       version = metadata?.resourceVersion;
     } while (next !== '');
     this.#version = version;
     this.#take(found);
+    return true;
   }
 
   async #watch(signal: AbortSignal): Promise<void> {

@@ -16,6 +16,9 @@ export interface ClusterNode {
 /** What is needed of one of our objects. */
 export interface EgressObject {
   readonly name: string;
+  /** Of a kind that is in namespaces. */
+  readonly namespace?: string;
+  readonly uid?: string;
   readonly generation: number;
   /** When it was made: of two that contradict each other the older one stays. RFC 3339. */
   readonly created: string;
@@ -28,6 +31,23 @@ export interface ClusterObjects {
   readonly nodes: readonly ClusterNode[];
   readonly exits: readonly EgressObject[];
   readonly policies: readonly EgressObject[];
+  /** Policies that owners of namespaces have for their own pods. */
+  readonly tenants?: readonly EgressObject[];
+  /** Objects of others that say how pods leave. */
+  readonly others?: readonly OthersObject[];
+}
+
+/** An object of Cilium, or a Service with kube-vip's annotation. */
+export interface OthersObject {
+  readonly of: 'cilium' | 'kubeVip';
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly namespace?: string;
+  readonly uid?: string;
+  readonly created: string;
+  /** As much of it as says something of how pods leave. */
+  readonly value: object;
 }
 
 interface NodeParts {
@@ -54,6 +74,8 @@ export function nodeOf(object: KubernetesObject): ClusterNode {
 /** One of our objects, as far as it is needed. */
 export const egressObjectOf = ({ metadata, spec, status }: KubernetesObject): EgressObject => ({
   name: metadata.name,
+  ...(metadata.namespace !== undefined && { namespace: metadata.namespace }),
+  ...(metadata.uid !== undefined && { uid: metadata.uid }),
   generation: metadata.generation ?? 0,
   created: metadata.creationTimestamp ?? '',
   ...{ spec, status },
@@ -79,3 +101,34 @@ export function labelledPodOf({ metadata }: KubernetesObject): LabelledPod {
 /** Whether it is the pod that a runtime names by this UID, and not an earlier one of the same name. A runtime may tell none. */
 export const isPod = ({ uid, staticUid }: LabelledPod, asked: string | undefined): boolean =>
   asked === undefined || asked === uid || asked === staticUid;
+
+/** An object of Cilium's as it stands in a list, which says the kind once for all. */
+export const ciliumObjectOf =
+  (apiVersion: string, kind: string) =>
+  ({ metadata, spec }: KubernetesObject): OthersObject =>
+    othersObject('cilium', { apiVersion, kind }, metadata, { spec });
+
+/** The annotations of Services that kube-vip and we read. */
+const kubeVip = 'kube-vip.io/';
+
+/** A Service that asks kube-vip for its address as the one that its pods leave with; `undefined` for all others. */
+export function kubeVipServiceOf({ metadata, spec, status }: KubernetesObject): OthersObject | undefined {
+  const all = Object.entries(metadata.annotations ?? {});
+  const annotations = Object.fromEntries(all.filter(([key]) => key.startsWith(kubeVip)));
+  if (annotations[`${kubeVip}egress`] !== 'true') return undefined;
+  return othersObject('kubeVip', { apiVersion: 'v1', kind: 'Service' }, metadata, { annotations, spec, status });
+}
+
+function othersObject(
+  of: OthersObject['of'],
+  type: { readonly apiVersion: string; readonly kind: string },
+  { name, namespace, uid, creationTimestamp = '' }: KubernetesObject['metadata'],
+  { annotations, ...parts }: { readonly annotations?: object; readonly spec?: unknown; readonly status?: unknown },
+): OthersObject {
+  const named = { name, ...(namespace !== undefined && { namespace }) };
+  return {
+    ...{ of, ...type, ...named, created: creationTimestamp },
+    ...(uid !== undefined && { uid }),
+    value: { ...type, metadata: { ...named, ...(annotations && { annotations }) }, ...parts },
+  };
+}

@@ -1,7 +1,7 @@
 import { lineOf } from '../config/problem.ts';
-import { group, version } from './kinds.ts';
+import { group, type ObjectKind, version } from './kinds.ts';
 import type { ClusterNode, EgressObject } from './objects.ts';
-import type { ObjectKind, Verdict } from './translate.ts';
+import type { Verdict } from './translate.ts';
 
 /** What one node says of an object. */
 export interface NodeWord {
@@ -11,6 +11,10 @@ export interface NodeWord {
   readonly gateway?: string;
   readonly answers?: boolean;
   readonly problem?: string;
+  /** Why it has the addresses of an exit, or has them no more. */
+  readonly why?: string;
+  /** Since when, RFC 3339. */
+  readonly since?: string;
 }
 
 /** A condition of an object (Kubernetes: meta/v1). */
@@ -43,23 +47,27 @@ export interface NodeFacts {
   readonly name: string;
   /** Its underlay address. */
   readonly address: string | undefined;
-  /** Pods of this node by the exit or policy that they use. */
+  /** Pods of this node by what they use: `exit …` or `policy …`. */
   readonly pods: ReadonlyMap<string, number>;
   /** Exits that it serves to others, or is ready to, and whether it has their addresses. */
   readonly serves: ReadonlyMap<string, boolean>;
   /** The gateways that its pods' exits use. */
   readonly uses: ReadonlyMap<string, { readonly gateway: string; readonly answers: boolean }>;
+  /** Since when it has the addresses of exits or not, and why, as its elections say. */
+  readonly elected: ReadonlyMap<string, { readonly since: string; readonly why?: string }>;
   /** What could not be done at the last round, in sentences. */
   readonly failures: readonly string[];
 }
 
 /** What a node says of an object; `undefined` when it has nothing to do with it. */
-export function wordOf({ kind, name, gateways }: Verdict, facts: NodeFacts): NodeWord | undefined {
-  const pods = facts.pods.get(`${kind}/${name}`) ?? 0;
-  if (kind === 'EgressPolicy') return pods === 0 ? undefined : { name: facts.name, pods };
+export function wordOf({ kind, name, gateways, policies }: Verdict, facts: NodeFacts): NodeWord | undefined {
+  const keys = kind === 'EgressExit' ? [`exit ${name}`] : policies.map((policy) => `policy ${policy}`);
+  const pods = keys.reduce((sum, key) => sum + (facts.pods.get(key) ?? 0), 0);
+  if (kind !== 'EgressExit') return pods === 0 ? undefined : { name: facts.name, pods };
   const isGateway = facts.address !== undefined && gateways.includes(facts.address);
   if (!isGateway && pods === 0) return undefined;
   const uses = facts.uses.get(name);
+  const elected = facts.elected.get(name);
   const problem = problemOf(name, isGateway, facts);
   return {
     name: facts.name,
@@ -67,6 +75,7 @@ export function wordOf({ kind, name, gateways }: Verdict, facts: NodeFacts): Nod
     ...(isGateway && { holds: facts.serves.get(name) ?? false }),
     ...(uses && { gateway: uses.gateway, answers: uses.answers }),
     ...(problem !== undefined && { problem }),
+    ...(isGateway && elected),
   };
 }
 
@@ -96,8 +105,8 @@ export function summaryOf(
       return { ...condition, observedGeneration: object.generation, lastTransitionTime: since };
     },
   );
-  if (verdict.kind === 'EgressPolicy') return { pods, conditions };
-  const holder = said.find(({ holds }) => holds)?.name;
+  if (verdict.kind !== 'EgressExit') return { pods, conditions };
+  const holder = holderAmong(said);
   const ready = said.filter(({ holds, problem }) => holds !== undefined && problem === undefined).length;
   const { gateways } = verdict;
   return {
@@ -106,6 +115,10 @@ export function summaryOf(
     ...{ pods, conditions },
   };
 }
+
+/** Of several the last one: who lost the addresses with its power says no more. */
+const holderAmong = (said: readonly NodeWord[]): string | undefined =>
+  said.filter(({ holds }) => holds).toSorted((a, b) => ((a.since ?? '') < (b.since ?? '') ? 1 : -1))[0]?.name;
 
 type Said = Omit<Condition, 'observedGeneration' | 'lastTransitionTime'>;
 
@@ -166,9 +179,9 @@ export function writesFor(node: string, words: readonly NodeWord[], nodes: reado
 }
 
 /** The object that a server-side apply of a part of a status takes. */
-export const statusPatch = (kind: ObjectKind, name: string, status: object): object => ({
+export const statusPatch = (kind: ObjectKind, { name, namespace }: EgressObject, status: object): object => ({
   apiVersion: `${group}/${version}`,
   kind,
-  metadata: { name },
+  metadata: { name, ...(namespace !== undefined && { namespace }) },
   status,
 });

@@ -6,33 +6,37 @@ import type { Source } from '../config/placed.ts';
 import { judge, type Problem } from '../config/problem.ts';
 import { type PolicyDocument, policyDocumentSchema } from '../config/schema.ts';
 import { type LabelSelector, labelSelector } from '../config/selector-schema.ts';
-import { soundParts } from '../config/sound.ts';
 import { builtInExits } from '../policy/match.ts';
 import { fitsSelector } from '../policy/selector.ts';
+import {
+  byAge,
+  byName,
+  type Candidate,
+  calledOf,
+  droppedOf,
+  type InForce,
+  inSpec,
+  membersOf,
+  settle,
+} from './candidate.ts';
 import type { ClusterNode, ClusterObjects, EgressObject } from './objects.ts';
+import { othersCandidates } from './others.ts';
+import { type OpenedExits, tenantCandidate } from './tenants.ts';
 
 type Exit = NonNullable<PolicyDocument['exits']>[number];
-type Policy = NonNullable<PolicyDocument['policies']>[number];
-
-export type ObjectKind = 'EgressExit' | 'EgressPolicy';
-
-/** What is in force of an object on this node. */
-export type InForce =
-  /** What it says. */
-  | 'own'
-  /** What it said when it was right last. */
-  | 'earlier'
-  /** Of a policy: what it is for is dropped. */
-  | 'dropped'
-  | 'nothing';
-
 /** What became of an object. */
 export interface Verdict {
-  readonly kind: ObjectKind;
+  readonly kind: string;
+  /** Its name, with `namespace/` before it where it has one. */
   readonly name: string;
   /** What is wrong, with pointers into the object; none: it is accepted. */
   readonly problems: readonly Problem[];
+  /** What has no counterpart, of an object that others have made. */
+  readonly notes?: readonly Problem[];
   readonly inForce: InForce;
+  /** Names of the policies and exits that stand for it. */
+  readonly policies: readonly string[];
+  readonly exits: readonly string[];
   /** The gateways of an exit, by their underlay addresses. */
   readonly gateways: readonly string[];
 }
@@ -41,14 +45,6 @@ export interface Verdict {
 export interface Translation {
   readonly kept: KeptObjects;
   readonly verdicts: readonly Verdict[];
-}
-
-/** An object on its way into the document: what may stand for it, the best first. */
-interface Candidate {
-  readonly kind: ObjectKind;
-  readonly name: string;
-  readonly problems: Problem[];
-  readonly forms: { readonly inForce: InForce; readonly document: PolicyDocument }[];
 }
 
 /**
@@ -68,29 +64,39 @@ export function translate(
   const nodes = nodesDocument(objects.nodes, others);
   const exits = byAge(objects.exits).map((object) => exitCandidate(object, objects.nodes, before));
   const policies = byAge(objects.policies).map((object) => policyCandidate(object, before));
-  const gone = goneExits(exits, policies, others, before);
-  const candidates = [...exits, ...gone, ...policies];
+  const gone = goneExits(exits, wantedExits(policies, objects.tenants ?? []), others, before);
   const known = [...builtInExits, ...namesOf(others), ...exits.map(({ name }) => name)];
-  settle(candidates, [...others, { name: nodesSource, document: nodes }]);
+  const around = [...others, { name: nodesSource, document: nodes }];
+  // One after the other: what tenants and others want never changes what administrators say.
+  const own = settled([...exits, ...gone, ...policies], around);
+  const open = exitsIn([...around, ...own]);
+  const tenants = byAge(objects.tenants ?? []).map((object) => tenantCandidate(object, open, before));
+  const ofTenants = settled(tenants, [...around, ...own]);
+  const foreign = othersCandidates(objects.others ?? [], objects.nodes);
+  settle(foreign, [...around, ...own, ...ofTenants]);
   blameGone(policies, gone, known);
-  const seen = candidates.filter((candidate) => !gone.includes(candidate));
-  return { kept: keptOf(nodes, candidates), verdicts: seen.map(verdictOf) };
+  const seen = [...exits, ...policies, ...tenants, ...foreign];
+  return {
+    kept: keptOf(nodes, [...exits, ...gone, ...policies, ...tenants, ...foreign]),
+    verdicts: seen.map(verdictOf),
+  };
 }
 
-/** Older ones first: theirs is what two of them want. */
-const byAge = (objects: readonly EgressObject[]): EgressObject[] =>
-  objects.toSorted((a, b) => compare(a.created, b.created) || compare(a.name, b.name));
+/** Settled, as sources for who comes behind them. */
+function settled(candidates: readonly Candidate[], others: readonly Source[]): Source[] {
+  settle(candidates, others);
+  return candidates.map((each) => ({ name: calledOf(each), document: each.forms[0]?.document ?? {} }));
+}
 
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+const exitsIn = (sources: readonly Source[]): OpenedExits =>
+  sources.flatMap(({ document }) => (document.exits ?? []) as OpenedExits);
 
 const nodesSource = 'nodes of the cluster';
 
 /** The nodes of the cluster that no other source has, and what else is the cluster's own. */
 function nodesDocument(nodes: readonly ClusterNode[], others: readonly Source[]): PolicyDocument {
   const known = new Set(others.flatMap(({ document }) => (document.nodes ?? []).map(({ address }) => address)));
-  const found = nodes
-    .toSorted((a, b) => compare(a.name, b.name))
-    .filter(({ addresses: [address] }) => address && !known.has(address));
+  const found = nodes.toSorted(byName).filter(({ addresses: [address] }) => address && !known.has(address));
   const further = found.flatMap(({ addresses }) => addresses.slice(1));
   return {
     nodes: found.flatMap(({ addresses: [address], podCIDRs }) =>
@@ -140,7 +146,7 @@ function selected(selector: unknown, nodes: readonly ClusterNode[], source: stri
 const nodesThatFit = (selector: LabelSelector, nodes: readonly ClusterNode[]): string[] =>
   nodes
     .filter(({ labels }) => fitsSelector(toSelector(selector), labels))
-    .toSorted((a, b) => compare(a.name, b.name))
+    .toSorted(byName)
     .flatMap(({ addresses: [first] }) => first ?? []);
 
 function policyCandidate({ name, spec }: EgressObject, before?: KeptObjects): Candidate {
@@ -161,30 +167,14 @@ function policyCandidate({ name, spec }: EgressObject, before?: KeptObjects): Ca
   };
 }
 
-/** The policy with the exit `drop`, when everything is understood that says what it is for. */
-function droppedOf(document: { readonly policies: readonly object[] }): Policy | undefined {
-  const { document: sound, lacking } = soundParts(document);
-  const [policy] = sound.policies ?? [];
-  const isClear = lacking.every((pointer) => /^\/policies\/0\/(exit|priority|onChange)$/.test(pointer));
-  if (!isClear || policy?.name === undefined) return undefined;
-  const judged = judge(policyDocumentSchema, { policies: [{ ...policy, exit: 'drop' }] }, '');
-  return 'value' in judged ? judged.value.policies?.[0] : undefined;
-}
-
-const membersOf = (spec: unknown): Readonly<Record<string, unknown>> =>
-  typeof spec === 'object' && spec !== null ? { ...spec } : {};
-
 /** Exits that are gone, and that policies still name: they stay where they were kept. */
 function goneExits(
   exits: readonly Candidate[],
-  policies: readonly Candidate[],
+  named: ReadonlySet<unknown>,
   others: readonly Source[],
   before: KeptObjects | undefined,
 ): Candidate[] {
   const there = new Set([...exits.map(({ name }) => name), ...namesOf(others)]);
-  const named = new Set(
-    policies.flatMap(({ forms }) => forms.flatMap(({ document }) => document.policies ?? [])).map(({ exit }) => exit),
-  );
   return (before?.document.exits ?? [])
     .filter(({ name }) => named.has(name) && !there.has(name))
     .map((exit) => ({
@@ -194,6 +184,15 @@ function goneExits(
       forms: [{ inForce: 'earlier' as const, document: { exits: [exit] } }],
     }));
 }
+
+/** The exits that policies name in any of their forms. */
+const wantedExits = (policies: readonly Candidate[], tenants: readonly EgressObject[]): ReadonlySet<unknown> =>
+  new Set([
+    ...policies
+      .flatMap(({ forms }) => forms.flatMap(({ document }) => document.policies ?? []))
+      .map(({ exit }) => exit),
+    ...tenants.map(({ spec }) => membersOf(spec).exit),
+  ]);
 
 /** A policy whose exit is gone is told of, though it goes on where the exit is known. */
 function blameGone(policies: readonly Candidate[], gone: readonly Candidate[], known: readonly string[]): void {
@@ -208,53 +207,29 @@ function blameGone(policies: readonly Candidate[], gone: readonly Candidate[], k
 
 const asExit = (name: string): Pick<Exit, 'name'>[] => (builtInExits.some((one) => one === name) ? [] : [{ name }]);
 
-/** Takes the next form of each object that contradicts something, until nothing does. */
-function settle(candidates: readonly Candidate[], others: readonly Source[]): void {
-  for (;;) {
-    const sources = candidates.map(
-      ({ kind, name, forms }): Source => ({
-        name: `${kind}/${name}`,
-        document: forms[0]?.document ?? {},
-      }),
-    );
-    const found = Map.groupBy(contradictions([...others, ...sources]), ({ source }) => source);
-    const blamed = candidates.filter(({ kind, name }) => found.has(`${kind}/${name}`));
-    if (blamed.length === 0) return;
-    for (const candidate of firstOfKinds(blamed)) {
-      const { problems, forms } = candidate;
-      if (problems.length === 0) problems.push(...(found.get(`${candidate.kind}/${candidate.name}`) ?? []).map(inSpec));
-      forms.shift();
-    }
-  }
-}
-
-/** Exits before policies: a policy may be right as soon as another form of its exit is taken. */
-function firstOfKinds(blamed: readonly Candidate[]): readonly Candidate[] {
-  const exits = blamed.filter(({ kind }) => kind === 'EgressExit');
-  return exits.length > 0 ? exits : blamed;
-}
-
-/** A problem with its place in the object, also where it names the place of another one. */
-const inSpec = ({ source, pointer, message }: Problem): Problem => ({
-  source,
-  pointer: pointer.replace(/^\/(exits|policies)\/0/, '/spec'),
-  message: message.replaceAll(/(Egress(?:Exit|Policy)\/[^\s#]+)#\/(?:exits|policies)\/0/g, '$1#/spec'),
-});
-
 function keptOf(nodes: PolicyDocument, candidates: readonly Candidate[]): KeptObjects {
-  const forms = candidates.flatMap(({ name, forms: [form] }) => (form ? [{ name, ...form }] : []));
+  const forms = candidates.flatMap(({ kind, forms: [form] }) => (form ? [{ kind, ...form }] : []));
+  const policiesOf = (some: typeof forms) => some.flatMap(({ document }) => document.policies ?? []);
+  const dropped = policiesOf(forms.filter(({ inForce }) => inForce === 'dropped')).filter(
+    ({ exit }) => exit === 'drop',
+  );
+  const tenants = policiesOf(forms.filter(({ kind }) => kind === 'NamespacedEgressPolicy'));
   return {
     document: {
       ...nodes,
       exits: forms.flatMap(({ document }) => document.exits ?? []),
       policies: forms.flatMap(({ document }) => document.policies ?? []),
     },
-    refused: forms.flatMap(({ name, inForce }) => (inForce === 'dropped' ? [name] : [])),
+    refused: dropped.map(({ name }) => name),
+    ...(tenants.length > 0 && { tenants: tenants.map(({ name }) => name) }),
   };
 }
 
-const verdictOf = ({ kind, name, problems, forms: [form] }: Candidate): Verdict => ({
+const verdictOf = ({ kind, name, problems, notes, forms: [form] }: Candidate): Verdict => ({
   ...{ kind, name, problems },
+  ...(notes && { notes }),
   inForce: form?.inForce ?? 'nothing',
+  policies: (form?.document.policies ?? []).map((policy) => policy.name),
+  exits: (form?.document.exits ?? []).map((exit) => exit.name),
   gateways: form?.document.exits?.[0]?.gateways ?? [],
 });

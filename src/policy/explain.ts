@@ -115,6 +115,10 @@ const later = (winner: string, why?: string): Found => ({
 function rankWords(first: Candidate, second: Candidate): string {
   if (first.policy.name === wishName) return 'the pod asks for it';
   if (second.policy.name === wishName) return 'what a pod asks for comes behind higher priorities and what is dropped';
+  if (first.policy.ofTenant !== second.policy.ofTenant)
+    return first.policy.ofTenant
+      ? 'it is the namespace’s own'
+      : 'what a namespace has of its own comes behind higher priorities and what is dropped';
   const [higher, lower] = [first.policy.priority, second.policy.priority];
   if (higher !== lower) return `priority ${higher} is higher than ${lower}`;
   const isLonger = prefixLength(first.destination) > prefixLength(second.destination);

@@ -21,4 +21,6 @@ export interface Policy extends Terms {
   readonly priority: number;
   /** Only for pods that ask for it by name. */
   readonly optIn?: true;
+  /** Of those who own the namespace: it never weakens what the others say. Its priority is 0. */
+  readonly ofTenant?: true;
 }

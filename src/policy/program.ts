@@ -22,7 +22,7 @@ const noWishes: Wishes = { named: new Set() };
 /**
  * The program of a pod: IPv4 first, then IPv6. Among policies that fit a packet, higher priority decides, then the
  * longer destination prefix, then the name that sorts first. The pod's own policy comes before all that have its
- * priority or a lower one, but behind every `drop`. Empty: nothing changes for the pod.
+ * priority or a lower one, but behind every `drop`; so do those of tenants, behind the pod's own one. Empty: nothing changes for the pod.
  */
 export function programFor(policies: readonly Policy[], pod: Pod, wishes: Wishes = noWishes): Program {
   const selected = policies.filter((policy) => selects(policy, pod, wishes));
@@ -121,10 +121,17 @@ function matchesOf(policies: readonly Policy[], own: Policy | undefined, family:
 
 /** All destinations of the family, of a pod's policies and of its own one, in the order in which they decide. */
 export function inOrder(policies: readonly Policy[], own: Policy | undefined, family: Family): Candidate[] {
-  const ranked = candidatesOf(policies, family);
-  if (own === undefined) return ranked;
-  const place = placeOf(own, ranked);
-  return [...ranked.slice(0, place), ...candidatesOf([own], family), ...ranked.slice(place)];
+  const { tenants = [], others = [] } = Object.groupBy(policies, ({ ofTenant }) => (ofTenant ? 'tenants' : 'others'));
+  const ranked = placed(candidatesOf(tenants, family), candidatesOf(others, family));
+  return own === undefined ? ranked : placed(candidatesOf([own], family), ranked);
+}
+
+/** What owners of pods or of namespaces say, among what else there is. */
+function placed(owners: readonly Candidate[], ranked: Candidate[]): Candidate[] {
+  const [first] = owners;
+  if (first === undefined) return ranked;
+  const place = placeOf(first.policy, ranked);
+  return [...ranked.slice(0, place), ...owners, ...ranked.slice(place)];
 }
 
 /** All destinations of the family, in the order in which they decide. */
@@ -137,7 +144,7 @@ const candidatesOf = (policies: readonly Policy[], family: Family): Candidate[] 
     )
     .sort(byRank);
 
-/** The place of a pod's own policy: behind every `drop`, since no annotation opens what an administrator drops. */
+/** The place of policies of a pod's or a namespace's owner: behind every `drop`, since they open nothing that an administrator drops. */
 const placeOf = (own: Policy, ranked: readonly Candidate[]): number =>
   ranked.findLastIndex(({ policy }) => policy.exit === 'drop' || policy.priority > own.priority) + 1;
 

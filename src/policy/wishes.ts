@@ -105,14 +105,27 @@ function ownExit({ exits }: Rules, pod: Pod): string | undefined {
   const [name, more] = itemsOf(pod, 'exit') ?? [];
   if (name === undefined) return refuseParts(pod);
   if (more !== undefined) throw malformed(pod, 'exit');
-  const isOpen = ({ annotationNamespaces }: Exit) =>
-    annotationNamespaces.some((glob) => fitsGlob(glob, pod.namespace ?? ''));
-  const open = ['drop', ...exits.filter(isOpen).map(({ name }) => name)];
+  const open = openExits(exits, pod.namespace ?? '');
   if (open.includes(name)) return name;
   const exists = name === 'node' || exits.some((exit) => exit.name === name);
-  const refusal = exists ? `exit "${name}" is not open to pods of ${namespaceOf(pod)}` : undefined;
+  const refusal = exists ? notOpenWords(name, namespaceOf(pod)) : undefined;
   throw notOpen(pod, 'exit', name, open, refusal);
 }
+
+/** The exits that the owners of a namespace may use by themselves. */
+export const openExits = (
+  exits: readonly Pick<Exit, 'name' | 'annotationNamespaces'>[],
+  namespace: string,
+): readonly string[] => [
+  'drop',
+  ...exits
+    .filter(({ annotationNamespaces }) => annotationNamespaces.some((glob) => fitsGlob(glob, namespace)))
+    .map(({ name }) => name),
+];
+
+/** That an exit is there, but not for a namespace. */
+export const notOpenWords = (exit: string, namespace: string): string =>
+  `exit "${exit}" is not open to pods of ${namespace}`;
 
 /** A name that the pod may not use: `refusal` says why, unless nothing has that name. Only names open to the pod are told. */
 function notOpen(pod: Pod, key: Key, name: string, open: readonly string[], refusal: string | undefined): EgressError {

@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
-import { RunningAgent } from '../support/agent.ts';
-import { Cluster, internet } from '../support/cluster.ts';
+import { describe, test } from 'node:test';
+import { internet } from '../support/cluster.ts';
+import { allLeaveBy, conditionOf, seen, shown, started, until } from '../support/cluster-agents.ts';
 import { ClusterApi, clusterTest, egressObject, type Shown } from '../support/cluster-api.ts';
 import { Lab } from '../support/lab.ts';
-import type { LabNode } from '../support/node.ts';
 import type { Pod } from '../support/pod.ts';
 import { world } from '../support/world.ts';
 
@@ -19,20 +17,6 @@ const fromGateways = {
   addresses: internet.addresses,
 };
 const outside = { namespaces: ['default'], destinations: world.outside, exit: 'internet' };
-
-async function until(what: () => Promise<boolean>): Promise<void> {
-  while (!(await what())) await setTimeout(50);
-}
-
-const nameOf = ({ number }: LabNode) => `node-${number}`;
-
-/** Shows what people see, in the output of the test. */
-const shown = (t: TestContext, text: string) => {
-  for (const line of text.trimEnd().split('\n')) t.diagnostic(line);
-};
-
-const conditionOf = (object: Shown, type: string) =>
-  (object.status?.conditions ?? []).find((condition: Shown) => condition.type === type);
 
 describe('the definitions of kinds at a real API server', clusterTest, () => {
   test('refuse mistakes with the words of "egress validate", and are explained by kubectl', async (t) => {
@@ -76,24 +60,6 @@ describe('the definitions of kinds at a real API server', clusterTest, () => {
     );
   });
 });
-
-/** Three nodes with agents that read objects of a cluster, and no policy but those. */
-async function started(lab: Lab) {
-  const [api, cluster] = await Promise.all([ClusterApi.start(lab), Cluster.create(lab)]);
-  await cluster.policy({ kubernetes: true, nodes: undefined, exits: [], policies: [] });
-  for (const node of cluster.all) {
-    const labels: Record<string, string> = cluster.gateways.includes(node) ? { egress: 'gateway' } : {};
-    await api.node(nameOf(node), labels, cluster.end(node), cluster.podRanges(node)[0] ?? '');
-  }
-  const start = (node: LabNode) =>
-    RunningAgent.start(node, '--kubeconfig', api.agentsFile, '--node-name', nameOf(node));
-  return { api, cluster, start };
-}
-
-const seen = (pods: readonly Pod[]) => Promise.all(pods.map((pod) => pod.ask('tcp', world.service[0])));
-
-const allLeaveBy = (pods: readonly Pod[], address: string) =>
-  until(async () => (await seen(pods)).every((answer) => answer === address));
 
 describe('exits and policies as objects of a cluster', clusterTest, () => {
   test('three pods show one address, of a gateway that labels choose; the API server may go, and what it says comes back', async (t) => {
@@ -165,7 +131,7 @@ describe('exits and policies as objects of a cluster', clusterTest, () => {
 
   test('pods are chosen by their labels, from the first packet; changed labels are followed, and nobody starts by a guess', async () => {
     await using lab = await Lab.create();
-    const { api, cluster, start } = await started(lab);
+    const { api, cluster, start, scheduled } = await started(lab);
     const [worker] = cluster.workers;
     assert.ok(worker);
     const agents = await Promise.all(cluster.all.map(start));
@@ -174,15 +140,6 @@ describe('exits and policies as objects of a cluster', clusterTest, () => {
     await api.mustApply(exit(fromGateways), policy({ ...outside, podSelector, namespaceSelector }));
     const own = worker.addresses('eth0')[0];
 
-    /** A pod as its kubelet would start it: scheduled to the worker, with the UID that the API server gave it. */
-    const scheduled = async (labels: object): Promise<Pod> => {
-      const pod = await worker.pod();
-      const { name } = pod;
-      const spec = { nodeName: nameOf(worker), containers: [{ name: 'a', image: 'a' }] };
-      await api.mustApply({ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'default', labels }, spec });
-      pod.uid = (await api.get('pod', name)).metadata.uid;
-      return pod;
-    };
     const added = async (pod: Pod) => {
       await worker.add(pod);
       return pod;
@@ -192,14 +149,14 @@ describe('exits and policies as objects of a cluster', clusterTest, () => {
     const kept = worker.state('egress/agent/objects.json');
     await until(async () => (await readFile(kept, 'utf8').catch(() => '')).includes('podSelector'));
 
-    const web = await added(await scheduled({ app: 'web' }));
+    const web = await added(await scheduled(worker, { app: 'web' }));
     // A gateway may be just about to serve: until then its packets are dropped, and never seen with the node's address.
     await until(async () => {
       const seen = await outsideOf(web);
       assert.notEqual(seen, own);
       return seen === internet.addresses[0];
     });
-    const db = await added(await scheduled({ app: 'db' }));
+    const db = await added(await scheduled(worker, { app: 'db' }));
     assert.equal(await outsideOf(db), own);
 
     await api.kubectl(['label', 'pod', db.name, 'app=web', '--overwrite']);
@@ -207,7 +164,7 @@ describe('exits and policies as objects of a cluster', clusterTest, () => {
     await api.kubectl(['label', 'pod', web.name, 'app-']);
     await until(async () => (await outsideOf(web)) === own);
 
-    const other = await scheduled({ app: 'web' });
+    const other = await scheduled(worker, { app: 'web' });
     other.uid = 'of-a-pod-before';
     const refusal = await worker.cnitool('add', other);
     assert.match(refusal.stdout + refusal.stderr, /the API server knows another pod of that name/);

@@ -4,7 +4,7 @@ import { Journal } from '../../../src/agent/journal.ts';
 import type { Round } from '../../../src/agent/round.ts';
 
 const round = (changes: Partial<Round>): Round => ({
-  ...{ changes: [], adopted: [], collected: [], failures: [], isWhole: true, isConfigured: true },
+  ...{ changes: [], adopted: [], collected: [], refused: [], failures: [], isWhole: true, isConfigured: true },
   ...changes,
 });
 

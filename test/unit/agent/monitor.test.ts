@@ -13,7 +13,7 @@ const noChains: Seen['chains'] = { own: new Map(), present: [], areDraining: fal
 
 const seen: Seen = {
   round: {
-    ...{ adopted: [], collected: ['pods/x/eth0'], failures: ['c'], isWhole: true, isConfigured: true },
+    ...{ adopted: [], refused: [], collected: ['pods/x/eth0'], failures: ['c'], isWhole: true, isConfigured: true },
     changes: [{ verb: 'add', object: { kind: 'table', name: 'cni-egress' } as never }],
   },
   ...{ configuration: undefined, seconds: 0.03, isReadable: true, missingRights: [], isApplied: false },

@@ -14,7 +14,7 @@ describe('a round', () => {
     machine.store.lockInAnyCase = () => assert.fail('an ADD would wait');
     machine.store.lock = () => assert.fail('an ADD would wait');
     assert.deepEqual(await round({ machine, configuration: configuration(), adopt }), {
-      ...{ changes: [], adopted: [], collected: [], failures: [], isWhole: true, isConfigured: true },
+      ...{ changes: [], adopted: [], collected: [], refused: [], failures: [], isWhole: true, isConfigured: true },
     });
   });
 

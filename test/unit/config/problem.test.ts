@@ -53,7 +53,10 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   [{ routeTable: 255 }, '#/routeTable: expected a whole number from 256 to 4294950912, got 255'],
   [{ routeTable: '500000' }, '#/routeTable: expected a whole number from 256 to 4294950912, got "500000"'],
   [{ rulePriority: 32761 }, '#/rulePriority: expected a whole number from 1 to 32760, got 32761'],
-  [{ kubernetes: 'yes' }, '#/kubernetes: expected true or false, got "yes"'],
+  [
+    { kubernetes: 'yes' },
+    '#/kubernetes: expected true, false, or an object like {"cilium": true, "kubeVip": true}, got "yes"',
+  ],
   [{ checkSources: 'yes' }, '#/checkSources: expected true or false, got "yes"'],
   [{ extraSources: {} }, '#/extraSources: expected a list of sources, got {}'],
   [{ exits: exit }, '#/exits: expected a list of exits, got {"name":"partners","interface":"eth1"}'],

@@ -184,12 +184,23 @@ describe('policy.yaml', () => {
 describe('the rights at the API', () => {
   const rules = objectsOf(textOf('rbac.yaml')).flatMap(({ rules = [] }) => rules);
 
-  test('are to read and patch nodes, to read labels, exits and policies and to say what became of them, and nothing else', () => {
+  test('are to read and patch nodes, to read labels, exits and policies, also those of others, and to say what became of them, and nothing else', () => {
+    const kinds = ['egressexits', 'egresspolicies', 'namespacedegresspolicies'];
+    const cilium = ['ciliumegressgatewaypolicies', 'ciliumegressnatpolicies'];
     assert.deepEqual(rules, [
       { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'patch', 'list', 'watch'] },
       { apiGroups: [''], resources: ['pods', 'namespaces'], verbs: ['get', 'list', 'watch'] },
-      { apiGroups: ['egress.cni'], resources: ['egressexits', 'egresspolicies'], verbs: ['list', 'watch'] },
-      { apiGroups: ['egress.cni'], resources: ['egressexits/status', 'egresspolicies/status'], verbs: ['patch'] },
+      { apiGroups: ['egress.cni'], resources: kinds, verbs: ['list', 'watch'] },
+      { apiGroups: ['egress.cni'], resources: kinds.map((kind) => `${kind}/status`), verbs: ['patch'] },
+      { apiGroups: ['cilium.io'], resources: cilium, verbs: ['list', 'watch'] },
+      { apiGroups: [''], resources: ['services'], verbs: ['list', 'watch'] },
+      {
+        apiGroups: ['apiextensions.k8s.io'],
+        resources: ['customresourcedefinitions'],
+        resourceNames: ['namespacedegresspolicies.egress.cni', ...cilium.map((kind) => `${kind}.cilium.io`)],
+        verbs: ['get'],
+      },
+      { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
     ]);
   });
 

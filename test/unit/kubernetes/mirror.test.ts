@@ -14,7 +14,12 @@ const list = (version: string, items: readonly object[], next?: string): Kuberne
 });
 
 /** What a mirror asks of an API server that answers so, in turns, and what it has in the end. */
-async function mirrored(lists: readonly KubernetesReply[], watches: readonly Watch[], fields?: string) {
+async function mirrored(
+  lists: readonly KubernetesReply[],
+  watches: readonly Watch[],
+  fields?: string,
+  isDefined?: () => Promise<boolean>,
+) {
   const end = new AbortController();
   const [asked, failures]: [string[], string[]] = [[], []];
   const [answers, follows] = [[...lists], [...watches]];
@@ -34,6 +39,7 @@ async function mirrored(lists: readonly KubernetesReply[], watches: readonly Wat
   const mirror = new Mirror<string>({
     ...{ api, path: '/things', keep: ({ metadata }) => metadata.labels?.app ?? '' },
     ...(fields !== undefined && { fields }),
+    ...(isDefined && { isDefined }),
     changed: () => changes++,
     failed: (error) => failures.push(error instanceof Error ? error.message : String(error)),
     pause: () => 0,
@@ -52,7 +58,19 @@ const event =
 const watchAt = (version: string, more = '') =>
   `/things?watch=1&allowWatchBookmarks=true&timeoutSeconds=N&resourceVersion=${version}${more}`;
 
+const missing: KubernetesReply = { status: 404, body: { message: 'no such list' } };
+
 describe('a list of the API and its changes', () => {
+  test('of a kind that is not defined is empty, and comes later; of one that is defined it is waited for', async () => {
+    const later = [missing, list('7', [object('a', '5')])];
+    const undefinedKind = await mirrored(later, [() => undefined], undefined, async () => false);
+    assert.deepEqual([undefinedKind.objects, undefinedKind.failures], [[['a', '']], []]);
+    assert.equal(undefinedKind.changes(), 2, 'that there are none is known at once');
+    const defined = await mirrored(later, [() => undefined], undefined, async () => true);
+    assert.deepEqual([defined.objects, defined.changes()], [[['a', '']], 1]);
+    assert.match(defined.failures.join(), /404 no such list/);
+  });
+
   test('is read page by page, and followed from there; names in namespaces are told apart', async () => {
     const { objects, asked } = await mirrored(
       [

@@ -7,6 +7,7 @@ import type { Verdict } from '../../../src/kubernetes/translate.ts';
 const exit: Verdict = {
   ...{ kind: 'EgressExit', name: 'partners', problems: [], inForce: 'own' },
   gateways: ['172.18.0.3', '172.18.0.4'],
+  ...{ policies: [], exits: ['partners'] },
 };
 const object = egressObjectOf({ metadata: { name: 'partners', generation: 3 } });
 const node = (name: string, status: 'True' | 'False' = 'True') =>
@@ -15,7 +16,15 @@ const nodes = [node('a'), node('b'), node('c')];
 const now = '2026-11-29T03:00:00.000Z';
 
 const facts = (more: Partial<NodeFacts>): NodeFacts => ({
-  ...{ name: 'a', address: '172.18.0.3', pods: new Map(), serves: new Map(), uses: new Map(), failures: [] },
+  ...{
+    name: 'a',
+    address: '172.18.0.3',
+    pods: new Map(),
+    serves: new Map(),
+    uses: new Map(),
+    elected: new Map(),
+    failures: [],
+  },
   ...more,
 });
 
@@ -29,7 +38,7 @@ describe('the word of a node', () => {
     });
     assert.deepEqual(
       wordOf(exit, {
-        ...facts({ address: '172.18.0.9', pods: new Map([['EgressExit/partners', 2]]) }),
+        ...facts({ address: '172.18.0.9', pods: new Map([['exit partners', 2]]) }),
         uses: new Map([['partners', { gateway: '172.18.0.4', answers: false }]]),
       }),
       { name: 'a', pods: 2, gateway: '172.18.0.4', answers: false },
@@ -49,6 +58,15 @@ describe('what all words come to', () => {
     const { status, reason } = conditions.find(({ type }) => type === 'Ready') ?? {};
     return [status, reason, summary.holder, summary.answering, summary.pods];
   };
+
+  test('names the last one that took the addresses: one that lost its power says no more', () => {
+    const [old, young] = ['2026-11-29T01:00:00.000Z', '2026-11-29T02:00:00.000Z'];
+    const words = [
+      { name: 'a', holds: true, since: old },
+      { name: 'b', holds: true, since: young },
+    ];
+    assert.deepEqual([ready(words)[2], ready(words.toReversed())[2]], ['b', 'b']);
+  });
 
   test('is the holder, the gateways that are ready, and the pods of nodes that are there still', () => {
     const words = [
