@@ -231,6 +231,8 @@ export interface Host {
   findElements(mark: string, addresses?: readonly Address[]): Promise<readonly Element[]>;
   /** Elements by which connections stay with the exit that they began with. */
   listHeld(): Promise<readonly Element[]>;
+  /** How many rules and elements lead to one of our chains in the table of the family inet; 0 without the chain. */
+  countReferences(chain: string): Promise<number>;
   /** Elements by which exits are served to other nodes. */
   listServed(): Promise<readonly Element[]>;
   /** Tables with our name that hold nothing of ours: somebody else made them. */

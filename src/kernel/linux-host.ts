@@ -40,7 +40,7 @@ import { listLegacyTables } from './legacy-tables.ts';
 import { listen } from './netlink/notifications.ts';
 import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { listFilters } from './nftables/foreign.ts';
-import { readTable } from './nftables/read.ts';
+import { countReferences, readTable } from './nftables/read.ts';
 import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
 import { observeNetdev, observeTable } from './observe.ts';
 import { listKept } from './observe-kept.ts';
@@ -195,6 +195,10 @@ export class LinuxHost implements Host, Disposable {
 
   listHeld(): Promise<readonly Element[]> {
     return listSet(this.#netfilter, heldMap);
+  }
+
+  countReferences(chain: string): Promise<number> {
+    return countReferences(this.#netfilter, chain);
   }
 
   listServed(): Promise<readonly Element[]> {

@@ -104,7 +104,7 @@ export async function observeNetdev(socket: NetlinkSocket, { exits, checked = []
   return [
     table,
     ...(exits.length > 0 ? await listSets(socket, table) : []),
-    ...(await readChains(socket, table)).filter((chain) => names.has(chain.name) || isForeign(chain)).map(chainOf),
+    ...(await readChains(socket, table, (chain) => names.has(chain.name) || isForeign(chain))).map(chainOf),
     ...elements.map(elementOf).filter(({ key }) => exits.some(({ id }) => id === layout.exitIdOfKey(key))),
   ];
 }
@@ -125,11 +125,25 @@ async function readSets(socket: NetlinkSocket, sets: readonly NftSet[], contents
   return read;
 }
 
-/** Our chains of a family with their rules, and how often they are led to from elsewhere. */
-export async function readChains(socket: NetlinkSocket, table: InTable = {}): Promise<readonly UsedChain[]> {
-  const rules = await listRules(socket, undefined, table);
-  return usedChains(await listChains(socket, table), rules, table);
+/** Our chains of a family with their rules, and how often they are led to from elsewhere: all, or those that are wanted. */
+export async function readChains(
+  socket: NetlinkSocket,
+  table: InTable = {},
+  isWanted: (chain: ChainHead) => boolean = () => true,
+): Promise<readonly UsedChain[]> {
+  const all = await listChains(socket, table);
+  const wanted = all.filter(({ name, hook }) => isWanted({ name, ...(hook && { hook: hook as Hook }), ...table }));
+  if (wanted.length * fewOf > all.length)
+    return usedChains(all, await listRules(socket, undefined, table), table).filter(isWanted);
+  const chains: UsedChain[] = [];
+  for (const chain of wanted) chains.push(usedChain(chain, await listRules(socket, chain.name, table), table));
+  return chains;
 }
+
+type ChainHead = Pick<Chain, 'name' | 'hook' | 'family'>;
+
+/** When one of so many chains is wanted, rules are asked for chain by chain: a node has a chain for each pod. */
+const fewOf = 4;
 
 const usedChains = once((chains: readonly ObservedChain[], all: readonly ObservedRule[], table: InTable) => {
   const rules = Map.groupBy(all, ({ chain }) => chain);
@@ -155,7 +169,8 @@ const ruleOf = ({ expressions, comment }: ObservedRule): Chain['rules'][number] 
 });
 
 /** A base chain that is none of ours: nobody else has a say in our tables. Chains that nothing leads to do nothing. */
-const isForeign = ({ name, hook, family }: Chain): boolean => hook !== undefined && !layout.isBaseChain(name, family);
+const isForeign = ({ name, hook, family }: ChainHead): boolean =>
+  hook !== undefined && !layout.isBaseChain(name, family);
 
 export const chainOf = ({ references: _, ...chain }: UsedChain): Chain => chain;
 

@@ -1,31 +1,22 @@
-import { type Address, contains, type Prefix } from '../base/address.ts';
+import type { Address, Prefix } from '../base/address.ts';
 import { type Attachment, markOf } from '../base/attachment.ts';
-import { isEqual } from '../base/canonical.ts';
-import { EgressError } from '../base/errors.ts';
-import type { Configuration } from '../config/configuration.ts';
-import type { ProgramContent, Sources } from '../datapath/attachment.ts';
-import type { ResolvedExit } from '../datapath/exit.ts';
-import { addressHex, blockKey, setNames } from '../datapath/layout.ts';
-import { needsOf } from '../datapath/needs.ts';
-import type { Link } from '../datapath/objects.ts';
-import type { Element } from '../nftables/object.ts';
-import { type Pod, type Program, wishName } from '../policy/match.ts';
-import { hasName, outlineOfRanges, programName } from '../policy/program.ts';
+import { canonicalJson, isEqual } from '../base/canonical.ts';
+import type { ProgramContent } from '../datapath/attachment.ts';
+import { type Pod, wishName } from '../policy/match.ts';
+import { programName } from '../policy/program.ts';
 import type { Choice, Policies } from '../sources/policies.ts';
-import { recordVersion } from '../store/migration.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
-import { type ChangedPod, changedPod, cut, cutAndFindLate, lookAtConnections } from './changed-pod.ts';
-import { resolveForPod } from './exits.ts';
-import { forgetOutsidePorts } from './flows.ts';
-import { heldAmong, type MovedConnection } from './hold.ts';
+import { changedPod, cut, cutAndFindLate, decidersOf, lookAtConnections, type RunningPod } from './changed-pod.ts';
+import { heldAmong } from './hold.ts';
+import { leavePrevious } from './leave-previous.ts';
 import type { Machine } from './machine.ts';
-import { nextNode } from './node.ts';
-import { findOwnEnd, type OwnEnd } from './own-end.ts';
-import { choosePorts, givesPorts } from './ports.ts';
+import { newRecord, outsideOf } from './new-record.ts';
+import { nodeFor } from './node-for-program.ts';
+import { choosePorts, givesPorts, type PortsRequest } from './ports.ts';
 import { wholeProgram } from './program-content.ts';
 import { remark } from './remark.ts';
-import { setUp, steeredOf } from './set-up.ts';
-import { releaseMarks, releaseStale, tearDown } from './tear-down.ts';
+import { setUp } from './set-up.ts';
+import { releaseMarks, tearDown, tearDownRunning } from './tear-down.ts';
 
 /**
  * The pod's network as the plugins before us made it: the part of their result (CNI specification, "Success") that we
@@ -49,55 +40,157 @@ export interface AddRequest {
   readonly isRunning?: true;
 }
 
+type WholeProgram = Required<ProgramContent>;
+
+/** An attachment that a call sets up, and what was decided about it. */
+interface Member {
+  readonly request: AddRequest;
+  readonly previous: AttachmentRecord | undefined;
+  readonly record: AttachmentRecord;
+  /** Of a pod that runs. */
+  readonly running?: RunningPod;
+}
+
 /**
  * ADD (CNI specification, "Add container to network"): gives the attachment the exits that its policies name. When it
  * returns, the pod's first packet is steered; when it throws, nothing that this call made is left.
  */
 export async function add(machine: Machine, request: AddRequest): Promise<void> {
-  const { configuration } = request.policies;
   const choice = request.policies.choose(request.pod);
-  const isSteered = choice.outline.length > 0;
-  if (!isSteered && !request.isRunning) return passThrough(machine, request);
-  const draft = await newRecord(machine, request, choice);
+  if (choice.outline.length === 0 && !request.isRunning) return passThrough(machine, request);
+  await addChosen(machine, [request], choice);
+}
+
+/**
+ * The same for pods that run and get the same program, in one step: what they share is looked at once, and changed in one
+ * transaction. When it throws, none of them has been changed, though one alone may be the reason.
+ *
+ * @param requests with one {@link togetherKey}, and the same policies
+ */
+export async function addTogether(machine: Machine, requests: readonly AddRequest[]): Promise<void> {
+  const [first] = requests;
+  if (first !== undefined) await addChosen(machine, requests, first.policies.choose(first.pod));
+}
+
+/** Equal for requests with the same policies that get the same program. */
+export function togetherKey({ policies, pod, podNetwork }: AddRequest): string {
+  const { outline, digest } = policies.choose(pod);
+  const { clusterCIDRs } = policies.configuration;
+  return canonicalJson([programName(digest, outsideOf(podNetwork.subnets, clusterCIDRs), clusterCIDRs), outline]);
+}
+
+async function addChosen(machine: Machine, requests: readonly AddRequest[], choice: Choice): Promise<void> {
+  const [{ policies } = unreachable()] = requests;
+  const { configuration } = policies;
+  const drafts: Draft[] = [];
+  for (const request of requests) drafts.push({ request, draft: await newRecord(machine, request, choice) });
   const whole = wholeOf(choice, configuration.clusterCIDRs);
   using _lock = await machine.store.lock();
-  const previous = machine.store.load(request.attachment);
   const { known, node, ...own } = await nodeFor(machine, configuration, choice.outline);
   // Without ports to give, the others are only pods whose ports go with a changed exit.
   const isAboutOthers = givesPorts(configuration, own.exits) || !isEqual(known?.exits, node.exits);
-  const { others, gone } = isAboutOthers ? othersThan(machine, request) : noOthers;
-  const ports = choosePorts({ configuration, ...own, ...draft, previous: previous?.ports ?? [], others });
-  const running = request.isRunning && changedPod(machine, node, previous, { next: draft, after: whole() });
-  const moved = running ? await lookAtConnections(machine, running) : [];
-  const held = heldAmong(moved);
-  const holds = held.length > 0 || (running !== undefined && previous?.holds === true);
-  if (running && !isSteered && !holds) return await leaveWithoutPolicy(machine, request, running, moved);
-  const record = { ...draft, ...(ports.length > 0 && { ports }), ...(holds && { holds }) };
-  machine.store.save(record); // first: DEL takes down attachments with a record
+  const { others, gone } = isAboutOthers ? othersThan(machine, requests) : noOthers;
+  const given = withPorts(machine, drafts, { configuration, ...own, others });
+  const all = await withConnections(machine, node, given, whole);
+  const isSteered = choice.outline.length > 0;
+  const members = all.filter(({ running, record }) => running === undefined || isSteered || record.holds);
+  await leaveWithoutPolicy(
+    machine,
+    all.filter((member) => !members.includes(member)),
+  );
+  const [first] = members;
+  if (first === undefined) return;
+  for (const { record } of members) machine.store.save(record); // first: DEL takes down attachments with a record
   try {
     for (const { ports: _, ...other } of gone) machine.store.save(other);
-    if (previous !== undefined || !machine.store.hasProgram(record.program)) {
-      machine.store.saveProgram(record.program, whole());
+    const isRepeated = members.some(({ previous }) => previous !== undefined);
+    if (isRepeated || !machine.store.hasProgram(first.record.program)) {
+      machine.store.saveProgram(first.record.program, whole());
     }
-    request.policies.keep();
+    policies.keep();
     await remark(machine, node);
     if (!isEqual(known, node)) machine.store.saveNode(node);
     // Content of a tenant's choice is not trusted by its name.
-    const thorough = previous !== undefined || choice.outline.some(({ policy }) => policy === wishName);
-    await setUp(machine, node, record, { whole, others, thorough, ...(running && { held }) });
-    if (running) await holdLate(machine, node, record, { whole, running, moved });
-    if (previous !== undefined) await leavePrevious(machine, node, previous, record);
+    const thorough = isRepeated || choice.outline.some(({ policy }) => policy === wishName);
+    await setUpMembers(machine, node, members, { whole, others, thorough });
+    await holdLate(machine, node, members, whole);
+    await leavePrevious(machine, node, members);
   } catch (error) {
-    await undo(machine, request, previous, gone);
+    await undo(machine, members, gone);
     throw error;
   }
+}
+
+const unreachable = (): never => {
+  throw new RangeError('no request');
+};
+
+/** A request, and the record for it without ports and connections. */
+interface Draft {
+  readonly request: AddRequest;
+  readonly draft: AttachmentRecord;
+}
+
+/** With ports of their own, of which no two get the same. */
+function withPorts(
+  { store }: Machine,
+  drafts: readonly Draft[],
+  { others, ...facts }: Pick<PortsRequest, 'configuration' | 'exits' | 'ownEnd' | 'others'>,
+): Member[] {
+  const members = drafts.map(({ request, draft }): Member => {
+    const previous = store.load(request.attachment);
+    return { request, previous, record: previous?.ports ? { ...draft, ports: previous.ports } : draft };
+  });
+  for (const [i, { request, draft }] of drafts.entries()) {
+    const previous = members[i]?.previous;
+    const fellows = members.toSpliced(i, 1).map(({ record }) => record);
+    const ports = choosePorts({ ...facts, ...draft, previous: previous?.ports ?? [], others: [...others, ...fellows] });
+    members[i] = { request, previous, record: { ...draft, ...(ports.length > 0 && { ports }) } };
+  }
+  return members;
+}
+
+/** With the connections of pods that run. */
+async function withConnections(
+  machine: Machine,
+  node: NodeRecord,
+  members: readonly Member[],
+  whole: () => WholeProgram,
+): Promise<readonly Member[]> {
+  if (!members.every(({ request }) => request.isRunning)) return members;
+  const before = decidersOf(machine, node);
+  const changes = members.map(({ previous, record }) =>
+    changedPod(node, before(previous), { next: record, after: whole() }),
+  );
+  const moved = await lookAtConnections(machine, changes);
+  return members.map(({ record, ...member }, i): Member => {
+    const running = { pod: changes[i] ?? unreachable(), moved: moved[i] ?? [] };
+    const holds = heldAmong(running.moved).length > 0 || member.previous?.holds === true;
+    return { ...member, record: { ...record, ...(holds && { holds }) }, running };
+  });
+}
+
+/** Sets members up, the first of them with all others as its fellows. */
+async function setUpMembers(
+  machine: Machine,
+  node: NodeRecord,
+  members: readonly Pick<Member, 'record' | 'running'>[],
+  more: { whole: () => WholeProgram; others?: readonly AttachmentRecord[]; thorough: boolean },
+): Promise<void> {
+  const [first = unreachable(), ...fellows] = members.map(({ record }) => record);
+  const held = new Map(members.map(({ record, running }) => [markOf(record), heldAmong(running?.moved ?? [])]));
+  const isRunning = members.some(({ running }) => running !== undefined);
+  await setUp(machine, node, first, { ...more, fellows, ...(isRunning && { held }) });
 }
 
 /**
  * All ranges of a program. The cluster's ranges are part of it, so that a change of the policy file reaches no running
  * pod.
  */
-const wholeOf = (choice: Choice, cluster: readonly Prefix[]) => () => ({ matches: choice.whole(), cluster });
+const wholeOf = (choice: Choice, cluster: readonly Prefix[]) => (): WholeProgram => ({
+  matches: choice.whole(),
+  cluster,
+});
 
 /**
  * A pod without a policy leaves as if we were not there. Elements of an earlier attachment on its addresses, or of an
@@ -116,18 +209,17 @@ async function passThrough(machine: Machine, { attachment, podNetwork: { address
   for (const address of addresses) await host.deleteFlows(address);
 }
 
-/** A running pod without a policy, and without connections that stay with an exit: all others go on. */
-async function leaveWithoutPolicy(
-  machine: Machine,
-  { attachment, podNetwork: { addresses } }: AddRequest,
-  running: ChangedPod,
-  moved: readonly MovedConnection[],
-): Promise<void> {
-  await tearDown(machine, attachment, { addresses, keepLinks: true, keepFlows: true });
-  const late = await cutAndFindLate(machine, running, moved);
+/** Running pods without a policy, and without connections that stay with an exit: all others go on. */
+async function leaveWithoutPolicy(machine: Machine, members: readonly Member[]): Promise<void> {
+  if (members.length === 0) return;
+  await tearDownRunning(
+    machine,
+    members.map(({ request: { attachment, podNetwork } }) => ({ attachment, addresses: podNetwork.addresses })),
+  );
+  const late = await cutAndFindLate(machine, runningOf(members));
   await cut(
     machine,
-    late.map((one) => ({ ...one, isHeld: false })), // nothing is there any more that would hold them
+    late.flatMap(({ moved }) => moved).map((one) => ({ ...one, isHeld: false })), // nothing is there any more that would hold them
   );
 }
 
@@ -135,95 +227,27 @@ async function leaveWithoutPolicy(
 async function holdLate(
   machine: Machine,
   node: NodeRecord,
-  record: AttachmentRecord,
-  { whole, running, moved }: { whole: () => ProgramContent; running: ChangedPod; moved: readonly MovedConnection[] },
+  members: readonly Member[],
+  whole: () => WholeProgram,
 ): Promise<void> {
-  const late = await cutAndFindLate(machine, running, moved);
-  await cut(machine, late);
-  const held = heldAmong(late);
-  if (held.length === 0) return;
-  const holding = { ...record, holds: true } as const;
-  machine.store.save(holding);
-  await setUp(machine, node, holding, { whole, thorough: false, held });
+  const running = runningOf(members);
+  if (running.length === 0) return;
+  const late = await cutAndFindLate(machine, running);
+  await cut(
+    machine,
+    late.flatMap(({ moved }) => moved),
+  );
+  const holding = members.flatMap(({ record }, i) => {
+    const found = late[i];
+    return found === undefined || heldAmong(found.moved).length === 0
+      ? []
+      : [{ record: { ...record, holds: true } as const, running: found }];
+  });
+  for (const { record } of holding) machine.store.save(record);
+  if (holding.length > 0) await setUpMembers(machine, node, holding, { whole, thorough: false });
 }
 
-async function newRecord(
-  { host }: Machine,
-  request: AddRequest,
-  { outline, digest }: Choice,
-): Promise<AttachmentRecord> {
-  const { attachment, pod, podNetwork } = request;
-  if (podNetwork.addresses.length === 0) {
-    throw new EgressError('no-address', `prevResult has no IP address for ${attachment.ifname}`);
-  }
-  const links = await hostLinks(request, host);
-  for (const address of podNetwork.addresses) {
-    if (await host.isOnLink(address)) continue;
-    throw new EgressError(
-      'not-routed',
-      `The node reaches the pod's address ${address} through another host, not by an interface of its own`,
-    );
-  }
-  const { clusterCIDRs } = request.policies.configuration;
-  const subnets = podNetwork.subnets.filter((subnet) => !clusterCIDRs.some((cidr) => contains(cidr, subnet)));
-  return {
-    version: recordVersion,
-    ...attachment,
-    pod,
-    addresses: podNetwork.addresses,
-    subnets,
-    links: links.filter(({ type }) => type === 'veth').map(({ name, index }) => ({ name, index })),
-    cluster: outlineOfRanges(clusterCIDRs),
-    program: programName(digest, subnets, clusterCIDRs),
-    outline,
-    ...sourcesOf(request.policies.configuration, pod, links),
-  };
-}
-
-/** Only a veth tells which pod a packet comes from. */
-function sourcesOf(
-  { checkSources, extraSources }: Configuration,
-  pod: Pod,
-  links: readonly Link[],
-): { sources?: Sources } {
-  const devices = links.filter(({ type }) => type === 'veth').map(({ name }) => name);
-  if (!checkSources || devices.length === 0) return {};
-  const others = extraSources.filter((extra) => hasName(extra, pod)).flatMap(({ addresses }) => addresses);
-  return { sources: { devices, others: [...new Set(others)] } };
-}
-
-/** Packets of a macvlan, ipvlan or moved device never pass the host's routing: there is nothing on the host's side. */
-async function hostLinks({ podNetwork }: AddRequest, host: Machine['host']): Promise<Link[]> {
-  const links: Link[] = [];
-  for (const name of podNetwork.hostInterfaces) {
-    const link = await host.readLink(name);
-    if (link !== undefined) links.push(link);
-  }
-  if (links.length > 0) return links;
-  const named = podNetwork.hostInterfaces.map((name) => `"${name}"`).join(', ') || 'none';
-  throw new EgressError('not-routed', `prevResult names no interface on the host's side that exists here (${named})`);
-}
-
-/** The node's record as it is, and with the exits of a program as they are now. */
-interface NodeForProgram {
-  readonly known: NodeRecord | undefined;
-  readonly node: NodeRecord;
-  /** Those of the program. */
-  readonly exits: readonly ResolvedExit[];
-  readonly ownEnd: OwnEnd | undefined;
-}
-
-async function nodeFor(machine: Machine, configuration: Configuration, program: Program): Promise<NodeForProgram> {
-  const { host, store } = machine;
-  const names = new Set(program.map(({ exit }) => exit));
-  const used = configuration.exits.filter(({ name }) => names.has(name));
-  const ownEnd = used.some(({ gateways }) => gateways.length > 0) ? await findOwnEnd(host, configuration) : undefined;
-  const [previous, moves] = [store.loadNode(), ownEnd ? store.loadGateways() : {}];
-  const exits: ResolvedExit[] = [];
-  for (const exit of used) exits.push(await resolveForPod(host, exit, ownEnd, moves));
-  const node = await nextNode(machine, configuration, previous, { exits, ownEnd, gateway: previous?.gateway });
-  return { known: previous, node, exits, ownEnd };
-}
+const runningOf = (members: readonly Member[]): RunningPod[] => members.flatMap(({ running }) => running ?? []);
 
 /** The other attachments to the node. */
 interface Others {
@@ -234,54 +258,39 @@ interface Others {
 
 const noOthers: Others = { others: [], gone: [] };
 
-function othersThan({ store }: Machine, { attachment, podNetwork }: AddRequest): Others {
-  const all = store.list().filter((record) => markOf(record) !== markOf(attachment));
-  const isGone = ({ addresses }: AttachmentRecord) => addresses.some((own) => podNetwork.addresses.includes(own));
+function othersThan({ store }: Machine, requests: readonly AddRequest[]): Others {
+  const marks = new Set(requests.map(({ attachment }) => markOf(attachment)));
+  const given = new Set(requests.flatMap(({ podNetwork }) => podNetwork.addresses));
+  const all = store.list().filter((record) => !marks.has(markOf(record)));
+  const isGone = ({ addresses }: AttachmentRecord) => addresses.some((own) => given.has(own));
   return {
     others: all.filter((other) => !isGone(other)),
     gone: all.filter((other) => isGone(other) && other.ports !== undefined),
   };
 }
 
-/** Takes down the objects that only the earlier ADD needed, after a repeated ADD with another outcome. */
-async function leavePrevious(
-  machine: Machine,
-  node: NodeRecord,
-  previous: AttachmentRecord,
-  record: AttachmentRecord,
-): Promise<void> {
-  if (isEqual(previous, record)) return;
-  const { ports } = needsOf(node, steeredOf(record));
-  const blockKeys = ports.map(({ id, address }) => blockKey(id, address));
-  const keys = new Set([...record.addresses.map(addressHex), ...blockKeys]);
-  const { devices } = record.sources ?? {};
-  const isStale = ({ set, key }: Element) => set !== setNames.held && !keys.has(key);
-  await releaseStale(machine, previous, isStale, devices);
-  if (!isEqual(previous.ports, record.ports)) await forgetOutsidePorts(machine, node, record);
-}
-
 /**
- * A repeated ADD that failed leaves the attachment as the earlier one made it. The DEL that follows undoes the rest:
+ * Repeated ADDs that failed leave the attachments as the earlier ones made them. The DEL that follows undoes the rest:
  * the runtime shall hear why ADD failed, not why undoing failed.
  */
-async function undo(
-  machine: Machine,
-  { attachment, isRunning }: AddRequest,
-  previous: AttachmentRecord | undefined,
-  gone: Others['gone'],
-): Promise<void> {
+async function undo(machine: Machine, members: readonly Member[], gone: Others['gone']): Promise<void> {
   try {
     for (const record of gone) machine.store.save(record); // the ports are theirs again, or two would get them
-    if (previous === undefined) {
-      await tearDown(machine, attachment, { keepLinks: true, ...(isRunning && { keepFlows: true }) });
-      return;
-    }
-    machine.store.save(previous);
-    const node = isRunning && machine.store.loadNode();
-    if (!node) return;
-    const whole = () => wholeProgram(machine, previous);
-    await setUp(machine, node, previous, { whole, thorough: true, held: [] }); // its connections go on
+    for (const member of members) await undoOne(machine, member);
   } catch (error) {
-    machine.log.warn({ attachment, error: String(error) }, 'ADD failed, and could not be undone');
+    const attachments = members.map(({ request }) => request.attachment);
+    machine.log.warn({ attachments, error: String(error) }, 'ADD failed, and could not be undone');
   }
+}
+
+async function undoOne(machine: Machine, { request: { attachment, isRunning }, previous }: Member): Promise<void> {
+  if (previous === undefined) {
+    await tearDown(machine, attachment, { keepLinks: true, ...(isRunning && { keepFlows: true }) });
+    return;
+  }
+  machine.store.save(previous);
+  const node = isRunning && machine.store.loadNode();
+  if (!node) return;
+  const whole = () => wholeProgram(machine, previous);
+  await setUp(machine, node, previous, { whole, thorough: true, held: new Map() }); // its connections go on
 }

@@ -55,5 +55,5 @@ async function withoutHeld(machine: Machine, { holds: _, ...record }: Attachment
   }
   machine.store.save(record);
   // Its element alone is another one, so the program need not be compared.
-  await setUp(machine, node, record, { whole: () => wholeProgram(machine, record), thorough: false, held: [] });
+  await setUp(machine, node, record, { whole: () => wholeProgram(machine, record), thorough: false, held: new Map() });
 }

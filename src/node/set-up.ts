@@ -128,8 +128,8 @@ interface SetUp {
   readonly others?: readonly AttachmentRecord[];
   readonly fellows?: readonly AttachmentRecord[];
   readonly thorough: boolean;
-  /** The pod runs: its connections go on, and of these some stay with another exit than its program's. */
-  readonly held?: readonly HeldConnection[];
+  /** The pods run: their connections go on, and of these some stay with another exit than their program's, by the pods' marks. */
+  readonly held?: ReadonlyMap<string, readonly HeldConnection[]>;
 }
 
 /**
@@ -144,8 +144,12 @@ export async function setUp(
   record: AttachmentRecord,
   { whole, others = [], fellows = [], thorough, held }: SetUp,
 ): Promise<readonly Change[]> {
-  const attachment = { ...steeredOf(record), ...(thorough ? whole() : { whole }), ...(held && { held }) };
-  const needs = needsOf(node, attachment, others.map(steeredOf), fellows.map(steeredOf));
+  const steered = (one: AttachmentRecord) => ({
+    ...steeredOf(one),
+    ...(held && { held: held.get(markOf(one)) ?? [] }),
+  });
+  const attachment = { ...steered(record), ...(thorough ? whole() : { whole }) };
+  const needs = needsOf(node, attachment, others.map(steeredOf), fellows.map(steered));
   const changes = await settle(machine, node, needs, thorough);
   for (const one of held ? [] : [record, ...fellows]) await forgetOthersFlows(machine, one, changes);
   return changes;

@@ -44,6 +44,23 @@ export async function tearDownAll(machine: Machine, attachments: readonly Attach
   await takeDown(machine, attachments, records, {});
 }
 
+/**
+ * {@link tearDown} for pods that run on without a policy, and their connections with them: in one transaction however many they
+ * are. Without a record they are looked for at the addresses given.
+ */
+export async function tearDownRunning(
+  machine: Machine,
+  pods: readonly { readonly attachment: Attachment; readonly addresses: readonly Address[] }[],
+): Promise<void> {
+  const known = pods.map(({ attachment, addresses }) => ({ record: machine.store.load(attachment), addresses }));
+  await takeDown(
+    machine,
+    pods.map(({ attachment }) => attachment),
+    known.flatMap(({ record }) => record ?? []),
+    { at: known.flatMap(({ record, addresses }) => record?.addresses ?? addresses), keepLinks: true, keepFlows: true },
+  );
+}
+
 /** @param options.at where elements are looked for; everywhere when it is absent */
 async function takeDown(
   machine: Machine,
@@ -123,19 +140,20 @@ function tellOfParameters({ log }: Machine, { outline }: AttachmentRecord): void
   log.warn({ exits }, message);
 }
 
-/** The same of what an attachment was for elements that are `stale` alone, and but for what is at `keptDevices`. */
+/** {@link releaseMarks} of what attachments were, for elements that are `stale` alone, and but for what is at `keptDevices`. */
 export async function releaseStale(
   machine: Machine,
-  previous: AttachmentRecord,
+  previous: readonly AttachmentRecord[],
   stale: (element: Element) => boolean,
   keptDevices: readonly string[] = [],
 ): Promise<void> {
-  const [marks, kept] = [new Set([markOf(previous)]), new Set(keptDevices.map(chainNames.from))];
-  const find = async () => (await findMarked(machine, marks, previous.addresses)).filter(stale);
+  const [marks, kept] = [new Set(previous.map(markOf)), new Set(keptDevices.map(chainNames.from))];
+  const addresses = previous.flatMap((one) => one.addresses);
+  const find = async () => (await findMarked(machine, marks, addresses)).filter(stale);
   await releaseElements(machine, find, {
     isStale: (chain) => isMarked(marks)(chain) && !kept.has(chain.name),
     ...{ marks, recorded: marks },
-    devices: devicesOf(previous).filter((device) => !keptDevices.includes(device)),
+    devices: previous.flatMap(devicesOf).filter((device) => !keptDevices.includes(device)),
   });
 }
 

@@ -6,7 +6,7 @@ import { type MachineOptions, machineOptionsOf } from '../cni/plugin.ts';
 import { readPrevResult } from '../cni/prev-result.ts';
 import type { ReadFile } from '../config/read.ts';
 import { filesIn } from '../files/file.ts';
-import { type AddRequest, add } from '../node/add.ts';
+import { type AddRequest, addTogether, togetherKey } from '../node/add.ts';
 import type { Machine, Onward } from '../node/machine.ts';
 import type { Pod } from '../policy/match.ts';
 import { type LabelsOf, withLabels } from '../sources/labels.ts';
@@ -64,6 +64,7 @@ export interface Adoption extends Pick<Attachment, 'network' | 'containerId' | '
 export async function adoptAll(options: AdoptOptions, surroundings: AdoptSurroundings): Promise<readonly Adoption[]> {
   const adoptions: Adoption[] = [];
   const known = new Map<Entry, Policies>();
+  const groups = new Groups(surroundings);
   const all = candidates(options, surroundings);
   for (const [done, { cached, entry }] of all.entries()) {
     if ((await surroundings.onward?.({ what: cached.containerId, done, of: all.length })) === false) break;
@@ -72,9 +73,11 @@ export async function adoptAll(options: AdoptOptions, surroundings: AdoptSurroun
       known.set(entry, found);
       return found;
     };
-    const adoption = await adoptOne(cached, { entry: asGiven(entry, cached), policies }, options, surroundings);
-    if (adoption !== undefined) adoptions.push(adoption);
+    const found = await consider(cached, { entry: asGiven(entry, cached), policies }, options, surroundings);
+    if (found !== undefined) adoptions.push(found.adoption);
+    if (found?.request !== undefined) await groups.add({ ...found, request: found.request });
   }
+  await groups.end();
   return adoptions;
 }
 
@@ -103,28 +106,90 @@ interface Given {
   policies(machine: Machine): Policies;
 }
 
-/** `undefined` for a pod that has its exits already, or is gone. */
-async function adoptOne(
+/** A pod to adopt, and ADD's request for it. */
+interface Considered {
+  readonly adoption: Writable<Adoption>;
+  readonly entry: Entry;
+  /** Absent: nothing is done, as on a dry run. */
+  readonly request?: AddRequest;
+}
+
+/** `undefined` for a pod that has its exits already, or is gone. Changes nothing. */
+async function consider(
   cached: CachedResult,
   given: Given,
   options: AdoptOptions,
   surroundings: AdoptSurroundings,
-): Promise<Adoption | undefined> {
+): Promise<Considered | undefined> {
   const { network, containerId, ifname } = cached;
+  const { entry } = given;
   const adoption: Writable<Adoption> = { network, containerId, ifname, pod: {}, exits: [] };
   try {
     checkNames(containerId, ifname);
-    const annotations = readAnnotations(given.entry);
+    const annotations = readAnnotations(entry);
     adoption.pod = { ...podOf(cached.args), ...(annotations && { annotations }) };
-    using machine = await surroundings.openMachine(machineOptionsOf(given.entry));
+    using machine = await surroundings.openMachine(machineOptionsOf(entry));
     const request = await requestOf(adoption, cached, given, options, surroundings, machine);
     if (request === undefined) return undefined;
-    if (options.dryRun || (adoption.exits.length === 0 && adoption.outdated === undefined)) return adoption;
-    await add(machine, request);
-    machine.log.info({ network, containerId, ifname, pod: adoption.pod }, 'adopted');
-    return adoption;
+    const isLeft = options.dryRun || (adoption.exits.length === 0 && adoption.outdated === undefined);
+    return { adoption, entry, ...(!isLeft && { request }) };
   } catch (error) {
-    return { ...adoption, problem: asEgressError(error).message };
+    adoption.problem = asEgressError(error).message;
+    return { adoption, entry };
+  }
+}
+
+/** Pods in one change: more would take less time in all, and an ADD would wait longer for the store's lock. */
+const atOnce = 32;
+
+type Waiting = Required<Considered>;
+
+/** Adopts pods together that get the same program. One that cannot be changed keeps no other from it: then each is changed alone. */
+class Groups {
+  readonly #surroundings: AdoptSurroundings;
+  readonly #groups = new Map<string, Waiting[]>();
+
+  constructor(surroundings: AdoptSurroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  async add(one: Waiting): Promise<void> {
+    const key = `${one.adoption.network} ${togetherKey(one.request)}`;
+    const group = [...(this.#groups.get(key) ?? []), one];
+    this.#groups.set(key, group);
+    if (group.length < atOnce) return;
+    this.#groups.delete(key);
+    await this.#adopt(group);
+  }
+
+  /** Adopts those that still wait for others. */
+  async end(): Promise<void> {
+    for (const group of this.#groups.values()) await this.#adopt(group);
+    this.#groups.clear();
+  }
+
+  async #adopt(group: readonly Waiting[]): Promise<void> {
+    try {
+      await this.#change(group);
+    } catch (error) {
+      const [one, ...others] = group;
+      if (one !== undefined && others.length === 0) one.adoption.problem = asEgressError(error).message;
+      else for (const each of group) await this.#adopt([each]);
+    }
+  }
+
+  async #change(group: readonly Waiting[]): Promise<void> {
+    const [first] = group;
+    if (first === undefined) return;
+    using machine = await this.#surroundings.openMachine(machineOptionsOf(first.entry));
+    await addTogether(
+      machine,
+      group.map(({ request }) => request),
+    );
+    for (const { adoption } of group) {
+      const { network, containerId, ifname, pod } = adoption;
+      machine.log.info({ network, containerId, ifname, pod }, 'adopted');
+    }
   }
 }
 

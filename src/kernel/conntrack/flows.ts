@@ -48,9 +48,11 @@ export async function listFlowsFrom(socket: Socket, sources: readonly Address[])
     if (family === 4 && own.length <= filteredAtMost) {
       for (const source of own) found.push(...(await listFlows(socket, source, 'source')));
     } else {
-      const wanted = new Set(own);
-      const all = (await dumpFamily(socket, family)).map(({ body }) => decodeFlow(body).flow);
-      found.push(...all.filter(({ source }) => wanted.has(source)));
+      const [wanted, bytes] = [new Set(own), own.map((source) => Buffer.from(addressBytes(source)))];
+      const replies = (await dumpFamily(socket, family)).filter(({ body }) =>
+        bytes.some((each) => body.includes(each)),
+      );
+      found.push(...replies.map(({ body }) => decodeFlow(body).flow).filter(({ source }) => wanted.has(source)));
     }
   }
   return found;

@@ -237,6 +237,10 @@ export class FakeHost implements Host, Disposable {
     return this.kernel.heldElements();
   }
 
+  async countReferences(chain: string): Promise<number> {
+    return this.kernel.ourState([]).chains.find(({ name }) => name === chain)?.references ?? 0;
+  }
+
   async listServed(): Promise<readonly Element[]> {
     return this.kernel.servedElements();
   }

@@ -1,0 +1,58 @@
+import { markOf } from '../base/attachment.ts';
+import { isEqual } from '../base/canonical.ts';
+import { addressHex, blockKey, setNames } from '../datapath/layout.ts';
+import { needsOf } from '../datapath/needs.ts';
+import type { Element } from '../nftables/object.ts';
+import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
+import { forgetOutsidePorts } from './flows.ts';
+import type { Machine } from './machine.ts';
+import { devicesOf } from './release.ts';
+import { steeredOf } from './set-up.ts';
+import { releaseStale } from './tear-down.ts';
+
+/** An attachment that was set up, and how it was before, if it was. */
+interface Repeated {
+  readonly previous: AttachmentRecord | undefined;
+  readonly record: AttachmentRecord;
+}
+
+/** Takes down the objects that only earlier ADDs needed, after repeated ADDs with another outcome. */
+export async function leavePrevious(machine: Machine, node: NodeRecord, members: readonly Repeated[]): Promise<void> {
+  const changed = members.flatMap(({ previous, record }) =>
+    previous === undefined || isEqual(previous, record) ? [] : [{ previous, record }],
+  );
+  if (await mayLeave(machine, changed)) {
+    const keys = new Map(changed.map(({ record }) => [markOf(record), new Set(keysOf(node, record))]));
+    const isStale = ({ set, key, comment = '' }: Element) =>
+      set !== setNames.held && keys.get(comment)?.has(key) !== true;
+    const devices = changed.flatMap(({ record }) => devicesOf(record));
+    await releaseStale(
+      machine,
+      changed.map(({ previous }) => previous),
+      isStale,
+      devices,
+    );
+  }
+  for (const { previous, record } of changed)
+    if (!isEqual(previous.ports, record.ports)) await forgetOutsidePorts(machine, node, record);
+}
+
+const keysOf = (node: NodeRecord, record: AttachmentRecord): string[] => [
+  ...record.addresses.map(addressHex),
+  ...needsOf(node, steeredOf(record)).ports.map(({ id, address }) => blockKey(id, address)),
+];
+
+/**
+ * Whether something may be there that nobody needs any more. Not when all keep their places, and others keep what they had: the
+ * chain of a program is led to by its entry at most once, and else by pods.
+ */
+async function mayLeave(
+  { host }: Machine,
+  changed: readonly { readonly previous: AttachmentRecord; readonly record: AttachmentRecord }[],
+): Promise<boolean> {
+  const places = ({ addresses, sources, ports }: AttachmentRecord) => ({ addresses, sources, ports });
+  if (changed.some(({ previous, record }) => !isEqual(places(previous), places(record)))) return true;
+  for (const program of new Set(changed.map(({ previous }) => previous.program)))
+    if ((await host.countReferences(program)) < 2) return true;
+  return false;
+}
