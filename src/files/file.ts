@@ -89,7 +89,15 @@ export async function openLockedIfThere(path: string, lock: LockFile): Promise<D
  * Puts a text into a file: after a kill or a power loss at any point, the file holds the old text or the new one. Only
  * for the holder of the lock. When it throws, nothing is left beside the file.
  */
-export function replaceFile(path: string, text: string): void {
+export const replaceFile = (path: string, text: string): void => replaceFiles(dirname(path), [[basename(path), text]]);
+
+/** The same for files of a folder, by their names, one after the other: the folder is synced once, which is half of what one takes. */
+export function replaceFiles(folder: string, texts: readonly (readonly [name: string, text: string])[]): void {
+  for (const [name, text] of texts) putInPlace(join(folder, name), text);
+  syncFolder(folder);
+}
+
+function putInPlace(path: string, text: string): void {
   const temporary = join(dirname(path), temporaryName);
   removeLeftover(dirname(path));
   try {
@@ -99,7 +107,6 @@ export function replaceFile(path: string, text: string): void {
     removeLeftover(dirname(path));
     throw error;
   }
-  syncFolder(dirname(path));
 }
 
 /** Writes a file that is not there, for its owner alone. Throws `EEXIST` where there is one. */

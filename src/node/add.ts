@@ -100,8 +100,8 @@ async function addChosen(machine: Machine, requests: readonly AddRequest[], choi
   );
   const [first] = members;
   if (first === undefined) return;
-  for (const { record } of members) machine.store.save(record); // first: DEL takes down attachments with a record
   try {
+    machine.store.saveAll(members.map(({ record }) => record)); // first: DEL takes down attachments with a record
     for (const { ports: _, ...other } of gone) machine.store.save(other);
     const isRepeated = members.some(({ previous }) => previous !== undefined);
     if (isRepeated || !machine.store.hasProgram(first.record.program)) {
@@ -243,8 +243,9 @@ async function holdLate(
       ? []
       : [{ record: { ...record, holds: true } as const, running: found }];
   });
-  for (const { record } of holding) machine.store.save(record);
-  if (holding.length > 0) await setUpMembers(machine, node, holding, { whole, thorough: false });
+  if (holding.length === 0) return;
+  machine.store.saveAll(holding.map(({ record }) => record));
+  await setUpMembers(machine, node, holding, { whole, thorough: false });
 }
 
 const runningOf = (members: readonly Member[]): RunningPod[] => members.flatMap(({ running }) => running ?? []);

@@ -1,6 +1,6 @@
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { EgressError, isSystemError } from '../base/errors.ts';
-import { makeFolder, moveAside, removeFile, replaceFile } from '../files/file.ts';
+import { makeFolder, moveAside, removeFile, replaceFiles } from '../files/file.ts';
 import type { Kind } from './kinds.ts';
 import type { Lock } from './lock.ts';
 import { recordVersion } from './migration.ts';
@@ -42,10 +42,18 @@ export class RecordFiles {
 
   /** Writes a record in place of the one before. Durable when it returns. */
   replace<T>(path: string, kind: Kind<T>, record: T): void {
+    this.replaceAll(dirname(path), kind, [record]);
+  }
+
+  /** The same for records of a folder, one after the other. */
+  replaceAll<T>(folder: string, kind: Kind<T>, records: readonly T[]): void {
     this.requireLock();
-    makeFolder(dirname(path));
-    this.read(path, kind); // refuses newer records, and moves broken ones aside: neither is overwritten
-    replaceFile(path, `${JSON.stringify(record, undefined, 2)}\n`);
+    makeFolder(folder);
+    const texts = records.map(
+      (record) => [kind.fileNameOf(record), `${JSON.stringify(record, undefined, 2)}\n`] as const,
+    );
+    for (const [name] of texts) this.read(join(folder, name), kind); // refuses newer records, and moves broken ones aside: neither is overwritten
+    replaceFiles(folder, texts);
   }
 
   /** Removes a record. */

@@ -92,7 +92,12 @@ export class Store {
 
   /** Writes an attachment's record in place of the one before. Durable when it returns. */
   save(record: AttachmentRecord): void {
-    this.#records.replace(this.#pathOf(record), attachmentKind, record);
+    this.saveAll([record]);
+  }
+
+  /** The same for the records of several attachments. */
+  saveAll(records: readonly AttachmentRecord[]): void {
+    this.#records.replaceAll(this.#attachments, attachmentKind, records);
   }
 
   /**

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { describe, type TestContext, test } from 'node:test';
+import type { Host } from '../../../src/datapath/host.ts';
+import { AgentNode, otherPolicies, policyText } from '../support/agent-node.ts';
+import { newMachine } from '../support/fake-machine.ts';
+
+/** What is asked of the kernel as a whole, and what changes it: each costs more the more pods there are. */
+const counted = ['observe', 'observeOurs', 'apply', 'listFlows', 'listHeld', 'listAllAddresses'] as const;
+
+/** Runs pods that egress does not know yet, and counts what is asked of the kernel from now on. */
+function nodeWith(t: TestContext, pods: number) {
+  const machine = newMachine(t);
+  const counts = new Map<string, number>();
+  const host = new Proxy(machine.host, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target) as unknown;
+      if (typeof value !== 'function') return value;
+      counts.set(String(name), (counts.get(String(name)) ?? 0) + (isCounted(name) ? 1 : 0));
+      return value.bind(target);
+    },
+  });
+  const node = new AgentNode(t, { ...machine, host, [Symbol.dispose]: () => {} });
+  for (let i = 1; i <= pods; i++) {
+    machine.host.links.set(`veth-${i}`, { index: 1_000 + i, name: `veth-${i}`, up: true, mtu: 1500, type: 'veth' });
+    node.runs(String(i), `10.0.0.${i}`, `veth-${i}`);
+  }
+  node.policy();
+  node.chain();
+  return { node, machine, asked: () => [...counts.values()].reduce((sum, count) => sum + count, 0) };
+}
+
+const isCounted = (name: string | symbol): boolean => counted.some((each: keyof Host) => each === name);
+
+/** How often the kernel is asked as a whole while so many pods get their exits, and while they get others. */
+async function askedFor(t: TestContext, pods: number): Promise<readonly number[]> {
+  const { node, machine, asked } = nodeWith(t, pods);
+  const agent = node.agent();
+  await agent.look();
+  const adopted = asked();
+  node.policy(policyText(otherPolicies));
+  await agent.look();
+  const exits = machine.store.list().map(({ outline }) => outline[0]?.exit);
+  assert.deepEqual(
+    exits,
+    Array.from({ length: pods }, () => 'backup'),
+  );
+  return [adopted, asked() - adopted];
+}
+
+describe('many running pods', () => {
+  test('are changed together: ten times as many take four times the looks and transactions', async (t) => {
+    const few = await askedFor(t, 10);
+    const many = await askedFor(t, 100);
+    for (const [i, count] of many.entries()) assert.ok(count <= 4 * (few[i] ?? 0), `${few} for 10, ${many} for 100`);
+    assert.ok(Math.max(...few) <= 10, `${few}`);
+  });
+
+  test('that cannot have what they should keep no other from it', async (t) => {
+    const { node, machine } = nodeWith(t, 5);
+    const { isOnLink } = machine.host;
+    machine.host.isOnLink = async (address) => address !== '10.0.0.3' && (await isOnLink.call(machine.host, address));
+    await node.agent().look();
+    const { adopted = [], failures = [] } = node.seen[0]?.round ?? {};
+    assert.deepEqual(adopted.map(({ containerId }) => containerId).sort(), ['1', '2', '4', '5']);
+    assert.match(failures.join(), /^pod default\/pod-3: The node reaches the pod's address 10\.0\.0\.3/);
+  });
+
+  test('all keep what they had when the transaction for all is refused, and then each is changed alone', async (t) => {
+    const { node, machine } = nodeWith(t, 5);
+    const agent = node.agent();
+    await agent.look();
+    const { apply } = machine.host;
+    const sizes: number[] = [];
+    machine.host.apply = async (changes, generation) => {
+      const comments = changes.map(({ object }) => (object.kind === 'element' ? object.comment : undefined));
+      const pods = new Set(comments.filter((comment) => comment?.startsWith('pods/')));
+      sizes.push(pods.size);
+      if (pods.size > 1) throw new Error('refused');
+      return await apply.call(machine.host, changes, generation);
+    };
+    node.policy(policyText(otherPolicies));
+    await agent.look();
+    assert.ok(sizes.includes(5) && sizes.filter((size) => size === 1).length >= 5, sizes.join());
+    const exits = machine.store.list().map(({ outline }) => outline[0]?.exit);
+    assert.deepEqual(exits, ['backup', 'backup', 'backup', 'backup', 'backup']);
+    assert.deepEqual(node.seen[1]?.round.failures, []);
+  });
+
+  test('without a policy any more have nothing of ours, by one change', async (t) => {
+    const { node, machine, asked } = nodeWith(t, 40);
+    const agent = node.agent();
+    await agent.look();
+    const before = asked();
+    node.policy(policyText({ policies: [] }));
+    await agent.look();
+    assert.deepEqual([machine.store.list(), machine.host.kernel.hasTable], [[], false]);
+    assert.ok(asked() - before <= 15, `${asked() - before}`);
+  });
+
+  test('hold their own connections, each with the exit that it began with', async (t) => {
+    const { node, machine } = nodeWith(t, 3);
+    const agent = node.agent();
+    await agent.look();
+    const flow = {
+      family: 4,
+      protocol: 6,
+      destination: '203.0.113.9',
+      destinationPort: 80,
+      established: true,
+    } as const;
+    for (const i of [1, 2])
+      machine.host.flows.push({
+        ...{ ...flow, id: i, source: `10.0.0.${i}`, sourcePort: 40_000 + i },
+        ...{ replySource: flow.destination, replySourcePort: 80, replyDestination: '192.168.0.245' },
+      });
+    node.policy(policyText(otherPolicies));
+    await agent.look();
+    const held = await machine.host.listHeld();
+    assert.deepEqual(held.map(({ key, comment }) => `${key} ${comment}`).sort(), [
+      '00000001 pods/1/eth0',
+      '00000002 pods/2/eth0',
+    ]);
+    assert.deepEqual(
+      machine.store.list().map(({ containerId, holds }) => [containerId, holds === true]),
+      [
+        ['1', true],
+        ['2', true],
+        ['3', false],
+      ],
+    );
+  });
+});
