@@ -11,6 +11,7 @@ import { timeOf } from './process.ts';
 import { type Format, type ResultTable, type Row, ratioColumn, ratioOf, significant, spreadOf } from './result.ts';
 import { podsOf, roundsOf } from './statistics.ts';
 import { asked } from './streams.ts';
+import { textOf } from './text.ts';
 import { mebibytes, type Usage, usageOf } from './usage.ts';
 
 /** Pods of the node that gets another policy, and of the others. */
@@ -32,7 +33,13 @@ const electedPolicy = policyTo(elected.name, {
 
 /** Measures the agent: a change for many pods, a node at rest, a flushed ruleset, and ADD beside it. */
 export async function measureAgent(): Promise<readonly ResultTable[]> {
-  return [await measureChange(), ...(await measureRest())];
+  return [early(await measureChange()), ...(await measureRest())];
+}
+
+/** Shows a table as soon as it is there, since what follows takes minutes. The result has all of them. */
+function early(table: ResultTable): ResultTable {
+  console.error(textOf(table));
+  return table;
 }
 
 /** A policy file that gives all pods of a node another exit, again and again, while some of them send. */
@@ -74,7 +81,7 @@ const row = (name: string, cell: Row['cells'][number], format: Format = {}): Row
   ...format,
 });
 
-/** What the agent says to the kernel for another exit: each pod has a transaction of its own. */
+/** What the agent says to the kernel for another exit: pods change together, 32 at a time. */
 async function measureSent(one: AgentNode): Promise<ResultTable> {
   const { calls, bytes, transactions } = await sentDuring(one.node, one.agent.pid, async () => {
     await timeOfChange(one, 0);
@@ -113,9 +120,9 @@ async function measureRest(): Promise<readonly ResultTable[]> {
   ]);
   await alone.agent.end();
   const atRest = await usageAtRest([local, gateway]);
-  const sent = await measureSent(local);
-  const flush = await measureFlush(local);
-  const add = await measureAdds(local, alone);
+  const sent = early(await measureSent(local));
+  const flush = early(await measureFlush(local));
+  const add = early(await measureAdds(local, alone));
   await setTimeout(5_000);
   return [sent, restTable(atRest, usageOf(local.processes)), flush, add];
 }

@@ -251,6 +251,10 @@ export function hostSuite(create: () => Promise<HostSubject>): void {
       'guard',
     ];
     assert.deepEqual(Object.fromEntries(wanted.map((name) => [name, counts[name]])), useCounts);
+    const asked: Record<string, number> = {};
+    for (const name of wanted) asked[name] = await subject.host.countReferences(name);
+    assert.deepEqual(asked, useCounts);
+    assert.equal(await subject.host.countReferences('program-nobody'), 0);
   });
 
   on('whoever goes takes along what nobody else needs, until nothing is left', async (subject) => {
