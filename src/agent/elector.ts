@@ -38,6 +38,7 @@ export class Elector {
   #status: ElectionStatus | undefined;
   #told = '';
   #held = '';
+  #isOver = false;
 
   constructor(around: ElectorSurroundings) {
     this.#around = around;
@@ -72,7 +73,7 @@ export class Elector {
 
   /** Behind a round, when all is ready but the addresses: the process learns what there is. */
   begin(): void {
-    if (this.#election === undefined && this.#instances.length === 0) return;
+    if (this.#isOver || (this.#election === undefined && this.#instances.length === 0)) return;
     this.#election ??= this.#around.start(
       (told) => this.#hear((told as { readonly vrrp: ElectionStatus }).vrrp),
       (problem) => this.#around.log.warn({ problem }, 'the process of elections ended; another one begins'),
@@ -81,6 +82,12 @@ export class Elector {
     const text = JSON.stringify(wanted);
     if (text !== this.#told) this.#election.want(wanted);
     this.#told = text;
+  }
+
+  /** The same as {@link stop}, for good: rounds behind it begin none. */
+  async end(why: string): Promise<boolean> {
+    this.#isOver = true;
+    return await this.stop(why);
   }
 
   /** Hands over what this node has, and ends; whether anything has moved. */

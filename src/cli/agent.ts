@@ -157,7 +157,7 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
     report: (error) => report(error, 'It is tried again until then.'),
     ...{ bell, signal, rest: agentRest },
   });
-  if (await elector.stop('the agent ends')) {
+  if (await elector.end('the agent ends')) {
     await agent.look().catch((error) => report(error, leavesBehind));
     await prober.introduced();
   }

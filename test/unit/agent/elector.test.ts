@@ -28,9 +28,11 @@ const statusOf = (holds: boolean): ElectionStatus => {
 async function holding(t: TestContext) {
   const machine = newNode(t, first);
   let tell: (status: unknown) => void = () => {};
+  let started = 0;
   const elector = new Elector({
     log: machine.log,
     start: (told) => {
+      started++;
       tell = told;
       return { want: () => {}, stop: async () => {} };
     },
@@ -46,7 +48,8 @@ async function holding(t: TestContext) {
   await look();
   await added(machine, 'a', '10.0.1.5', { configuration });
   await look();
-  return { machine, look, tell: (holds: boolean) => tell({ vrrp: statusOf(holds) }) };
+  const end = () => elector.end('the agent ends');
+  return { machine, look, end, started: () => started, tell: (holds: boolean) => tell({ vrrp: statusOf(holds) }) };
 }
 
 const flowFrom = (source: string, port: number): Flow => ({
@@ -67,5 +70,12 @@ describe('a gateway that hands its addresses over', () => {
       [{ hops: 2, flows: [own] }],
     );
     assert.equal(machine.host.flows.includes(others), false);
+  });
+
+  test('begins no election in the round behind its last word', async (t) => {
+    const { look, end, started } = await holding(t);
+    await end();
+    await look();
+    assert.equal(started(), 1);
   });
 });
