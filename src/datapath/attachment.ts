@@ -111,6 +111,8 @@ export interface Gateway {
     /** It is put there, or not, by who elects its holder. */
     readonly elected?: true;
   }[];
+  /** Egress addresses that are at one gateway now and at another later. Absent: there are none. */
+  readonly moving?: readonly Address[];
   /** Pods' ranges that answers go to through the tunnel, and the nodes that have them; empty when they go directly. */
   readonly replies: readonly { readonly destination: Prefix; readonly node: Address }[];
 }

@@ -13,11 +13,13 @@ export function desiredGateway(node: NodeState, gateway: Gateway, exits: readonl
   const served = exits.filter(({ id }) => gateway.served.includes(id));
   const egress = served.flatMap(({ ways }) => ways.flatMap(({ addresses }) => addresses));
   const deaf = gateway.owned.filter(({ shared }) => !shared).map(({ address }) => address);
+  const { moving = [] } = gateway;
   const remote = gateway.replies.map(({ destination }) => destination);
   return [
     ...families.flatMap((family) => [
       addressSet(layout.setNames.egress(family), family, egress),
       addressSet(layout.setNames.owned(family), family, deaf),
+      addressSet(layout.setNames.moving(family), family, moving),
       addressSet(layout.setNames.remote(family), family, remote),
     ]),
     ...gateway.owned
@@ -25,6 +27,8 @@ export function desiredGateway(node: NodeState, gateway: Gateway, exits: readonl
       .map(({ device, address }): HostObject => ownedAddress(device, address)),
     ...served.map(servedElement),
     ownedChain,
+    late,
+    unasked,
     replies(node.fwmark),
     ...(gateway.replies.length > 0 ? [replyElement] : []),
     ...replyRoutes(node, gateway),
@@ -88,6 +92,54 @@ const ownedChain = chain(
     ),
   ]),
   { type: 'filter', hook: 'input', priority: 0 },
+);
+
+/** Behind everybody's destination NAT (-100): a Service with the address has sent its connections elsewhere by then. */
+const behindTranslation = -90;
+
+/** From here on programs get source ports (net.ipv4.ip_local_port_range), and services have none (kube-proxy's end at 32767). */
+const firstOwnPort = 32768;
+
+/**
+ * Late answers, and early ones: to an address that is elsewhere, from a neighbour that still sends to this gateway, or to one that
+ * others put here a moment ago. Conntrack would take each for the begin of a connection, which holds the port that the pod's
+ * connection has: that one would leave with another port, and the outside host reset it. The addresses that we put here need the
+ * second rule less ({@link ownedChain}). NAT sees first packets alone.
+ */
+const late = chain(
+  layout.chainNames.late,
+  families.flatMap((family) =>
+    [say.isSentBack, say.tcpPortFrom('dport', firstOwnPort)].map((what) =>
+      rule(
+        say.asksForNoConnection,
+        say.destinationIn(family, layout.setNames.moving(family), { first: true }),
+        what,
+        say.counter,
+        say.verdict({ code: 'drop' }),
+      ),
+    ),
+  ),
+  { type: 'nat', hook: 'prerouting', priority: behindTranslation },
+);
+
+/**
+ * What the node's own stack says in the name of an address that moves: that it knows no such connection, or no such port. The
+ * address may have come here a moment ago, and connections with it. Resets of services are let go (the control plane's API has an
+ * address that moves, too), refusals as well, and those of a pod's other end, which are forwarded.
+ */
+const unasked = chain(
+  layout.chainNames.unasked,
+  families.flatMap((family) =>
+    [[say.isResetOfUnknown, say.tcpPortFrom('sport', firstOwnPort)], [say.isUnreachable(family)]].map((what) =>
+      rule(
+        say.sourceIn(family, layout.setNames.moving(family), { first: true }),
+        ...what,
+        say.counter,
+        say.verdict({ code: 'drop' }),
+      ),
+    ),
+  ),
+  { type: 'filter', hook: 'output', priority: 0 },
 );
 
 /**

@@ -253,7 +253,7 @@ export interface Host {
   setDown(links: readonly { readonly name: string; readonly index: number }[]): Promise<void>;
   /** Forgets the connections of a pod's address, or only some of them. */
   deleteFlows(address: Address, only?: (flow: Flow) => boolean): Promise<void>;
-  /** Forgets the connections whose packets leave with an address, or only some of them. */
+  /** Forgets the connections whose packets leave with an address, and those to the address itself, or only some of them. */
   deleteFlowsTo(address: Address, only?: (flow: Flow) => boolean): Promise<void>;
   /** Forgets chosen connections among all of a family: not cheap where there are many. */
   forgetFlows(family: Family, choose: (all: readonly Flow[]) => Promise<ReadonlySet<Flow>>): Promise<void>;

@@ -53,6 +53,8 @@ export const chainNames = {
   /** Of a gateway. */
   replies: 'replies',
   owned: 'owned',
+  late: 'late',
+  unasked: 'unasked',
   exit: (id: number) => `exit-${id}`,
   /** Of an exit with several addresses. */
   exitSnat: (id: number) => `exit-${id}-snat`,
@@ -140,7 +142,7 @@ const chainOwners: Readonly<Record<Fixed<typeof chainNames>, Owner>> = {
   ...{ heldChecked: 'base', held: 'base', prove: 'base', forged: 'base' },
   ...{ arrive: 'tunnel', input: 'tunnel', senders: 'tunnel', forward: 'tunnel' },
   ...{ untrackedIn: 'tunnel', untrackedOut: 'tunnel' },
-  ...{ replies: 'gateway', owned: 'gateway' },
+  ...{ replies: 'gateway', owned: 'gateway', late: 'gateway', unasked: 'gateway' },
   unowned: 'interfaces',
 };
 
@@ -183,6 +185,7 @@ export const setNames = {
   egress: (family: Family) => `egress${family}`,
   remote: (family: Family) => `remote${family}`,
   owned: (family: Family) => `owned${family}`,
+  moving: (family: Family) => `moving${family}`,
 } as const;
 
 /** The owner of each set and map. Sets of an exit or a program carry its name. */
@@ -200,7 +203,7 @@ const setOwners: Readonly<Record<keyof typeof setNames, Owner>> = {
   ...{ inside: 'base', snat: 'base', blocks: 'base', lanes: 'base', returns: 'base', locals: 'base' },
   ...{ slots: 'exit', flows: 'exit' },
   ...{ served: 'tunnel', senders: 'tunnel' },
-  ...{ egress: 'gateway', remote: 'gateway', owned: 'gateway' },
+  ...{ egress: 'gateway', remote: 'gateway', owned: 'gateway', moving: 'gateway' },
   sent: 'interfaces',
   cluster: 'earlier versions',
 };

@@ -17,7 +17,7 @@ import { planRepairPods, type Repair, repairPods } from '../node/repair.ts';
 import { attainable, differenceNow, settle, steeredOf } from '../node/set-up.ts';
 import { settled } from '../node/settled.ts';
 import { planReleaseServed, releaseServed } from '../node/tear-down.ts';
-import type { Exit } from '../policy/exit.ts';
+import { type Exit, movingAddresses } from '../policy/exit.ts';
 import type { ElectionRecord, MovesRecord, NodeRecord } from '../store/record.ts';
 import { followFlows, forgetBefore } from './flows.ts';
 import { forgetOtherAddresses } from './other-addresses.ts';
@@ -233,9 +233,11 @@ async function gatewayOn(
   const replies = others.flatMap(({ address, podCIDRs }) =>
     podCIDRs.map((destination) => ({ destination, node: address })),
   );
+  const moving = movingAddresses(exits, own.address);
   return {
     served: served.map(({ id }) => id),
     owned: await ownedAddresses(machine, ours, known),
+    ...(moving.length > 0 && { moving }),
     replies: tunnel.replyPath === 'tunnel' ? replies : [],
   };
 }

@@ -46,11 +46,12 @@ export type Expression =
     }
   | {
       /**
-       * A number of 32 bits, 1 or 0. `saddr . iif`: a packet to the source address may leave by the input interface.
+       * A number of 32 bits, 1 or 0. `saddr . iif`: a packet to the source address may leave by the input interface; `daddr . iif`:
+       * to the destination address.
        * `daddr exists`: the destination has a route.
        */
       readonly name: 'fib';
-      readonly field: 'saddr . iif' | 'daddr exists';
+      readonly field: 'saddr . iif' | 'daddr . iif' | 'daddr exists';
       readonly result: 'oif';
       readonly dreg: number;
     }
@@ -71,7 +72,7 @@ export type Expression =
       readonly length: number;
       readonly size: number;
     }
-  | { readonly name: 'cmp'; readonly op: 'eq' | 'neq'; readonly sreg: number; readonly data: Hex }
+  | { readonly name: 'cmp'; readonly op: 'eq' | 'neq' | 'gte'; readonly sreg: number; readonly data: Hex }
   | {
       readonly name: 'lookup';
       readonly set: string;

@@ -147,6 +147,20 @@ export const destinationHasRoute: Statement = {
   ],
 };
 
+/** RTN_LOCAL of linux/rtnetlink.h. */
+const localRoute = 2;
+
+/** The destination address is none of the node's own, and the node would send there by where the packet came in. */
+export const isSentBack: Statement = {
+  text: 'fib daddr type != local fib daddr . iif oif exists',
+  expressions: [
+    { name: 'fib', field: 'daddr', result: 'type', dreg: 1 },
+    { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(localRoute) },
+    { name: 'fib', field: 'daddr . iif', result: 'oif', dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(1) },
+  ],
+};
+
 /** The packet opens a TCP connection, from either side: of SYN and RST it has SYN alone. */
 export const isSyn: Statement = {
   text: 'tcp flags syn / syn,rst',
@@ -157,6 +171,42 @@ export const isSyn: Statement = {
     { name: 'cmp', op: 'eq', sreg: 1, data: '02' },
   ],
 };
+
+/** A reset for a packet of a connection that nobody here knows (RFC 9293, 3.5.2): one that refuses a connection has an ACK, too. */
+export const isResetOfUnknown: Statement = {
+  text: 'tcp flags rst / rst,ack',
+  expressions: [
+    ...protocolIs('tcp'),
+    { name: 'payload', base: 'transport', offset: 13, length: 1, dreg: 1 },
+    { name: 'bitwise', sreg: 1, dreg: 1, length: 1, mask: '14', xor: '00' },
+    { name: 'cmp', op: 'eq', sreg: 1, data: '04' },
+  ],
+};
+
+/** A port of a TCP packet is that one or a higher one, behind a statement that asks for TCP. */
+export const tcpPortFrom = (which: 'sport' | 'dport', first: number): Statement => ({
+  text: `tcp ${which} >= ${first}`,
+  expressions: [
+    { name: 'payload', base: 'transport', offset: which === 'sport' ? 0 : 2, length: 2, dreg: 1 },
+    { name: 'cmp', op: 'gte', sreg: 1, data: first.toString(16).padStart(4, '0') },
+  ],
+});
+
+/** ICMP_DEST_UNREACH and ICMPV6_DEST_UNREACH, with nft's words. */
+const unreachable = {
+  4: { text: 'icmp type destination-unreachable', type: 3 },
+  6: { text: 'icmpv6 type destination-unreachable', type: 1 },
+} as const;
+
+/** An ICMP error of the family: nobody is there. */
+export const isUnreachable = (of: Family): Statement => ({
+  text: unreachable[of].text,
+  expressions: [
+    ...protocolIs('icmp', of),
+    { name: 'payload', base: 'transport', offset: 0, length: 1, dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: unreachable[of].type.toString(16).padStart(2, '0') },
+  ],
+});
 
 /** A TCP packet that asks for no connection: if conntrack takes it for the begin of one, it is in mid-stream. */
 export const asksForNoConnection: Statement = {

@@ -44,3 +44,10 @@ export interface Exit {
   /** The fate of packets while the interface, the tunnel or the route of the exit is gone. */
   readonly onUnavailable: 'drop' | 'node';
 }
+
+/** The addresses, each once, of exits that have a gateway and others besides: they are at one of them now, and at another later. */
+export const movingAddresses = (exits: readonly Exit[], gateway: Address): readonly Address[] => [
+  ...new Set(
+    exits.flatMap(({ gateways, addresses }) => (gateways.length > 1 && gateways.includes(gateway) ? addresses : [])),
+  ),
+];

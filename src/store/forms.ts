@@ -34,8 +34,8 @@ const form30: Form = { kind: 'whole', first: 1, last: 65535 };
 const form36: Form = { kind: 'whole', first: 0, last: 4294967295 };
 const form38: Form = { kind: 'optional', of: form9 };
 const form41: Form = { kind: 'list', of: form2 };
-const form58: Form = { kind: 'list', of: { kind: 'object', members: { device: form1, address: form9 } } };
-const form66: Form = { kind: 'truth' };
+const form59: Form = { kind: 'list', of: { kind: 'object', members: { device: form1, address: form9 } } };
+const form67: Form = { kind: 'truth' };
 
 /** Of `recordSchemas`. */
 export const recordForms = {
@@ -140,13 +140,14 @@ export const recordForms = {
               kind: 'list',
               of: { kind: 'object', members: { device: form1, address: form9, shared: form29, elected: form29 } },
             },
+            moving: { kind: 'optional', of: form10 },
             replies: { kind: 'list', of: { kind: 'object', members: { destination: form11, node: form9 } } },
           },
         },
       },
       sysctls: form4,
-      addresses: form58,
-      behind: { kind: 'optional', of: form58 },
+      addresses: form59,
+      behind: { kind: 'optional', of: form59 },
       othersTables: { kind: 'optional', of: { kind: 'list', of: { kind: 'one', of: ['inet', 'netdev'] } } },
     },
   },
@@ -161,7 +162,7 @@ export const recordForms = {
         values: {
           kind: 'object',
           members: {
-            holds: form66,
+            holds: form67,
             gateway: form9,
             by: { kind: 'one', of: ['vrrp', 'elsewhere'] },
             addresses: form10,
@@ -190,7 +191,7 @@ export const recordForms = {
             members: {
               exit: form1,
               gateway: form9,
-              answers: form66,
+              answers: form67,
               since: form1,
               moved: { kind: 'optional', of: { kind: 'object', members: { at: form1, from: form9 } } },
             },

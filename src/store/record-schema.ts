@@ -79,6 +79,7 @@ const gateway = z.object({
       elected: z.exactOptional(z.literal(true)),
     }),
   ),
+  moving: z.exactOptional(z.array(address)),
   replies: z.array(z.object({ destination: prefix, node: address })),
 } satisfies Members<Gateway>);
 

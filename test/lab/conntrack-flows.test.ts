@@ -218,9 +218,13 @@ for (const family of [4, 6] as const) {
         assert.deepEqual(left(), [icmp, 'tcp 1000', 'tcp 1001', 'udp 1002', 'udp 1003', 'udp 1005'].sort());
       });
 
-      test('deletes all that is answered to an egress address, and nothing else of the pods', async () => {
+      test('deletes all that is answered to an egress address or was sent to it alone, and nothing else of the pods', async () => {
+        addFlows(
+          `${flow(server, egress, 'tcp', 1006)} --state ESTABLISHED`,
+          `${flow(server, egress, 'tcp', 1007)} --state ESTABLISHED --reply-src ${pod} --reply-dst ${server} --reply-port-src 443 --reply-port-dst 1007`,
+        );
         await using((socket) => deleteFlowsTo(socket, egress));
-        assert.deepEqual(left(), [icmp, 'tcp 1004', 'udp 1002'].sort());
+        assert.deepEqual(left(), [icmp, 'tcp 1004', 'tcp 1007', 'udp 1002'].sort());
       });
     });
   }

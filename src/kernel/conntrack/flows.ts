@@ -12,7 +12,7 @@ type Socket = Pick<NetlinkSocket, 'request' | 'dump' | 'each'>;
 const FILTER_SOURCE = 1;
 const FILTER_DESTINATION = 2;
 
-/** The addresses of a flow that the kernel can filter by, with the attributes for it. */
+/** What a flow can have an address as: the parts that the kernel can filter by, with the attributes for it. */
 const filters = {
   source: (source4: Address) => ({ original: { ip: { source4 } }, filter: { originalFlags: FILTER_SOURCE } }),
   replySource: (source4: Address) => ({ reply: { ip: { source4 } }, filter: { replyFlags: FILTER_SOURCE } }),
@@ -20,9 +20,17 @@ const filters = {
     reply: { ip: { destination4 } },
     filter: { replyFlags: FILTER_DESTINATION },
   }),
+  /** Of a flow to the address itself, which no NAT sent elsewhere. */
+  target: (address: Address) => ({
+    ...{ original: { ip: { destination4: address } }, reply: { ip: { source4: address } } },
+    filter: { originalFlags: FILTER_DESTINATION, replyFlags: FILTER_SOURCE },
+  }),
 } as const satisfies Readonly<Record<string, (address: Address) => FlowAttributes>>;
 
 type FlowEnd = keyof typeof filters;
+
+const hasEnd = (flow: Flow, end: FlowEnd, address: Address): boolean =>
+  end === 'target' ? flow.destination === address && flow.replySource === address : flow[end] === address;
 
 /**
  * The flows whose first packet came from an address, or whose answers go to it: SNAT gave it to them, or its owner
@@ -32,7 +40,7 @@ type FlowEnd = keyof typeof filters;
 export async function listFlows(
   socket: Socket,
   address: Address,
-  end: 'source' | 'replyDestination',
+  end: 'source' | 'replyDestination' | 'target',
 ): Promise<readonly Flow[]> {
   return (await findFlows(socket, address, [end])).map(({ flow }) => flow);
 }
@@ -70,27 +78,28 @@ export async function deleteFlows(socket: Socket, address: Address, { only }: Ch
 }
 
 /**
- * Deletes all flows with answers to an address: SNAT gave it to them, or its owner began them. `only` chooses among them.
- * Throws KernelError.
+ * Deletes all flows with answers to an address: SNAT gave it to them, or its owner began them. Those go, too, that somebody
+ * began to the address itself: an answer that came late, when this node did not know its connection, may have begun one, and
+ * that holds the connection's port. `only` chooses among them. Throws KernelError.
  */
-// conntrack -D --reply-dst 192.0.2.50
+// conntrack -D --reply-dst 192.0.2.50; conntrack -D --orig-dst 192.0.2.50 --reply-src 192.0.2.50
 export async function deleteFlowsTo(socket: Socket, address: Address, { only }: Chosen = {}): Promise<void> {
-  const ends = ['replyDestination'] as const;
+  const ends = ['replyDestination', 'target'] as const;
   await (only === undefined ? deleteByEnds(socket, address, ends) : deleteSome(socket, address, ends, only));
 }
 
-/** Deletes all flows with answers to any of the addresses: of many by one listing for each family. Throws KernelError. */
+/** The same for any of the addresses: of many by one listing for each family. Throws KernelError. */
 export async function deleteFlowsToAny(socket: Socket, addresses: readonly Address[]): Promise<void> {
   for (const [family, own] of Map.groupBy(addresses, familyOf)) {
     if (own.length <= filteredAtMost) for (const address of own) await deleteFlowsTo(socket, address);
-    else await deleteChosenFlows(socket, family, async (all) => new Set(all.filter(isAnsweredTo(new Set(own)))));
+    else await deleteChosenFlows(socket, family, async (all) => new Set(all.filter(isToAny(new Set(own)))));
   }
 }
 
-const isAnsweredTo =
+const isToAny =
   (addresses: ReadonlySet<Address>) =>
-  ({ replyDestination }: Flow): boolean =>
-    addresses.has(replyDestination);
+  ({ destination, replySource, replyDestination }: Flow): boolean =>
+    addresses.has(replyDestination) || (destination === replySource && addresses.has(destination));
 
 /** Which flows are deleted, of those that something holds for. */
 interface Chosen {
@@ -168,7 +177,9 @@ async function findFlows(socket: Socket, address: Address, ends: readonly FlowEn
   const bytes = Buffer.from(addressBytes(address));
   // To look for the bytes first is what makes a hundred thousand flows of others cheap.
   const replies = (await dumpFlows(socket, address, ends)).filter(({ body }) => body.includes(bytes));
-  return replies.map(({ body }) => decodeFlow(body)).filter(({ flow }) => ends.some((end) => flow[end] === address));
+  return replies
+    .map(({ body }) => decodeFlow(body))
+    .filter(({ flow }) => ends.some((end) => hasEnd(flow, end, address)));
 }
 
 /** At least the flows with the address at one of the ends; one that has it at two may come twice. */

@@ -109,6 +109,7 @@ export const fibAttributes = {
       ['saddr . iif', 41], // with NFTA_FIB_F_PRESENT
       ['daddr', 2],
       ['daddr exists', 34], // with NFTA_FIB_F_PRESENT
+      ['daddr . iif', 42], // with NFTA_FIB_F_PRESENT
     ]),
   ],
   result: [
@@ -149,6 +150,7 @@ export const cmpAttributes = {
     choice([
       ['eq', 0],
       ['neq', 1],
+      ['gte', 5],
     ]),
   ],
   data: [3, data],

@@ -43,6 +43,7 @@ export const tunnel: Tunnel = {
 export const gateway: Gateway = {
   served: [partners.id],
   owned: [{ device: partners.device, address: '192.168.0.245' }],
+  moving: ['192.168.0.245', 'fd00:168::245'],
   replies: [
     { destination: '10.0.1.0/24', node: '172.18.0.6' },
     { destination: 'fd00:0:0:1::/64', node: '172.18.0.6' },

@@ -40,7 +40,8 @@ describe('a gateway that is brought up', () => {
   test('serves its exits, has their addresses and says so to the neighbours', async (t) => {
     const machine = newNode(t, first);
     const { node, changes } = await bringUp(machine, configured);
-    assert.deepEqual(node?.gateway, { served: [50], owned: [{ device: 'eth1', address: '192.0.2.50' }], replies: [] });
+    const owned = [{ device: 'eth1', address: '192.0.2.50' }];
+    assert.deepEqual(node?.gateway, { served: [50], owned, moving: ['192.0.2.50'], replies: [] });
     assert.deepEqual(node, machine.store.loadNode());
     assert.deepEqual(
       machine.host.kernel.servedElements().map(({ key, verdict }) => [key, verdict]),

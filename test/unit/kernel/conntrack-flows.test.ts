@@ -114,6 +114,12 @@ const filters = {
   source: bytes(ipv4, '1000 0180 0c00 0180 0800 0100 0af40107', '0c00 1980 0800 0100 01000000'),
   replySource: bytes(ipv4, '1000 0280 0c00 0180 0800 0100 0af40107', '0c00 1980 0800 0200 01000000'),
   replyDestination: bytes(ipv4, '1000 0280 0c00 0180 0800 0200 c0000232', '0c00 1980 0800 0200 02000000'),
+  target: bytes(
+    ipv4,
+    '1000 0180 0c00 0180 0800 0200 c0000232',
+    '1000 0280 0c00 0180 0800 0100 c0000232',
+    '1400 1980 0800 0100 02000000 0800 0200 01000000',
+  ),
 };
 
 describe('a list of flows', () => {
@@ -176,10 +182,10 @@ describe('a deletion', () => {
     assert.deepEqual(socket.asked, [`list ${filters.source}`, `list ${filters.replySource}`]);
   });
 
-  test('of all that is answered to an IPv4 address is one request', async () => {
+  test('of all that is answered to an IPv4 address, or was sent to it alone, is a request for each', async () => {
     const socket = kernel();
     await deleteFlowsTo(socket, '192.0.2.50');
-    assert.deepEqual(socket.asked, [`delete ${filters.replyDestination}`]);
+    assert.deepEqual(socket.asked, [`delete ${filters.replyDestination}`, `delete ${filters.target}`]);
   });
 
   test('of all that is answered to an IPv6 address takes one by one', async () => {

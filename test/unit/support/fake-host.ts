@@ -291,7 +291,9 @@ export class FakeHost implements Host, Disposable {
 
   async deleteFlowsTo(address: Address, only: (flow: Flow) => boolean = () => true): Promise<void> {
     this.calls.push(`deleteFlowsTo ${address}`);
-    this.#dropFlows((flow) => flow.replyDestination === address && only(flow));
+    const isTo = ({ replyDestination, destination, replySource }: Flow) =>
+      replyDestination === address || (destination === address && replySource === address);
+    this.#dropFlows((flow) => isTo(flow) && only(flow));
     this.forgottenFlowsTo.push(address);
   }
 
