@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeExecutable } from '../../install/executable.ts';
@@ -28,13 +28,14 @@ export async function measureStart(): Promise<readonly ResultTable[]> {
   await using lab = await Lab.create();
   const folder = mkdtempSync(join(tmpdir(), 'egress-bench-'));
   try {
-    const programs = [egressBinary, ...(earlierBinary === undefined ? [] : [earlierBinary])];
+    const programs = [['', egressBinary], ...(earlierBinary === undefined ? [] : [[', earlier build', earlierBinary]])];
     const empty = [
       rowOf('an empty Node', { program: process.execPath, args: ['-e', '0'] }),
       rowOf('an empty binary', { program: await emptyBinary(folder) }),
     ];
     const all = [await subjectOf(lab, empty)];
-    for (const binary of programs) all.push(await subjectOf(lab, [], binary));
+    for (const [title = '', binary = ''] of programs)
+      all.push(await subjectOf(lab, [], { title, binary: asInstalled(folder, binary) }));
     return [await measure(all)];
   } finally {
     rmSync(folder, { recursive: true });
@@ -47,7 +48,17 @@ const rowOf = (name: string, command: Command): Row => ({ name, command, usages:
 async function emptyBinary(folder: string): Promise<string> {
   const main = join(folder, 'main.js');
   writeFileSync(main, "require('node:v8').startupSnapshot.setDeserializeMainFunction(() => process.exit(0));\n");
-  return makeExecutable(folder, { main, parts: new Map() });
+  return asInstalled(folder, makeExecutable(folder, { main, parts: new Map() }));
+}
+
+/**
+ * A copy, as the installer makes one. Of a file that a build has just written in one go the kernel holds pages in larger pieces,
+ * and a process that touches one has all of a piece: 14 MiB more are resident.
+ */
+function asInstalled(folder: string, binary: string): string {
+  const copy = join(mkdtempSync(join(folder, 'copy-')), 'egress');
+  copyFileSync(binary, copy);
+  return copy;
 }
 
 /** Rows that have a node of their own. */
@@ -58,15 +69,15 @@ interface Subject {
   readonly gauge: Gauge;
 }
 
-async function subjectOf(lab: Lab, more: readonly Row[], binary?: string): Promise<Subject> {
+async function subjectOf(lab: Lab, more: readonly Row[], of?: { title: string; binary: string }): Promise<Subject> {
   const node = await BenchNode.create(lab, lab.unique('start'));
   const [steered, other, present] = await node.plug(await lab.namespace(lab.unique('start-pods')), 3);
   if (steered === undefined || other === undefined || present === undefined) throw new Error('There are no pods');
   const gauge = new Gauge(node.machine);
-  if (binary === undefined) return { rows: more, node, pods: [], gauge };
+  if (of === undefined) return { rows: more, node, pods: [], gauge };
+  const { title, binary } = of;
   const call = (verb: Verb, pod: BenchPod, namespace = 'default') => egress(node, verb, pod, { binary, namespace });
   await gauge.usageOf(call('ADD', present)); // a node with a steered pod: its chains stay
-  const title = binary === egressBinary ? '' : ', earlier build';
   const rows = [
     rowOf(`VERSION${title}`, call('VERSION', steered)),
     rowOf(`STATUS${title}`, call('STATUS', steered)),
