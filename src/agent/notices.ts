@@ -8,9 +8,13 @@ import { podName } from '../report/asked-pod.ts';
 import type { LabelSource } from './label-answers.ts';
 import type { Round } from './round.ts';
 
-/** What came of a round that owners of its pods and of the node should know, and did not before. */
+/**
+ * What came of a round that owners of its pods and of the node should know, and did not before. It is told when the next round
+ * finds it, too: labels that are about to be known are no news.
+ */
 export class RoundNotices {
   #before: ReadonlySet<string> = new Set();
+  #told: ReadonlySet<string> = new Set();
 
   /** @param node this node's name in Kubernetes */
   of({ failures, refused }: Pick<Round, 'failures' | 'refused'>, node: string): Notice[] {
@@ -23,8 +27,10 @@ export class RoundNotices {
       .filter((failure) => !words.has(failure))
       .map((failure) => ({ words: failure, notice: failing(node, failure) }));
     const all = [...ofPods, ...ofNode];
-    const fresh = all.filter((each) => !this.#before.has(each.words));
+    const lasting = all.filter((each) => this.#before.has(each.words));
+    const fresh = lasting.filter((each) => !this.#told.has(each.words));
     this.#before = new Set(all.map((each) => each.words));
+    this.#told = new Set(lasting.map((each) => each.words));
     return fresh.flatMap(({ notice }) => notice ?? []);
   }
 }

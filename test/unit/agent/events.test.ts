@@ -96,18 +96,20 @@ describe('what came of a round', () => {
   ];
   const failures = ['Exit "x": no interface', 'pod shop/web-0: no'];
 
-  test('is told of the pod or of the node that it is about, until it is another', () => {
+  test('is told of the pod or of the node that it is about, when it lasts, and once', () => {
     const notices = new RoundNotices();
     const of = (round: { refused: typeof refused; failures: string[] }) =>
       notices
         .of(round, 'a')
         .map(({ regarding, reason, note }) => `${regarding.kind} ${regarding.name} ${reason}: ${note}`);
+    assert.deepEqual(of({ refused, failures }), [], 'it may be over at once');
     assert.deepEqual(of({ refused, failures }), [
       'Pod web-0 Outdated: The pod cannot have what the policies say now: no',
       'Node a EgressFailing: Exit "x": no interface',
     ]);
     assert.deepEqual(of({ refused, failures }), []);
     assert.deepEqual(of({ refused: [], failures: [] }), []);
+    assert.deepEqual(of({ refused, failures }), []);
     assert.equal(of({ refused, failures }).length, 2, 'it is wrong again');
   });
 });
