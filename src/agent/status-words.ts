@@ -49,6 +49,8 @@ export class StatusWords {
   #facts: NodeFacts | undefined;
   #known: Known | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** When it rings, in milliseconds. */
+  #due = 0;
   #isWriting = false;
   readonly #wrote = new Map<string, number>();
   readonly #left = new Map<string, number>();
@@ -72,8 +74,13 @@ export class StatusWords {
     this.#after(delay);
   }
 
+  /** The earliest of what is wanted counts: who waits for others does not keep its own word back. */
   #after(milliseconds: number): void {
-    this.#timer ??= setTimeout(() => {
+    const due = performance.now() + milliseconds;
+    if (this.#timer !== undefined && this.#due <= due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => {
       this.#timer = undefined;
       void this.#write();
     }, milliseconds).unref();
@@ -107,8 +114,9 @@ export class StatusWords {
     const words = [...nodes.filter((each) => each !== own), ...(word ? [word] : [])];
     const whole = summaryOf(verdict, object, words, objects.nodes, new Date().toISOString());
     const isOwnOther = !isEqual(own, word);
-    const isWholeOther =
-      !isEqual(withoutTimes(whole), withoutTimes(summary)) && this.#isMine(object, words, objects, facts);
+    const isDifferent = !isEqual(withoutTimes(whole), withoutTimes(summary));
+    if (!isDifferent) this.#left.delete(keyOf(object));
+    const isWholeOther = isDifferent && this.#isMine(object, words, objects, facts, isOutdated(summary, whole));
     if (!isOwnOther && !isWholeOther) return;
     if (!this.#mayWrite(`${kind}/${name}`, objects.nodes.length)) {
       this.#after(delay);
@@ -121,11 +129,17 @@ export class StatusWords {
   }
 
   /** Whether this node writes of an object for all: as its first node, or since the first one has left it alone for a while. */
-  #isMine(object: EgressObject, words: readonly NodeWord[], { nodes }: ClusterObjects, facts: NodeFacts): boolean {
+  #isMine(
+    object: EgressObject,
+    words: readonly NodeWord[],
+    { nodes }: ClusterObjects,
+    facts: NodeFacts,
+    isOutdated: boolean,
+  ): boolean {
     if (writesFor(facts.name, words, nodes)) return true;
     const judged = statusOf(object).conditions?.[0]?.observedGeneration;
-    const key = `${object.namespace ?? ''}/${object.name} ${object.generation}`;
-    if (judged === object.generation) {
+    const key = keyOf(object);
+    if (judged === object.generation && !isOutdated) {
       this.#left.delete(key);
       return false;
     }
@@ -158,6 +172,13 @@ export class StatusWords {
     this.#surroundings.report(error, 'The status of objects is not what it should be until then.');
   }
 }
+
+const keyOf = ({ namespace = '', name, uid = '', generation }: EgressObject): string =>
+  `${namespace}/${name} ${uid} ${generation}`;
+
+/** Whether a summary does not fit what nodes say: in what all compute the same of it, whatever they know of an object besides. */
+const isOutdated = (before: Partial<Summary>, now: Summary): boolean =>
+  before.holder !== now.holder || before.pods !== now.pods;
 
 /** The object of ours that a verdict is about; `undefined` for those of others, whose status is not ours. */
 export function ownObject(
