@@ -63,9 +63,15 @@ describe('a namespace’s own policies, and Events', clusterTest, () => {
     await api.kubectl(['delete', 'namespacedegresspolicy', 'more']);
     await allLeaveBy([pod], internet.addresses[0]);
 
-    const { status: before } = await api.get('egressexit', 'internet');
-    await agents.get(before.holder)?.end();
-    await until(async () => (await events()).includes(`The exit has moved from ${before.holder} to `));
+    // Both gateways, one after the other: one of them is the node that writes the status for all.
+    for (const _ of cluster.gateways) {
+      const { status: before } = await api.get('egressexit', 'internet');
+      const gone = cluster.gateways.find((node) => nameOf(node) === before.holder);
+      assert.ok(gone);
+      await agents.get(nameOf(gone))?.end();
+      await until(async () => (await events()).includes(`The exit has moved from ${before.holder} to `));
+      agents.set(nameOf(gone), await start(gone));
+    }
     await allLeaveBy([pod], internet.addresses[0]);
 
     await api.mustApply(
