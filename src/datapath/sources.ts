@@ -113,7 +113,8 @@ const sourceChain = (
 /**
  * Sources that a pod may have before its address or beside it: DHCP (RFC 2131, section 4.1), duplicate address
  * detection (RFC 4862) and neighbour discovery from link-local addresses, which no router forwards. What is no IP
- * passes.
+ * passes, but for frames with several VLAN tags: behind this hook the kernel also takes off the tags behind the first when
+ * their VLAN is 0 (or one of the node's), and the node would forward a packet whose source nobody has looked at.
  */
 const unowned: Chain = {
   kind: 'chain',
@@ -122,6 +123,7 @@ const unowned: Chain = {
   rules: [
     ...['0.0.0.0', 'fe80::/10', '::'].map((range) => rule(say.frameSourceIn(range), accept)),
     ...families.map((family: Family) => rule(say.frameFamily(family), ...drop)),
+    ...say.tags.map((tag) => rule(say.frameTagged(tag), ...drop)),
   ],
 };
 

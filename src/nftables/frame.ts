@@ -28,6 +28,16 @@ export const frameFamily = (of: Family): Statement => ({
 /** ETH_P_IP and ETH_P_IPV6 in network order. */
 const etherType = { 4: '0800', 6: '86dd' } as const;
 
+/** Protocols of VLAN tags (IEEE 802.1Q), each with its number in network order: ETH_P_8021Q and ETH_P_8021AD. */
+const tagTypes = { '8021q': '8100', '8021ad': '88a8' } as const;
+export const tags = ['8021q', '8021ad'] as const;
+
+/** The frame has a VLAN tag of the protocol behind another: the kernel takes the first one off before it asks chains. */
+export const frameTagged = (tag: keyof typeof tagTypes): Statement => ({
+  text: `meta protocol ${tag}`,
+  expressions: metaIs('protocol', tagTypes[tag]),
+});
+
 /** The frame holds a packet with the address as its source, or one in the range. */
 export function frameSourceIn(range: Address | Prefix): Statement {
   const of = familyOf(range);

@@ -22,6 +22,8 @@ interface Lie {
   readonly what: string;
   readonly by: keyof Pods;
   readonly as: (pods: Pods, node: LabNode) => readonly [string, string];
+  /** VLAN tags that its frames have. */
+  readonly tags?: number;
 }
 
 const addressesOf = ({ addresses: [four = '', six = ''] }: Pod) => [four, six] as const;
@@ -35,6 +37,28 @@ const lies: readonly Lie[] = [
   { what: 'a pod with a policy, as the node', by: 'liar', as: (_, node) => node.addresses('eth0') },
   { what: 'a pod with a policy, as the exit', by: 'liar', as: () => world.exitAddress },
   { what: 'a pod with a policy, as somebody outside', by: 'liar', as: () => ['198.51.100.7', '2001:db8:7::7'] },
+  // A node takes all tags of VLAN 0 off. Chains at the pod's interface see no packet while there is more than one: with
+  // cni-egress 0.1.0 such packets passed them, and left past exit and drop.
+  { what: 'a pod to drop, as another behind a tag', by: 'victim', as: ({ liar }) => addressesOf(liar), tags: 1 },
+  {
+    what: 'a pod to drop, as a free address behind a tag',
+    by: 'victim',
+    as: () => ['10.0.0.77', 'fd00:10::77'],
+    tags: 1,
+  },
+  {
+    what: 'a pod to drop, as a free address behind tags',
+    by: 'victim',
+    as: () => ['10.0.0.77', 'fd00:10::77'],
+    tags: 2,
+  },
+  { what: 'a pod to drop, as the exit behind tags', by: 'victim', as: () => world.exitAddress, tags: 3 },
+  {
+    what: 'a pod to drop, as somebody outside behind tags',
+    by: 'victim',
+    as: () => ['198.51.100.7', '2001:db8:7::7'],
+    tags: 2,
+  },
 ];
 
 const policies = [
@@ -54,9 +78,17 @@ async function started(lab: Lab, primary: (typeof primaries)[number], filter: nu
 }
 
 /** Sends a packet from one address and port to another, with one of each family. */
-async function forge(pod: Pod, sources: readonly string[], sport: number, targets: readonly string[], dport: number) {
+async function forge(
+  pod: Pod,
+  sources: readonly string[],
+  sport: number,
+  targets: readonly string[],
+  dport: number,
+  tags = 0,
+) {
   for (const [i, source] of sources.entries()) {
-    const { code, stderr } = await pod.run('forged.py', '10.0.0.1', source, `${sport}`, targets[i] ?? '', `${dport}`);
+    const ends = [source, `${sport}`, targets[i] ?? '', `${dport}`];
+    const { code, stderr } = await pod.run('forged.py', '10.0.0.1', ...ends, `${tags}`);
     assert.equal(code, 0, stderr);
   }
 }
@@ -77,8 +109,8 @@ for (const primary of primaries) {
           await using lab = await Lab.create();
           const { node, pods } = await started(lab, primary, filter);
           const capture = await node.capture();
-          for (const [i, { by, as }] of lies.entries()) {
-            await forge(pods[by], as(pods, node), 40_000, world.service, 9000 + i);
+          for (const [i, { by, as, tags }] of lies.entries()) {
+            await forge(pods[by], as(pods, node), 40_000, world.service, 9000 + i, tags);
           }
           // The answer to this one comes after all of them.
           assert.deepEqual(await pods.liar.askEach('udp'), world.exitAddress);
@@ -134,11 +166,17 @@ for (const primary of primaries) {
       await forge(pod, addressesOf(pod), 5353, ['224.0.0.251', 'ff02::fb'], 5353);
       const capture = await node.capture();
       await forge(pod, vip, 40_000, world.service, 9200);
+      await forge(pod, addressesOf(pod), 40_000, world.service, 9201, 1);
       assert.deepEqual(await pod.askEach('udp'), world.exitAddress);
-      const left = toPort(await capture.stop(), 9200);
+      const packets = await capture.stop();
       assert.deepEqual(
-        left,
+        toPort(packets, 9200),
         vip.map((address, i) => `eth0 udp ${address} > ${world.service[i]} port 9200`),
+      );
+      assert.deepEqual(
+        toPort(packets, 9201),
+        world.exitAddress.map((address, i) => `eth1 udp ${address} > ${world.service[i]} port 9201`),
+        'a tag of VLAN 0 says a priority, and nothing else',
       );
       assert.equal(await forgedOf(node), 0);
     });

@@ -1,5 +1,5 @@
-"""forged.py GATEWAY SOURCE SPORT DESTINATION DPORT: sends one UDP packet of any source to the MAC address of the gateway,
-past the routing of this machine."""
+"""forged.py GATEWAY SOURCE SPORT DESTINATION DPORT [TAGS]: sends one UDP packet of any source to the MAC address of the gateway,
+past the routing of this machine, behind so many tags of VLAN 0."""
 
 import socket
 import struct
@@ -40,5 +40,11 @@ if six:
 else:
     head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(datagram), 1, 0, 64, socket.IPPROTO_UDP, 0) + ends
     head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
+# What follows a tag is its VLAN, and the protocol of what is behind it.
+kind = 0x86DD if six else 0x0800
+packet = head + datagram
+for _ in range(int(sys.argv[6]) if len(sys.argv) > 6 else 0):
+    packet = struct.pack("!HH", 0, kind) + packet
+    kind = 0x8100
 with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as s:
-    s.sendto(head + datagram, ("eth0", 0x86DD if six else 0x0800, 0, 0, hardware(gateway)))
+    s.sendto(packet, ("eth0", kind, 0, 0, hardware(gateway)))

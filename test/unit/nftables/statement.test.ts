@@ -90,6 +90,7 @@ const statements: readonly Statement[] = [
   say.laterFragment(6),
   say.frameFamily(4),
   say.frameFamily(6),
+  ...say.tags.map((tag) => say.frameTagged(tag)),
   say.frameSourceIn('10.0.0.5'),
   say.frameSourceIn('fd00::5'),
   say.frameSourceIn('10.0.4.0/22'),
