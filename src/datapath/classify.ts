@@ -16,6 +16,7 @@ export const desiredClassify = (fwmark: number): readonly Chain[] => [
   prove(fwmark),
   ...heldChains,
   begin(fwmark),
+  errors,
   answers,
   classify,
 ];
@@ -59,6 +60,21 @@ const midStream = chain(
   ),
 );
 
+/**
+ * An ICMP error belongs to the connection of the packet inside it, whoever sends it. A pod could else tell somebody outside
+ * of a connection with the node or another pod, as a reply that no policy steers, and leave past its exit.
+ */
+const errors = chain(
+  layout.chainNames.errors,
+  families.map((family) =>
+    rule(
+      say.sourceTwiceIn(family, layout.setNames.ends(family)),
+      say.ofAnothersConnection(family, layout.setNames.ends(family)),
+      say.verdict({ code: 'goto', chain: layout.chainNames.forged }),
+    ),
+  ),
+);
+
 /** Packets from the answering side of a connection. */
 const answers = chain(layout.chainNames.answers, [
   ...families.map((family) =>
@@ -67,5 +83,6 @@ const answers = chain(layout.chainNames.answers, [
       say.verdict({ code: 'jump', chain: layout.chainNames.prove }),
     ),
   ),
+  rule(say.isRelated, say.verdict({ code: 'jump', chain: layout.chainNames.errors })),
   rule(say.isDestinationTranslated, say.verdict({ code: 'goto', chain: layout.chainNames.returns })),
 ]);

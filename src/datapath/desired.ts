@@ -1,4 +1,4 @@
-import { type Family, families, familyOf } from '../base/address.ts';
+import { type Address, type Family, families, familyOf } from '../base/address.ts';
 import { chain, rule } from '../nftables/chain.ts';
 import type { Element } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
@@ -187,6 +187,7 @@ function desiredElements(attachment: SteeredAttachment, exits: readonly Resolved
     return [
       ...(isShared ? [{ ...element, set: layout.setNames.answered(family) }] : []),
       ...(sources ? [{ ...element, set: layout.setNames.checked(family) }] : []),
+      ...(sources?.others.length === 0 ? [endsElement(address, mark)] : []),
       { ...element, set: layout.setNames.steered(family) },
       { ...element, set: layout.setNames.programs(family), verdict: { code: 'goto', chain: program } },
       {
@@ -197,3 +198,9 @@ function desiredElements(attachment: SteeredAttachment, exits: readonly Resolved
     ];
   });
 }
+
+/** Pods that send in the name of others rightly may tell of the connections of those, too: they have none. */
+const endsElement = (address: Address, mark: string): Element => {
+  const set = layout.endsSet(familyOf(address));
+  return { kind: 'element', set: set.name, key: layout.podKey(set, address), comment: mark };
+};

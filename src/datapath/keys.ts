@@ -8,6 +8,9 @@ import { flowsMap, isAnswersSet, nodeSets, slotsMap } from './sets.ts';
 /** An address as the key or value of an element. */
 export const addressHex = (address: Address): Hex => Buffer.from(addressBytes(address)).toString('hex');
 
+/** The key of a pod's element in one of {@link podSets}: its address, as often as the set has it. */
+export const podKey = ({ key }: NftSet, address: Address): Hex => addressHex(address).repeat(key.length);
+
 /** An exit's id as the key of an element of {@link tunnelsSet}, {@link fallbackSet}, {@link elsewhereSet} or {@link servedMap}. */
 export const exitKey = (id: number): Hex => hostHex(id);
 

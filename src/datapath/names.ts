@@ -37,6 +37,7 @@ export const chainNames = {
   /** Of each connection's first packet, and of answers. */
   begin: 'begin',
   answers: 'answers',
+  errors: 'errors',
   /** Packets with the source of a checked pod: with the proof, and without. */
   prove: 'prove',
   forged: 'forged',
@@ -138,7 +139,16 @@ type Fixed<Names> = { [K in keyof Names]: Names[K] extends string ? K : never }[
  */
 const chainOwners: Readonly<Record<Fixed<typeof chainNames>, Owner>> = {
   ...{ classify: 'base', midStream: 'base', returns: 'base', local: 'base', nat: 'base', guard: 'base', judge: 'base' },
-  ...{ lost: 'base', stray: 'base', unmarked: 'base', decide: 'base', drop: 'base', begin: 'base', answers: 'base' },
+  ...{
+    lost: 'base',
+    stray: 'base',
+    unmarked: 'base',
+    decide: 'base',
+    drop: 'base',
+    begin: 'base',
+    answers: 'base',
+    errors: 'base',
+  },
   ...{ heldChecked: 'base', held: 'base', prove: 'base', forged: 'base' },
   ...{ arrive: 'tunnel', input: 'tunnel', senders: 'tunnel', forward: 'tunnel' },
   ...{ untrackedIn: 'tunnel', untrackedOut: 'tunnel' },
@@ -159,6 +169,7 @@ export const setNames = {
   programs: (family: Family) => `programs${family}`,
   steered: (family: Family) => `steered${family}`,
   checked: (family: Family) => `checked${family}`,
+  ends: (family: Family) => `ends${family}`,
   uplinks: 'uplinks',
   held: 'held',
   inside: (family: Family) => `inside${family}`,
@@ -190,7 +201,7 @@ export const setNames = {
 
 /** The owner of each set and map. Sets of an exit or a program carry its name. */
 const setOwners: Readonly<Record<keyof typeof setNames, Owner>> = {
-  ...{ pods: 'pod', programs: 'pod', steered: 'pod', answered: 'pod', checked: 'pod' },
+  ...{ pods: 'pod', programs: 'pod', steered: 'pod', answered: 'pod', checked: 'pod', ends: 'pod' },
   ...{
     own: 'base',
     uplinks: 'base',

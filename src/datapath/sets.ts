@@ -45,6 +45,16 @@ const checkedSet = (family: Family): NftSet => ({
   key: [addressType[family]],
 });
 
+/**
+ * The address of a checked pod, twice: as the sender of a packet, and as the end of its connection. Only ICMP errors can have
+ * two that differ.
+ */
+export const endsSet = (family: Family): NftSet => ({
+  kind: 'set',
+  name: setNames.ends(family),
+  key: [addressType[family], addressType[family]],
+});
+
 /** The sets and maps that hold pods' addresses. */
 export const podSets = (family: Family): readonly NftSet[] => [
   podsMap(family),
@@ -52,6 +62,7 @@ export const podSets = (family: Family): readonly NftSet[] => [
   steeredSet(family),
   answeredSet(family),
   checkedSet(family),
+  endsSet(family),
 ];
 
 /** Interfaces of exits. */

@@ -20,12 +20,14 @@ const fewAddresses = 8;
 export async function findPods(socket: NetlinkSocket, addresses: readonly string[]): Promise<Element[]> {
   if (addresses.length > fewAddresses) {
     const elements: Element[] = [];
-    const keys = new Set(addresses.map(layout.addressHex));
+    const keys = new Set(
+      addresses.flatMap((one) => layout.podSets(familyOf(one)).map((set) => layout.podKey(set, one))),
+    );
     for (const set of families.flatMap(layout.podSets)) elements.push(...(await listSet(socket, set)));
     return elements.filter(({ key }) => keys.has(key));
   }
   const wanted = addresses.flatMap((address) =>
-    layout.podSets(familyOf(address)).map((set) => ({ set, key: layout.addressHex(address) })),
+    layout.podSets(familyOf(address)).map((set) => ({ set, key: layout.podKey(set, address) })),
   );
   return (await findElementsByKey(socket, wanted)).map(elementOf);
 }

@@ -114,6 +114,9 @@ export const icmpOfItsOwn = (of: Family): Statement => ({
  */
 export const isTracked = hasBits('state', 'established,related,new', establishedPacket | relatedPacket | newConnection);
 
+/** An ICMP error that belongs to a connection, or a connection that another one asked for. */
+export const isRelated = hasBits('state', 'related', relatedPacket);
+
 /** Somebody had conntrack not track the packet. */
 export const isUntracked = hasBits('state', 'untracked', untrackedPacket);
 

@@ -142,6 +142,33 @@ const addressIn = (of: Family, field: 'saddr' | 'daddr', set: string, options: A
   ],
 });
 
+/** The packet's source, twice, is in a set of {@link ofAnothersConnection}. */
+export const sourceTwiceIn = (of: Family, set: string): Statement => ({
+  text: `${header[of].protocol} saddr . ${header[of].protocol} saddr @${set}`,
+  expressions: [
+    ...ofFamily(of),
+    loadAddress(of, 'saddr'),
+    loadAddress(of, 'saddr', secondPart[of]),
+    { name: 'lookup', set, sreg: 1 },
+  ],
+});
+
+/**
+ * The packet's source and the end of its connection that replies come from (after DNAT) are no pair of a set. The family has to
+ * be asked for before.
+ */
+export const ofAnothersConnection = (of: Family, set: string): Statement => ({
+  text: `${header[of].protocol} saddr . ct reply ${header[of].protocol} saddr != @${set}`,
+  expressions: [
+    loadAddress(of, 'saddr'),
+    { name: 'ct', key: header[of].src, direction: 'reply', dreg: secondPart[of] },
+    { name: 'lookup', set, sreg: 1, invert: true },
+  ],
+});
+
+/** The register behind that of an address, as the kernel and nft call it: 8 (the same as 1) and 9; 1 and 2 of 16 bytes. */
+const secondPart = { 4: 9, 6: 2 } as const;
+
 /**
  * The destination of the connection's replies is in a set: its source after SNAT. Packets of the other family, and
  * those without a connection, do not match; the family still has to be asked for by what comes after.

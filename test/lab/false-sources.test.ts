@@ -6,6 +6,7 @@ import type { LabNode } from '../support/node.ts';
 import { describePacket } from '../support/packets.ts';
 import type { Packet } from '../support/pcap.ts';
 import type { Pod } from '../support/pod.ts';
+import { tool } from '../support/tools.ts';
 import { world } from '../support/world.ts';
 
 /**
@@ -93,6 +94,16 @@ async function forge(
   }
 }
 
+/** Sends a UDP packet from any address that is routed to this machine. */
+const begins = `
+import socket, sys
+source, sport, destination, dport = sys.argv[1:5]
+six = ":" in source
+with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.setsockopt(*((socket.IPPROTO_IPV6, 78) if six else (socket.IPPROTO_IP, 15)), 1)  # IPV6_FREEBIND, IP_FREEBIND
+    s.bind((source, int(sport)))
+    s.sendto(b"begin", (destination, int(dport)))`;
+
 const forgedOf = async (node: LabNode): Promise<number> =>
   JSON.parse((await node.egress('status', '--json')).stdout).forged.packets;
 
@@ -144,6 +155,33 @@ for (const primary of primaries) {
       },
     );
   }
+
+  // Conntrack counts an ICMP error to the connection that it tells of: with cni-egress 0.1.0 it counted as a reply, which no
+  // policy steers, and left past exit and drop with the pod's own address.
+  test(
+    `after ${primary}, a pod tells somebody outside of its own connections, and of nobody else’s`,
+    labTest,
+    async () => {
+      await using lab = await Lab.create();
+      const { node, pods } = await started(lab, primary, 0);
+      await lab.front.host.ip('route add 10.0.0.0/16 via 172.18.0.5', 'route add fd00:10::/48 via fd00:172::5');
+      const others = [node.addresses('eth0'), pods.liar.addresses, pods.stranger.addresses, pods.victim.addresses];
+      const capture = await node.capture();
+      for (const [i, addresses] of others.entries())
+        for (const [family, address] of addresses.entries()) {
+          const ends = [world.service[family] ?? '', `${9300 + i}`, address, '7000'];
+          await lab.front.host.must([tool('python3'), '-c', begins, ...ends]);
+          assert.equal((await pods.victim.run('icmp-error.py', ...ends)).code, 0);
+        }
+      assert.deepEqual(await pods.liar.askEach('udp'), world.exitAddress);
+      const errors = (await capture.stop()).filter(({ protocol }) => protocol === 'icmp');
+      const byVictim = errors.filter(({ source }) => pods.victim.addresses.includes(source)).map(describePacket);
+      // The pod's kernel says the same of its own connection as the program does.
+      const own = pods.victim.addresses.map((address, i) => `eth0 icmp ${address} > ${world.service[i]}`);
+      assert.deepEqual(byVictim.toSorted(), [...own, ...own].toSorted());
+      assert.equal(await forgedOf(node), 6);
+    },
+  );
 
   describe(`after ${primary}, a pod that does not lie`, labTest, () => {
     test('loses nothing: neighbours, DHCP, multicast, inbound connections, and addresses that it rightly has', async () => {

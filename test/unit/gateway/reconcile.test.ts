@@ -214,7 +214,7 @@ describe('a gateway that is brought up', () => {
     await check(machine, attachment, () => true);
     assert.deepEqual(
       machine.host.kernel.podElements().map(({ set }) => set),
-      ['answered4', 'checked4', 'steered4', 'programs4', 'pods4'],
+      ['answered4', 'checked4', 'ends4', 'steered4', 'programs4', 'pods4'],
     );
   });
 

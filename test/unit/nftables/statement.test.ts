@@ -106,6 +106,11 @@ const statements: readonly Statement[] = [
   say.originNotIn(4, 'steered4'),
   say.originNotIn(6, 'steered6'),
   say.markIsNot(0x103fff, 0x100000),
+  say.isRelated,
+  say.sourceTwiceIn(4, 'ends4'),
+  say.sourceTwiceIn(6, 'ends6'),
+  say.ofAnothersConnection(4, 'ends4'),
+  say.ofAnothersConnection(6, 'ends6'),
 ];
 
 /** Data as nft shows it: the numbers that a little-endian host reads there, 4 bytes each. */

@@ -190,6 +190,15 @@ describe('ADD with another outcome than before', () => {
     assert.deepEqual(stateOf(machine), stateOf(fresh));
   });
 
+  test('releases what keeps ICMP errors to the pod’s own connections when it has sources of others now', async (t) => {
+    const [machine, fresh] = [newMachine(t), newMachine(t)];
+    const extraSources = [{ namespaces: ['default'], addresses: ['192.0.2.0/24'] }];
+    await added(machine, 'a', '10.0.0.5');
+    await added(machine, 'a', '10.0.0.5', { configuration: configuration({ extraSources }) });
+    await added(fresh, 'a', '10.0.0.5', { configuration: configuration({ extraSources }) });
+    assert.deepEqual(stateOf(machine), stateOf(fresh));
+  });
+
   test('releases the addresses that the pod has no more', async (t) => {
     const [machine, fresh] = [newMachine(t), newMachine(t)];
     await added(machine, 'a', '10.0.0.5');

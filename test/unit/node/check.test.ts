@@ -67,8 +67,8 @@ describe('CHECK', () => {
     await added(machine, 'b', '10.0.0.5');
     assert.equal(
       await complaint(machine),
-      ['checked4', 'steered4', 'programs4', 'pods4']
-        .map((set) => `element 10.0.0.5 of ${set} is not as expected`)
+      ['checked4', 'ends4', 'steered4', 'programs4', 'pods4']
+        .map((set) => `element ${set === 'ends4' ? '10.0.0.5 . ' : ''}10.0.0.5 of ${set} is not as expected`)
         .join('; '),
     );
   });

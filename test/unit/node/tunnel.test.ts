@@ -49,7 +49,7 @@ describe('a pod whose exit has a gateway', () => {
       machine.host.applied.map(({ object }) =>
         object.kind === 'element' ? object.set : 'name' in object ? object.name : object.kind,
       ),
-      ['ingressMark', 'from-veth-b', 'answered4', 'checked4', 'steered4', 'programs4', 'pods4'],
+      ['ingressMark', 'from-veth-b', 'answered4', 'checked4', 'ends4', 'steered4', 'programs4', 'pods4'],
     );
   });
 

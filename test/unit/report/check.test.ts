@@ -52,7 +52,13 @@ test('every attachment of the node is checked, and named by its pod or its conta
   assert.deepEqual(
     (await checkAll(machine)).attachments.map(({ problems }) => problems),
     [
-      ['checked4', 'steered4', 'programs4', 'pods4'].map((set) => `element 10.0.0.5 of ${set} is not as expected`),
+      [
+        '10.0.0.5 of checked4',
+        '10.0.0.5 . 10.0.0.5 of ends4',
+        '10.0.0.5 of steered4',
+        '10.0.0.5 of programs4',
+        '10.0.0.5 of pods4',
+      ].map((element) => `element ${element} is not as expected`),
       [],
       [],
     ],

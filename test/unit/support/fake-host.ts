@@ -18,7 +18,7 @@ import type {
   RouteTaken,
 } from '../../../src/datapath/host.ts';
 import { indexOfKept, type Kept, keptMaps } from '../../../src/datapath/kept.ts';
-import { addressHex, podOfBlockKey, setNames } from '../../../src/datapath/layout.ts';
+import { podKey, podOfBlockKey, podSets, setNames } from '../../../src/datapath/layout.ts';
 import type { Needs } from '../../../src/datapath/needs.ts';
 import type { HostObject, Link, NodeRoute, NodeRule, Other } from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
@@ -223,7 +223,7 @@ export class FakeHost implements Host, Disposable {
   }
 
   async findElements(mark: string, addresses?: readonly Address[]): Promise<readonly Element[]> {
-    const keys = addresses?.map(addressHex);
+    const keys = addresses?.flatMap((one) => podSets(familyOf(one)).map((set) => podKey(set, one)));
     return this.kernel
       .podElements()
       .filter(({ comment = '' }) => comment.startsWith(mark))

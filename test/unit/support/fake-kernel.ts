@@ -1,4 +1,4 @@
-import { families } from '../../../src/base/address.ts';
+import { families, familyOf } from '../../../src/base/address.ts';
 import { EgressError } from '../../../src/base/errors.ts';
 import { concernsAnswers } from '../../../src/datapath/answers.ts';
 import type { NodeState } from '../../../src/datapath/attachment.ts';
@@ -261,11 +261,13 @@ function concernsElement(
   const exit = layout.exitIdOfPart(element.set);
   if (exit !== undefined) return exits.some(({ id }) => id === exit);
   const pods = [...(attachment ? [attachment] : []), ...fellows];
-  const addresses = pods.flatMap(({ addresses }) => addresses.map(layout.addressHex));
+  const keys = pods.flatMap(({ addresses }) =>
+    addresses.flatMap((one) => layout.podSets(familyOf(one)).map((set) => layout.podKey(set, one))),
+  );
   if (element.set === layout.setNames.uplinks) {
     return [tunnelDevice, ...exits.map(({ device }) => device)].map(deviceHex).includes(element.key);
   }
-  return element.set === layout.setNames.own || addresses.includes(element.key);
+  return element.set === layout.setNames.own || keys.includes(element.key);
 }
 
 function concernsRule(rule: PolicyRule, node: NodeState, needs: Needs): boolean {
