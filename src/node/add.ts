@@ -1,6 +1,7 @@
 import type { Address, Prefix } from '../base/address.ts';
 import { type Attachment, markOf } from '../base/attachment.ts';
 import { canonicalJson, isEqual } from '../base/canonical.ts';
+import { EgressError } from '../base/errors.ts';
 import type { ProgramContent } from '../datapath/attachment.ts';
 import { type Pod, wishName } from '../policy/match.ts';
 import { programName } from '../policy/program.ts';
@@ -150,7 +151,10 @@ function withPorts(
   return members;
 }
 
-/** With the connections of pods that run. */
+/** Connections that move in a change of several pods: each takes its time, and all of them the store's lock. */
+const mostMoved = 256;
+
+/** With the connections of pods that run. Throws `try-again` where they are too many for several pods together. */
 async function withConnections(
   machine: Machine,
   node: NodeRecord,
@@ -163,6 +167,8 @@ async function withConnections(
     changedPod(node, before(previous), { next: record, after: whole() }),
   );
   const moved = await lookAtConnections(machine, changes);
+  if (members.length > 1 && moved.flat().length > mostMoved)
+    throw new EgressError('try-again', 'too many connections for one change');
   return members.map(({ record, ...member }, i): Member => {
     const running = { pod: changes[i] ?? unreachable(), moved: moved[i] ?? [] };
     const holds = heldAmong(running.moved).length > 0 || member.previous?.holds === true;
