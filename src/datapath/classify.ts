@@ -28,8 +28,8 @@ export const desiredClassify = (fwmark: number): readonly Chain[] => [
 const classify = chain(
   layout.chainNames.classify,
   [
+    rule(say.isReply, say.verdict({ code: 'goto', chain: layout.chainNames.answers })), // never a first packet
     rule(say.isFirst, say.verdict({ code: 'jump', chain: layout.chainNames.begin })),
-    rule(say.isReply, say.verdict({ code: 'goto', chain: layout.chainNames.answers })),
     ...families.map((family) => rule(say.sourceVerdict(family, layout.setNames.pods(family)))),
   ],
   { type: 'filter', hook: 'prerouting', priority: -90 },

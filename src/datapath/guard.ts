@@ -15,7 +15,7 @@ export const desiredGuard = (node: Pick<NodeState, 'fwmark' | 'tunnel'>): readon
   decide,
   stray,
   unmarked(node.fwmark),
-  nat(node.fwmark),
+  translate,
   judge,
   ...desiredLook(node),
 ];
@@ -26,7 +26,7 @@ export const desiredGuard = (node: Pick<NodeState, 'fwmark' | 'tunnel'>): readon
  */
 export function desiredLook({ fwmark, tunnel }: Pick<NodeState, 'fwmark' | 'tunnel'>): readonly Chain[] {
   const hasTunnel = tunnel !== undefined;
-  return [lost(fwmark, hasTunnel), guard(fwmark, hasTunnel)];
+  return [nat(fwmark, hasTunnel), lost(fwmark, hasTunnel), guard(fwmark, hasTunnel)];
 }
 
 /**
@@ -62,9 +62,8 @@ const unmarked = (fwmark: number): Chain =>
 /** Packets without our mark at the {@link guard}: most are of pods without a policy, and are let go at once. */
 const lost = (fwmark: number, hasTunnel: boolean): Chain =>
   chain(layout.chainNames.lost, [
-    ...(hasTunnel
-      ? [rule(say.arrivesBy(tunnelDevice), say.verdict({ code: 'goto', chain: layout.chainNames.stray }))]
-      : []),
+    rule(say.isReply, say.verdict({ code: 'return' })),
+    ...(hasTunnel ? [fromTunnel] : []),
     ...families.map((family) =>
       rule(say.originNotIn(family, layout.setNames.steered(family)), say.verdict({ code: 'return' })),
     ),
@@ -73,40 +72,45 @@ const lost = (fwmark: number, hasTunnel: boolean): Chain =>
     rule(say.verdict({ code: 'goto', chain: layout.chainNames.judge })),
   ]);
 
+/** The packet has our mark. */
+const isOurs = (fwmark: number) => say.markIs(fwmark, fwmark);
+
 /**
  * Before everybody's masquerade (100): the first binding of a connection wins. Only a connection's first packet comes
- * here. Its mark is not believed: the pod's program decides again. With an id that no exit has, a packet gets no
- * address, and {@link judge} drops it. Inside the tunnel a packet keeps the pod's address: the gateway gives it
- * another.
+ * here, and most are of pods without a policy.
  */
-const nat = (fwmark: number): Chain =>
+const nat = (fwmark: number, hasTunnel: boolean): Chain =>
   chain(
     layout.chainNames.nat,
     [
-      rule(
-        say.markWithout(fwmark),
-        say.arrivesBy(tunnelDevice),
-        say.verdict({ code: 'goto', chain: layout.chainNames.stray }),
-      ),
-      rule(say.markWithout(fwmark), say.verdict({ code: 'jump', chain: layout.chainNames.unmarked })),
-      rule(say.markWithout(fwmark), say.verdict({ code: 'return' })),
-      rule(
-        say.arrivesNotBy(tunnelDevice),
-        say.keepMark(~layout.exitIdMask >>> 0),
-        say.verdict({ code: 'jump', chain: layout.chainNames.decide }),
-      ),
-      ...families.map((family) =>
-        rule(say.markSourceVerdict(family, layout.exitIdMask, layout.setNames.blocks(family))),
-      ),
-      ...families.map((family) => rule(say.leavesBy(tunnelDevice), say.snatToSource(family))),
-      rule(say.markDeviceVerdict(layout.exitIdMask, layout.setNames.spread)),
-      ...families.map((family) =>
-        rule(say.snatByMarkAndDevice(family, layout.exitIdMask, layout.setNames.snat(family))),
-      ),
-      rule(say.markIn(layout.exitIdMask, layout.setNames.fallback), say.masquerade),
+      rule(isOurs(fwmark), say.verdict({ code: 'goto', chain: layout.chainNames.translate })),
+      ...(hasTunnel ? [fromTunnel] : []),
+      rule(say.originNotIn(4, layout.setNames.steered(4)), say.verdict({ code: 'return' })),
+      rule(say.verdict({ code: 'jump', chain: layout.chainNames.unmarked })),
+      rule(isOurs(fwmark), say.verdict({ code: 'goto', chain: layout.chainNames.translate })),
     ],
     { type: 'nat', hook: 'postrouting', priority: natPriority },
   );
+
+const fromTunnel = rule(say.arrivesBy(tunnelDevice), say.verdict({ code: 'goto', chain: layout.chainNames.stray }));
+
+/**
+ * Gives a connection the address of its exit. The mark is not believed: the pod's program decides again. With an id
+ * that no exit has, a packet gets no address, and {@link judge} drops it. Inside the tunnel a packet keeps the pod's
+ * address: the gateway gives it another.
+ */
+const translate = chain(layout.chainNames.translate, [
+  rule(
+    say.arrivesNotBy(tunnelDevice),
+    say.keepMark(~layout.exitIdMask >>> 0),
+    say.verdict({ code: 'jump', chain: layout.chainNames.decide }),
+  ),
+  ...families.map((family) => rule(say.markSourceVerdict(family, layout.exitIdMask, layout.setNames.blocks(family)))),
+  ...families.map((family) => rule(say.leavesBy(tunnelDevice), say.snatToSource(family))),
+  rule(say.markDeviceVerdict(layout.exitIdMask, layout.setNames.spread)),
+  ...families.map((family) => rule(say.snatByMarkAndDevice(family, layout.exitIdMask, layout.setNames.snat(family)))),
+  rule(say.markIn(layout.exitIdMask, layout.setNames.fallback), say.masquerade),
+]);
 
 /**
  * Behind all others but conntrack's own last hook (NF_IP_PRI_LAST, the largest number). No later chain changes a
@@ -116,23 +120,15 @@ const behindAll = 0x7ffffffe;
 
 /**
  * Packets with our mark go to {@link judge}, the others to {@link lost}. Without a tunnel most of the others end at the
- * first rule.
+ * second rule.
  */
 const guard = (fwmark: number, hasTunnel: boolean): Chain =>
   chain(
     layout.chainNames.guard,
     [
-      ...(hasTunnel
-        ? []
-        : [
-            rule(
-              say.markWithout(fwmark),
-              say.originNotIn(4, layout.setNames.steered(4)),
-              say.verdict({ code: 'return' }),
-            ),
-          ]),
-      rule(say.markWithout(fwmark), say.verdict({ code: 'goto', chain: layout.chainNames.lost })),
-      rule(say.verdict({ code: 'goto', chain: layout.chainNames.judge })),
+      rule(isOurs(fwmark), say.verdict({ code: 'goto', chain: layout.chainNames.judge })),
+      ...(hasTunnel ? [] : [rule(say.originNotIn(4, layout.setNames.steered(4)), say.verdict({ code: 'return' }))]),
+      rule(say.verdict({ code: 'goto', chain: layout.chainNames.lost })),
     ],
     { type: 'filter', hook: 'postrouting', priority: behindAll },
   );

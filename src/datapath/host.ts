@@ -242,6 +242,9 @@ export interface Host {
   /** Whether the kernel has the egress hook of netdev. Asked by trying: changes nothing, but is not cheap. */
   hasEgressHook(): Promise<boolean>;
 
+  /** Whether the kernel lets rules give labels to connections. */
+  hasLabels(): Promise<boolean>;
+
   /**
    * Makes the changes in the order of `planOf`: what packets are sent to before nftables, what is stale after it. New sets
    * and chains may be a transaction of their own, before the other. Returns false when the ruleset is not of `generation`

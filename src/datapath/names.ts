@@ -26,6 +26,7 @@ export const chainNames = {
   returns: 'returns',
   local: 'local',
   nat: 'nat',
+  translate: 'translate',
   guard: 'guard',
   judge: 'judge',
   /** Packets with a mark that somebody may have changed. */
@@ -149,7 +150,7 @@ const chainOwners: Readonly<Record<Fixed<typeof chainNames>, Owner>> = {
     answers: 'base',
     errors: 'base',
   },
-  ...{ heldChecked: 'base', held: 'base', prove: 'base', forged: 'base' },
+  ...{ translate: 'base', heldChecked: 'base', held: 'base', prove: 'base', forged: 'base' },
   ...{ arrive: 'tunnel', input: 'tunnel', senders: 'tunnel', forward: 'tunnel' },
   ...{ untrackedIn: 'tunnel', untrackedOut: 'tunnel' },
   ...{ replies: 'gateway', owned: 'gateway', late: 'gateway', unasked: 'gateway' },

@@ -8,6 +8,7 @@ import type { Match } from '../policy/match.ts';
 import type { NodeState, SteeredAttachment } from './attachment.ts';
 import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
+import { Remembered, verdictOf } from './remembered.ts';
 
 /** The attachment's program: one chain, and a set for each list of ranges in it. */
 export function desiredProgram(node: NodeState, attachment: SteeredAttachment): HostObject[] {
@@ -17,20 +18,21 @@ export function desiredProgram(node: NodeState, attachment: SteeredAttachment): 
     sets.push(set);
     return set.name;
   };
+  const remembered = new Remembered(attachment.program);
   const rules = [
-    ...inClusterRules(attachment, withSet),
+    ...inClusterRules(attachment, withSet, remembered),
     ...attachment.matches.flatMap((match, i) => {
       const { policy: _policy, family: _family, destinations: _destinations, except: _except, ...more } = match;
       const { ports: _ports, exit: _exit, onChange: _onChange, ...others } = more;
       nothingElse(others); // each of these has its statements below
       const ofMatch: WithSet = (suffix, make) => withSet(`${i + 1}${suffix}`, make);
       const towards = destinationStatements(match, ofMatch);
-      const verdict = verdictOf(node, attachment, match);
-      return portAlternatives(match, ofMatch).map((ports) => rule(...towards, ...ports, verdict));
+      const end = endOf(node, attachment, match, remembered);
+      return portAlternatives(match, ofMatch).map((ports) => rule(...towards, ...ports, ...end));
     }),
   ];
   const shared = attachment.cluster ? [] : sharedSets(node);
-  return [...shared, ...sets, { kind: 'chain', name: attachment.program, rules }];
+  return [...shared, ...sets, { kind: 'chain', name: attachment.program, rules: [...remembered.rules(), ...rules] }];
 }
 
 /** The sets that programs from before they had ranges of their own look into. */
@@ -44,14 +46,15 @@ const sharedSets = ({ clusterCIDRs = [] }: NodeState): NftSet[] =>
 type WithSet = (suffix: string, make: (name: string) => NftSet) => string;
 
 /** Rules before all matches: the node and its segment, the cluster, and the pod's own networks are left alone. */
-function inClusterRules({ subnets, cluster }: SteeredAttachment, withSet: WithSet): Rule[] {
+function inClusterRules({ subnets, cluster }: SteeredAttachment, withSet: WithSet, remembered: Remembered): Rule[] {
   const done = say.verdict({ code: 'return' });
+  const known = cluster ? remembered.statements('node') : [done]; // ranges that programs share may change
   const rulesFor = (what: string, ranges: readonly Prefix[]) =>
     families.flatMap((family) => {
       const own = ranges.filter((range) => familyOf(range) === family);
       if (own.length === 0) return [];
       const set = withSet(`${what}${family}`, (name) => layout.rangesSet(name, family, own));
-      return [rule(say.destinationIn(family, set, { first: true }), done)];
+      return [rule(say.destinationIn(family, set, { first: true }), ...known)];
     });
   const inSharedSets = () =>
     families.map((family) => rule(say.destinationIn(family, layout.setNames.cluster(family), { first: true }), done));
@@ -111,14 +114,17 @@ function protocolAlternatives(
 
 /**
  * An exit itself drops a family that it lacks. Programs from before programs had ranges of their own drop it
- * themselves.
+ * themselves, and remember nothing.
  */
-function verdictOf(node: NodeState, { cluster }: SteeredAttachment, match: Match): Statement {
-  if (match.exit === 'node') return say.verdict({ code: 'return' });
+function endOf(
+  node: NodeState,
+  { cluster }: SteeredAttachment,
+  match: Match,
+  remembered: Remembered,
+): readonly Statement[] {
   const exit = node.exits.find(({ name }) => name === match.exit);
   const isTaken = cluster !== undefined || exit?.ways.some((way) => way.family === match.family);
-  return say.verdict({
-    code: 'goto',
-    chain: exit && isTaken ? layout.chainNames.exit(exit.id) : layout.chainNames.drop,
-  });
+  if (match.exit !== 'node' && !(exit && isTaken)) return [verdictOf({ chain: layout.chainNames.drop })];
+  const end = exit ? { chain: layout.chainNames.exit(exit.id) } : 'node';
+  return cluster ? remembered.statements(end) : [verdictOf(end)];
 }

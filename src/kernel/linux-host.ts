@@ -40,8 +40,9 @@ import { listLegacyTables } from './legacy-tables.ts';
 import { listen } from './netlink/notifications.ts';
 import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { listFilters } from './nftables/foreign.ts';
+
 import { countReferences, readTable } from './nftables/read.ts';
-import { canHook, readGeneration, runTransaction } from './nftables/transaction.ts';
+import { canHook, canLabel, readGeneration, runTransaction } from './nftables/transaction.ts';
 import { observeNetdev, observeTable } from './observe.ts';
 import { listKept } from './observe-kept.ts';
 import { listOthers, listOthersTables, observeOurs } from './observe-ours.ts';
@@ -232,6 +233,10 @@ export class LinuxHost implements Host, Disposable {
 
   hasEgressHook(): Promise<boolean> {
     return canHook(this.#netfilter, { type: 'filter', hook: 'egress', device: 'lo', priority: 0 });
+  }
+
+  hasLabels(): Promise<boolean> {
+    return canLabel(this.#netfilter);
   }
 
   async apply(changes: readonly Change[], generation: number): Promise<boolean> {

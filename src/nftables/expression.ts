@@ -30,7 +30,12 @@ export type Expression =
       readonly length: number;
       readonly sreg: number;
     }
-  | { readonly name: 'ct'; readonly key: 'direction' | 'state' | 'status' | 'protocol' | 'id'; readonly dreg: number }
+  | {
+      readonly name: 'ct';
+      readonly key: 'direction' | 'state' | 'status' | 'protocol' | 'label' | 'id';
+      readonly dreg: number;
+    }
+  | { readonly name: 'ct'; readonly key: 'label'; readonly sreg: number }
   | {
       readonly name: 'ct';
       readonly key: 'src_ip' | 'src_ip6' | 'dst_ip' | 'dst_ip6' | 'proto_src';

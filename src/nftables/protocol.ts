@@ -221,3 +221,31 @@ export const asksForNoConnection: Statement = {
     { name: 'cmp', op: 'eq', sreg: 1, data: '00' },
   ],
 };
+
+/**
+ * The bits of a label of connections, 0 to 127, as they lie in a register: a bit map of the host (`nf_conntrack_labels.h`),
+ * which is little-endian wherever Node runs.
+ */
+export function labelHex(bits: readonly number[]): Hex {
+  const bytes = Buffer.alloc(16);
+  for (const bit of bits) bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) | (1 << (bit & 7));
+  return bytes.toString('hex');
+}
+
+/** The label of the connection has these bits and no others. A packet without a connection does not match. */
+export const labelIs = (bits: readonly number[]): Statement => ({
+  text: `ct label == ${bits.join(' | ')}`,
+  expressions: [
+    { name: 'ct', key: 'label', dreg: 1 },
+    { name: 'cmp', op: 'eq', sreg: 1, data: labelHex(bits) },
+  ],
+});
+
+/** Adds the bits to the label of the connection, if it has one. */
+export const addLabel = (bits: readonly number[]): Statement => ({
+  text: `ct label set ${bits.join(' | ')}`,
+  expressions: [
+    { name: 'immediate', dreg: 1, data: labelHex(bits) },
+    { name: 'ct', key: 'label', sreg: 1 },
+  ],
+});

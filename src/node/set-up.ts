@@ -13,6 +13,7 @@ import { describeType, sameType } from '../datapath/kinds/set.ts';
 import { addressHex, setNames } from '../datapath/layout.ts';
 import { type Needs, needsOf } from '../datapath/needs.ts';
 import { type Behind, type HostObject, kindOf, type Sysctl } from '../datapath/objects.ts';
+import { needsLabels, withoutLabels } from '../datapath/remembered.ts';
 import { carrierNames, looseReversePath, parameterValue, reversePathName } from '../datapath/reverse-path.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Element } from '../nftables/object.ts';
@@ -112,14 +113,15 @@ function observedSysctl(host: Machine['host'], sysctl: Sysctl): Sysctl[] {
   return value === undefined ? [] : [{ ...sysctl, value }];
 }
 
-/** What the kernel can have of what is desired. It is asked only while nothing tells that it has the egress hook. */
+/** What the kernel can have of what is desired. It is asked only while nothing that is there tells. */
 async function possible(
   host: Machine['host'],
   wanted: readonly HostObject[],
   observed: readonly HostObject[],
 ): Promise<readonly HostObject[]> {
-  if (!wanted.some(needsEgressHook) || observed.some(needsEgressHook)) return wanted;
-  return (await host.hasEgressHook()) ? wanted : withoutEgressHook(wanted);
+  const isUnknown = (needs: (object: HostObject) => boolean) => wanted.some(needs) && !observed.some(needs);
+  const counted = isUnknown(needsEgressHook) && !(await host.hasEgressHook()) ? withoutEgressHook(wanted) : wanted;
+  return isUnknown(needsLabels) && !(await host.hasLabels()) ? withoutLabels(counted) : counted;
 }
 
 /** How an attachment is set up, and who with it: see {@link setUp}. */

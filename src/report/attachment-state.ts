@@ -7,6 +7,7 @@ import { entryChainOf } from '../datapath/held.ts';
 import * as layout from '../datapath/layout.ts';
 import { needsOf } from '../datapath/needs.ts';
 import type { HostObject } from '../datapath/objects.ts';
+import { needsLabels, withoutLabels } from '../datapath/remembered.ts';
 import { lookupOf } from '../datapath/tables.ts';
 import { openRanges } from '../datapath/unjudged.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
@@ -45,7 +46,8 @@ export async function lookAt({ host, store }: Machine, outlined: AttachmentRecor
   const needs = needsOf(node, { ...steeredOf(outlined), ...content });
   const { state } = await host.observe(node, needs, { contents: true });
   const found = new Map(state.map((object) => [keyOf(object), object]));
-  return { record, node, wanted: withoutEgressHook(desired(node, needs)), found };
+  const wanted = withoutEgressHook(desired(node, needs));
+  return { record, node, wanted: state.some(needsLabels) ? wanted : withoutLabels(wanted), found };
 }
 
 /** The fault of a wanted object; `undefined` when it is as it should be. */

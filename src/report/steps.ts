@@ -6,6 +6,7 @@ import { comparableRule, missingRules } from '../datapath/kinds/chain.ts';
 import * as layout from '../datapath/layout.ts';
 import type { HostObject, Route } from '../datapath/objects.ts';
 import { desiredProgram } from '../datapath/program.ts';
+import { isOfRemembered, withoutLabel } from '../datapath/remembered.ts';
 import { routeText, ruleText } from '../datapath/routing-words.ts';
 import { slotOf } from '../datapath/slots.ts';
 import { lookupOf } from '../datapath/tables.ts';
@@ -198,7 +199,7 @@ function elementText(state: AttachmentState, element: Element): string {
 function ruleStep({ found }: AttachmentState, chain: Chain, rule: Rule, what: 'rule' | 'source' = 'rule'): Step {
   const observed = found.get(keyOf(chain));
   const isThere = observed?.kind === 'chain' && missingRules({ ...chain, rules: [rule] }, observed).length === 0;
-  const text = `${chain.name} rule ${chain.rules.indexOf(rule) + 1}: ${printRule(rule)}`;
+  const text = `${chain.name} rule ${chain.rules.indexOf(rule) + 1}: ${printRule(withoutLabel(rule))}`;
   return { what, text, ...(!isThere && { problem: 'missing' }) };
 }
 
@@ -233,4 +234,4 @@ function matchRule(
 }
 
 const programRules = (objects: readonly HostObject[]): readonly Rule[] =>
-  objects.flatMap((object) => (object.kind === 'chain' ? object.rules : []));
+  objects.flatMap((object) => (object.kind === 'chain' ? object.rules : [])).filter((rule) => !isOfRemembered(rule)); // as many as the matches have different ends

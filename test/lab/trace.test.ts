@@ -108,7 +108,7 @@ describe('egress trace', labTest, () => {
     const text = await traced(node, pod, pod.addresses[1] ?? '', `tcp/[${world.service[1]}]:8080`);
     assert.match(text, /^ {2}prerouting -90 +classify +rule \d: ip6 saddr vmap @pods6 → goto program-/m);
     assert.match(text, /^ {2}prerouting -90 +program-\S+ +rule \d: ip6 daddr .* → goto exit-\d+ +foretold$/m);
-    assert.match(text, /^ {2}postrouting 95 +nat +rule \d+: snat ip6 .* → accept$/m);
+    assert.match(text, /^ {2}postrouting 95 +translate +rule \d+: snat ip6 .* → accept$/m);
     assert.match(text, /^It left by eth1 for exit "partners" with fd00:168::245, to next hop fd00:168::1\./m);
     assert.match(text, /^Answer 2001:db8::9 → fd00:168::245$/m);
     assert.match(text, /^The answer went on to the pod by cni0\.$/m);

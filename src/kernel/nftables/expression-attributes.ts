@@ -65,11 +65,15 @@ export const ctAttributes = {
       ['direction', 1],
       ['status', 2],
       ['protocol', 10],
+      ['label', 13],
       ['id', 23],
     ]),
   ],
   dreg: [1, be32],
 } as const satisfies Table;
+
+/** NFTA_CT_* of what a rule gives a connection: of a label the bits are added to those that are there. */
+export const ctSetAttributes = { key: [2, choice([['label', 13]])], sreg: [4, be32] } as const satisfies Table;
 
 /** NFTA_CT_* of a connection's keys with a direction (IP_CT_DIR_*). */
 export const ctTupleAttributes = {

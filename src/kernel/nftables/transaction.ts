@@ -1,6 +1,8 @@
 import { EgressError } from '../../base/errors.ts';
-import type { Chain, DeviceHook, InTable, NftSet, Operation } from '../../nftables/object.ts';
+import { rule } from '../../nftables/chain.ts';
+import type { Chain, DeviceHook, NftSet, Operation } from '../../nftables/object.ts';
 import { printOperation } from '../../nftables/script.ts';
+import { addLabel } from '../../nftables/statement.ts';
 import { flags, isKernelError, KernelError, type NetlinkSocket, type Request } from '../netlink/socket.ts';
 import { encode } from '../netlink/wire.ts';
 import { batchAttributes, generationAttributes } from './attributes.ts';
@@ -52,15 +54,19 @@ export async function runTransaction(
   }
 }
 
-/**
- * Whether the kernel takes a chain with the hook. It asks like `nft --check`: the kernel undoes every batch without an
- * end.
- */
-export async function canHook(socket: NetlinkSocket, hook: DeviceHook): Promise<boolean> {
-  const table: InTable = { family: 'netdev' };
-  const chain: Chain = { ...table, kind: 'chain', name: 'try', hook, rules: [] };
+/** Whether the kernel takes a chain with the hook. */
+export const canHook = (socket: NetlinkSocket, hook: DeviceHook): Promise<boolean> =>
+  isTaken(socket, { family: 'netdev', kind: 'chain', name: 'try', hook, rules: [] });
+
+/** Whether rules can give connections labels: not on a kernel without CONFIG_NF_CONNTRACK_LABELS. */
+export const canLabel = (socket: NetlinkSocket): Promise<boolean> =>
+  isTaken(socket, { kind: 'chain', name: 'try', rules: [rule(addLabel([0]))] });
+
+/** It asks like `nft --check`: the kernel undoes every batch without an end. */
+async function isTaken(socket: NetlinkSocket, chain: Chain): Promise<boolean> {
+  const { family } = chain;
   const tried: Operation[] = [
-    { verb: 'add', object: { ...table, kind: 'table' } },
+    { verb: 'add', object: { ...(family && { family }), kind: 'table' } },
     { verb: 'add', object: chain },
   ];
   const messages = tried.flatMap((operation) => encodeOperation(operation, numberSets()));

@@ -1,4 +1,4 @@
-import { tableName } from '../../nftables/object.ts';
+import { type Rule, tableName } from '../../nftables/object.ts';
 import { printRule } from '../../nftables/script.ts';
 import type { Machine } from '../../node/machine.ts';
 import type { AttachmentRecord } from '../../store/record.ts';
@@ -26,8 +26,11 @@ export type RuleTexts = ReadonlyMap<string, readonly string[]>;
 export async function ruleTexts(machine: Machine, record: AttachmentRecord): Promise<RuleTexts> {
   const { wanted } = await lookAt(machine, record);
   const chains = wanted.filter((object) => object.kind === 'chain');
-  return new Map(chains.map(({ name, rules }) => [name, rules.map(printRule)]));
+  return new Map(chains.map(({ name, rules }) => [name, rules.map(shortened)]));
 }
+
+/** The rule in nft's words, without the bits of labels: eight numbers that tell nobody anything. */
+const shortened = (rule: Rule): string => printRule(rule).replace(/(?<=\bct label (?:==|set) )[\d |]*\d/, '…');
 
 /** A rule that ends a chain of an exit, or gives its mark. */
 const isLast = ({ verdict }: Stop): boolean => verdict !== undefined;

@@ -17,7 +17,7 @@ function rulesFor(ports: readonly string[], family: 4 | 6 = 4): { rules: string[
   const destinations = [family === 4 ? '0.0.0.0/0' : '::/0'];
   const objects = programOf({ policy: 'p', family, destinations, except: [], ports, exit: 'drop' });
   return {
-    rules: (chainOf(objects)?.rules ?? []).slice(3).map((rule) => printRule(rule).replaceAll('program-5f1c-', '')),
+    rules: (chainOf(objects)?.rules ?? []).slice(4).map((rule) => printRule(rule).replaceAll('program-5f1c-', '')),
     sets: setsOf(objects)
       .slice(3)
       .map(({ name, intervals = [] }) => `${name.replace('program-5f1c-', '')} ${intervals}`),
@@ -90,7 +90,7 @@ describe('a match with', () => {
 
   test('no ports is one rule for all packets', () => {
     const objects = programOf({ policy: 'p', family: 4, destinations: ['0.0.0.0/0'], except: [], exit: 'drop' });
-    assert.deepEqual(chainOf(objects)?.rules.slice(3).map(printRule), ['meta nfproto ipv4 goto exit-drop']);
+    assert.deepEqual(chainOf(objects)?.rules.slice(4).map(printRule), ['meta nfproto ipv4 goto exit-drop']);
   });
 });
 

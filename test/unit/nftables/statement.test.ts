@@ -111,6 +111,8 @@ const statements: readonly Statement[] = [
   say.sourceTwiceIn(6, 'ends6'),
   say.ofAnothersConnection(4, 'ends4'),
   say.ofAnothersConnection(6, 'ends6'),
+  say.labelIs([66, 70, 127]),
+  say.addLabel([66, 70, 127]),
 ];
 
 /** Data as nft shows it: the numbers that a little-endian host reads there, 4 bytes each. */
@@ -136,6 +138,7 @@ function instruction(expression: Expression): string {
         ? `exthdr load ipv6 ${expression.length}b @ ${expression.header} + ${expression.offset} => reg ${expression.dreg}`
         : `exthdr write tcpopt reg ${expression.sreg} => ${expression.length}b @ ${expression.option} + ${expression.offset}`;
     case 'ct': {
+      if ('sreg' in expression) return `ct set ${expression.key} with reg ${expression.sreg}`;
       const direction = 'direction' in expression ? ` , dir ${expression.direction}` : '';
       return `ct load ${expression.key} => reg ${expression.dreg}${direction}`;
     }

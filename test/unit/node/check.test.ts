@@ -88,7 +88,7 @@ describe('CHECK', () => {
     machine.host.kernel.transact([{ verb: 'flush', object: { kind: 'chain', name: 'nat', rules: [] } }]);
     assert.match(
       (await complaint(machine)) ?? '',
-      /^rule 1 of base chain nat is missing: meta mark & 0x40000000 == 0x00000000 iifname "egress0" goto stray; rule 2 of /,
+      /^rule 1 of base chain nat is missing: meta mark & 0x40000000 == 0x40000000 goto translate; rule 2 of /,
     );
   });
 });

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { describe as inWords } from '../../../src/datapath/describe.ts';
 import { needsEgressHook } from '../../../src/datapath/egress-counters.ts';
 import { netdevTable } from '../../../src/datapath/layout.ts';
+import { needsLabels } from '../../../src/datapath/remembered.ts';
 import { check } from '../../../src/node/check.ts';
 import { del } from '../../../src/node/del.ts';
 import { added, newMachine, policyTo, stateOf } from '../support/fake-machine.ts';
@@ -27,6 +28,33 @@ describe('on a kernel without the egress hook of netdev', () => {
     machine.host.applied.length = 0;
     await added(machine, 'a', '10.0.0.5');
     assert.deepEqual(machine.host.applied, []);
+  });
+});
+
+describe('on a kernel without labels of connections', () => {
+  test('ADD sets up everything else, which CHECK finds complete; a repeated ADD changes nothing', async (t) => {
+    const machine = newMachine(t);
+    machine.host.labels = false;
+    const before = stateOf(machine);
+    const attachment = await added(machine, 'a', '10.0.0.5');
+    assert.deepEqual(machine.host.kernel.contents().filter(needsLabels), []);
+    await check(machine, attachment, () => true);
+    machine.host.applied.length = 0;
+    await added(machine, 'a', '10.0.0.5');
+    assert.deepEqual(machine.host.applied, []);
+    await del(machine, attachment, []);
+    assert.deepEqual(stateOf(machine), before);
+  });
+
+  test('it is asked for them by the first pod of each program alone', async (t) => {
+    const machine = newMachine(t);
+    for (const [name, address] of [
+      ['a', '10.0.0.5'],
+      ['b', '10.0.0.6'],
+    ] as const)
+      await added(machine, name, address);
+    assert.equal(machine.host.labelQuestions, 1);
+    assert.ok(machine.host.kernel.contents().some(needsLabels));
   });
 });
 

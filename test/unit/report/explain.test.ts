@@ -62,7 +62,7 @@ Policies, in the order in which they decide:
 In the kernel:
   element      inet cni-egress pods4 { 10.0.0.5 comment "pods/a1b2c3d4/eth0" : goto program-…-entry }
   chain        inet cni-egress program-…
-  rule         program-… rule 5: ip daddr @program-…-1 goto exit-7
+  rule         program-… rule 7: ip daddr @program-…-1 goto exit-7
   exit         exit-7: meta mark set meta mark & 0xffffc007 | 0x40000007 comment "partners"
   policy rule  ip rule priority 701 fwmark 0x40000007/0x40003fff lookup 500007
   route        ip route default via 192.168.0.1 dev eth1 table 500007 metric 1024
@@ -74,7 +74,7 @@ default/pod-a 10.0.0.5 → 10.0.0.7 is left alone (eth0, next hop 172.18.0.1): 1
 In the kernel:
   element  inet cni-egress pods4 { 10.0.0.5 comment "pods/a1b2c3d4/eth0" : goto program-…-entry }
   chain    inet cni-egress program-…
-  rule     program-… rule 4: ip daddr @program-…-subnets4 return
+  rule     program-… rule 6: ip daddr @program-…-subnets4 return
 `,
   );
 });

@@ -56,6 +56,10 @@ export class FakeHost implements Host, Disposable {
   egressHook = true;
   /** How often it was asked for that. */
   egressHookQuestions = 0;
+  /** Whether rules can give connections labels. */
+  labels = true;
+  /** How often it was asked for that. */
+  labelQuestions = 0;
   /** What the kernel will answer to transactions. */
   refusal: Error | undefined;
 
@@ -252,6 +256,11 @@ export class FakeHost implements Host, Disposable {
   async hasEgressHook(): Promise<boolean> {
     this.egressHookQuestions++;
     return this.egressHook;
+  }
+
+  async hasLabels(): Promise<boolean> {
+    this.labelQuestions++;
+    return this.labels;
   }
 
   async apply(changes: readonly Change[], generation: number): Promise<boolean> {
