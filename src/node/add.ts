@@ -11,13 +11,14 @@ import { changedPod, cut, cutAndFindLate, decidersOf, lookAtConnections, type Ru
 import { heldAmong } from './hold.ts';
 import { leavePrevious } from './leave-previous.ts';
 import type { Machine } from './machine.ts';
-import { newRecord, outsideOf } from './new-record.ts';
+import { isRunning, newRecord, outsideOf } from './new-record.ts';
 import { nodeFor } from './node-for-program.ts';
+import { passThrough } from './pass-through.ts';
 import { choosePorts, givesPorts, type PortsRequest } from './ports.ts';
 import { wholeProgram } from './program-content.ts';
 import { remark } from './remark.ts';
 import { setUp } from './set-up.ts';
-import { releaseMarks, tearDown, tearDownRunning } from './tear-down.ts';
+import { tearDown, tearDownRunning } from './tear-down.ts';
 
 /**
  * The pod's network as the plugins before us made it: the part of their result (CNI specification, "Success") that we
@@ -67,10 +68,11 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
  * transaction. When it throws, none of them has been changed, though one alone may be the reason.
  *
  * @param requests with one {@link togetherKey}, and the same policies
+ * @returns those of pods that still run
  */
-export async function addTogether(machine: Machine, requests: readonly AddRequest[]): Promise<void> {
+export async function addTogether(machine: Machine, requests: readonly AddRequest[]): Promise<readonly AddRequest[]> {
   const [first] = requests;
-  if (first !== undefined) await addChosen(machine, requests, first.policies.choose(first.pod));
+  return first === undefined ? [] : await addChosen(machine, requests, first.policies.choose(first.pod));
 }
 
 /** Equal for requests with the same policies that get the same program. */
@@ -80,27 +82,32 @@ export function togetherKey({ policies, pod, podNetwork }: AddRequest): string {
   return canonicalJson([programName(digest, outsideOf(podNetwork.subnets, clusterCIDRs), clusterCIDRs), outline]);
 }
 
-async function addChosen(machine: Machine, requests: readonly AddRequest[], choice: Choice): Promise<void> {
-  const [{ policies } = unreachable()] = requests;
+async function addChosen(machine: Machine, all: readonly AddRequest[], choice: Choice): Promise<readonly AddRequest[]> {
+  const [{ policies } = unreachable()] = all;
   const { configuration } = policies;
-  const drafts: Draft[] = [];
-  for (const request of requests) drafts.push({ request, draft: await newRecord(machine, request, choice) });
+  const considered: Draft[] = [];
+  for (const request of all)
+    if (await goesOn(machine, request)) considered.push({ request, draft: await newRecord(machine, request, choice) });
   const whole = wholeOf(choice, configuration.clusterCIDRs);
   using _lock = await machine.store.lock();
+  const drafts: Draft[] = [];
+  for (const one of considered) if (await goesOn(machine, one.request)) drafts.push(one);
+  const requests = drafts.map(({ request }) => request);
+  if (requests.length === 0) return [];
   const { known, node, ...own } = await nodeFor(machine, configuration, choice.outline);
   // Without ports to give, the others are only pods whose ports go with a changed exit.
   const isAboutOthers = givesPorts(configuration, own.exits) || !isEqual(known?.exits, node.exits);
   const { others, gone } = isAboutOthers ? othersThan(machine, requests) : noOthers;
   const given = withPorts(machine, drafts, { configuration, ...own, others });
-  const all = await withConnections(machine, node, given, whole);
+  const found = await withConnections(machine, node, given, whole);
   const isSteered = choice.outline.length > 0;
-  const members = all.filter(({ running, record }) => running === undefined || isSteered || record.holds);
+  const members = found.filter(({ running, record }) => running === undefined || isSteered || record.holds);
   await leaveWithoutPolicy(
     machine,
-    all.filter((member) => !members.includes(member)),
+    found.filter((member) => !members.includes(member)),
   );
   const [first] = members;
-  if (first === undefined) return;
+  if (first === undefined) return requests;
   try {
     machine.store.saveAll(members.map(({ record }) => record)); // first: DEL takes down attachments with a record
     for (const { ports: _, ...other } of gone) machine.store.save(other);
@@ -116,11 +123,16 @@ async function addChosen(machine: Machine, requests: readonly AddRequest[], choi
     await setUpMembers(machine, node, members, { whole, others, thorough });
     await holdLate(machine, node, members, whole);
     await leavePrevious(machine, node, members);
+    return requests;
   } catch (error) {
     await undo(machine, members, gone);
     throw error;
   }
 }
+
+/** A pod that runs may end while its change is made ready; its DEL takes the lock. A new pod waits for its ADD. */
+const goesOn = async (machine: Machine, { isRunning: runs, podNetwork }: AddRequest): Promise<boolean> =>
+  !runs || (await isRunning(machine, podNetwork));
 
 const unreachable = (): never => {
   throw new RangeError('no request');
@@ -197,23 +209,6 @@ const wholeOf = (choice: Choice, cluster: readonly Prefix[]) => (): WholeProgram
   matches: choice.whole(),
   cluster,
 });
-
-/**
- * A pod without a policy leaves as if we were not there. Elements of an earlier attachment on its addresses, or of an
- * earlier ADD of its own, would steer it all the same: they go.
- */
-async function passThrough(machine: Machine, { attachment, podNetwork: { addresses } }: AddRequest): Promise<void> {
-  const { host, store } = machine;
-  if (store.load(attachment) === undefined && !(await host.hasTable())) return;
-  const stale = await host.findElements('', addresses);
-  if (stale.length === 0 && store.load(attachment) === undefined) return;
-  using _lock = await store.lock();
-  await tearDown(machine, attachment, { addresses, keepLinks: true });
-  const marks = new Set(stale.map(({ comment = '' }) => comment));
-  marks.delete(markOf(attachment));
-  if (marks.size > 0) await releaseMarks(machine, marks, addresses);
-  for (const address of addresses) await host.deleteFlows(address);
-}
 
 /** Running pods without a policy, and without connections that stay with an exit: all others go on. */
 async function leaveWithoutPolicy(machine: Machine, members: readonly Member[]): Promise<void> {

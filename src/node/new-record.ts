@@ -72,3 +72,15 @@ async function hostLinks({ podNetwork }: AddRequest, host: Machine['host']): Pro
   const named = podNetwork.hostInterfaces.map((name) => `"${name}"`).join(', ') || 'none';
   throw new EgressError('not-routed', `prevResult names no interface on the host's side that exists here (${named})`);
 }
+
+/**
+ * Whether all is there of a pod on the host's side, and up: DEL sets it down first. An address of a pod that is gone may be
+ * another's by now.
+ */
+export async function isRunning(
+  { host }: Pick<Machine, 'host'>,
+  { addresses, hostInterfaces }: AddRequest['podNetwork'],
+): Promise<boolean> {
+  for (const name of hostInterfaces) if ((await host.readLink(name))?.up !== true) return false;
+  return addresses.length > 0 && hostInterfaces.length > 0;
+}

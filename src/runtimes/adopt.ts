@@ -8,6 +8,7 @@ import type { ReadFile } from '../config/read.ts';
 import { filesIn } from '../files/file.ts';
 import { type AddRequest, addTogether, togetherKey } from '../node/add.ts';
 import type { Machine, Onward } from '../node/machine.ts';
+import { isRunning } from '../node/new-record.ts';
 import type { Pod } from '../policy/match.ts';
 import { type LabelsOf, withLabels } from '../sources/labels.ts';
 import type { Policies } from '../sources/policies.ts';
@@ -78,7 +79,7 @@ export async function adoptAll(options: AdoptOptions, surroundings: AdoptSurroun
     if (found?.request !== undefined) await groups.add({ ...found, request: found.request });
   }
   await groups.end();
-  return adoptions;
+  return adoptions.filter((adoption) => !groups.gone.has(adoption));
 }
 
 /**
@@ -148,6 +149,8 @@ type Waiting = Required<Considered>;
 class Groups {
   readonly #surroundings: AdoptSurroundings;
   readonly #groups = new Map<string, Waiting[]>();
+  /** Pods that ended while they waited. */
+  readonly gone = new Set<Adoption>();
 
   constructor(surroundings: AdoptSurroundings) {
     this.#surroundings = surroundings;
@@ -182,11 +185,13 @@ class Groups {
     const [first] = group;
     if (first === undefined) return;
     using machine = await this.#surroundings.openMachine(machineOptionsOf(first.entry));
-    await addTogether(
-      machine,
-      group.map(({ request }) => request),
-    );
-    for (const { adoption } of group) {
+    const requests = group.map(({ request }) => request);
+    const done = await addTogether(machine, requests);
+    for (const { adoption, request } of group) {
+      if (!done.includes(request)) {
+        this.gone.add(adoption);
+        continue;
+      }
       const { network, containerId, ifname, pod } = adoption;
       machine.log.info({ network, containerId, ifname, pod }, 'adopted');
     }
@@ -221,7 +226,7 @@ async function requestOf(
 ): Promise<AddRequest | undefined> {
   const podNetwork = readPrevResult(entry, cached.ifname);
   const isKnown = machine.store.has(cached) && !withOutdated && surroundings.isWhole === undefined;
-  if (isKnown || !(await isAlive(machine, podNetwork))) return undefined;
+  if (isKnown || !(await isRunning(machine, podNetwork))) return undefined;
   const record = machine.store.load(cached);
   const { isLeft, outdated } = await judged(machine, record, withOutdated === true, surroundings);
   if (isLeft) return undefined;
@@ -236,10 +241,4 @@ async function requestOf(
   adoption.exits = [...new Set(policies.choose(adoption.pod).outline.map(({ exit }) => exit))];
   const { network, containerId, ifname } = cached;
   return { attachment: { network, containerId, ifname }, pod: adoption.pod, policies, podNetwork, isRunning: true };
-}
-
-/** Whether all is there on the host's side: an address of a pod that is gone may be another's by now. */
-async function isAlive({ host }: Machine, { addresses, hostInterfaces }: AddRequest['podNetwork']): Promise<boolean> {
-  for (const name of hostInterfaces) if ((await host.readLink(name))?.up !== true) return false; // DEL sets it down first
-  return addresses.length > 0 && hostInterfaces.length > 0;
 }

@@ -65,6 +65,20 @@ describe('many running pods', () => {
     assert.match(failures.join(), /^pod default\/pod-3: The node reaches the pod's address 10\.0\.0\.3/);
   });
 
+  test('that end while others are looked at are left alone, as their DEL left them', async (t) => {
+    const { node, machine } = nodeWith(t, 5);
+    const { isOnLink } = machine.host;
+    machine.host.isOnLink = async (address) => {
+      const first = machine.host.links.get('veth-1');
+      if (first && address === '10.0.0.4') machine.host.links.set('veth-1', { ...first, up: false });
+      return await isOnLink.call(machine.host, address);
+    };
+    await node.agent().look();
+    const { adopted = [], failures } = node.seen[0]?.round ?? {};
+    assert.deepEqual(adopted.map(({ containerId }) => containerId).sort(), ['2', '3', '4', '5']);
+    assert.deepEqual([failures, machine.store.list().length], [[], 4]);
+  });
+
   test('all keep what they had when the transaction for all is refused, and then each is changed alone', async (t) => {
     const { node, machine } = nodeWith(t, 5);
     const agent = node.agent();
