@@ -11,6 +11,8 @@ import { tool } from '../support/tools.ts';
 interface Place {
   readonly name: string;
   readonly number: number;
+  /** What it is called for, and behind which other call. */
+  readonly kind: string;
 }
 
 /** Calls of V8's own, for memory and among its threads: where these fail it ends the process, before any code of ours. */
@@ -31,8 +33,26 @@ const ofEngine = new Set([
 /** V8 has collected garbage, and Node's loop is woken for that (eventfd(2), uv_async_send): no kernel refuses it but by a filter. */
 const wakesLoop = /^write\(\d+, "\\1(\\0){7}", 8\)/;
 const errors = ['EIO', 'ENOMEM', 'EPERM'] as const;
-/** One call in so many is made to fail, a different one for each error; `EGRESS_FAULTS=all` makes each fail in each way. */
+/**
+ * One call in so many is made to fail, a different one for each error; `EGRESS_FAULTS=all` makes each fail in each way,
+ * `EGRESS_FAULTS=kinds` the first of each kind in one way, and the last in the others.
+ */
 const step = process.env.EGRESS_FAULTS === 'all' ? 1 : 20;
+
+function chosen(places: readonly Place[], i: number): readonly Place[] {
+  if (process.env.EGRESS_FAULTS !== 'kinds') return places.filter((_, at) => (at + i) % step === 0);
+  const ordered = i === 0 ? places : places.toReversed();
+  return ordered.filter(({ kind }, at) => ordered.findIndex((other) => other.kind === kind) === at);
+}
+
+/** The call with the file, the message or the option that it is about, without what differs from run to run. */
+function aboutOf(line: string): string {
+  const [start = ''] = /^\w+\((?:[012],)?/.exec(line) ?? [];
+  const [, message = ''] = /nlmsg_type=([A-Z_]+(?:<<8\|\w+)?|0x\w+)/.exec(line) ?? [];
+  const [, path = ''] = /"(\/[^"]*)"/.exec(line) ?? [];
+  const words = line.match(/\b(SOL?|NETLINK|F|LOCK|O)_[A-Z_]+/g) ?? [];
+  return [start, message, path.replaceAll(/[0-9a-f]{8,}|\d+/g, ''), ...words].join(' ');
+}
 
 const traced = (...more: readonly string[]) => [tool('strace'), '-qq', ...more];
 
@@ -48,7 +68,7 @@ describe('a system call that fails', labTest, () => {
       assert.ok(places.length > 2, `${places.length} places`);
       const wrong: string[] = [];
       for (const [i, error] of errors.entries()) {
-        const some = places.filter((_, at) => (at + i) % step === 0);
+        const some = chosen(places, i);
         let failed = 0;
         for (const place of some) {
           await before(node, command, pod);
@@ -123,11 +143,11 @@ async function placesOf(node: LabNode, command: CniCommand, pod: Pod): Promise<r
   const lines = (await readFile(log, 'utf8')).split('\n');
   const names = lines.map((line) => /^\w+\((?:[01],)?/.exec(line)?.[0] ?? '');
   const counts = new Map<string, number>();
-  const places = names.map((start): Place => {
+  const places = names.map((start, at): Place => {
     const name = start.split('(')[0] ?? '';
     const number = (counts.get(name) ?? 0) + 1;
     counts.set(name, number);
-    return { name, number };
+    return { name, number, kind: `${aboutOf(lines[at] ?? '')} after ${names[at - 1]}` };
   });
   // VERSION, which needs no addon, ends as Node does: what that needs is not ours.
   const end = command === 'VERSION' ? names.indexOf('write(1,') + 1 : undefined;
