@@ -29,10 +29,10 @@ test(
     const checked = await one.node.egress('check');
     assert.deepEqual([checked.code, checked.stderr], [0, ''], checked.stdout);
     // Of many chains at interfaces a look for one pod reads its own.
-    await one.node.machine.must(['nft', 'flush chain netdev cni-egress from-veth42']);
+    await one.node.machine.must(['nft', 'flush chain netdev cni-egress from-veth37']);
     const found = await one.node.egress('check');
     assert.equal(found.code, 1);
-    assert.match(found.stdout, /container-42/);
-    assert.doesNotMatch(found.stdout, /container-41/);
+    assert.match(found.stdout, /container-37/);
+    assert.doesNotMatch(found.stdout, /container-36/);
   },
 );
