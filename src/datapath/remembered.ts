@@ -13,7 +13,7 @@ import type { HostObject } from './objects.ts';
 /** Labels of others are of the lower half: connlabel.conf(5) counts from 0. */
 const firstBit = 64;
 
-/** Each end has bits of its own: nft reads a listing of ours as "any of these bits", which is no other end then either. */
+/** Each end has bits of its own, beside which no others matter. */
 const bitsOfEnd = 32;
 
 /**
@@ -25,16 +25,20 @@ const bitsOfLabel = 12;
 /** An end that is remembered: an exit, by the name of its chain, or the node's own way. */
 export type End = { readonly chain: string } | 'node';
 
+/** The bits that labels for an end are made of. */
+export const bitsFor = (end: End): readonly number[] =>
+  Array.from({ length: bitsOfEnd }, (_, i) => firstBit + (end === 'node' ? bitsOfEnd : 0) + i);
+
 /** The bits of the label for an end of a program, ascending. */
 export function labelOf(program: string, end: End): readonly number[] {
-  const [first, name] = end === 'node' ? [firstBit + bitsOfEnd, 'node'] : [firstBit, end.chain];
-  const bits = new Set<number>();
-  for (let round = 0; bits.size < bitsOfLabel; round++) {
+  const [own, name] = [bitsFor(end), end === 'node' ? end : end.chain];
+  const places = new Set<number>();
+  for (let round = 0; places.size < bitsOfLabel; round++) {
     for (const byte of Buffer.from(sha256Hex(`${program} ${name} ${round}`), 'hex')) {
-      if (bits.size < bitsOfLabel) bits.add(first + (byte % bitsOfEnd));
+      if (places.size < bitsOfLabel) places.add(byte % bitsOfEnd);
     }
   }
-  return [...bits].sort((a, b) => a - b);
+  return own.filter((_, place) => places.has(place));
 }
 
 /** The verdict of an end. */
@@ -63,7 +67,7 @@ export class Remembered {
   rules(): readonly Rule[] {
     const exits = this.#exit === undefined ? [] : [{ chain: this.#exit }];
     return [...exits, ...(this.#node ? (['node'] as const) : [])].map((end) =>
-      rule(say.labelIs(labelOf(this.#program, end)), verdictOf(end)),
+      rule(say.labelIs(labelOf(this.#program, end), bitsFor(end)), verdictOf(end)),
     );
   }
 }

@@ -232,11 +232,15 @@ export function labelHex(bits: readonly number[]): Hex {
   return bytes.toString('hex');
 }
 
-/** The label of the connection has these bits and no others. A packet without a connection does not match. */
-export const labelIs = (bits: readonly number[]): Statement => ({
-  text: `ct label == ${bits.join(' | ')}`,
+/**
+ * Of `among`, the label of the connection has these bits and no others. A packet without a connection does not match. Without
+ * `among` nft would print what it reads as "any of these bits".
+ */
+export const labelIs = (bits: readonly number[], among: readonly number[]): Statement => ({
+  text: `ct label ${bits.join(',')} / ${among.join(',')}`,
   expressions: [
     { name: 'ct', key: 'label', dreg: 1 },
+    { name: 'bitwise', sreg: 1, dreg: 1, length: 16, mask: labelHex(among), xor: labelHex([]) },
     { name: 'cmp', op: 'eq', sreg: 1, data: labelHex(bits) },
   ],
 });

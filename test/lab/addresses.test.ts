@@ -192,8 +192,8 @@ const parts: readonly Part[] = [
   },
   {
     what: 'the rule that leads to chains that choose',
-    lose: (node) => deleteRule(node, 'nat', '@spread'),
-    named: () => 'of base chain nat is missing: meta mark & 0x00003fff . oifname vmap @spread',
+    lose: (node) => deleteRule(node, 'translate', '@spread'),
+    named: () => 'of chain translate is missing: meta mark & 0x00003fff . oifname vmap @spread',
   },
 ];
 

@@ -131,12 +131,12 @@ const rules: readonly Part[] = [
   {
     what: 'the rule that keeps answers on their way',
     lose: (node) => deleteRule(node, 'classify', 'ct direction reply goto answers'),
-    named: () => 'rule 2 of base chain classify is missing: ct direction reply goto answers',
+    named: () => 'rule 1 of base chain classify is missing: ct direction reply goto answers',
   },
   {
     what: 'the rule that gives the source address',
-    lose: (node) => deleteRule(node, 'nat', '@snat6'),
-    named: () => 'rule 11 of base chain nat is missing: snat ip6 to',
+    lose: (node) => deleteRule(node, 'translate', '@snat6'),
+    named: () => 'rule 8 of chain translate is missing: snat ip6 to',
   },
   {
     what: 'the rule that drops what would leave wrongly',
@@ -151,7 +151,7 @@ const rules: readonly Part[] = [
   {
     what: 'the rule that knows steered pods whose packets lost their mark',
     lose: (node) => deleteRule(node, 'lost', '@steered4'),
-    named: () => 'rule 1 of chain lost is missing: ct original ip saddr != @steered4 return',
+    named: () => 'rule 2 of chain lost is missing: ct original ip saddr != @steered4 return',
   },
   {
     what: 'a rule of the entry to the pod’s program',
@@ -161,7 +161,7 @@ const rules: readonly Part[] = [
   {
     what: 'a rule of the pod’s program',
     lose: (node, { program }) => deleteRule(node, program, `@${program}-cluster6`),
-    named: ({ program }) => `rule 3 of chain ${program} is missing`,
+    named: ({ program }) => `rule 5 of chain ${program} is missing`,
   },
   {
     what: 'a rule in its place, where somebody put one before it',

@@ -60,9 +60,7 @@ describe('nft', labTest, () => {
     await copy.ip('link add eth1 type veth peer name other'); // a chain that counts belongs to an interface
     await copy.must(['nft', '-f', '-'], { stdin: written.join('') });
     const copied = [await copy.must(list), await copy.must(listCounting)];
-    // nft 1.0.6 prints "these labels" as it prints "any of these labels", reads it as the latter, and prints that otherwise.
-    const copiedLabels = copied.join('').replaceAll(/(?<=ct label )[\d,]+/g, (labels) => labels.replaceAll(',', ' | '));
-    assert.deepEqual(changedLines(written.join(''), copiedLabels), []);
+    assert.deepEqual(changedLines(written.join(''), copied.join('')), []);
   });
 
   test('makes of the transaction that the plugin logs the same tables that the plugin made', async () => {

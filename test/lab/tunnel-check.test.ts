@@ -193,7 +193,7 @@ const tunnelRules: readonly Part[] = (
     ['forward', 'maxseg', 2, 'base chain'],
     ['untracked-in', '@senders4', 1, 'base chain'],
     ['untracked-out', '@senders4', 1, 'base chain'],
-    ['nat', 'snat ip6 to ip6 saddr', 8, 'base chain'],
+    ['translate', 'snat ip6 to ip6 saddr', 5, 'chain'],
     ['judge', '@tunnels', 1, 'chain'],
     ['lost', 'egress0', 1, 'chain'],
   ] as const

@@ -30,7 +30,7 @@ export async function ruleTexts(machine: Machine, record: AttachmentRecord): Pro
 }
 
 /** The rule in nft's words, without the bits of labels: eight numbers that tell nobody anything. */
-const shortened = (rule: Rule): string => printRule(rule).replace(/(?<=\bct label (?:==|set) )[\d |]*\d/, '…');
+const shortened = (rule: Rule): string => printRule(rule).replace(/(?<=\bct label (?:set )?)[\d |,/]*\d/, '…');
 
 /** A rule that ends a chain of an exit, or gives its mark. */
 const isLast = ({ verdict }: Stop): boolean => verdict !== undefined;

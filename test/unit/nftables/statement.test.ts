@@ -111,7 +111,7 @@ const statements: readonly Statement[] = [
   say.sourceTwiceIn(6, 'ends6'),
   say.ofAnothersConnection(4, 'ends4'),
   say.ofAnothersConnection(6, 'ends6'),
-  say.labelIs([66, 70, 127]),
+  say.labelIs([65, 67], [64, 65, 66, 67]),
   say.addLabel([66, 70, 127]),
 ];
 
