@@ -195,7 +195,7 @@ const tunnelRules: readonly Part[] = (
     ['untracked-out', '@senders4', 1, 'base chain'],
     ['translate', 'snat ip6 to ip6 saddr', 5, 'chain'],
     ['judge', '@tunnels', 1, 'chain'],
-    ['lost', 'egress0', 1, 'chain'],
+    ['lost', 'egress0', 2, 'chain'],
   ] as const
 ).map(([chain, words, place, kind]) => ({
   what: `the rule of ${chain} with ${words}`,
