@@ -3,9 +3,9 @@
 #
 # `ct label == 1 | 2` asks whether a connection has the labels 1 and 2 and no others. nft loads it as that, and lists it without
 # the `==`, as `ct label 1 | 2`. What it lists it reads as another question: whether the connection has any of the labels.
-# So a ruleset that was saved with `nft list ruleset` and loaded again matches packets that the first one did not. Here a connection has label 1
-# alone: the rule does not match it, and its own listing, loaded again, does. With a mask (`ct label & (1 | 2) == 1`, listed as
-# `ct label 1 / 1,2`) the listing is read as what it was.
+# So a ruleset that was saved with `nft list ruleset` and loaded again matches packets that the first one did not. Here a
+# connection has label 1 alone: the rule does not match it, and its own listing, loaded again, does. With a mask, as
+# `ct label & (1 | 2) == 1`, listed as `ct label 1 / 1,2`, the listing is read as what it was.
 #
 # Output:
 #   as loaded:          ct label 1 | 2      0 packets

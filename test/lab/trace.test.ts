@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Told } from '../../src/cli/trace.ts';
 import { Cluster, internet } from '../support/cluster.ts';
+import { until } from '../support/elected.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import { nft } from '../support/nft.ts';
 import type { LabNode } from '../support/node.ts';
@@ -112,6 +113,19 @@ describe('egress trace', labTest, () => {
     assert.match(text, /^It left by eth1 for exit "partners" with fd00:168::245, to next hop fd00:168::1\./m);
     assert.match(text, /^Answer 2001:db8::9 → fd00:168::245$/m);
     assert.match(text, /^The answer went on to the pod by cni0\.$/m);
+  });
+
+  test('shows that a later packet of a connection is not decided about again', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const pod = await node.started();
+    const sender = await pod.send(world.service[0]);
+    const rules = async () => {
+      const { stdout } = await node.egress('trace', `default/${pod.name}`, world.service[0], '--seconds', '20');
+      return [...stdout.matchAll(/^ {2}prerouting -90 +program-[^-\s]+ +rule \d+: (.*?) →/gm)].map(([, rule]) => rule);
+    };
+    await until(async () => (await rules()).join() === 'ct label … goto exit-14454');
+    await sender.stop();
   });
 
   test('prints the same as JSON, and ends with 0 when all left, with 1 when not', async () => {
