@@ -126,9 +126,9 @@ describe('a policy of 10,000 destinations', labTest, () => {
 
     const [added = [], ...more] = await transactionsDuring(node, () => plainAdd(node, second));
     const ofNode = added.filter((line) => !/^(add|create) (chain|rule) netdev cni-egress from-/.test(line));
-    assert.deepEqual([ofNode.length, more], [8, []]);
+    assert.deepEqual([ofNode.length, more], [10, []]);
     for (const line of ofNode)
-      assert.match(line, /^(add|create) element inet cni-egress (pods|programs|steered|checked)[46] /);
+      assert.match(line, /^(add|create) element inet cni-egress (pods|programs|steered|checked|ends)[46] /);
     assert.deepEqual(await second.askEach('tcp', inside(4999)), world.exitAddress);
     assert.deepEqual(await second.askEach('tcp', behind(4999)), node.addresses('eth0'));
     for (const file of await readdir(node.state('egress/attachments'))) {
