@@ -98,6 +98,7 @@ export const untriedInText: Readonly<Record<string, string>> = {
   'egress ready': installs,
   'egress import FILE… --gateway ADDRESS --node RANGE --cluster-cidr RANGE': 'test/unit/cli/import.test.ts',
   'egress man | man -l -': 'a lab has no man; test/unit/cli/shell.test.ts looks at the page',
+  'egress import': named,
   'egress explain': named,
   'egress who': named,
   'egress who ADDRESS:PORT': named,
