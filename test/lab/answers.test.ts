@@ -25,7 +25,7 @@ async function announceService(node: LabNode, pod: Pod): Promise<void> {
 async function askFromBehind(lab: Lab, protocol: 'tcp' | 'udp', addresses: readonly string[], port: number) {
   const { host } = lab.back;
   const [four, six] = world.service;
-  await host.ip(`address replace ${four}/32 dev lo`, `address replace ${six}/128 dev lo`);
+  await host.ip(`address replace ${four}/32 dev lo`, `address replace ${six}/128 dev lo nodad`);
   for (const [index, address] of addresses.entries()) {
     const [length, family] = address.includes(':') ? [128, '-6'] : [32, '-4'];
     const via = index === 0 ? world.back.gateway[0] : world.back.gateway[1];
