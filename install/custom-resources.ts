@@ -251,6 +251,15 @@ const exits = (): Kind => ({
   rules: [nameRule, exitNameRule],
 });
 
+/** What `kubectl get` shows of policies of either kind, behind their destinations. */
+const policyColumns = [
+  { name: 'Exit', type: 'string', jsonPath: '.spec.exit' },
+  { name: 'Pods', type: 'integer', jsonPath: '.status.pods' },
+  { name: 'Accepted', type: 'string', jsonPath: condition('Accepted') },
+  { name: 'Message', type: 'string', jsonPath: '.status.conditions[?(@.status=="False")].message', priority: 1 },
+  age,
+] as const;
+
 const policies = (): Kind => ({
   kind: 'EgressPolicy',
   plural: 'egresspolicies',
@@ -261,11 +270,7 @@ const policies = (): Kind => ({
   columns: [
     { name: 'Namespaces', type: 'string', jsonPath: '.spec.namespaces' },
     { name: 'Destinations', type: 'string', jsonPath: '.spec.destinations', priority: 1 },
-    { name: 'Exit', type: 'string', jsonPath: '.spec.exit' },
-    { name: 'Pods', type: 'integer', jsonPath: '.status.pods' },
-    { name: 'Accepted', type: 'string', jsonPath: condition('Accepted') },
-    { name: 'Message', type: 'string', jsonPath: '.status.conditions[?(@.status=="False")].message', priority: 1 },
-    age,
+    ...policyColumns,
   ],
   rules: [nameRule],
 });
@@ -278,14 +283,7 @@ const tenants = (): Kind => ({
     'Which pods of its own namespace leave the cluster by which exit: one whose `annotationNamespaces` fit the namespace, or `drop`. It decides behind every policy of the cluster with a priority above 0 and behind every `drop`, and before all others.',
   spec: specOf('policies', {}, [], notTenants),
   status: policyStatus,
-  columns: [
-    { name: 'Destinations', type: 'string', jsonPath: '.spec.destinations' },
-    { name: 'Exit', type: 'string', jsonPath: '.spec.exit' },
-    { name: 'Pods', type: 'integer', jsonPath: '.status.pods' },
-    { name: 'Accepted', type: 'string', jsonPath: condition('Accepted') },
-    { name: 'Message', type: 'string', jsonPath: '.status.conditions[?(@.status=="False")].message', priority: 1 },
-    age,
-  ],
+  columns: [{ name: 'Destinations', type: 'string', jsonPath: '.spec.destinations' }, ...policyColumns],
   rules: [nameRule],
   scope: 'Namespaced',
 });

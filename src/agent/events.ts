@@ -17,8 +17,6 @@ export interface EventSurroundings {
 interface Told {
   readonly path: string;
   count: number;
-  /** What the API server knows of it. */
-  written: number;
   /** When it was written last, and when it was told last, in milliseconds. */
   wroteAt: number;
   toldAt: number;
@@ -99,7 +97,7 @@ export class Events {
       accepted(reply, `write an Event about ${notice.regarding.kind} ${notice.regarding.name}`);
     this.#forgetOld();
     const times = { wroteAt: now(), toldAt: now() };
-    this.#told.set(key, { path: `${path}/${eventName(notice, reporter)}`, count: 1, written: 1, ...times });
+    this.#told.set(key, { path: `${path}/${eventName(notice, reporter)}`, count: 1, ...times });
   }
 
   async #count(api: ClusterApi, told: Told): Promise<void> {
@@ -110,7 +108,6 @@ export class Events {
     const reply = await api.patch(told.path, seriesOf(told.count, new Date().toISOString()));
     if (reply.status !== 404) accepted(reply, 'count an Event');
     told.wroteAt = now();
-    told.written = told.count;
   }
 
   #mayWrite(): boolean {

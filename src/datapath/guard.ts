@@ -42,7 +42,6 @@ const decide = chain(layout.chainNames.decide, [
 
 /** Packets out of the tunnel without a mark: nobody here knows their exit any more. All but answers are dropped. */
 const stray = chain(layout.chainNames.stray, [
-  rule(say.isReply, say.verdict({ code: 'return' })),
   rule(say.isUntracked, say.verdict({ code: 'return' })), // packets around the tunnel's packets: the kernel calls its device their input
   rule(say.counter, say.verdict({ code: 'drop' })),
 ]);
@@ -53,7 +52,6 @@ const stray = chain(layout.chainNames.stray, [
  */
 const unmarked = (fwmark: number): Chain =>
   chain(layout.chainNames.unmarked, [
-    rule(say.isReply, say.verdict({ code: 'return' })),
     rule(say.verdict({ code: 'jump', chain: layout.chainNames.decide })),
     rule(say.markWithout(fwmark), say.verdict({ code: 'return' })),
     rule(say.counter),

@@ -140,17 +140,8 @@ type Fixed<Names> = { [K in keyof Names]: Names[K] extends string ? K : never }[
  */
 const chainOwners: Readonly<Record<Fixed<typeof chainNames>, Owner>> = {
   ...{ classify: 'base', midStream: 'base', returns: 'base', local: 'base', nat: 'base', guard: 'base', judge: 'base' },
-  ...{
-    lost: 'base',
-    stray: 'base',
-    unmarked: 'base',
-    decide: 'base',
-    drop: 'base',
-    begin: 'base',
-    answers: 'base',
-    errors: 'base',
-  },
-  ...{ translate: 'base', heldChecked: 'base', held: 'base', prove: 'base', forged: 'base' },
+  ...{ lost: 'base', stray: 'base', unmarked: 'base', decide: 'base', drop: 'base', begin: 'base', answers: 'base' },
+  ...{ errors: 'base', translate: 'base', heldChecked: 'base', held: 'base', prove: 'base', forged: 'base' },
   ...{ arrive: 'tunnel', input: 'tunnel', senders: 'tunnel', forward: 'tunnel' },
   ...{ untrackedIn: 'tunnel', untrackedOut: 'tunnel' },
   ...{ replies: 'gateway', owned: 'gateway', late: 'gateway', unasked: 'gateway' },

@@ -1,14 +1,16 @@
 import { families, familyOf, type Prefix } from '../base/address.ts';
+import { isEqual } from '../base/canonical.ts';
 import { type Protocol, protocols } from '../base/port-range.ts';
 import { nothingElse } from '../base/whole.ts';
 import { rule } from '../nftables/chain.ts';
+import type { Verdict } from '../nftables/expression.ts';
 import type { NftSet, Rule, Statement } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { Match } from '../policy/match.ts';
 import type { NodeState, SteeredAttachment } from './attachment.ts';
 import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
-import { Remembered, verdictOf } from './remembered.ts';
+import { rememberedRule, remembering } from './remembered.ts';
 
 /** The attachment's program: one chain, and a set for each list of ranges in it. */
 export function desiredProgram(node: NodeState, attachment: SteeredAttachment): HostObject[] {
@@ -18,21 +20,25 @@ export function desiredProgram(node: NodeState, attachment: SteeredAttachment): 
     sets.push(set);
     return set.name;
   };
-  const remembered = new Remembered(attachment.program);
+  const ends = attachment.matches.map((match) => endOf(node, attachment, match));
+  const known = rememberedEnds(attachment, ends);
+  const towards = (end: Verdict): readonly Statement[] =>
+    known.some((one) => isEqual(one, end)) ? remembering(attachment.program, end) : [say.verdict(end)];
   const rules = [
-    ...inClusterRules(attachment, withSet, remembered),
+    ...known.map((end) => rememberedRule(attachment.program, end)),
+    ...inClusterRules(attachment, withSet, towards(nodesWay)),
     ...attachment.matches.flatMap((match, i) => {
       const { policy: _policy, family: _family, destinations: _destinations, except: _except, ...more } = match;
       const { ports: _ports, exit: _exit, onChange: _onChange, ...others } = more;
       nothingElse(others); // each of these has its statements below
       const ofMatch: WithSet = (suffix, make) => withSet(`${i + 1}${suffix}`, make);
-      const towards = destinationStatements(match, ofMatch);
-      const end = endOf(node, attachment, match, remembered);
-      return portAlternatives(match, ofMatch).map((ports) => rule(...towards, ...ports, ...end));
+      const destination = destinationStatements(match, ofMatch);
+      const end = towards(ends[i] ?? nodesWay);
+      return portAlternatives(match, ofMatch).map((ports) => rule(...destination, ...ports, ...end));
     }),
   ];
   const shared = attachment.cluster ? [] : sharedSets(node);
-  return [...shared, ...sets, { kind: 'chain', name: attachment.program, rules: [...remembered.rules(), ...rules] }];
+  return [...shared, ...sets, { kind: 'chain', name: attachment.program, rules }];
 }
 
 /** The sets that programs from before they had ranges of their own look into. */
@@ -46,15 +52,14 @@ const sharedSets = ({ clusterCIDRs = [] }: NodeState): NftSet[] =>
 type WithSet = (suffix: string, make: (name: string) => NftSet) => string;
 
 /** Rules before all matches: the node and its segment, the cluster, and the pod's own networks are left alone. */
-function inClusterRules({ subnets, cluster }: SteeredAttachment, withSet: WithSet, remembered: Remembered): Rule[] {
-  const done = say.verdict({ code: 'return' });
-  const known = cluster ? remembered.statements('node') : [done]; // ranges that programs share may change
+function inClusterRules({ subnets, cluster }: SteeredAttachment, withSet: WithSet, left: readonly Statement[]): Rule[] {
+  const done = say.verdict(nodesWay);
   const rulesFor = (what: string, ranges: readonly Prefix[]) =>
     families.flatMap((family) => {
       const own = ranges.filter((range) => familyOf(range) === family);
       if (own.length === 0) return [];
       const set = withSet(`${what}${family}`, (name) => layout.rangesSet(name, family, own));
-      return [rule(say.destinationIn(family, set, { first: true }), ...known)];
+      return [rule(say.destinationIn(family, set, { first: true }), ...left)];
     });
   const inSharedSets = () =>
     families.map((family) => rule(say.destinationIn(family, layout.setNames.cluster(family), { first: true }), done));
@@ -112,19 +117,29 @@ function protocolAlternatives(
   return [[say.destinationPortIn(protocol, set)], [say.icmpOfConnectionTo(protocol, family, set)]];
 }
 
+/** Left alone: what the node's own routes say. */
+const nodesWay: Verdict = { code: 'return' };
+
+const dropped: Verdict = { code: 'goto', chain: layout.chainNames.drop };
+
 /**
  * An exit itself drops a family that it lacks. Programs from before programs had ranges of their own drop it
- * themselves, and remember nothing.
+ * themselves.
  */
-function endOf(
-  node: NodeState,
-  { cluster }: SteeredAttachment,
-  match: Match,
-  remembered: Remembered,
-): readonly Statement[] {
+function endOf(node: NodeState, { cluster }: SteeredAttachment, match: Match): Verdict {
+  if (match.exit === 'node') return nodesWay;
   const exit = node.exits.find(({ name }) => name === match.exit);
   const isTaken = cluster !== undefined || exit?.ways.some((way) => way.family === match.family);
-  if (match.exit !== 'node' && !(exit && isTaken)) return [verdictOf({ chain: layout.chainNames.drop })];
-  const end = exit ? { chain: layout.chainNames.exit(exit.id) } : 'node';
-  return cluster ? remembered.statements(end) : [verdictOf(end)];
+  return exit && isTaken ? { code: 'goto', chain: layout.chainNames.exit(exit.id) } : dropped;
+}
+
+/**
+ * The ends that connections are remembered for: the first exit, since few programs have a second one, and the node's own way.
+ * None where ranges are shared with other programs: they may change.
+ */
+function rememberedEnds({ cluster, subnets }: SteeredAttachment, ends: readonly Verdict[]): readonly Verdict[] {
+  if (cluster === undefined) return [];
+  const exit = ends.find((end) => 'chain' in end && end !== dropped);
+  const isLeftAlone = cluster.length + subnets.length > 0 || ends.includes(nodesWay);
+  return [...(exit ? [exit] : []), ...(isLeftAlone ? [nodesWay] : [])];
 }

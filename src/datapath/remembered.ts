@@ -1,5 +1,6 @@
 import { sha256Hex } from '../base/sha256.ts';
 import { rule } from '../nftables/chain.ts';
+import type { Verdict } from '../nftables/expression.ts';
 import type { Rule, Statement } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { HostObject } from './objects.ts';
@@ -22,55 +23,31 @@ const bitsOfEnd = 32;
  */
 const bitsOfLabel = 12;
 
-/** An end that is remembered: an exit, by the name of its chain, or the node's own way. */
-export type End = { readonly chain: string } | 'node';
+/** The bits that labels for an end are made of: some for exits, and others for the node's own way. */
+export const bitsFor = (end: Verdict): readonly number[] =>
+  Array.from({ length: bitsOfEnd }, (_, i) => firstBit + ('chain' in end ? 0 : bitsOfEnd) + i);
 
-/** The bits that labels for an end are made of. */
-export const bitsFor = (end: End): readonly number[] =>
-  Array.from({ length: bitsOfEnd }, (_, i) => firstBit + (end === 'node' ? bitsOfEnd : 0) + i);
-
-/** The bits of the label for an end of a program, ascending. */
-export function labelOf(program: string, end: End): readonly number[] {
-  const [own, name] = [bitsFor(end), end === 'node' ? end : end.chain];
+/** The bits of the label for an end of a program, ascending: the chain of an exit, or `return` for the node's own way. */
+export function labelOf(program: string, end: Verdict): readonly number[] {
+  const name = 'chain' in end ? end.chain : 'node';
   const places = new Set<number>();
   for (let round = 0; places.size < bitsOfLabel; round++) {
     for (const byte of Buffer.from(sha256Hex(`${program} ${name} ${round}`), 'hex')) {
       if (places.size < bitsOfLabel) places.add(byte % bitsOfEnd);
     }
   }
-  return own.filter((_, place) => places.has(place));
+  return bitsFor(end).filter((_, place) => places.has(place));
 }
 
-/** The verdict of an end. */
-export const verdictOf = (end: End): Statement =>
-  say.verdict(end === 'node' ? { code: 'return' } : { code: 'goto', ...end });
+/** What a rule of a program does with packets for an end: its connection has the label from then on. */
+export const remembering = (program: string, end: Verdict): readonly Statement[] => [
+  say.addLabel(labelOf(program, end)),
+  say.verdict(end),
+];
 
-/** The ends of a program that are remembered: the node, and the first of its exits. Few programs have a second one. */
-export class Remembered {
-  readonly #program: string;
-  #exit: string | undefined;
-  #node = false;
-
-  constructor(program: string) {
-    this.#program = program;
-  }
-
-  /** What a rule of the program does with packets that it is for. */
-  statements(end: End): readonly Statement[] {
-    if (end === 'node') this.#node = true;
-    else this.#exit ??= end.chain;
-    const isKept = end === 'node' || end.chain === this.#exit;
-    return [...(isKept ? [say.addLabel(labelOf(this.#program, end))] : []), verdictOf(end)];
-  }
-
-  /** The rules for connections with these labels: first for the exit, since much is asked of its packets later, too. */
-  rules(): readonly Rule[] {
-    const exits = this.#exit === undefined ? [] : [{ chain: this.#exit }];
-    return [...exits, ...(this.#node ? (['node'] as const) : [])].map((end) =>
-      rule(say.labelIs(labelOf(this.#program, end), bitsFor(end)), verdictOf(end)),
-    );
-  }
-}
+/** The rule for connections with the label of an end. */
+export const rememberedRule = (program: string, end: Verdict): Rule =>
+  rule(say.labelIs(labelOf(program, end), bitsFor(end)), say.verdict(end));
 
 /** Whether a rule is for connections that were decided about. */
 export const isOfRemembered = ({ statements: [first] }: Rule): boolean => first !== undefined && isAboutLabel(first);

@@ -40,7 +40,6 @@ import { listLegacyTables } from './legacy-tables.ts';
 import { listen } from './netlink/notifications.ts';
 import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { listFilters } from './nftables/foreign.ts';
-
 import { countReferences, readTable } from './nftables/read.ts';
 import { canHook, canLabel, readGeneration, runTransaction } from './nftables/transaction.ts';
 import { observeNetdev, observeTable } from './observe.ts';

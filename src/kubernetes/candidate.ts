@@ -1,7 +1,7 @@
+import { isObject } from '../base/is-object.ts';
 import { contradictions } from '../config/checks.ts';
 import type { Source } from '../config/placed.ts';
-import type { Problem } from '../config/problem.ts';
-import { judge } from '../config/problem.ts';
+import { judge, type Problem } from '../config/problem.ts';
 import { type PolicyDocument, policyDocumentSchema } from '../config/schema.ts';
 import { soundParts } from '../config/sound.ts';
 
@@ -80,8 +80,7 @@ export function droppedOf(document: { readonly policies: readonly object[] }): P
   return 'value' in judged ? judged.value.policies?.[0] : undefined;
 }
 
-export const membersOf = (spec: unknown): Readonly<Record<string, unknown>> =>
-  typeof spec === 'object' && spec !== null ? { ...spec } : {};
+export const membersOf = (spec: unknown): Readonly<Record<string, unknown>> => (isObject(spec) ? spec : {});
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 

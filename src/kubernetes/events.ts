@@ -96,8 +96,11 @@ function shortened(note: string): string {
 }
 
 /** An object of ours. */
-export const regardingObject = (kind: string, { name, namespace, uid }: EgressObject): Regarding => ({
-  ...{ apiVersion: `${group}/${version}`, kind, name },
+export const regardingObject = (kind: string, object: EgressObject): Regarding =>
+  regarding({ ...object, apiVersion: `${group}/${version}`, kind });
+
+const regarding = ({ apiVersion, kind, name, namespace, uid }: Regarding): Regarding => ({
+  ...{ apiVersion, kind, name },
   ...(namespace !== undefined && { namespace }),
   ...(uid !== undefined && { uid }),
 });
@@ -169,19 +172,15 @@ function ofCondition(regarding: Regarding, before: readonly Condition[], now: Co
 }
 
 /** What is to be told of an object that others have made: what cannot be, and what has no counterpart. */
-export function noticesOfOthers({ apiVersion, kind, name, namespace, uid }: OthersObject, verdict: Verdict): Notice[] {
-  const regarding: Regarding = {
-    ...{ apiVersion, kind, name },
-    ...(namespace !== undefined && { namespace }),
-    ...(uid !== undefined && { uid }),
-  };
+export function noticesOfOthers(object: OthersObject, verdict: Verdict): Notice[] {
+  const about = regarding(object);
   const { problems, notes = [], inForce } = verdict;
   const words = (each: (typeof problems)[number]) => lineOf({ ...each, source: '' });
   const then = inForce === 'dropped' ? ': until then, what new pods send by it is dropped' : '';
   return [
     ...problems.map(
       (each): Notice => ({
-        regarding,
+        regarding: about,
         type: 'Warning',
         reason: 'Refused',
         action: 'Judge',
@@ -189,7 +188,13 @@ export function noticesOfOthers({ apiVersion, kind, name, namespace, uid }: Othe
       }),
     ),
     ...notes.map(
-      (each): Notice => ({ regarding, type: 'Warning', reason: 'NoCounterpart', action: 'Judge', note: words(each) }),
+      (each): Notice => ({
+        regarding: about,
+        type: 'Warning',
+        reason: 'NoCounterpart',
+        action: 'Judge',
+        note: words(each),
+      }),
     ),
   ];
 }

@@ -51,9 +51,8 @@ export type Expression =
     }
   | {
       /**
-       * A number of 32 bits, 1 or 0. `saddr . iif`: a packet to the source address may leave by the input interface; `daddr . iif`:
-       * to the destination address.
-       * `daddr exists`: the destination has a route.
+       * A number of 32 bits, 1 or 0. `saddr . iif`, `daddr . iif`: a packet to the source or destination address may leave by
+       * the input interface. `daddr exists`: the destination has a route.
        */
       readonly name: 'fib';
       readonly field: 'saddr . iif' | 'daddr . iif' | 'daddr exists';

@@ -141,29 +141,6 @@ const srcNat = 0x10;
 /** The connection goes with another source than it began with. */
 export const isSourceTranslated = hasBits('status', 'snat', srcNat);
 
-/** The node's routes without a mark have a way to the destination, and it is not the node itself. */
-export const destinationHasRoute: Statement = {
-  text: 'fib daddr oif exists',
-  expressions: [
-    { name: 'fib', field: 'daddr exists', result: 'oif', dreg: 1 },
-    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(1) },
-  ],
-};
-
-/** RTN_LOCAL of linux/rtnetlink.h. */
-const localRoute = 2;
-
-/** The destination address is none of the node's own, and the node would send there by where the packet came in. */
-export const isSentBack: Statement = {
-  text: 'fib daddr type != local fib daddr . iif oif exists',
-  expressions: [
-    { name: 'fib', field: 'daddr', result: 'type', dreg: 1 },
-    { name: 'cmp', op: 'neq', sreg: 1, data: hostHex(localRoute) },
-    { name: 'fib', field: 'daddr . iif', result: 'oif', dreg: 1 },
-    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(1) },
-  ],
-};
-
 /** The packet opens a TCP connection, from either side: of SYN and RST it has SYN alone. */
 export const isSyn: Statement = {
   text: 'tcp flags syn / syn,rst',

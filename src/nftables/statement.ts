@@ -13,6 +13,7 @@ import {
 import type { Statement } from './object.ts';
 
 export * from './action.ts';
+export * from './fib.ts';
 export * from './frame.ts';
 export { deviceHex, hostHex } from './load.ts';
 export * from './protocol.ts';
@@ -42,66 +43,6 @@ export const isOriginal: Statement = {
     { name: 'cmp', op: 'eq', sreg: 1, data: '00' },
   ],
 };
-
-/** The destination is of one of the types in a set of `fib_addrtype`: the node itself, say. */
-export const destinationTypeIn = (set: string): Statement => ({
-  text: `fib daddr type @${set}`,
-  expressions: [
-    { name: 'fib', field: 'daddr', result: 'type', dreg: 1 },
-    { name: 'lookup', set, sreg: 1 },
-  ],
-});
-
-/** RTN_LOCAL of linux/rtnetlink.h. */
-const local = 2;
-
-/** The destination address is one of the node's own at this moment. */
-export const destinationIsLocal: Statement = {
-  text: 'fib daddr type local',
-  expressions: [
-    { name: 'fib', field: 'daddr', result: 'type', dreg: 1 },
-    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(local) },
-  ],
-};
-
-/** The source address is one of the node's own at this moment. */
-export const sourceIsLocal: Statement = {
-  text: 'fib saddr type local',
-  expressions: [
-    { name: 'fib', field: 'saddr', result: 'type', dreg: 1 },
-    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(local) },
-  ],
-};
-
-/** The output interface has the source address. Works in postrouting. */
-export const sourceIsOfOutput: Statement = {
-  text: 'fib saddr . oif type local',
-  expressions: [
-    { name: 'fib', field: 'saddr . oif', result: 'type', dreg: 1 },
-    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(local) },
-  ],
-};
-
-/**
- * The node reaches the source address by the input interface, or does not (the strict filter of RFC 3704, section 2.2).
- * Works in prerouting, input and forward.
- */
-export const sourceIsBehindInput = (is: boolean): Statement => ({
-  text: `fib saddr . iif oif ${is ? 'exists' : 'missing'}`,
-  expressions: [
-    { name: 'fib', field: 'saddr . iif', result: 'oif', dreg: 1 },
-    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(is ? 1 : 0) },
-  ],
-});
-
-/** The node's routes without a mark have the destination behind the interface. Not for output. */
-export const routeLeavesBy = (device: string): Statement => ({
-  text: `fib daddr oifname "${device}"`,
-  expressions: [
-    { name: 'fib', field: 'daddr', result: 'oifname', dreg: 1 },
-    { name: 'cmp', op: 'eq', sreg: 1, data: deviceHex(device) },
-  ],
-});
 
 /** Whether a statement about addresses is the first of its rule that speaks of the family, and whether it denies. */
 export interface AddressOptions {

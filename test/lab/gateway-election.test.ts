@@ -1,9 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { RunningAgent } from '../support/agent.ts';
-import { Cluster, internet } from '../support/cluster.ts';
+import { internet } from '../support/cluster.ts';
 import { Connections } from '../support/connections.ts';
-import { agentOf, elected, electionOf, goOn, held, holders, isHeldBy, until } from '../support/elected.ts';
+import {
+  agentOf,
+  elected,
+  electionOf,
+  goOn,
+  held,
+  heldElsewhere,
+  holders,
+  isHeldBy,
+  isServed,
+  until,
+} from '../support/elected.ts';
 import { Keepalived } from '../support/keepalived.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
@@ -121,25 +132,18 @@ describe('gateways with agents', labTest, () => {
 
   test('leave the addresses to keepalived, where the exit says so: who has them serves', async () => {
     await using lab = await Lab.create();
-    const cluster = await Cluster.create(lab);
-    await cluster.policy({ exits: [{ ...internet, announce: 'elsewhere' }] });
-    const [first, second] = cluster.gateways;
-    const [worker] = cluster.workers;
-    assert.ok(first && second && worker);
-    for (const node of cluster.all) await RunningAgent.start(node);
+    const { cluster, first, second, worker } = await heldElsewhere(lab);
     assert.deepEqual(await holders(cluster), []);
     const addresses = [...internet.addresses.slice(0, 1), 'fe80::51', ...internet.addresses.slice(1)];
     const options = { device: 'eth0', vrid: 51, addresses } as const;
     const pod = await worker.started();
-    const isServed = () =>
-      until(async () => (await pod.askEach()).every((answer, i) => answer === internet.addresses[i]));
     const keepalived = await Keepalived.start(second, { ...options, priority: 100 });
     await isHeldBy(cluster, second);
-    await isServed();
+    await isServed(pod);
     await Keepalived.start(first, { ...options, priority: 50 });
     await keepalived.daemon.stop();
     await isHeldBy(cluster, first);
-    await isServed();
+    await isServed(pod);
     await until(async () => (await first.egress('status')).stdout.includes('this gateway has its addresses'));
     await until(async () => (await second.egress('status')).stdout.includes('this one is ready'));
   });

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { RunningAgent } from '../support/agent.ts';
-import { Cluster, internet } from '../support/cluster.ts';
+import { internet } from '../support/cluster.ts';
 import { Connections, Partner } from '../support/connections.ts';
-import { agentOf, elected, isHeldBy, until } from '../support/elected.ts';
+import { agentOf, elected, heldElsewhere, isHeldBy, isServed } from '../support/elected.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import type { Pod } from '../support/pod.ts';
@@ -48,17 +47,12 @@ describe('connections go on', labTest, () => {
   // As with kube-vip or keepalived: we are not deaf on an address that others put on an interface.
   test('when others move the addresses, and their answers come before the pod’s packets', async () => {
     await using lab = await Lab.create();
-    const cluster = await Cluster.create(lab);
-    await cluster.policy({ exits: [{ ...internet, announce: 'elsewhere' }] });
-    const [first, second] = cluster.gateways;
-    const [worker] = cluster.workers;
-    assert.ok(first && second && worker);
-    for (const node of cluster.all) await RunningAgent.start(node);
+    const { first, second, worker } = await heldElsewhere(lab);
     const change = ({ machine }: LabNode, verb: 'add' | 'delete') =>
       machine.ip(...internet.addresses.map((address) => `address ${verb} ${address} dev eth0`));
     await change(first, 'add');
     const pod = await worker.started();
-    await until(async () => (await pod.askEach()).every((answer, i) => answer === internet.addresses[i]));
+    await isServed(pod);
     await Partner.start(lab.front.host);
     const connections = await Connections.open(pod, 'download', 10);
     await change(first, 'delete');

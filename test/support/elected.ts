@@ -7,6 +7,7 @@ import { Cluster, internet } from './cluster.ts';
 import { Connections, Partner } from './connections.ts';
 import type { Lab } from './lab.ts';
 import type { LabNode } from './node.ts';
+import type { Pod } from './pod.ts';
 
 /** Waits for a condition. */
 export async function until(what: () => boolean | Promise<boolean>): Promise<void> {
@@ -29,6 +30,21 @@ export async function holders({ gateways }: Cluster): Promise<readonly number[]>
 /** Waits until a gateway alone has all of the addresses. */
 export const isHeldBy = (cluster: Cluster, node: LabNode) =>
   until(async () => (await held(node)) === internet.addresses.length && (await holders(cluster)).length === 1);
+
+/** Two gateways and a worker with agents, where others put the exit's addresses on one of the gateways: nobody has yet. */
+export async function heldElsewhere(lab: Lab) {
+  const cluster = await Cluster.create(lab);
+  await cluster.policy({ exits: [{ ...internet, announce: 'elsewhere' }] });
+  const [first, second] = cluster.gateways;
+  const [worker] = cluster.workers;
+  assert.ok(first && second && worker);
+  for (const node of cluster.all) await RunningAgent.start(node);
+  return { cluster, first, second, worker } as const;
+}
+
+/** Waits until a pod leaves with the exit's addresses. */
+export const isServed = (pod: Pod) =>
+  until(async () => (await pod.askEach()).every((answer, i) => answer === internet.addresses[i]));
 
 /** Two gateways and a worker with agents, of which the first gateway has the exit's addresses, and a pod on each node. */
 export async function elected(lab: Lab, policy: Json = {}) {

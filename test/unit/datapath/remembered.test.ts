@@ -23,7 +23,8 @@ const rulesOf = (matches: readonly Match[], more: object = {}) =>
 const bitsIn = (text: string): string => (/^ct label ([\d,]+) /.exec(text)?.[1] ?? '').replaceAll(',', ' | ');
 
 describe('the label of a connection', () => {
-  const ends = (chain: string) => [{ chain }, 'node'] as const;
+  const exit = (chain: string) => ({ code: 'goto', chain }) as const;
+  const ends = (chain: string) => [exit(chain), { code: 'return' }] as const;
 
   test('has twelve of the 32 bits of its end, so that two that were added up are no label', () => {
     fc.assert(
@@ -40,7 +41,7 @@ describe('the label of a connection', () => {
   test('is another one for each program, and for each end of it', () => {
     const all = ['program-a', 'program-b'].flatMap((program) => ends('exit-7').map((end) => labelOf(program, end)));
     assert.equal(new Set(all.map(String)).size, 4);
-    assert.notDeepEqual(labelOf('program-a', { chain: 'exit-7' }), labelOf('program-a', { chain: 'exit-8' }));
+    assert.notDeepEqual(labelOf('program-a', exit('exit-7')), labelOf('program-a', exit('exit-8')));
   });
 });
 

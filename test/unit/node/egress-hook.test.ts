@@ -48,11 +48,8 @@ describe('on a kernel without labels of connections', () => {
 
   test('it is asked for them by the first pod of each program alone', async (t) => {
     const machine = newMachine(t);
-    for (const [name, address] of [
-      ['a', '10.0.0.5'],
-      ['b', '10.0.0.6'],
-    ] as const)
-      await added(machine, name, address);
+    await added(machine, 'a', '10.0.0.5');
+    await added(machine, 'b', '10.0.0.6');
     assert.equal(machine.host.labelQuestions, 1);
     assert.ok(machine.host.kernel.contents().some(needsLabels));
   });
