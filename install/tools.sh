@@ -5,8 +5,8 @@
 #   runtime those that test/runtime runs beside them: container runtimes
 #   bench   plugins of others that test/bench measures beside ours: the first time minutes of building, and 3 GB of memory
 #   charts  helm and kustomize, for the test of the Helm chart: some minutes of building, so only when it is asked for
-#   cluster what test/cluster runs: etcd, kube-apiserver and kubectl, built from the Go module proxy. The first time that takes
-#           about half an hour on two cores, so only when it is asked for
+#   cluster what test/cluster runs: etcd and Kubernetes, built from the Go module proxy. The first time that takes about half
+#           an hour on two cores, so only when it is asked for
 # Without an argument, the first three. With nothing to do it is silent and fast: the npm scripts run it every time.
 set -eu
 cd "$(dirname "$0")/.."
@@ -132,14 +132,15 @@ chart_tools() {
   [ -x .cache/tools/kustomize ] || build $kustomize
 }
 
-# An API server, what it keeps its objects in, and kubectl. Each program that is there already stays.
+# A whole Kubernetes, and what it keeps its objects in. Each program that is there already stays.
 cluster_tools() {
-  lab_tools
+  runtime_tools
   folder=$PWD/.cache/tools/kubernetes
   mkdir -p "$folder"
   [ -x "$folder/etcd" ] || build_module "$folder/etcd" ${etcd%@*} ${etcd#*@} ''
-  [ -x "$folder/kube-apiserver" ] || build_kubernetes kube-apiserver
-  [ -x "$folder/kubectl" ] || build_kubernetes kubectl
+  for program in kube-apiserver kubectl kubelet kube-controller-manager kube-scheduler kube-proxy; do
+    [ -x "$folder/$program" ] || build_kubernetes $program
+  done
 }
 
 # A program of Kubernetes. Its module takes modules of the same repository for folders beside it, which the proxy has as

@@ -36,6 +36,23 @@ export const clusterTest = { timeout: hangsAfterMs, skip: missingForCluster() ??
 /** The control plane's machine: its address in the network of the nodes. */
 const address = '172.18.0.2';
 
+/** Of Services, IPv4 first. */
+export const serviceRanges = '10.96.0.0/16,fd00:96::/112';
+
+/** Somebody whom the API server knows by a token. */
+export interface ApiUser {
+  readonly user: string;
+  readonly token: string;
+  readonly group: string;
+}
+
+/** What a control plane needs beside what tests of the API alone do. */
+export interface ApiOptions {
+  /** By the names of their kubeconfig files. */
+  readonly users?: Readonly<Record<string, ApiUser>>;
+  readonly flags?: readonly string[];
+}
+
 /** Who may speak to the API server: a person who may do all, and agents with the rights that the manifests give them. */
 const users = {
   admin: { user: 'admin', token: 'admins-token', group: 'system:masters' },
@@ -51,45 +68,55 @@ const users = {
  * else of a control plane: Node objects are what a test writes. Ends with the lab.
  */
 export class ClusterApi {
-  readonly #machine: Namespace;
+  /** Where it runs. */
+  readonly machine: Namespace;
   readonly #folder: string;
+  readonly #options: ApiOptions;
   #server: Awaited<ReturnType<Namespace['start']>> | undefined;
 
-  private constructor(machine: Namespace, folder: string) {
-    this.#machine = machine;
+  private constructor(machine: Namespace, folder: string, options: ApiOptions) {
+    this.machine = machine;
     this.#folder = folder;
+    this.#options = options;
   }
 
   /** Starts both, with our definitions and the rights of our service account. */
   static async start(lab: Lab): Promise<ClusterApi> {
-    const machine = await lab.namespace('control');
-    await lab.front.plug(machine, 'control', 'eth0', [`${address}/16`]);
-    const folder = join(lab.folder, 'control');
-    mkdirSync(folder);
-    const api = new ClusterApi(machine, folder);
-    api.#writeFiles();
-    await machine.start(
-      [tool('kubernetes/etcd'), '--data-dir', join(folder, 'etcd'), '--unsafe-no-fsync', '--log-level', 'info'],
-      'ready to serve client requests',
-    );
-    await api.startServer();
+    const api = await ClusterApi.bare(lab);
     for (const file of ['namespace', 'custom-resources', 'rbac'])
       await api.kubectl(['apply', '-f', join(root, `install/kustomize/${file}.yaml`)]);
     await api.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s']);
     return api;
   }
 
+  /** Starts both as they come: nothing of ours is there. */
+  static async bare(lab: Lab, options: ApiOptions = {}): Promise<ClusterApi> {
+    const machine = await lab.namespace('control');
+    await lab.front.plug(machine, 'control', 'eth0', [`${address}/16`]);
+    const folder = join(lab.folder, 'control');
+    mkdirSync(folder);
+    const api = new ClusterApi(machine, folder, options);
+    api.#writeFiles();
+    await machine.start(
+      [tool('kubernetes/etcd'), '--data-dir', join(folder, 'etcd'), '--unsafe-no-fsync', '--log-level', 'info'],
+      'ready to serve client requests',
+    );
+    await api.startServer();
+    return api;
+  }
+
   /** Starts the API server, and waits until it is ready. */
   async startServer(): Promise<void> {
-    const file = (name: string) => join(this.#folder, name);
-    this.#server = await this.#machine.start(
+    const file = (name: string) => this.file(name);
+    this.#server = await this.machine.start(
       [
         ...[tool('kubernetes/kube-apiserver'), '--etcd-servers', 'http://127.0.0.1:2379'],
         ...['--advertise-address', address, '--secure-port', '6443'],
         ...['--tls-cert-file', file('server.crt'), '--tls-private-key-file', file('server.key')],
-        ...['--token-auth-file', file('tokens.csv'), '--authorization-mode', 'RBAC'],
+        ...['--token-auth-file', file('tokens.csv'), '--authorization-mode', 'Node,RBAC'],
         ...['--service-account-issuer', 'https://kubernetes.default.svc', '--service-account-key-file', file('sa.pub')],
-        ...['--service-account-signing-key-file', file('sa.key'), '--service-cluster-ip-range', '10.96.0.0/16'],
+        ...['--service-account-signing-key-file', file('sa.key'), '--service-cluster-ip-range', serviceRanges],
+        ...(this.#options.flags ?? []),
       ],
       'Serving securely',
     );
@@ -108,19 +135,20 @@ export class ClusterApi {
 
   #writeFiles(): void {
     const write = (name: string, text: string) => writeFileSync(join(this.#folder, name), text);
-    const { certificate, key } = certificateFor(address, '127.0.0.1');
+    const { certificate, key } = certificateFor(address, '127.0.0.1', '10.96.0.1');
     write('server.crt', certificate);
     write('server.key', key);
     const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     write('sa.pub', publicKey.export({ type: 'spki', format: 'pem' }).toString());
     write('sa.key', privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
+    const all = { ...users, ...this.#options.users };
     write(
       'tokens.csv',
-      Object.values(users)
+      Object.values(all)
         .map(({ token, user, group }) => `${token},${user},${user},"${group}"\n`)
         .join(''),
     );
-    for (const [name, { token }] of Object.entries(users)) write(`${name}.kubeconfig`, this.#kubeconfig(token));
+    for (const [name, { token }] of Object.entries(all)) write(`${name}.kubeconfig`, this.#kubeconfig(token));
   }
 
   #kubeconfig(token: string): string {
@@ -135,13 +163,18 @@ export class ClusterApi {
 
   /** A kubeconfig file of an agent, on every machine of the lab. */
   get agentsFile(): string {
-    return join(this.#folder, 'agent.kubeconfig');
+    return this.file('agent.kubeconfig');
+  }
+
+  /** One of its files, by its name: of each user there is `NAME.kubeconfig`. */
+  file(name: string): string {
+    return join(this.#folder, name);
   }
 
   /** What kubectl says, whatever that is. */
   try(words: readonly string[], stdin?: string): Promise<Outcome> {
     const command = [tool('kubernetes/kubectl'), '--kubeconfig', join(this.#folder, 'admin.kubeconfig'), ...words];
-    return run(this.#machine.inside(command), stdin === undefined ? {} : { stdin });
+    return run(this.machine.inside(command), stdin === undefined ? {} : { stdin });
   }
 
   /** What kubectl says when it succeeds. */

@@ -25,9 +25,10 @@ let labs = 0;
  * do not meet, and what a killed run left behind is known by its dead process and removed by the next one.
  */
 export class Lab implements AsyncDisposable {
-  readonly #prefix = `eg-${process.pid}-${++labs}-`;
+  /** What all names in it begin with. */
+  readonly prefix = `eg-${process.pid}-${++labs}-`;
   /** Where nodes and captures keep their files; removed with the lab. */
-  readonly folder = mkdtempSync(join(tmpdir(), this.#prefix));
+  readonly folder = mkdtempSync(join(tmpdir(), this.prefix));
   /** The network of the default route, on eth0 of every node. */
   front!: Fabric;
   /** The network behind eth1. */
@@ -53,7 +54,7 @@ export class Lab implements AsyncDisposable {
 
   /** A new namespace of this lab; its role is its name. */
   namespace(role: string): Promise<Namespace> {
-    return Namespace.create(`${this.#prefix}${role}`);
+    return Namespace.create(`${this.prefix}${role}`);
   }
 
   /** A name that nothing else in this lab has. */
@@ -71,7 +72,7 @@ export class Lab implements AsyncDisposable {
 
   /** Removes everything, without waiting for anything: this must work while the process is being ended. */
   remove(): void {
-    if (alive.delete(this)) removeRun(this.#prefix);
+    if (alive.delete(this)) removeRun(this.prefix);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
