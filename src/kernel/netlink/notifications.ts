@@ -4,6 +4,7 @@ import type { Changed } from '../../datapath/host.ts';
 import { tableName } from '../../nftables/object.ts';
 import { descriptorOfPort, droppedMessages, setSocketOption } from './libc.ts';
 import { protocols, type Reply } from './socket.ts';
+import { attachFilter, end, type Instruction, jumpIfAny, jumpIfEqual, load } from './socket-filter.ts';
 import { walk } from './wire.ts';
 
 /** The sources of notifications: a protocol's multicast groups, and the messages that matter. */
@@ -11,6 +12,8 @@ interface Source {
   readonly protocol: (typeof protocols)[keyof typeof protocols];
   readonly groups: readonly number[];
   concerns(message: Reply): boolean;
+  /** What the kernel need not send. */
+  readonly filter?: readonly Instruction[];
   /** Whether it tells that packets may not be steered any more. */
   isUrgent(message: Reply): boolean;
 }
@@ -30,11 +33,6 @@ const routeGroups = {
 /** linux/netfilter/nfnetlink.h, NFNLGRP_NFTABLES. */
 const nftablesGroup = 7;
 
-const sources: readonly Source[] = [
-  { protocol: protocols.route, groups: Object.values(routeGroups), concerns: isNoLearning, isUrgent: isRuleGone },
-  { protocol: protocols.netfilter, groups: [nftablesGroup], concerns: isOurTable, isUrgent: isTableGone },
-];
-
 const RTM_NEWNEIGH = 28;
 const RTM_DELNEIGH = 29;
 /** Offset of `ndm_state` in struct ndmsg (linux/neighbour.h). */
@@ -42,11 +40,25 @@ const stateOffset = 8;
 /** NUD_INCOMPLETE, NUD_REACHABLE, NUD_STALE, NUD_DELAY and NUD_PROBE: the kernel's own way with a neighbour. */
 const learnt = 0x1f;
 
-/** Every change but those of traffic alone: neighbours, and addresses behind a bridge, come, age and go. */
-function isNoLearning({ type, body }: Reply): boolean {
-  if (type !== RTM_NEWNEIGH && type !== RTM_DELNEIGH) return true;
-  return (body.readUInt16LE(stateOffset) & learnt) === 0;
-}
+/** linux/netlink.h: place of `nlmsg_type`, and length of struct nlmsghdr. */
+const header = { type: 4, length: 16 } as const;
+const allOfIt = 0xffff_ffff;
+/** 16 bits as a filter loads them: it reads the order of networks, and netlink writes that of the processor. */
+const swapped = (value: number): number => ((value & 0xff) << 8) | (value >> 8);
+
+/**
+ * Every change but those of traffic alone: neighbours, and addresses behind a bridge, come, age and go. A node with 250 pods
+ * tells of eight in a second though nothing happens. The kernel broadcasts each in a message of its own.
+ */
+const noLearning: readonly Instruction[] = [
+  [load.half, 0, 0, header.type],
+  [jumpIfEqual, 1, 0, swapped(RTM_NEWNEIGH)],
+  [jumpIfEqual, 0, 3, swapped(RTM_DELNEIGH)],
+  [load.half, 0, 0, header.length + stateOffset],
+  [jumpIfAny, 0, 1, swapped(learnt)],
+  [end, 0, 0, 0],
+  [end, 0, 0, allOfIt],
+];
 
 /** linux/netfilter/nfnetlink.h: length of struct nfgenmsg. */
 const genericHeaderLength = 4;
@@ -70,6 +82,17 @@ const deleteTable = (10 << 8) | 2;
 function isTableGone({ type }: Reply): boolean {
   return type === deleteTable;
 }
+
+const sources: readonly Source[] = [
+  {
+    protocol: protocols.route,
+    groups: Object.values(routeGroups),
+    concerns: () => true,
+    isUrgent: isRuleGone,
+    filter: noLearning,
+  },
+  { protocol: protocols.netfilter, groups: [nftablesGroup], concerns: isOurTable, isUrgent: isTableGone },
+];
 
 /** How notifications are received. */
 export interface ListenOptions {
@@ -136,7 +159,9 @@ class Listener implements Disposable {
   #join(): void {
     // ENOBUFS makes poll(2) say that the socket has an error, and there the package ends the whole process.
     setSocketOption(this.#descriptor, SOL_NETLINK, NETLINK_NO_ENOBUFS, 1);
-    for (const group of this.#source.groups) this.#socket.addMembership(group);
+    const { filter, groups } = this.#source;
+    if (filter !== undefined) attachFilter(this.#descriptor, filter);
+    for (const group of groups) this.#socket.addMembership(group);
   }
 
   #receive(bytes: Buffer): void {

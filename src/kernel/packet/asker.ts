@@ -3,7 +3,8 @@ import { type Address, type Family, families, familyOf } from '../../base/addres
 import type { Asker, Question } from '../../datapath/host.ts';
 import type { Link, Mac } from '../../datapath/objects.ts';
 import { tunnelMac } from '../../datapath/tunnel.ts';
-import { addressOf, receiveIfAny, setSocketBytes } from '../netlink/libc.ts';
+import { receiveIfAny } from '../netlink/libc.ts';
+import { attachFilter, end, type Instruction, jumpIfAny, jumpIfEqual, load } from '../netlink/socket-filter.ts';
 import { introduction } from './arp.ts';
 import { echoRequest, readEchoReply } from './echo.ts';
 import { ethernetFrame, etherTypes } from './ethernet.ts';
@@ -131,15 +132,6 @@ export class EchoAsker implements Asker {
   }
 }
 
-/** An instruction of classic BPF (linux/filter.h, struct sock_filter): code, jumps if true and false, operand. */
-type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, operand: number];
-
-/** linux/bpf_common.h: loads of a byte and of 16 bits at a place, behind X, and of an IPv4 header's length into X. */
-const load = { byte: 0x30, half: 0x28, byteBehind: 0x50, halfBehind: 0x48, headerLength: 0xb1 } as const;
-const jumpIfEqual = 0x15;
-const jumpIfAny = 0x45;
-const end = 0x06;
-
 /**
  * Lets echo replies with the identifier pass, and no fragments but of IPv6, where none are looked for. The packet begins with
  * its IP header.
@@ -188,22 +180,4 @@ function repliesOnly(family: Family, identifier: number): readonly Instruction[]
     return [code, ifTrue && away, ifFalse && away, operand];
   });
   return [...program, accept, refuse];
-}
-
-const SOL_SOCKET = 1;
-const SO_ATTACH_FILTER = 26;
-
-/** linux/filter.h, struct sock_fprog: how many instructions, and where they lie. */
-function attachFilter(fd: number, program: readonly Instruction[]): void {
-  const instructions = Buffer.alloc(8 * program.length);
-  for (const [at, [code, ifTrue, ifFalse, operand]] of program.entries()) {
-    instructions.writeUInt16LE(code, 8 * at);
-    instructions.writeUInt8(ifTrue, 8 * at + 2);
-    instructions.writeUInt8(ifFalse, 8 * at + 3);
-    instructions.writeUInt32LE(operand, 8 * at + 4);
-  }
-  const value = Buffer.alloc(16);
-  value.writeUInt16LE(program.length, 0);
-  value.writeBigUInt64LE(addressOf(instructions), 8);
-  setSocketBytes(fd, SOL_SOCKET, SO_ATTACH_FILTER, value);
 }
