@@ -2,21 +2,20 @@ import { isEqual } from '../base/canonical.ts';
 import { asEgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { ReadFile } from '../config/read.ts';
+import { stateOf } from '../files/file.ts';
 import type { Log, Machine } from '../node/machine.ts';
-import { isFor } from '../policy/program.ts';
-import { outdatedBy } from '../report/outdated.ts';
-import { type Adoption, adoptAll } from '../runtimes/adopt.ts';
+import type { Adoption } from '../runtimes/adopt.ts';
 import type { Chains } from '../runtimes/conflists.ts';
-import { type LabelsOf, withLabels } from '../sources/labels.ts';
-import { policiesOf } from '../sources/policies.ts';
 import { recordVersion } from '../store/migration.ts';
-import type { AgentRecord, AttachmentRecord, ExitGateways } from '../store/record.ts';
+import type { AgentRecord, ExitGateways } from '../store/record.ts';
+import { adoptOn } from './adoption.ts';
 import type { Cluster } from './cluster.ts';
 import { type Configured, ConfiguredNode, type ConfiguredPlaces } from './configured.ts';
 import type { Elector } from './elector.ts';
 import { Journal, type Since } from './journal.ts';
-import { type LabelSource, noLabels } from './label-answers.ts';
+import type { LabelSource } from './label-answers.ts';
 import { isLeaving, leaveAfterLastPod } from './leaving.ts';
+import { Rest } from './rest.ts';
 import { mendedIn, type Round, round } from './round.ts';
 
 /** Where the agent finds things. */
@@ -74,9 +73,10 @@ interface Memory {
   configuration?: Configuration;
   /** The configuration that the node was made to fit last. */
   applied?: Configuration | undefined;
-  /** When the first notification came behind the last look that found all well, and when that look began. */
+  /** When the first notification came behind the last look that found all well, and when that look and the last glance began. */
   noticed?: number | undefined;
   fine?: number;
+  glanced?: number;
   mended?: AgentRecord['mended'];
   /** The text of the last error of each kind that was reported, so that none is said twice. */
   readonly said: Map<'configuration' | 'record', string>;
@@ -88,6 +88,7 @@ export class Agent {
   readonly #surroundings: AgentSurroundings;
   readonly #configured: ConfiguredNode;
   readonly #journal: Journal;
+  readonly #rest = new Rest();
   readonly #memory: Memory = { startedAt: new Date().toISOString(), isLeaving: false, said: new Map() };
 
   constructor(places: AgentPlaces, surroundings: AgentSurroundings) {
@@ -102,12 +103,16 @@ export class Agent {
     this.#memory.noticed ??= this.#surroundings.now();
   };
 
-  /** One round, told and written down. A socket that had an error is of no use any more, so each round has its own. */
-  async look(): Promise<Round> {
+  /**
+   * One round, told and written down. A socket that had an error is of no use any more, so each round has its own.
+   *
+   * @param isRung somebody knows of a change; else a glance may do, see {@link Rest}
+   */
+  async look(isRung = true): Promise<Round> {
     const began = this.#surroundings.now();
     using machine = await this.#openMachine();
     try {
-      const seen = await this.#seen(machine, began);
+      const seen = await this.#seen(machine, began, isRung);
       await this.#surroundings.observe?.(seen);
       this.#tell(machine, seen, began);
       return seen.round;
@@ -120,7 +125,7 @@ export class Agent {
   /** One round of which nobody is told. */
   async lookOnce(): Promise<Seen> {
     using machine = await this.#openMachine();
-    return await this.#seen(machine, this.#surroundings.now());
+    return await this.#seen(machine, this.#surroundings.now(), true);
   }
 
   async #openMachine(): Promise<Machine & Disposable> {
@@ -129,7 +134,7 @@ export class Agent {
     return { host: machine.host, store: machine.store, log, [Symbol.dispose]: () => machine[Symbol.dispose]() };
   }
 
-  async #seen(machine: Machine, began: number): Promise<Seen> {
+  async #seen(machine: Machine, began: number, isRung: boolean): Promise<Seen> {
     const memory = this.#memory;
     const configured = this.#configured.look(machine.store);
     this.#surroundings.follow?.(configured.policyFile);
@@ -142,13 +147,23 @@ export class Agent {
     const missingRights = this.#surroundings.findMissingRights();
     const { elector } = this.#surroundings;
     await elector?.prepare(machine, configuration, !startsNothing);
-    const done = withRights(await round({ machine, configuration, adopt, startsNothing }), missingRights);
+    const inputs = { configuration, files: this.#filesNow(machine, configured, startsNothing) };
+    const mayGlance = !isRung && this.#rest.isAsBefore(inputs, began);
+    const done = withRights(await round({ machine, configuration, adopt, startsNothing, mayGlance }), missingRights);
+    this.#rest.ended(done, inputs, began);
     elector?.begin();
     const isOther = memory.applied !== undefined && !isEqual(memory.applied, configuration);
     const isApplied = done.isConfigured && isOther;
     if (done.isConfigured && done.isWhole) memory.applied = configuration;
     const seconds = (this.#surroundings.now() - began) / 1000;
     return { round: done, configuration, seconds, isReadable, missingRights, isApplied, chains: configured.chains };
+  }
+
+  /** Before a round: what changes during it is another state. */
+  #filesNow({ store }: Machine, { chains }: Configured, startsNothing: boolean): string | undefined {
+    const [records, results] = [store.state, stateOf(this.#places.resultsDir)];
+    if (records === undefined || results === undefined) return undefined;
+    return JSON.stringify([records, results, [...chains.own], startsNothing]);
   }
 
   /** Nobody asks for a configuration once egress leaves: that it cannot be read is over. */
@@ -194,14 +209,16 @@ export class Agent {
   }
 
   #tell(machine: Machine, { round: done, isApplied }: Seen, began: number): void {
-    const [since, isFirst] = [this.#since(), this.#memory.fine === undefined];
+    const [since, isFirst] = [this.#since(done), this.#memory.fine === undefined];
     this.#remember(machine, done, began); // before it is said: whoever reads the log may ask "egress status" at once
     this.#journal.tell(done, since, isApplied);
     if (isFirst && done.isWhole) this.#surroundings.log.info({}, 'has looked at all of the node once');
   }
 
-  #since(): Since {
-    const { noticed, fine } = this.#memory;
+  /** What a glance found was right at the glance before. */
+  #since({ glance }: Round): Since {
+    const { noticed, fine: looked, glanced } = this.#memory;
+    const fine = glance === 'found' ? (glanced ?? looked) : looked;
     const now = this.#surroundings.now();
     const ago = (time: number | undefined) => (time === undefined ? undefined : now - time);
     return { noticed: ago(noticed), fine: ago(fine) };
@@ -211,7 +228,8 @@ export class Agent {
     const memory = this.#memory;
     const mended = mendedIn(done);
     if (mended.length > 0) memory.mended = { at: new Date().toISOString(), what: mended };
-    if (done.isWhole) Object.assign(memory, { noticed: undefined, fine: began });
+    if (done.glance === 'enough') memory.glanced = began;
+    else if (done.isWhole) Object.assign(memory, { noticed: undefined, fine: began, glanced: began });
     this.#writeDown(machine, done.failures);
   }
 
@@ -238,56 +256,6 @@ export class Agent {
     if (this.#memory.said.get(kind) === text) return;
     this.#memory.said.set(kind, text);
     this.#surroundings.report(error, consequence);
-  }
-}
-
-/** Gives pods of this node what a new pod like them would get, or tells what that would be. */
-export function adoptOn(
-  machine: Machine,
-  { resultsDir }: Pick<AgentPlaces, 'resultsDir'>,
-  { readFile, labels = noLabels }: Pick<AgentSurroundings, 'readFile' | 'labels'>,
-  { own, of }: Configured,
-  more: { readonly dryRun?: true } = {},
-): Promise<readonly Adoption[]> {
-  const labelsOf: LabelsOf = async (pod) => labels.labelsOf(pod);
-  const whyOutdated = outdatedBy(machine, { own }, of, labelsOf);
-  return adoptAll(
-    { resultsDir, outdated: true, ...more },
-    {
-      readFile,
-      entries: own,
-      openMachine: async () => ({ ...machine, [Symbol.dispose]: () => {} }),
-      policiesOf: (entry) => policiesOf(forRunning(of(entry))),
-      labelsOf,
-      whyOutdated: async (_, record) =>
-        (await keepsAll(record, own, of, labelsOf)) ? undefined : await whyOutdated(record),
-    },
-  );
-}
-
-/** A policy that was refused, as an object of the cluster, changes nothing of running pods: those without anything of it get none. */
-const forRunning = ({ policies, ...configuration }: Configuration): Configuration => ({
-  ...configuration,
-  policies: policies.filter(({ name }) => !configuration.refused?.includes(name)),
-});
-
-/** Whether a refused policy is for a pod that is steered: it keeps what it has. */
-async function keepsAll(
-  { network, pod }: AttachmentRecord,
-  own: Chains['own'],
-  of: Configured['of'],
-  labelsOf: LabelsOf,
-): Promise<boolean> {
-  const entry = own.get(network);
-  if (entry === undefined) return false;
-  try {
-    const { policies, refused = [], dataDir } = of(entry);
-    const meant = policies.filter(({ name }) => refused.includes(name));
-    if (meant.length === 0) return false;
-    const known = await withLabels({ policies: meant, dataDir }, pod, labelsOf);
-    return meant.some((policy) => isFor(policy, known));
-  } catch {
-    return true; // nobody can tell whether it is for the pod
   }
 }
 

@@ -6,7 +6,7 @@ import type { Change } from '../datapath/difference.ts';
 import { servedExits } from '../gateway/gateway.ts';
 import { lookAtNode, reconcile, type Wanted } from '../gateway/reconcile.ts';
 import { collect } from '../node/collect.ts';
-import { endHeld } from '../node/held-ended.ts';
+import { endHeld, isHeldEnded } from '../node/held-ended.ts';
 import { findDead } from '../node/living.ts';
 import type { Machine } from '../node/machine.ts';
 import { lookAtRecorded, repair } from '../node/repair.ts';
@@ -29,6 +29,8 @@ export interface Round {
   readonly isWhole: boolean;
   /** Whether it went by the configuration; else by what is on record alone. */
   readonly isConfigured: boolean;
+  /** It began with a glance, see {@link RoundSurroundings.mayGlance}: `enough`, or something was found and all was looked at. */
+  readonly glance?: 'enough' | 'found';
 }
 
 /** The surroundings of a round. */
@@ -41,6 +43,11 @@ export interface RoundSurroundings {
    * read, for it may have been taken away, and while egress leaves the node.
    */
   readonly startsNothing?: boolean;
+  /**
+   * All was found to be right, and nothing that a round goes by has changed since, as far as the kernel and the files tell. So a
+   * glance comes first, at what pods share and at what no message tells of; when that is right, the round is over.
+   */
+  readonly mayGlance?: boolean;
   /** Gives pods the exits that a new pod like them would get. */
   adopt(): Promise<readonly Adoption[]>;
 }
@@ -52,6 +59,23 @@ export interface RoundSurroundings {
  * keeps no other from what it does.
  */
 export async function round(surroundings: RoundSurroundings): Promise<Round> {
+  if (!surroundings.mayGlance) return await wholeRound(surroundings);
+  if (await isRightAtAGlance(surroundings)) return nothingDone;
+  return { ...(await wholeRound(surroundings)), glance: 'found' };
+}
+
+const nothingDone: Round = {
+  ...{ changes: [], adopted: [], collected: [], refused: [], failures: [], isWhole: true, isConfigured: true },
+  glance: 'enough',
+};
+
+async function isRightAtAGlance(surroundings: RoundSurroundings): Promise<boolean> {
+  const looked = await lookWithoutLock(surroundings, { podsAreRight: true });
+  if (looked === undefined || looked.changes.length + looked.failures.length > 0) return false;
+  return !(await isHeldEnded(surroundings.machine).catch(() => true));
+}
+
+async function wholeRound(surroundings: RoundSurroundings): Promise<Round> {
   const { machine, configuration, adopt } = surroundings;
   const parts = new Parts();
   const kept = await parts.try(() => keep(surroundings, parts), nothingKept);
@@ -119,14 +143,19 @@ async function keep(surroundings: RoundSurroundings, parts: Parts): Promise<Kept
 const restore = async (machine: Machine): Promise<Kept> => onlyErrors(await repair(machine));
 
 /** `undefined` when the look failed: an ADD or DEL beside it may be the reason. */
-async function lookWithoutLock(surroundings: RoundSurroundings): Promise<Kept | undefined> {
+async function lookWithoutLock(
+  surroundings: RoundSurroundings,
+  more: Pick<Wanted, 'podsAreRight'> = {},
+): Promise<Kept | undefined> {
   const { machine, configuration } = surroundings;
   using host = machine.host.look();
   const looking = { ...machine, host };
   try {
-    return configuration === undefined
-      ? onlyErrors(await lookAtRecorded(looking))
-      : { ...(await lookAtNode(looking, configuration, wantedBy(surroundings))), isConfigured: true };
+    if (configuration === undefined) return onlyErrors(await lookAtRecorded(looking));
+    return {
+      ...(await lookAtNode(looking, configuration, { ...wantedBy(surroundings), ...more })),
+      isConfigured: true,
+    };
   } catch {
     return undefined;
   }

@@ -151,8 +151,8 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
   using _conf = watchFolder(places.confDir, bell.ring);
   own.log.info({ dataDir: places.dataDir }, 'the agent looks after this node');
   await watch({
-    look: async () => {
-      if (await right.have(signal)) await watched(agent, monitor);
+    look: async (isRung) => {
+      if (await right.have(signal)) await watched(agent, monitor, isRung);
     },
     report: (error) => report(error, 'It is tried again until then.'),
     ...{ bell, signal, rest: agentRest },
@@ -209,9 +209,9 @@ async function openMonitor(...parts: ConstructorParameters<typeof Monitor>): Pro
   return new Monitor(...parts);
 }
 
-async function watched(agent: Agent, monitor: Monitor | undefined): Promise<void> {
+async function watched(agent: Agent, monitor: Monitor | undefined, isRung: boolean): Promise<void> {
   try {
-    await agent.look();
+    await agent.look(isRung);
   } catch (error) {
     monitor?.failed();
     throw error;

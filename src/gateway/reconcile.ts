@@ -8,7 +8,7 @@ import type { ResolvedExit } from '../datapath/exit.ts';
 import { type Needs, needsOfNode } from '../datapath/needs.ts';
 import { gatewayOf, resolveOnNode } from '../node/exits.ts';
 import { keepingChanges, overwrittenBy } from '../node/kept.ts';
-import { listLiving } from '../node/living.ts';
+import { exitsOf, listLiving } from '../node/living.ts';
 import type { Machine } from '../node/machine.ts';
 import { nextNode } from '../node/node.ts';
 import { findOwnEnd, type OwnEnd } from '../node/own-end.ts';
@@ -29,6 +29,8 @@ export interface Wanted {
   readonly moves: MovesRecord['gateways'];
   /** Name of the exit that it is all about: when that one cannot be as it should, nothing is done. */
   readonly required?: string;
+  /** What the node's pods have is right: only what they share is looked at. For looks alone. */
+  readonly podsAreRight?: true;
 }
 
 /** The changes, done or planned. */
@@ -117,7 +119,7 @@ export async function lookAtNode(
   const { state } = await machine.host.observe(next, needs, { contents: true });
   const changes = await differenceNow(machine, next, needs, state);
   const known = new Set(changes.map(({ object }) => keyOf(object)));
-  const pods = await planRepairPods(machine, next);
+  const pods = wanted.podsAreRight ? noRepair : await planRepairPods(machine, next);
   const ofPods = pods.changes.filter(({ object }) => !known.has(keyOf(object)));
   const keeping = await keepingChanges(machine, overwrittenBy(machine, changes), changes);
   return {
@@ -130,11 +132,11 @@ async function wantedNode(
   machine: Machine,
   configuration: Configuration,
   previous: NodeRecord | undefined,
-  { serves, moves, required }: Wanted,
+  { serves, moves, required, podsAreRight }: Wanted,
 ): Promise<{ next: NodeRecord; failures: EgressError[] }> {
   const { host, store } = machine;
   const ownEnd = await findOwnEnd(host, configuration);
-  const used = await usedByPods(machine);
+  const used = exitsOf(machine, podsAreRight ? store.list() : await listLiving(machine));
   const gateways = inForce(configuration, ownEnd?.address, used, moves, store.agent.loadElections());
   const [exits, served, failures]: [ResolvedExit[], ResolvedExit[], EgressError[]] = [[], [], []];
   for (const exit of configuration.exits) {
@@ -206,12 +208,6 @@ function withElected(node: NodeRecord): NodeRecord {
     node.addresses.some((known) => known.device === device && known.address === address);
   const more = elected.filter((owned) => !isKnown(owned)).map(({ device, address }) => ({ device, address }));
   return more.length === 0 ? node : { ...node, addresses: [...node.addresses, ...more] };
-}
-
-/** Exits of pods that run here and whose programs are in the store. The node's record may have lost them. */
-async function usedByPods(machine: Machine): Promise<ReadonlySet<string>> {
-  const living = (await listLiving(machine)).filter(({ program }) => machine.store.hasProgram(program));
-  return new Set(living.flatMap(({ outline }) => outline.map(({ exit }) => exit)));
 }
 
 /** Exits that are served, or may be at any moment, and addresses that we put on interfaces before. */

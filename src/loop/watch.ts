@@ -1,7 +1,10 @@
 /** What {@link watch} has around it. */
 export interface Watch {
-  /** Makes all as it should be. Its errors do not end the watch. */
-  look(): Promise<void>;
+  /**
+   * Makes all as it should be. Its errors do not end the watch. `isRung`: somebody knows of a change, or it is the first look,
+   * or the last one failed; else nothing rang for the idle while.
+   */
+  look(isRung: boolean): Promise<void>;
   /** Takes an error of a look: each kind once, until a look succeeds again. */
   report(error: unknown): void;
   /** Whoever knows of a change rings it. */
@@ -43,12 +46,13 @@ export class Bell {
 export async function watch({ look, report, bell, signal, rest = pauses.rest }: Watch): Promise<void> {
   const errors = new ErrorsOnce(report);
   signal.addEventListener('abort', bell.ringAtOnce, { once: true });
-  while (!signal.aborted) {
+  for (let isRung = true; !signal.aborted; ) {
     const { rung, urgent } = bell.reset();
-    const succeeded = await errors.ofAsync(look);
+    const succeeded = await errors.ofAsync(() => look(isRung));
     await pause(succeeded ? pauses.rest : pauses.retry, signal);
     if (succeeded && rest > pauses.rest) await pause(rest - pauses.rest, urgent);
     await pause(pauses.idle, rung);
+    isRung = rung.aborted || !succeeded;
   }
 }
 

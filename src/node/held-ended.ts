@@ -24,6 +24,9 @@ export async function endHeld(machine: Machine): Promise<void> {
   if (keys.size > 0) await releaseHeld(machine, ({ key }) => keys.has(key));
 }
 
+/** Whether {@link endHeld} would do something. Changes nothing. */
+export const isHeldEnded = async (machine: Machine): Promise<boolean> => !isNothing(await endedNow(machine));
+
 interface Ended {
   /** Keys of elements whose connections have ended. */
   readonly keys: ReadonlySet<string>;

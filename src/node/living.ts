@@ -29,3 +29,10 @@ export async function listLiving(machine: Machine): Promise<AttachmentRecord[]> 
     (record) => holders.has(markOf(record)) || !record.addresses.some((address) => shared.includes(address)),
   );
 }
+
+/** Exits of pods whose programs are in the store. The node's record may have lost them. */
+export function exitsOf({ store }: Machine, living: readonly AttachmentRecord[]): ReadonlySet<string> {
+  const programs = Map.groupBy(living, ({ program }) => program);
+  const whole = [...programs].flatMap(([program, pods]) => (store.hasProgram(program) ? pods : []));
+  return new Set(whole.flatMap(({ outline }) => outline.map(({ exit }) => exit)));
+}

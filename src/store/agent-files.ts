@@ -34,13 +34,18 @@ export class AgentFiles {
 
   /** The exits whose gateways elect, this node among them; without an agent that does, none. Throws `record-newer`. */
   loadElections(): ElectionRecord['exits'] {
-    return this.#records.read(this.#pathOf('elections.json'), electionKind)?.exits ?? {};
+    return this.#records.read(this.elections, electionKind)?.exits ?? {};
   }
 
   /** Writes the record of elections; without any, removes it. */
   saveElections(exits: ElectionRecord['exits']): void {
-    if (Object.keys(exits).length === 0) removeFile(this.#pathOf('elections.json'));
+    if (Object.keys(exits).length === 0) removeFile(this.elections);
     else this.#write('elections.json', printed({ version: recordVersion, exits }));
+  }
+
+  /** The file of {@link loadElections}. */
+  get elections(): string {
+    return this.#pathOf('elections.json');
   }
 
   /** The file that the agent holds (flock) while it runs. */

@@ -90,6 +90,16 @@ export class Store {
     return this.#lock.holdToLook();
   }
 
+  /**
+   * A text that tells all that is on record of the node, its pods and its exits from what was or will be; `undefined` moments
+   * after a change. See {@link stateOf}.
+   */
+  get state(): string | undefined {
+    const states = [this.#attachments, this.#programs, this.#node, this.#moves, this.drainMark, this.agent.elections];
+    const all = states.map(stateOf);
+    return all.includes(undefined) ? undefined : all.join('\n');
+  }
+
   /** Writes an attachment's record in place of the one before. Durable when it returns. */
   save(record: AttachmentRecord): void {
     this.saveAll([record]);

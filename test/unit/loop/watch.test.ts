@@ -10,13 +10,16 @@ class Watched {
   readonly #controller = new AbortController();
   readonly #finished: Promise<void>;
   looks = 0;
+  /** Of each look, whether somebody rang before it. */
+  readonly rung: boolean[] = [];
   isOver = false;
 
   constructor(context: TestContext, look: (watched: Watched) => void | Promise<void> = () => {}, rest?: number) {
     this.#context = context;
     context.mock.timers.enable({ apis: ['setTimeout'] });
-    const once = async () => {
+    const once = async (isRung: boolean) => {
       this.looks++;
+      this.rung.push(isRung);
       await look(this);
     };
     const report = (error: unknown) => this.reported.push((error as Error).message);
@@ -65,6 +68,19 @@ describe('a watch', () => {
     const watched = new Watched(t);
     await watched.pass(pauses.idle + 2 * pauses.rest);
     assert.equal(watched.looks, 2);
+  });
+
+  test('tells a look whether somebody rang, before it or during the one before', async (t) => {
+    const watched = new Watched(t, ({ looks, bell }) => {
+      if (looks === 3) bell.ring();
+      if (looks === 5) throw new Error('failed');
+    });
+    await watched.pass(pauses.rest + pauses.idle);
+    watched.bell.ring();
+    await watched.pass(2 * pauses.rest);
+    assert.deepEqual(watched.rung, [true, false, true, true]);
+    await watched.pass(pauses.idle + pauses.retry + pauses.rest + pauses.idle);
+    assert.deepEqual(watched.rung.slice(4), [false, true]);
   });
 
   test('looks once for a burst of rings, as soon as the first rings', async (t) => {
