@@ -3,11 +3,12 @@ import type { Hex } from '../../nftables/expression.ts';
 import {
   attributeSize,
   decode,
+  decodePart,
+  eachAttribute,
   encode,
   encodedSize,
   type Table,
   type Values,
-  walk,
   writeAll,
   writeAttribute,
 } from './wire.ts';
@@ -19,6 +20,8 @@ import {
 export interface Field<T> {
   encode(value: T): Buffer;
   decode(bytes: Buffer): T;
+  /** Reads what `decode` gives out of a message, between two offsets, without a buffer of its own. */
+  readonly decodeIn?: (bytes: Buffer, start: number, end: number) => T;
   /** Writes what `encode` gives into a buffer that is there already: a ruleset has thousands of attributes. */
   readonly inPlace?: InPlace<T>;
 }
@@ -40,37 +43,41 @@ const alone =
     return bytes;
   };
 
-/** A field that writes in place. */
-const field = <T>(inPlace: InPlace<T>, decode: (bytes: Buffer) => T) => ({ inPlace, decode, encode: alone(inPlace) });
+/** A field that writes in place, and reads there. */
+const field = <T>(inPlace: InPlace<T>, decodeIn: (bytes: Buffer, start: number, end: number) => T) => ({
+  inPlace,
+  decodeIn,
+  encode: alone(inPlace),
+  decode: (bytes: Buffer) => decodeIn(bytes, 0, bytes.length),
+});
 
 /**
- * An integer of one, two or four bytes. A value out of its range is a RangeError, and so is a payload that is too short. Written
+ * An integer of one, two or four bytes. A value out of its range is a RangeError, and so is a payload that is too short. Written and read
  * byte by byte: in a call of a runtime nothing is optimized, and Buffer's methods for it are functions of four levels.
  */
-function integer(
-  length: 1 | 2 | 4,
-  order: 'little' | 'big',
-  read: 'readUInt8' | Reading,
-  isSigned = false,
-): Field<number> {
+function integer(length: 1 | 2 | 4, order: 'little' | 'big', isSigned = false) {
   const range = 2 ** (8 * length);
   const [lowest, highest] = isSigned ? [-range / 2, range / 2 - 1] : [0, range - 1];
   const write = (value: number, bytes: Buffer, offset: number) => {
     if (!(value >= lowest && value <= highest)) throw new RangeError(`${value} is none of ${lowest} to ${highest}`);
     for (let i = 0; i < length; i++) bytes[offset + (order === 'big' ? length - 1 - i : i)] = (value >> (8 * i)) & 0xff;
   };
-  return field({ size: () => length, write }, (bytes) => bytes[read as 'readUInt8']());
+  return field({ size: () => length, write }, (bytes: Buffer, start: number, end: number) => {
+    if (end - start < length) throw new RangeError(`A number of ${length} bytes has ${end - start}`);
+    let value = 0;
+    for (let i = 0; i < length; i++)
+      value = value * 256 + (bytes[start + (order === 'big' ? i : length - 1 - i)] as number);
+    return value > highest ? value - range : value;
+  });
 }
 
-type Reading = 'readUInt16LE' | 'readUInt16BE' | 'readUInt32LE' | 'readUInt32BE' | 'readInt32BE';
-
-export const u8 = integer(1, 'little', 'readUInt8');
-export const u16 = integer(2, 'little', 'readUInt16LE');
-export const u32 = integer(4, 'little', 'readUInt32LE');
-export const be16 = integer(2, 'big', 'readUInt16BE');
-export const be32 = integer(4, 'big', 'readUInt32BE');
+export const u8 = integer(1, 'little');
+export const u16 = integer(2, 'little');
+export const u32 = integer(4, 'little');
+export const be16 = integer(2, 'big');
+export const be32 = integer(4, 'big');
 /** Signed, in network order: the priority of a base chain. */
-export const be32Signed = integer(4, 'big', 'readInt32BE', true);
+export const be32Signed = integer(4, 'big', true);
 
 /** 64 bits in network order. */
 export const be64: Field<bigint> = {
@@ -85,16 +92,16 @@ export const be64: Field<bigint> = {
 /** A string that ends with a NUL (NLA_NUL_STRING). Bytes behind the first NUL are not read. */
 export const cString: Field<string> = field(
   { size: (value) => Buffer.byteLength(value) + 1, write: (value, bytes, offset) => void bytes.write(value, offset) },
-  (bytes) => {
-    const end = bytes.indexOf(0);
-    return bytes.toString('utf8', 0, end === -1 ? bytes.length : end);
+  (bytes, start, end) => {
+    const zero = bytes.indexOf(0, start);
+    return bytes.toString('utf8', start, zero === -1 || zero > end ? end : zero);
   },
 );
 
 /** Bytes as lower-case hexadecimal. */
 export const hex: Field<Hex> = field(
   { size: (value) => value.length >> 1, write: (value, bytes, offset) => void bytes.write(value, offset, 'hex') },
-  (bytes) => bytes.toString('hex'),
+  (bytes, start, end) => bytes.toString('hex', start, end),
 );
 
 /** Bytes as they are. */
@@ -118,6 +125,7 @@ export const nested = <T extends Table>(table: T): Field<Values<T>> & { readonly
   nested: true,
   encode: (values) => encode(table, values),
   decode: (bytes) => decode(table, bytes),
+  decodeIn: (bytes, start, end) => decode(table, bytes, start, end),
   inPlace: {
     size: (values) => encodedSize(table, values),
     write: (values, bytes, offset) => void writeAll(table, values, bytes, offset),
@@ -135,9 +143,12 @@ export const listOf = <T>(type: number, item: Field<T>): Field<readonly T[]> & {
         for (const value of values) end = writeAttribute(type, item, value, bytes, end);
       },
     },
-    (bytes) =>
-      walk(bytes)
-        .filter((attribute) => attribute.type === type)
-        .map(({ payload }) => item.decode(payload)),
+    (bytes, start, end) => {
+      const values: T[] = [];
+      eachAttribute(bytes, start, end, (found, from, to) => {
+        if (found === type) values.push(decodePart(item, bytes, from, to));
+      });
+      return values;
+    },
   ),
 });

@@ -1,8 +1,7 @@
 import { closeSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
-import { parseMessages } from 'netlink/dist/structs.js';
 import { EgressError } from '../../base/errors.ts';
-import { cString, u32 } from './field.ts';
+import { cString, u16, u32 } from './field.ts';
 import { limitWaiting, openNetlink, receiveFromKernel, sendToKernel, setSocketOption } from './libc.ts';
 import { decode } from './wire.ts';
 
@@ -172,8 +171,8 @@ export class NetlinkSocket {
     const replies = requests.map((): Reply[] => []);
     const refusals = new Map<number, KernelError | undefined>();
     while (refusals.size < requests.length) {
-      for (const { type, flags, seq, data } of parseMessages(this.#receive())) {
-        const [index, body] = [seq - first, data as Buffer];
+      for (const { type, flags, sequence, body } of messagesIn(this.#receive())) {
+        const index = sequence - first;
         if (type === NLMSG_ERROR && index >= 0 && index < requests.length)
           refusals.set(index, refusalOf(type, flags, index, body));
         else replies[index]?.push({ type, flags, body });
@@ -225,16 +224,16 @@ export class NetlinkSocket {
 
   /** Takes the next that the kernel has sent. Messages left over from an exchange that failed are passed over. */
   #isOver({ first, last, replies }: Exchange): boolean {
-    for (const { type, flags, seq, data } of parseMessages(this.#receive())) {
-      if (seq < first || seq > last) continue;
-      const body = data as Buffer;
+    for (const message of messagesIn(this.#receive())) {
+      const { type, flags, sequence, body } = message;
+      if (sequence < first || sequence > last) continue;
       if (type !== NLMSG_ERROR && type !== NLMSG_DONE) {
-        replies.push({ type, flags, body });
+        replies.push(message);
         continue;
       }
-      requireSuccess(type, flags, seq - first, body);
+      requireSuccess(type, flags, sequence - first, body);
       // The end of a listing is kept: it may say that the listing was disturbed. Of an acknowledgement nothing is left to say.
-      if (type === NLMSG_DONE) replies.push({ type, flags, body });
+      if (type === NLMSG_DONE) replies.push(message);
       return true;
     }
     return false;
@@ -249,6 +248,31 @@ export class NetlinkSocket {
     );
   }
 }
+
+/** A message with the number of the request that it answers. */
+interface Message extends Reply {
+  readonly sequence: number;
+}
+
+/** What the kernel sent together, message by message (struct nlmsghdr). One that claims more than there is is a RangeError. */
+function messagesIn(bytes: Buffer): readonly Message[] {
+  const messages: Message[] = [];
+  for (let offset = 0; offset < bytes.length; ) {
+    const { length, type, flags, sequence } = headerAt(bytes, offset);
+    if (length < netlinkHeaderLength || offset + length > bytes.length)
+      throw new RangeError(`A message by netlink claims ${length} bytes at ${offset} of ${bytes.length}`);
+    messages.push({ type, flags, sequence, body: bytes.subarray(offset + netlinkHeaderLength, offset + length) });
+    offset += (length + 3) & ~3;
+  }
+  return messages;
+}
+
+const headerAt = (bytes: Buffer, offset: number) => ({
+  length: u32.decodeIn(bytes, offset, offset + 4),
+  type: u16.decodeIn(bytes, offset + 4, offset + 6),
+  flags: u16.decodeIn(bytes, offset + 6, offset + 8),
+  sequence: u32.decodeIn(bytes, offset + 8, offset + 12),
+});
 
 function asAnswer(error: unknown): KernelError {
   if (error instanceof KernelError) return error;

@@ -85,29 +85,54 @@ export function encode<T extends Table>(table: T, values: Values<T>, header?: Bu
   return bytes;
 }
 
-/** The attributes of `bytes`, one by one. One that claims more than there is, or less than its header, is a RangeError. */
-export function walk(bytes: Buffer): readonly Attribute[] {
-  const attributes: Attribute[] = [];
-  for (let offset = 0; offset + headerLength <= bytes.length; ) {
-    const length = bytes.readUInt16LE(offset);
-    const type = bytes.readUInt16LE(offset + 2) & typeMask;
-    if (length < headerLength || offset + length > bytes.length) {
-      throw new RangeError(`Attribute ${type} claims ${length} bytes at ${offset} of ${bytes.length}`);
-    }
-    attributes.push({ type, payload: bytes.subarray(offset + headerLength, offset + length) });
+/** What a field reads between two offsets. */
+export const decodePart = <T>({ decodeIn, decode }: Field<T>, bytes: Buffer, start: number, end: number): T =>
+  decodeIn === undefined ? decode(bytes.subarray(start, end)) : decodeIn(bytes, start, end);
+
+/**
+ * Calls with the type and the place of each attribute between two offsets. One that claims more than there is, or less than
+ * its header, is a RangeError.
+ */
+export function eachAttribute(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  found: (type: number, start: number, end: number) => void,
+): void {
+  for (let offset = start; offset + headerLength <= end; ) {
+    const length = numberAt(bytes, offset);
+    const type = numberAt(bytes, offset + 2) & typeMask;
+    if (length < headerLength || offset + length > end)
+      throw new RangeError(`Attribute ${type} claims ${length} bytes at ${offset - start} of ${end - start}`);
+    found(type, offset + headerLength, offset + length);
     offset += aligned(length);
   }
+}
+
+/** 16 bits in the order of the host: Buffer's method for it is slow where nothing is optimized. */
+const numberAt = (bytes: Buffer, offset: number): number =>
+  (bytes[offset] as number) | ((bytes[offset + 1] as number) << 8);
+
+/** The attributes of `bytes`, one by one. Throws as {@link eachAttribute}. */
+export function walk(bytes: Buffer): readonly Attribute[] {
+  const attributes: Attribute[] = [];
+  eachAttribute(bytes, 0, bytes.length, (type, start, end) => {
+    attributes.push({ type, payload: bytes.subarray(start, end) });
+  });
   return attributes;
 }
 
-/** The attributes of `bytes` that the table knows. Attributes of newer kernels are passed over. */
-export function decode<T extends Table>(table: T, bytes: Buffer): Values<T> {
+/**
+ * The attributes that the table knows, of all bytes or of those between two offsets. Attributes of newer kernels are passed
+ * over, and nothing is made of them: an interface has fifty.
+ */
+export function decode<T extends Table>(table: T, bytes: Buffer, start = 0, end = bytes.length): Values<T> {
   const rows = rowsByType(table);
   const values: Record<string, unknown> = {};
-  for (const { type, payload } of walk(bytes)) {
+  eachAttribute(bytes, start, end, (type, from, to) => {
     const row = rows.get(type);
-    if (row !== undefined) values[row.name] = row.field.decode(payload);
-  }
+    if (row !== undefined) values[row.name] = decodePart(row.field, bytes, from, to);
+  });
   return values as Values<T>;
 }
 

@@ -1,6 +1,6 @@
 import type { Hex, Verdict } from '../../nftables/expression.ts';
 import { be32, be32Signed, cString, type Field, hex, raw } from '../netlink/field.ts';
-import { decode, encode, encodedSize, type Table, type Values, writeAll } from '../netlink/wire.ts';
+import { decode, decodePart, encode, encodedSize, type Table, type Values, writeAll } from '../netlink/wire.ts';
 
 /** A field that holds attributes. */
 export type Nested<T> = Field<T> & { readonly nested: true };
@@ -23,6 +23,7 @@ export function choice<const K>(
   return {
     encode: (name) => field.encode(numberOf(name)),
     decode: (bytes) => names.get(field.decode(bytes)),
+    decodeIn: (bytes, start, end) => names.get(decodePart(field, bytes, start, end)),
     ...(inPlace && {
       inPlace: {
         size: (name) => inPlace.size(numberOf(name)),
@@ -50,6 +51,12 @@ const verdictAttributes = {
   chain: [2, cString],
 } as const satisfies Table;
 
+function verdictIn(bytes: Buffer, start: number, end: number): Verdict | undefined {
+  const { code, chain } = decode(verdictAttributes, bytes, start, end);
+  if (code === 'jump' || code === 'goto') return chain === undefined ? undefined : { code, chain };
+  return code && { code };
+}
+
 const partsOf = (verdict: Verdict | undefined): Values<typeof verdictAttributes> => verdict ?? {};
 
 /** A verdict; `continue`, `break` and future ones read as absent. */
@@ -60,11 +67,8 @@ const verdict: Nested<Verdict | undefined> = {
     size: (value) => encodedSize(verdictAttributes, partsOf(value)),
     write: (value, bytes, offset) => writeAll(verdictAttributes, partsOf(value), bytes, offset),
   },
-  decode: (bytes) => {
-    const { code, chain } = decode(verdictAttributes, bytes);
-    if (code === 'jump' || code === 'goto') return chain === undefined ? undefined : { code, chain };
-    return code && { code };
-  },
+  decode: (bytes) => verdictIn(bytes, 0, bytes.length),
+  decodeIn: verdictIn,
 };
 
 /** NFTA_DATA_*: bytes, or a verdict. */
@@ -75,4 +79,5 @@ export const data: Nested<Hex | undefined> = {
   nested: true,
   encode: (value) => encode(dataAttributes, { value }),
   decode: (bytes) => decode(dataAttributes, bytes).value,
+  decodeIn: (bytes, start, end) => decode(dataAttributes, bytes, start, end).value,
 };

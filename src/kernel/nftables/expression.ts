@@ -1,8 +1,8 @@
 import type { Expression } from '../../nftables/expression.ts';
 import type { Counter, Unknown } from '../../nftables/observed.ts';
 import { hex } from '../netlink/field.ts';
-import { decode, encode, type Table, type Values } from '../netlink/wire.ts';
-import { counterAttributes, type expressionAttributes } from './attributes.ts';
+import { decode, eachAttribute, encode, type Table, type Values } from '../netlink/wire.ts';
+import { counterAttributes, expressionAttributes } from './attributes.ts';
 import {
   bitwiseAttributes,
   byteorderAttributes,
@@ -181,7 +181,6 @@ export function encodeExpression(expression: Expression, setId: SetId): Encoded 
 
 type Encoded = Values<typeof expressionAttributes>;
 
-/** The rules of a table are made of few different expressions, most of which are there at build time. */
 const encoded = new Map<string, Encoded>();
 const mostKept = 1000;
 
@@ -190,25 +189,46 @@ const encodeAnew = (expression: Expression, setId: SetId): Encoded => ({
   data: (codecs[expression.name] as Codec<Expression>).encode(expression, setId),
 });
 
-/** The expression in an attribute; never throws for one that is not ours. */
-export function decodeExpression({ name = '', data = nothing }: Encoded): Expression | Unknown {
-  if (name === 'counter') return decodeAnew(name, data); // its bytes are others each time
-  const key = `${name} ${data.toString('latin1')}`;
-  const known = decoded.get(key);
-  if (known !== undefined) return known;
-  const made = decodeAnew(name, data);
-  if (decoded.size >= mostKept) decoded.clear();
-  decoded.set(key, made);
-  return made;
+/** NFTA_LIST_ELEM */
+const listElement = 1;
+
+/** The expressions in an attribute NFTA_RULE_EXPRESSIONS, and the values of the first counter among them. */
+export function decodeExpressions(list: Buffer): {
+  readonly expressions: readonly (Expression | Unknown)[];
+  readonly counter?: Counter;
+} {
+  const expressions: (Expression | Unknown)[] = [];
+  let counter: Counter | undefined;
+  eachAttribute(list, 0, list.length, (type, start, end) => {
+    if (type !== listElement) return;
+    const bytes = list.toString('latin1', start, end);
+    const known = decoded.get(bytes);
+    if (known !== undefined) return void expressions.push(known);
+    const values = decode(expressionAttributes, list, start, end);
+    const made = decodeExpression(values);
+    expressions.push(made);
+    if (made.name === 'counter')
+      counter ??= counterIn([values]); // its bytes are others each time
+    else remember(bytes, made);
+  });
+  return { expressions, ...(counter && { counter }) };
 }
 
-const nothing = Buffer.alloc(0);
+/** By all their bytes: the rules of a table are made of few different expressions, most of which are there at build time. */
 const decoded = new Map<string, Expression | Unknown>();
 
-function decodeAnew(name: string, data: Buffer): Expression | Unknown {
+function remember(bytes: string, expression: Expression | Unknown): void {
+  if (decoded.size >= mostKept) decoded.clear();
+  decoded.set(bytes, expression);
+}
+
+/** The expression in an attribute; never throws for one that is not ours. */
+export function decodeExpression({ name = '', data = nothing }: Encoded): Expression | Unknown {
   const codec = Object.hasOwn(codecs, name) ? codecs[name as Expression['name']] : undefined;
   return codec?.decode(data) ?? { name: 'unknown', expression: name, data: hex.decode(data) };
 }
+
+const nothing = Buffer.alloc(0);
 
 /** The values of the first counter among the expressions. */
 export function counterIn(expressions: readonly Values<typeof expressionAttributes>[]): Counter | undefined {

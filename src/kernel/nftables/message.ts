@@ -47,8 +47,7 @@ export function message<T extends Table>(
 }
 
 /** The attributes of a message from the kernel. */
-export const attributesOf = <T extends Table>(table: T, reply: Reply): Values<T> =>
-  decode(table, reply.body.subarray(4));
+export const attributesOf = <T extends Table>(table: T, reply: Reply): Values<T> => decode(table, reply.body, 4);
 
 /** In the messages about tables, chains, rules, sets and elements the first attribute names the table: this one. */
 export const ourTable = { table: tableName } as const;

@@ -3,8 +3,9 @@ import type { Hex } from '../../nftables/expression.ts';
 import { printRange } from '../../nftables/interval.ts';
 import { type InTable, type NftSet, type Table, tableName } from '../../nftables/object.ts';
 import type { ObservedChain, ObservedElement, ObservedRule } from '../../nftables/observed.ts';
+import { raw } from '../netlink/field.ts';
 import { isKernelError, KernelError, type NetlinkSocket, type Reply, type Request } from '../netlink/socket.ts';
-import type { Values } from '../netlink/wire.ts';
+import type { Table as AttributeTable, Values } from '../netlink/wire.ts';
 import {
   chainAttributes,
   elementListAttributes,
@@ -13,7 +14,7 @@ import {
   tableAttributes,
 } from './attributes.ts';
 import { decodeElement, encodeKey } from './element.ts';
-import { counterIn, decodeExpression } from './expression.ts';
+import { decodeExpressions } from './expression.ts';
 import { decodeHook } from './hook.ts';
 import { decodeIntervals } from './interval.ts';
 import { attributesOf, message, ourTable } from './message.ts';
@@ -65,7 +66,7 @@ export async function listRules(
 }
 
 const decodeRules = once((replies: readonly Reply[]) =>
-  replies.map((reply) => decodeRule(attributesOf(ruleAttributes, reply))),
+  replies.map((reply) => decodeRule(attributesOf(listedRuleAttributes, reply))),
 );
 
 /** The sets and maps of our table of a family, without their content: an interval set has empty `intervals`. */
@@ -165,13 +166,11 @@ function decodeChain(values: Values<typeof chainAttributes>, table: InTable): Ob
   return { name, ...(hook && { hook }), use };
 }
 
-function decodeRule({ chain = '', expressions = [], userdata }: Values<typeof ruleAttributes>): ObservedRule {
+/** Of a rule: its expressions as bytes, for most of them are known. */
+const listedRuleAttributes = { ...ruleAttributes, expressions: [4, raw] } as const satisfies AttributeTable;
+
+function decodeRule({ chain = '', expressions: list, userdata }: Values<typeof listedRuleAttributes>): ObservedRule {
   const comment = userdata && decodeComment(userdata);
-  const counter = counterIn(expressions);
-  return {
-    chain,
-    expressions: expressions.map(decodeExpression),
-    ...(comment !== undefined && { comment }),
-    ...(counter !== undefined && { counter }),
-  };
+  const decoded = list ? decodeExpressions(list) : { expressions: [] };
+  return { chain, ...decoded, ...(comment !== undefined && { comment }) };
 }

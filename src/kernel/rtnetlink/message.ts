@@ -1,5 +1,5 @@
 import type { Field } from '../netlink/field.ts';
-import { decode, encode, type Table, type Values } from '../netlink/wire.ts';
+import { decode, decodePart, encode, type Table, type Values } from '../netlink/wire.ts';
 
 /** The members of a C struct of integers, in their order and without holes: padding is a member too. */
 export type Struct = Readonly<Record<string, Field<number>>>;
@@ -15,9 +15,13 @@ export interface Message<S extends Struct, T extends Table> {
 /** A kind of message from the two tables that describe it. */
 export function message<S extends Struct, T extends Table>(struct: S, table: T): Message<S, T> {
   const length = encodeStruct(struct, {}).length;
+  const members = membersOf(struct);
   return {
     encode: (header, attributes = {}) => encode(table, attributes, encodeStruct(struct, header)),
-    decode: (body) => ({ header: decodeStruct(struct, body), attributes: decode(table, body.subarray(length)) }),
+    decode: (body) => {
+      if (body.length < length) throw new RangeError(`A message has ${body.length} bytes, expected ${length} at least`);
+      return { header: decodeStruct(members, body) as Header<S>, attributes: decode(table, body, length) };
+    },
   };
 }
 
@@ -25,12 +29,25 @@ function encodeStruct(struct: Struct, values: Readonly<Record<string, number | u
   return Buffer.concat(Object.entries(struct).map(([name, field]) => field.encode(values[name] ?? 0)));
 }
 
-function decodeStruct<S extends Struct>(struct: S, bytes: Buffer): Header<S> {
-  let offset = 0;
-  const members = Object.entries(struct).map(([name, field]) => {
-    const member = bytes.subarray(offset);
-    offset += field.encode(0).length;
-    return [name, field.decode(member)];
+/** A member, and where it lies. */
+interface Member {
+  readonly name: string;
+  readonly field: Field<number>;
+  readonly start: number;
+  readonly end: number;
+}
+
+function membersOf(struct: Struct): readonly Member[] {
+  let end = 0;
+  return Object.entries(struct).map(([name, field]) => {
+    const start = end;
+    end += field.encode(0).length;
+    return { name, field, start, end };
   });
-  return Object.fromEntries(members);
+}
+
+function decodeStruct(members: readonly Member[], bytes: Buffer): Record<string, number> {
+  const header: Record<string, number> = {};
+  for (const { name, field, start, end } of members) header[name] = decodePart(field, bytes, start, end);
+  return header;
 }

@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { be32, cString, hex, u8 } from '../../../src/kernel/netlink/field.ts';
+import { be32, be64, cString, hex, listOf, nested, u8 } from '../../../src/kernel/netlink/field.ts';
 import { encode, type Table, type Values } from '../../../src/kernel/netlink/wire.ts';
-import type { expressionAttributes } from '../../../src/kernel/nftables/attributes.ts';
-import { counterIn, decodeExpression, encodeExpression } from '../../../src/kernel/nftables/expression.ts';
+import { expressionAttributes } from '../../../src/kernel/nftables/attributes.ts';
+import {
+  counterIn,
+  decodeExpression,
+  decodeExpressions,
+  encodeExpression,
+} from '../../../src/kernel/nftables/expression.ts';
 import { natAttributes } from '../../../src/kernel/nftables/expression-attributes.ts';
 import type { Expression } from '../../../src/nftables/expression.ts';
 
@@ -194,6 +199,42 @@ describe('an expression that is not ours is told from all that are', () => {
 test('what the kernel adds to an expression of ours does not make it another', () => {
   const listed = encode(natAttributes, { ...snat, lastAddressRegister: 1, flags: 1 });
   assert.deepEqual(decodeExpression({ name: 'nat', data: listed }), { name: 'nat', ...snat });
+});
+
+test('the expressions of a rule are those that each is by itself, seen before or not', () => {
+  const list = listOf(1, nested(expressionAttributes));
+  const equalToAlone = (expressions: Values<typeof expressionAttributes>[]) =>
+    assert.deepEqual(decodeExpressions(list.encode(expressions)).expressions, expressions.map(decodeExpression));
+  const known = fc.constantFrom('meta mark', 'ct mark').map((text): Values<typeof expressionAttributes> => {
+    return text === 'ct mark'
+      ? { name: 'ct', data: encode(numbers, { 2: 3, 1: 1 }) }
+      : encodeExpression({ name: 'meta', key: 'mark', dreg: 1 }, () => 1);
+  });
+  const others = fc.record({ name, data: bytes.map((data) => Buffer.from(data, 'hex')) });
+  const counters = number.map((packets) => counted(packets));
+  fc.assert(fc.property(fc.array(fc.oneof(known, others, counters)), equalToAlone));
+});
+
+test('a rule whose counter goes on has counted more, and is the same rule', () => {
+  const rule = (packets: number) =>
+    listOf(1, nested(expressionAttributes)).encode([
+      encodeExpression({ name: 'meta', key: 'mark', dreg: 1 }, () => 1),
+      counted(packets),
+      counted(packets + 1),
+    ]);
+  const [before, after] = [decodeExpressions(rule(7)), decodeExpressions(rule(9))];
+  assert.deepEqual(before.expressions, after.expressions);
+  assert.deepEqual([before.counter?.packets, after.counter?.packets], [7n, 9n]);
+  assert.ok(!('counter' in decodeExpressions(Buffer.alloc(0))));
+});
+
+/** A counter as the kernel lists it. */
+const counted = (packets: number): Values<typeof expressionAttributes> => ({
+  name: 'counter',
+  data: encode({ bytes: [1, be64], packets: [2, be64] } as const satisfies Table, {
+    bytes: 0n,
+    packets: BigInt(packets),
+  }),
 });
 
 test('a rule has counted what its first counter has counted', () => {

@@ -64,6 +64,17 @@ describe('attributes', () => {
     );
   });
 
+  test('are read in the middle of a message as in bytes of their own', () => {
+    const around = fc.uint8Array({ maxLength: 9 });
+    fc.assert(
+      fc.property(values, around, around, (given, before, after) => {
+        const bytes = encode(table, given);
+        const message = Buffer.concat([before, bytes, after]);
+        assert.deepEqual(decode(table, message, before.length, before.length + bytes.length), decode(table, bytes));
+      }),
+    );
+  });
+
   test('lie aligned, with the header of struct nlattr, nested ones with their flag', () => {
     const bytes = encode(table, { be16: 0x1234, inner: { number: 7 } });
     // length, type, payload, padding
@@ -85,6 +96,12 @@ describe('attributes', () => {
   test('that claim more than there is are refused', () => {
     assert.throws(() => decode(table, Buffer.from('0c000100', 'hex')), /Attribute 1 claims 12 bytes at 0 of 4/);
     assert.throws(() => decode(table, Buffer.from('03000100', 'hex')), RangeError);
+    assert.throws(() => decode(table, Buffer.from('0c000100ffffffffffffffff', 'hex'), 0, 8), RangeError);
+  });
+
+  test('that are shorter than what they should hold are refused, whatever is behind them', () => {
+    assert.throws(() => decode(table, Buffer.from('06000300ffff0000', 'hex')), RangeError);
+    assert.throws(() => decode(table, encode(table, { inner: {}, u8: 7 }).subarray(0, 4)), RangeError);
   });
 
   test('of more than 64 KiB are refused', () => {
