@@ -1,9 +1,9 @@
 import { type Address, type Family, familyOf } from '../base/address.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Link } from '../datapath/objects.ts';
-import type * as election from '../election/probe.ts';
+import * as election from '../election/probe.ts';
 import type { Machine } from '../node/machine.ts';
-import type { NodeRecord } from '../store/record.ts';
+import type { ExitGateways, NodeRecord } from '../store/record.ts';
 
 /** An exit that can be asked for: by an address of its own, which answers to one of the node's. */
 export interface ProbedExit extends election.ProbedExit {
@@ -50,4 +50,15 @@ async function addressOfNode(machine: Machine, gateway: Address, family: Family)
 export async function linkTo({ host }: Machine, gateway: Address): Promise<Link | undefined> {
   const device = (await host.routeTo(gateway))?.device;
   return device === undefined ? undefined : await host.readLink(device);
+}
+
+/** What is told of an exit: the same object as before when nothing of it changed. */
+export function stateOf(probe: election.Probe, before: ExitGateways | undefined): ExitGateways {
+  const answers = !election.isSilent(probe, election.defaultTiming);
+  if (before?.gateway === probe.inUse && before.answers === answers) return before;
+  const since = new Date().toISOString();
+  return {
+    ...{ exit: probe.exit, gateway: probe.inUse, answers, since },
+    ...(before?.moved && { moved: before.moved }),
+  };
 }

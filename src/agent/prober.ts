@@ -9,7 +9,7 @@ import type { Machine } from '../node/machine.ts';
 import type { ExitGateways } from '../store/record.ts';
 import type { AgentSurroundings } from './agent.ts';
 import { Introducer, type UsedGateway } from './introducer.ts';
-import { linkTo, probedExits } from './probed-exits.ts';
+import { linkTo, probedExits, stateOf } from './probed-exits.ts';
 
 /** What the prober has around it. */
 export interface ProberSurroundings extends Pick<AgentSurroundings, 'openMachine' | 'log' | 'report' | 'now'> {
@@ -64,6 +64,8 @@ export class Prober implements Disposable {
   /** Goes on at once; `undefined` while something is under way. */
   #wake: (() => void) | undefined;
   #isMoving = false;
+  /** Something is new that nobody was told of. */
+  #isUntold = false;
   #retryAt = 0;
   #isOver = false;
 
@@ -135,6 +137,7 @@ export class Prober implements Disposable {
     try {
       this.#hear();
       await this.#askWhoIsDue();
+      this.#tellWhenDecided();
       pause = this.#pause();
     } catch (error) {
       this.#surroundings.report(error, 'Gateways are asked again until then.');
@@ -232,7 +235,18 @@ export class Prober implements Disposable {
   #update(asked: Asked, probe: election.Probe): void {
     const state = stateOf(probe, asked.state);
     this.#asked.set(probe.exit, { ...asked, probe, state });
-    if (state !== asked.state) this.#surroundings.changed(this.states);
+    if (state !== asked.state) this.#isUntold = true;
+  }
+
+  /**
+   * Whoever is told looks at the whole node, and answers wait meanwhile. So it is told when all exits have found their gateways, or
+   * none will be found soon.
+   */
+  #tellWhenDecided(): void {
+    const isDeciding = ({ probe }: Asked) => election.isDeciding(probe, election.defaultTiming);
+    if (!this.#isUntold || this.#isMoving || [...this.#asked.values()].some(isDeciding)) return;
+    this.#isUntold = false;
+    this.#surroundings.changed(this.states);
   }
 
   /** All exits whose address is elsewhere now move together. */
@@ -268,7 +282,7 @@ export class Prober implements Disposable {
         this.#introducer.told(exit, to);
         this.#asked.set(exit, { ...asked, probe, state: { ...stateOf(probe, undefined), moved } });
       }
-      this.#surroundings.changed(this.states);
+      this.#isUntold = true;
     } catch (error) {
       this.#retryAt = now() + retryPause;
       report(error, 'The exits are followed again until then.');
@@ -276,15 +290,4 @@ export class Prober implements Disposable {
       this.#isMoving = false;
     }
   }
-}
-
-/** The same object as before when nothing of it changed. */
-function stateOf(probe: election.Probe, before: ExitGateways | undefined): ExitGateways {
-  const answers = !election.isSilent(probe, election.defaultTiming);
-  if (before?.gateway === probe.inUse && before.answers === answers) return before;
-  const since = new Date().toISOString();
-  return {
-    ...{ exit: probe.exit, gateway: probe.inUse, answers, since },
-    ...(before?.moved && { moved: before.moved }),
-  };
 }

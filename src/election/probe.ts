@@ -6,7 +6,7 @@ export interface ProbeTiming {
   readonly interval: number;
   /** So many questions without an answer, and all gateways are asked. */
   readonly misses: number;
-  /** From one question to the next while all gateways are asked, as long as one may still take over soon. */
+  /** The same when the one before has no answer, and while all gateways are asked, as long as one may still take over soon. */
   readonly search: number;
   /** From one question to the next, to all gateways, while a hint counts. */
   readonly hurry: number;
@@ -24,6 +24,9 @@ export const defaultTiming: ProbeTiming = {
   ...{ interval: 100, misses: 3, search: 25, jitter: 0.1 },
   ...{ hurry: 10, hinted: 300, hintRest: 600, lead: 2 },
 };
+
+/** A gateway that is farther away than so many fast questions take counts as silent. */
+const mostLag = 12;
 
 /** So many questions to all gateways follow each other fast; then nobody is there, and the pause is as before. */
 const fastQuestions = 40;
@@ -45,6 +48,8 @@ export interface Probe extends ProbedExit {
   readonly chosenAt: number;
   /** The last question that each gateway has answered. */
   readonly answered: ReadonlyMap<Address, number>;
+  /** So many questions the last answer of the gateway in use was behind when it came, 0…12: those on their way are not unanswered. */
+  readonly lag: number;
   /** Milliseconds on a clock that does not go back: when the next question is due. */
   readonly dueAt: number;
   /** When the last hint came that counts. */
@@ -59,18 +64,25 @@ export const beginProbe = (exit: ProbedExit, now: number): Probe => ({
   question: 0,
   chosenAt: 0,
   answered: new Map(),
+  lag: 0,
   dueAt: now,
   hintedAt: Number.NEGATIVE_INFINITY,
   isHurried: false,
 });
 
-/** Questions that the gateway in use has not answered, of those that were asked after the last that it did. */
-export const unanswered = ({ question, answered, inUse, chosenAt }: Probe): number =>
-  question - (answered.get(inUse) ?? chosenAt);
+/** Questions that the gateway in use has not answered, of those that were asked after the last that it did, but for those on their way. */
+export const unanswered = ({ question, answered, inUse, chosenAt, lag }: Probe): number =>
+  question - (answered.get(inUse) ?? chosenAt) - lag;
 
 /** Whether the gateway in use is asked in vain. Questions that follow each other fast for a hint say nothing of that by themselves. */
 export const isSilent = (probe: Probe, { misses }: ProbeTiming): boolean =>
   !probe.isHurried && unanswered(probe) >= misses;
+
+/** Whether a gateway may be found at any moment: after a hint, and in the first second in which the one in use is silent. */
+export const isDeciding = (probe: Probe, timing: ProbeTiming): boolean =>
+  probe.isHurried || (isSilent(probe, timing) && isFast(probe, timing));
+
+const isFast = (probe: Probe, { misses }: ProbeTiming): boolean => unanswered(probe) < misses + fastQuestions;
 
 /**
  * A gateway hints that an address moves. Nobody is believed: all are asked at once, and in short order for a while. A hint that
@@ -82,7 +94,10 @@ export function hint(probe: Probe, timing: ProbeTiming, now: number): Probe {
   return { ...probe, hintedAt: now, dueAt, isHurried: !isSilent(probe, timing) };
 }
 
-/** The next question, and the gateways that it is for. `random` is 0…1. */
+/**
+ * The next question, and the gateways that it is for. `random` is 0…1. When the one before has no answer those behind it follow
+ * fast: a gateway that is gone is looked for elsewhere before another has the address, so that no hint is needed.
+ */
 export function ask(
   probe: Probe,
   timing: ProbeTiming,
@@ -91,8 +106,8 @@ export function ask(
 ): { readonly probe: Probe; readonly gateways: readonly Address[] } {
   const isHurried = probe.isHurried && now < probe.hintedAt + timing.hinted;
   const isSearching = isSilent({ ...probe, isHurried }, timing);
-  const isFast = unanswered(probe) < timing.misses + fastQuestions;
-  const pause = isHurried ? timing.hurry : isSearching && isFast ? timing.search : timing.interval;
+  const isMissing = unanswered(probe) > 0 && isFast(probe, timing);
+  const pause = isHurried ? timing.hurry : isMissing ? timing.search : timing.interval;
   const dueAt = now + pause * (1 + timing.jitter * (2 * random - 1));
   return {
     probe: { ...probe, question: probe.question + 1, dueAt, isHurried },
@@ -103,7 +118,8 @@ export function ask(
 /** A gateway answered a question. An answer that comes late, behind later ones, changes nothing. */
 export function heard(probe: Probe, gateway: Address, question: number): Probe {
   if (question > probe.question || question <= (probe.answered.get(gateway) ?? probe.chosenAt)) return probe;
-  return { ...probe, answered: new Map(probe.answered).set(gateway, question) };
+  const lag = gateway === probe.inUse ? Math.min(probe.question - question, mostLag) : probe.lag;
+  return { ...probe, lag, answered: new Map(probe.answered).set(gateway, question) };
 }
 
 /**
@@ -119,7 +135,7 @@ export function choice(probe: Probe, timing: ProbeTiming): Address | undefined {
 }
 
 /** Packets are sent to another gateway from now on; what is known of answers stays. */
-export const using = (probe: Probe, inUse: Address): Probe => ({ ...probe, inUse, isHurried: false });
+export const using = (probe: Probe, inUse: Address): Probe => ({ ...probe, inUse, lag: 0, isHurried: false });
 
 /** The exit as the configuration and the node's record have it now. Another gateway in use has to answer anew, as all others. */
 export function configured(probe: Probe | undefined, exit: ProbedExit, now: number): Probe {

@@ -91,6 +91,23 @@ describe('the prober', () => {
     assert.deepEqual([...new Set(asked(machine).slice(before))], [at(second)]);
   });
 
+  // A look at the whole node took the time in which answers were waited for: 250 ms of a failover with one pod, more with many.
+  test('tells nobody that a gateway is silent while another may be found at any moment', async (t) => {
+    const { machine, pass, said } = await started(t);
+    machine.host.answeringGateways.add(at(first));
+    await pass(500);
+    const before = said.length;
+    machine.host.answeringGateways.clear();
+    await pass(700);
+    assert.equal(said.length, before);
+    machine.host.answeringGateways.add(at(second));
+    await pass(100);
+    assert.deepEqual(
+      said.slice(before).map(([state]) => [state?.gateway, state?.answers]),
+      [[second, true]],
+    );
+  });
+
   test('leads the exit there though the disk is full, and says so', async (t) => {
     const { machine, pass, errors } = await started(t);
     machine.store.saveMoves = () => {
