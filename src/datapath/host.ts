@@ -256,6 +256,8 @@ export interface Host {
   setDown(links: readonly { readonly name: string; readonly index: number }[]): Promise<void>;
   /** Forgets the connections of a pod's address, or only some of them. */
   deleteFlows(address: Address, only?: (flow: Flow) => boolean): Promise<void>;
+  /** Forgets some connections of any of the addresses, by one listing for each family. Not cheap where there are many. */
+  deleteFlowsOfAny(addresses: readonly Address[], only: (flow: Flow) => boolean): Promise<void>;
   /** Forgets the connections whose packets leave with an address, and those to the address itself, or only some of them. */
   deleteFlowsTo(address: Address, only?: (flow: Flow) => boolean): Promise<void>;
   /** Forgets chosen connections among all of a family: not cheap where there are many. */

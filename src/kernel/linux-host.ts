@@ -28,6 +28,7 @@ import { applyEach, applyOutside, removeOutside } from './apply.ts';
 import {
   deleteChosenFlows,
   deleteFlows,
+  deleteFlowsOfAny,
   deleteFlowsTo,
   listConnections,
   listFlows,
@@ -267,6 +268,10 @@ export class LinuxHost implements Host, Disposable {
 
   deleteFlows(address: Address, only?: (flow: Flow) => boolean): Promise<void> {
     return deleteFlows(this.#netfilter, address, only && { only });
+  }
+
+  deleteFlowsOfAny(addresses: readonly Address[], only: (flow: Flow) => boolean): Promise<void> {
+    return deleteFlowsOfAny(this.#netfilter, addresses, only);
   }
 
   deleteFlowsTo(address: Address, only?: (flow: Flow) => boolean): Promise<void> {

@@ -56,11 +56,8 @@ export async function listFlowsFrom(socket: Socket, sources: readonly Address[])
     if (family === 4 && own.length <= filteredAtMost) {
       for (const source of own) found.push(...(await listFlows(socket, source, 'source')));
     } else {
-      const [wanted, bytes] = [new Set(own), own.map((source) => Buffer.from(addressBytes(source)))];
-      const replies = (await dumpFamily(socket, family)).filter(({ body }) =>
-        bytes.some((each) => body.includes(each)),
-      );
-      found.push(...replies.map(({ body }) => decodeFlow(body).flow).filter(({ source }) => wanted.has(source)));
+      const [wanted, flows] = [new Set(own), await findFlowsOfAny(socket, family, own)];
+      found.push(...flows.map(({ flow }) => flow).filter(({ source }) => wanted.has(source)));
     }
   }
   return found;
@@ -75,6 +72,23 @@ export async function listFlowsFrom(socket: Socket, sources: readonly Address[])
 export async function deleteFlows(socket: Socket, address: Address, { only }: Chosen = {}): Promise<void> {
   const ends = ['source', 'replySource'] as const;
   await (only === undefined ? deleteByEnds(socket, address, ends) : deleteSome(socket, address, ends, only));
+}
+
+/** The same for some flows of any of the addresses, by one listing for each family. Throws KernelError. */
+export async function deleteFlowsOfAny(
+  socket: Socket,
+  addresses: readonly Address[],
+  only: (flow: Flow) => boolean,
+): Promise<void> {
+  for (const [family, own] of Map.groupBy(addresses, familyOf)) {
+    const wanted = new Set(own);
+    const isOfAny = ({ source, replySource }: Flow) => wanted.has(source) || wanted.has(replySource);
+    const found = await findFlowsOfAny(socket, family, own);
+    await deleteEach(
+      socket,
+      found.filter(({ flow }) => isOfAny(flow) && only(flow)),
+    );
+  }
 }
 
 /**
@@ -138,6 +152,17 @@ export async function deleteChosenFlows(
 // conntrack -L -f ipv4 -o id
 export async function listConnections(socket: Socket, family: Family): Promise<readonly number[]> {
   return (await dumpFamily(socket, family)).flatMap(({ body }) => flowMessage.decode(body).attributes.id ?? []);
+}
+
+/** The flows that have one of the addresses somewhere: to look for the bytes first makes those of others cheap. */
+async function findFlowsOfAny(
+  socket: Socket,
+  family: Family,
+  addresses: readonly Address[],
+): Promise<readonly FoundFlow[]> {
+  const bytes = addresses.map((address) => Buffer.from(addressBytes(address)));
+  const replies = (await dumpFamily(socket, family)).filter(({ body }) => bytes.some((each) => body.includes(each)));
+  return replies.map(({ body }) => decodeFlow(body));
 }
 
 const dumpFamily = (socket: Socket, family: Family): Promise<readonly Reply[]> =>

@@ -298,6 +298,12 @@ export class FakeHost implements Host, Disposable {
     else this.pickedFlows.push(...gone);
   }
 
+  async deleteFlowsOfAny(addresses: readonly Address[], only: (flow: Flow) => boolean): Promise<void> {
+    this.calls.push(`deleteFlows ${addresses.join(' ')}`);
+    const isOfAny = ({ source, replySource }: Flow) => addresses.includes(source) || addresses.includes(replySource);
+    this.pickedFlows.push(...this.#dropFlows((flow) => isOfAny(flow) && only(flow)));
+  }
+
   async deleteFlowsTo(address: Address, only: (flow: Flow) => boolean = () => true): Promise<void> {
     this.calls.push(`deleteFlowsTo ${address}`);
     const isTo = ({ replyDestination, destination, replySource }: Flow) =>
