@@ -4,7 +4,7 @@ import { claimFile } from './claim.ts';
 import { startElection } from './election-process.ts';
 import { explain } from './explain.ts';
 import { openLogTo } from './log.ts';
-import { staySmall } from './memory.ts';
+import { giveBack, staySmall } from './memory.ts';
 import { writeOut } from './output.ts';
 
 const endings = ['SIGTERM', 'SIGINT'] as const;
@@ -29,6 +29,7 @@ export function openService(): Service & Disposable {
     startElection,
     claim: claimFile,
     answerQuestions: async (...question) => (await import('./labels.ts')).answerQuestions(...question),
+    rest: giveBack,
     watchFile: (path, changed) => {
       watchFile(path, { interval }, changed);
       return { [Symbol.dispose]: () => unwatchFile(path, changed) };

@@ -150,9 +150,13 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
   using _drain = service.watchFile(machine.store.drainMark, bell.ringAtOnce);
   using _conf = watchFolder(places.confDir, bell.ring);
   own.log.info({ dataDir: places.dataDir }, 'the agent looks after this node');
+  let hasRested = false; // once behind a look at all, which leaves most behind: what glances leave would cost more to give back
   await watch({
     look: async (isRung) => {
-      if (await right.have(signal)) await watched(agent, monitor, isRung);
+      const round = (await right.have(signal)) ? await watched(agent, monitor, isRung) : undefined;
+      const isAtRest = round?.glance === 'enough';
+      if (isAtRest && !hasRested) service.rest();
+      hasRested = isAtRest;
     },
     report: (error) => report(error, 'It is tried again until then.'),
     ...{ bell, signal, rest: agentRest },
@@ -209,9 +213,9 @@ async function openMonitor(...parts: ConstructorParameters<typeof Monitor>): Pro
   return new Monitor(...parts);
 }
 
-async function watched(agent: Agent, monitor: Monitor | undefined, isRung: boolean): Promise<void> {
+async function watched(agent: Agent, monitor: Monitor | undefined, isRung: boolean): Promise<Round> {
   try {
-    await agent.look(isRung);
+    return await agent.look(isRung);
   } catch (error) {
     monitor?.failed();
     throw error;

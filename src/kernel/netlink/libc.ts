@@ -7,7 +7,8 @@ import koffi from 'koffi';
  * The calls of the C library that Node has not. `socket`, `bind`, `sendto`, `recvfrom` and others around them: Node
  * opens neither netlink nor packet nor raw sockets. `getsockopt`: the package `netlink` does not report losses.
  * `flock`: a lock that the kernel releases when its holder dies. `chroot` and `renameat2`: for the installer. `_exit`:
- * for an end that nothing can fail in. `syscall`: for bpf(2), which the C library has not; `prlimit` goes with it. Each is
+ * for an end that nothing can fail in. `syscall`: for bpf(2), which the C library has not; `prlimit` goes with it. `madvise` and
+ * `malloc_trim`: for processes that run on. Each is
  * bound when it is first used: a call of a runtime needs few of them, and VERSION none, nor koffi's addon.
  */
 const prototypes = {
@@ -28,6 +29,8 @@ const prototypes = {
   renameat2: 'int renameat2(int from, const char *path, int to, const char *other, unsigned int flags)',
   syscall: 'long syscall(long number, int command, void *attributes, unsigned int size)',
   prlimit: 'int prlimit(int pid, int resource, const void *limit, void *old)',
+  madvise: 'int madvise(uintptr_t start, size_t length, int advice)',
+  malloc_trim: 'int malloc_trim(size_t left)',
 } as const;
 
 type Call = ReturnType<ReturnType<typeof koffi.load>['func']>;
@@ -274,3 +277,18 @@ function unlockMemory(): boolean {
 
 /** Where bytes lie in memory, for structures that hold pointers. They must live until the call is over. */
 export const addressOf = (bytes: Buffer): bigint => koffi.address(bytes);
+
+const MADV_DONTNEED = 4;
+
+/**
+ * madvise(2): the pages from `start` to `end` are not in memory any more, until they are used. Only for files that are mapped and
+ * never written. That it cannot be makes no difference.
+ */
+export function letGo(start: bigint, end: bigint): void {
+  libc.madvise(start, end - start, MADV_DONTNEED);
+}
+
+/** malloc_trim(3): freed memory goes back to the kernel. */
+export function trimHeap(): void {
+  libc.malloc_trim(0);
+}

@@ -85,6 +85,7 @@ class Host {
     const service = {
       signal: end.signal,
       report: (error: unknown) => assert.fail(String(error)),
+      rest: () => {},
       watchFile: () => assert.fail('nothing was expected to be watched so'),
       openLog: () => assert.fail('no log was expected'),
       startElection: () => assert.fail('no election was expected'),
