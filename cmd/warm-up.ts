@@ -5,9 +5,9 @@ import { runPlugin } from '../src/cni/plugin.ts';
 import { tunnelDevice } from '../src/datapath/tunnel.ts';
 import { LinuxHost } from '../src/kernel/linux-host.ts';
 import { KernelError, type NetlinkSocket, type Reply, type Request } from '../src/kernel/netlink/socket.ts';
-import { eachAttribute } from '../src/kernel/netlink/wire.ts';
 import { silent } from '../src/node/machine.ts';
 import { Store } from '../src/store/store.ts';
+import { asListed } from './as-listed.ts';
 
 /**
  * Runs a pod's life once while the start-up snapshot is made. V8 compiles a function when it is first called. Functions
@@ -88,8 +88,8 @@ const answers = new Map([
   ...[1, 4, 7, 10, 13].map((get) => [0xa00 | get, 0xa00 | (get - 1)] as const),
   ...[18, 22, 26, 30, 34].map((get) => [get, get - 2] as const),
 ]);
-/** NFNL_SUBSYS_NFTABLES, in the upper byte of a type. */
-const nftables = 10;
+/** NFT_MSG_NEWRULE of NFNL_SUBSYS_NFTABLES. */
+const newRule = 0xa06;
 const newLink = 16;
 const getLink = 18;
 const getAddress = 22;
@@ -125,7 +125,7 @@ class EchoSocket implements Pick<NetlinkSocket, keyof NetlinkSocket> {
     if (type === getAddress) return [reply(type, '0218000001000000' + '08000200c0000205')];
     const kept = answers.get(type);
     if (kept !== undefined) return (this.#messages.get(kept) ?? []).map((body) => ({ type: kept, flags: 0, body }));
-    this.#messages.set(type, [...(this.#messages.get(type) ?? []), type >> 8 === nftables ? asListed(body) : body]);
+    this.#messages.set(type, [...(this.#messages.get(type) ?? []), type === newRule ? asListed(body) : body]);
     return [];
   }
 
@@ -144,27 +144,6 @@ class EchoSocket implements Pick<NetlinkSocket, keyof NetlinkSocket> {
   }
 
   close(): void {}
-}
-
-/** The kernel lists attributes without the flag for nested ones: what is decoded of them at build time is known by these bytes. */
-function asListed(body: Buffer): Buffer {
-  const bytes = Buffer.from(body);
-  if (bytes.length > headerLength) clearFlags(bytes, headerLength, bytes.length);
-  return bytes;
-}
-
-/** struct nfgenmsg */
-const headerLength = 4;
-/** NLA_F_NESTED in the last byte of the header of an attribute. */
-const nestedFlag = 0x80;
-
-function clearFlags(bytes: Buffer, start: number, end: number): void {
-  eachAttribute(bytes, start, end, (_, from, to) => {
-    const last = bytes.readUInt8(from - 1);
-    if ((last & nestedFlag) === 0) return;
-    bytes.writeUInt8(last & ~nestedFlag, from - 1);
-    clearFlags(bytes, from, to);
-  });
 }
 
 const reply = (type: number, hex: string): Reply => ({ type, flags: 0, body: Buffer.from(hex, 'hex') });
