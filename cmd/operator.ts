@@ -1,5 +1,4 @@
 import { hostname, machine, uptime } from 'node:os';
-import { setFlagsFromString } from 'node:v8';
 import { asEgressError, EgressError } from '../src/base/errors.ts';
 import type { Screen } from '../src/cli/command.ts';
 import { lockFile } from '../src/kernel/lock.ts';
@@ -14,6 +13,7 @@ import { end } from './end.ts';
 import { explain } from './explain.ts';
 import { inRootCommand, runInRoot, tryInRoot } from './in-root.ts';
 import { openMachine, readFile } from './machine.ts';
+import { optimize } from './optimize.ts';
 import { writeOut } from './output.ts';
 import { openService } from './service.ts';
 import { version } from './version.ts';
@@ -21,7 +21,7 @@ import { clearLine, openWork } from './work.ts';
 
 /** A person calls: words in, text on stdout, errors on stderr. Exit codes: 0 fine, 1 something is wrong, 2 called wrongly. */
 export async function operate(words: readonly string[]): Promise<never> {
-  setFlagsFromString('--max-opt=999'); // what a runtime calls is over before that pays: see install/executable.ts
+  optimize();
   end(await runAsOperator(words));
 }
 

@@ -3,6 +3,7 @@ import { asEgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { ReadFile } from '../config/read.ts';
 import { stateOf } from '../files/file.ts';
+import { Seldom } from '../loop/seldom.ts';
 import type { Log, Machine } from '../node/machine.ts';
 import type { Adoption } from '../runtimes/adopt.ts';
 import type { Chains } from '../runtimes/conflists.ts';
@@ -80,6 +81,8 @@ interface Memory {
   mended?: AgentRecord['mended'];
   /** The text of the last error of each kind that was reported, so that none is said twice. */
   readonly said: Map<'configuration' | 'record', string>;
+  /** See {@link round}. */
+  readonly ending: Seldom;
 }
 
 /** The agent of a node: it repeats one {@link round}, says what it did, and remembers it for `egress status`. */
@@ -89,13 +92,15 @@ export class Agent {
   readonly #configured: ConfiguredNode;
   readonly #journal: Journal;
   readonly #rest = new Rest();
-  readonly #memory: Memory = { startedAt: new Date().toISOString(), isLeaving: false, said: new Map() };
+  readonly #memory: Memory;
 
   constructor(places: AgentPlaces, surroundings: AgentSurroundings) {
     this.#places = places;
     this.#surroundings = surroundings;
     this.#configured = new ConfiguredNode(places, surroundings.readFile);
     this.#journal = new Journal(surroundings.log);
+    const ending = new Seldom(surroundings.now, 20); // a twentieth of a core at most
+    this.#memory = { startedAt: new Date().toISOString(), isLeaving: false, said: new Map(), ending };
   }
 
   /** The kernel told of a change that may concern us. */
@@ -149,7 +154,11 @@ export class Agent {
     await elector?.prepare(machine, configuration, !startsNothing);
     const inputs = { configuration, files: this.#filesNow(machine, configured, startsNothing) };
     const mayGlance = !isRung && this.#rest.isAsBefore(inputs, began);
-    const done = withRights(await round({ machine, configuration, adopt, startsNothing, mayGlance }), missingRights);
+    const { ending } = memory;
+    const done = withRights(
+      await round({ machine, configuration, adopt, startsNothing, mayGlance, ending }),
+      missingRights,
+    );
     this.#rest.ended(done, inputs, began);
     elector?.begin();
     const isOther = memory.applied !== undefined && !isEqual(memory.applied, configuration);

@@ -5,6 +5,7 @@ import { describe } from '../datapath/describe.ts';
 import type { Change } from '../datapath/difference.ts';
 import { servedExits } from '../gateway/gateway.ts';
 import { lookAtNode, reconcile, type Wanted } from '../gateway/reconcile.ts';
+import type { Seldom } from '../loop/seldom.ts';
 import { collect } from '../node/collect.ts';
 import { endHeld, isHeldEnded } from '../node/held-ended.ts';
 import { findDead } from '../node/living.ts';
@@ -48,6 +49,8 @@ export interface RoundSurroundings {
    * glance comes first, at what pods share and at what no message tells of; when that is right, the round is over.
    */
   readonly mayGlance?: boolean;
+  /** How often it is looked whether connections that pods hold have ended: that lists all of conntrack. Absent: each time. */
+  readonly ending?: Seldom;
   /** Gives pods the exits that a new pod like them would get. */
   adopt(): Promise<readonly Adoption[]>;
 }
@@ -76,12 +79,13 @@ async function isRightAtAGlance(surroundings: RoundSurroundings): Promise<boolea
 }
 
 async function wholeRound(surroundings: RoundSurroundings): Promise<Round> {
-  const { machine, configuration, adopt } = surroundings;
+  const { machine, configuration, adopt, ending } = surroundings;
   const parts = new Parts();
   const kept = await parts.try(() => keep(surroundings, parts), nothingKept);
   const isAnyDead = async () => (await findDead(machine)).length > 0;
   const collected = await parts.try(async () => ((await isAnyDead()) ? await collect(machine) : []), []);
-  await parts.try(() => endHeld(machine), undefined);
+  const end = () => endHeld(machine);
+  await parts.try(() => ending?.do(end) ?? end(), undefined);
   const adopted = configuration === undefined ? [] : await parts.try(adopt, []);
   const refused = adopted.filter(({ problem }) => problem !== undefined);
   const ofPods = refused.map(({ problem, ...adoption }) => `pod ${podName(adoption)}: ${problem}`);

@@ -163,8 +163,8 @@ function withPorts(
   return members;
 }
 
-/** Connections that move in a change of several pods: each takes its time, and all of them the store's lock. */
-const mostMoved = 256;
+/** Connections that move in a change of several pods: each takes its time (0.02 ms), and all of them the store's lock. */
+const mostMoved = 2048;
 
 /** With the connections of pods that run. Throws `try-again` where they are too many for several pods together. */
 async function withConnections(

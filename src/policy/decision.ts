@@ -1,5 +1,6 @@
-import { contains, familyOf, type Prefix } from '../base/address.ts';
+import { familyOf, type Prefix } from '../base/address.ts';
 import type { Match, Program } from './match.ts';
+import { firstHolding, holdsAny } from './range-index.ts';
 import { missedTerm, type Packet } from './terms.ts';
 
 /** The match of a program that decides about a packet out of the cluster; `undefined` when none fits. */
@@ -9,7 +10,7 @@ export const matchFor = (program: Program, packet: Packet): Match | undefined =>
 /** Whether a match takes a packet that no match before it has taken. */
 export const fits = (match: Match, packet: Packet): boolean =>
   match.family === familyOf(packet.destination) &&
-  match.destinations.some((prefix) => contains(prefix, packet.destination)) &&
+  holdsAny(match.destinations, packet.destination) &&
   missedTerm(match, packet) === undefined;
 
 /** Where the decision about a packet falls, of packets that are not for the node itself. */
@@ -26,7 +27,7 @@ export function decide(
   clusterCIDRs: readonly Prefix[],
   packet: Packet,
 ): Decision {
-  const rangeIn = (ranges: readonly Prefix[]) => ranges.find((range) => contains(range, packet.destination));
+  const rangeIn = (ranges: readonly Prefix[]) => firstHolding(ranges, packet.destination);
   const cluster = rangeIn(clusterCIDRs);
   if (cluster !== undefined) return { by: 'cluster', range: cluster };
   const subnet = rangeIn(subnets);

@@ -1,7 +1,8 @@
-import { type Address, contains, type Family, familyOf, type Prefix } from '../base/address.ts';
+import { type Address, type Family, familyOf, type Prefix } from '../base/address.ts';
 import { holdPorts, type PortRange, type Protocol } from '../base/port-range.ts';
 import { type Every, whole } from '../base/whole.ts';
 import { withoutNested } from './prefixes.ts';
+import { firstHolding } from './range-index.ts';
 
 /**
  * The terms of a policy beside its destinations, and of each match of a program. A new member does not compile until
@@ -45,7 +46,7 @@ const table: { readonly [K in keyof Terms]-?: Term<Terms[K]> } = {
   except: {
     of: (except, family) => withoutNested(except.filter((range) => familyOf(range) === family)),
     missed: (except, { destination }) => {
-      const excepted = except.find((range) => contains(range, destination));
+      const excepted = firstHolding(except, destination);
       return excepted && `it leaves ${excepted} alone`;
     },
     isEverything: (except) => except.length === 0,

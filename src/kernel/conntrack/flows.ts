@@ -1,10 +1,17 @@
 import { type Address, addressBytes, type Family, familyOf } from '../../base/address.ts';
 import type { Flow } from '../../datapath/host.ts';
 import { isKernelError, type NetlinkSocket, type Reply } from '../netlink/socket.ts';
-import { decode } from '../netlink/wire.ts';
 import { addressFamily } from '../rtnetlink/family.ts';
 import { throwUnless, unlessRefused } from '../rtnetlink/refusal.ts';
-import { type FlowAttributes, flowMessage, messageTypes, protocolTable, type Tuple } from './tables.ts';
+import {
+  decodeListed,
+  type FlowAttributes,
+  flowMessage,
+  idIn,
+  type ListedFlow,
+  type ListedTuple,
+  messageTypes,
+} from './tables.ts';
 
 type Socket = Pick<NetlinkSocket, 'request' | 'dump' | 'each'>;
 
@@ -151,17 +158,22 @@ export async function deleteChosenFlows(
 /** Numbers of all connections of a family (CTA_ID). Throws KernelError. */
 // conntrack -L -f ipv4 -o id
 export async function listConnections(socket: Socket, family: Family): Promise<readonly number[]> {
-  return (await dumpFamily(socket, family)).flatMap(({ body }) => flowMessage.decode(body).attributes.id ?? []);
+  return (await dumpFamily(socket, family)).flatMap(({ body }) => idIn(body) ?? []);
 }
 
-/** The flows that have one of the addresses somewhere: to look for the bytes first makes those of others cheap. */
+/** Of so many addresses the bytes are looked for, which makes flows of others cheap; of more a flow is sooner decoded. */
+const soughtAtMost = 8;
+
+/** The flows that have one of the addresses somewhere, and of many addresses also others. */
 async function findFlowsOfAny(
   socket: Socket,
   family: Family,
   addresses: readonly Address[],
 ): Promise<readonly FoundFlow[]> {
   const bytes = addresses.map((address) => Buffer.from(addressBytes(address)));
-  const replies = (await dumpFamily(socket, family)).filter(({ body }) => bytes.some((each) => body.includes(each)));
+  const all = await dumpFamily(socket, family);
+  const isSought = bytes.length <= soughtAtMost;
+  const replies = isSought ? all.filter(({ body }) => bytes.some((each) => body.includes(each))) : all;
   return replies.map(({ body }) => decodeFlow(body));
 }
 
@@ -191,10 +203,10 @@ async function deleteByFilter(socket: Socket, address: Address, ends: readonly F
   return true;
 }
 
-/** A flow, and the attributes by which the kernel finds it again. */
+/** A flow, and the kernel's message, which has the attributes by which it is found again. */
 interface FoundFlow {
   readonly flow: Flow;
-  readonly attributes: FlowAttributes;
+  readonly body: Buffer;
 }
 
 /** The flows with the address at one of the ends. */
@@ -224,29 +236,29 @@ async function dumpFlows(socket: Socket, address: Address, ends: readonly FlowEn
 }
 
 function decodeFlow(body: Buffer): FoundFlow {
-  const { attributes } = flowMessage.decode(body);
-  const { protocol, ...ports } = protocolOf(attributes.original);
-  const reply = addressesOf(attributes.reply);
+  const listed = decodeListed(body);
+  const { protocol, ...ports } = protocolOf(listed.original);
+  const reply = addressesOf(listed.reply);
   const flow: Flow = {
-    ...(attributes.id !== undefined && { id: attributes.id }),
+    ...(listed.id !== undefined && { id: listed.id }),
     family: familyOf(reply.source),
     protocol,
-    ...addressesOf(attributes.original),
+    ...addressesOf(listed.original),
     ...ports,
     replySource: reply.source,
     replyDestination: reply.destination,
-    ...(ports.sourcePort !== undefined && replyPortsOf(attributes)),
-    ...(protocol === IPPROTO_TCP && isEstablished(attributes) && { established: true }),
+    ...(ports.sourcePort !== undefined && replyPortsOf(listed)),
+    ...(protocol === IPPROTO_TCP && isEstablished(listed) && { established: true }),
   };
-  return { flow, attributes };
+  return { flow, body };
 }
 
-function replyPortsOf({ reply }: FlowAttributes): Pick<Flow, 'replySourcePort' | 'replyDestinationPort'> {
+function replyPortsOf({ reply }: ListedFlow): Pick<Flow, 'replySourcePort' | 'replyDestinationPort'> {
   const { sourcePort = 0, destinationPort = 0 } = protocolOf(reply);
   return { replySourcePort: sourcePort, replyDestinationPort: destinationPort };
 }
 
-const addressesOf = ({ ip = {} }: Tuple = {}) => ({
+const addressesOf = ({ ip = {} }: ListedTuple = {}) => ({
   source: ip.source4 ?? ip.source6 ?? '',
   destination: ip.destination4 ?? ip.destination6 ?? '',
 });
@@ -255,8 +267,8 @@ const IPPROTO_TCP = 6;
 /** TCP, UDP, SCTP: others have no ports, or other things in their place (the keys of GRE). */
 const protocolsWithPorts: readonly number[] = [IPPROTO_TCP, 17, 132];
 
-function protocolOf(tuple: Tuple | undefined): Pick<Flow, 'protocol' | 'sourcePort' | 'destinationPort'> {
-  const { number = 0, sourcePort, destinationPort } = decode(protocolTable, Buffer.from(tuple?.protocol ?? '', 'hex'));
+function protocolOf({ protocol = {} }: ListedTuple = {}): Pick<Flow, 'protocol' | 'sourcePort' | 'destinationPort'> {
+  const { number = 0, sourcePort, destinationPort } = protocol;
   if (sourcePort === undefined || destinationPort === undefined) return { protocol: number };
   return { protocol: number, ...(protocolsWithPorts.includes(number) && { sourcePort, destinationPort }) };
 }
@@ -267,7 +279,7 @@ const TCP_CONNTRACK_ESTABLISHED = 3;
 const IPS_OFFLOAD = 1 << 14;
 
 /** Of a flow in somebody's flow table the kernel tells no state; only established ones get there. */
-function isEstablished({ protocolInfo, status = 0 }: FlowAttributes): boolean {
+function isEstablished({ protocolInfo, status = 0 }: ListedFlow): boolean {
   return protocolInfo?.tcp?.state === TCP_CONNTRACK_ESTABLISHED || (status & IPS_OFFLOAD) !== 0;
 }
 
@@ -277,11 +289,14 @@ function isEstablished({ protocolInfo, status = 0 }: FlowAttributes): boolean {
  * device goes.
  */
 async function deleteEach(socket: Socket, found: readonly FoundFlow[]): Promise<void> {
-  const requests = found.map(({ flow, attributes: { original, id, zone } }) => ({
-    type: messageTypes.delete,
-    flags: 0,
-    body: flowMessage.encode(headerFor(flow.source), { original, id, zone }),
-  }));
+  const requests = found.map(({ flow, body }) => {
+    const { original, id, zone } = flowMessage.decode(body).attributes;
+    return {
+      type: messageTypes.delete,
+      flags: 0,
+      body: flowMessage.encode(headerFor(flow.source), { original, id, zone }),
+    };
+  });
   throwUnless(await socket.each(requests), 'ENOENT', 'EBUSY');
 }
 

@@ -1,6 +1,6 @@
 import type { Hex } from '../../nftables/expression.ts';
 import { address as addressField, be16, be32, type Field, hex, nested, u8, u32 } from '../netlink/field.ts';
-import type { Table, Values } from '../netlink/wire.ts';
+import { decode, type Table, type Values } from '../netlink/wire.ts';
 import { message } from '../rtnetlink/message.ts';
 
 /** CTA_IP_*. */
@@ -68,8 +68,34 @@ const flowTable = {
 /** struct nfgenmsg, then the flow. */
 export const flowMessage = message({ family: u8, version: u8, resource: be16 }, flowTable);
 
+/** Bytes of struct nfgenmsg. */
+const headerLength = 4;
+
+/** What is read of a flow that is listed: a node may have a hundred thousand of them. */
+const listedTuple = { ip: [1, nested(ipTable)], protocol: [2, nested(protocolTable)] } as const satisfies Table;
+
+/** CTA_ID, alone. */
+const idTable = { id: [12, be32] } as const satisfies Table;
+
+const listedTable = {
+  original: [1, nested(listedTuple)],
+  reply: [2, nested(listedTuple)],
+  status: [3, be32],
+  protocolInfo: [4, nested({ tcp: [1, nested({ state: [1, u8] })] })],
+  ...idTable,
+} as const satisfies Table;
+
+/** The attributes of a flow that is listed, behind struct nfgenmsg. */
+export const decodeListed = (body: Buffer): Values<typeof listedTable> => decode(listedTable, body, headerLength);
+
+/** The number of a flow that is listed (CTA_ID): all else is passed over. */
+export const idIn = (body: Buffer): number | undefined => decode(idTable, body, headerLength).id;
+
 /** A flow as the kernel writes and reads it. */
 export type FlowAttributes = Values<typeof flowTable>;
+/** The same, as far as it is looked at. */
+export type ListedFlow = Values<typeof listedTable>;
+export type ListedTuple = Values<typeof listedTuple>;
 /** One direction of it. */
 export type Tuple = Values<typeof tupleTable>;
 /** What its translation shall be. */
