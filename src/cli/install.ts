@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseAddress } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import { lineOf } from '../config/problem.ts';
@@ -20,7 +21,15 @@ import {
 import { Bell, watch } from '../loop/watch.ts';
 import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { isYaml, parseDocument } from './documents.ts';
-import { type InstallFlags, placesIn, readyFileOption, wishIn, withPlaces, withWishes } from './installer-options.ts';
+import {
+  type InstallFlags,
+  placesIn,
+  readyFileOption,
+  waitOption,
+  wishIn,
+  withPlaces,
+  withWishes,
+} from './installer-options.ts';
 import { keepUntainted } from './untaint.ts';
 
 /** `egress install`: puts binary, policy and chain entry in place, once or for good. Exit code 1 when it could not. */
@@ -129,6 +138,22 @@ async function verdictOn(file: string, text: string): Promise<PolicyVerdict> {
   return { json: isYaml(file, text) ? toJson(value) : text };
 }
 
+const readyLooksMs = 200;
+
+/**
+ * `egress ready --wait`: as {@link ready}, when all is as it should be, or some seconds are over. The kubelet tells each start-up
+ * probe that fails as a Warning: nothing is wrong while an installer has only begun.
+ */
+export async function readyWithin(
+  seconds: number,
+  readyFile: string,
+  surroundings: Pick<CliSurroundings, 'readFile' | 'write' | 'setExitCode'>,
+): Promise<void> {
+  const end = performance.now() + seconds * 1000;
+  while (surroundings.readFile(readyFile) === undefined && performance.now() < end) await pause(readyLooksMs);
+  ready(readyFile, surroundings);
+}
+
 /**
  * `egress ready`: prints the last findings of the installer in this container. Exit code 1 unless all was as it should
  * be.
@@ -165,6 +190,7 @@ export const installCommand: CliCommand = {
 export const readyCommand: CliCommand = {
   name: 'ready',
   summary: 'show what egress install --watch found last, or what uninstall --stay did; exit code 1 unless all is ready',
-  options: (command) => command.addOption(readyFileOption()),
-  run: (surroundings, { readyFile }: { readonly readyFile: string }) => ready(readyFile, surroundings),
+  options: (command) => command.addOption(readyFileOption()).addOption(waitOption()),
+  run: (surroundings, { readyFile, wait }: { readonly readyFile: string; readonly wait: number }) =>
+    readyWithin(wait, readyFile, surroundings),
 };

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { defaults } from '../config/defaults.ts';
 import { logLevels } from '../config/schema.ts';
 import type { InstallWish, Places } from '../installer/installer.ts';
@@ -54,6 +54,14 @@ export const readyFileOption = (): Option =>
     'file in the container that is there while all is ready',
     '/run/egress/ready.json',
   );
+
+/** In seconds; 0 does not wait. */
+export const waitOption = (): Option =>
+  new Option('--wait <seconds>', 'wait until all is ready, but no longer than this').default(0).argParser((text) => {
+    const seconds = Number(text);
+    if (text.trim() !== '' && seconds >= 0 && seconds <= 3600) return seconds;
+    throw new InvalidArgumentError(`Expected seconds from 0 to 3600, got "${text}".`);
+  });
 
 export const confNameOption = (): Option =>
   option('--conf-name <name>', 'CNI_CONF_NAME', 'the network to stand in, instead of the first one');

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { LabNode } from './node.ts';
+import type { Namespace } from './namespace.ts';
 
 /**
  * What a node's kernel holds that egress could have left something in: one part for each command that shows it, in the
@@ -33,7 +33,7 @@ const volatile =
 const queue = / +(qlen 1000)?$/gm;
 
 /** The state of a node's kernel as one text. */
-export async function snapshot(node: LabNode): Promise<string> {
+export async function snapshot(node: { readonly machine: Namespace }): Promise<string> {
   // sysctl ends with an error for parameters that nobody may read.
   const outputs = await Promise.all(commands.map((command) => node.machine.run(command)));
   return outputs

@@ -128,6 +128,7 @@ export class NodePrograms {
       evictionHard: { 'memory.available': '100Mi', 'nodefs.available': '1%', 'imagefs.available': '1%' },
       ...{ imageGCHighThresholdPercent: 100, imageGCLowThresholdPercent: 99, registryPullQPS: 0, eventRecordQPS: 0 },
       ...{ maxPods: 200, oomScoreAdj: 0, maxOpenFiles: 20000, volumePluginDir: machine.path('volume-plugins') },
+      staticPodPath: machine.path('static'),
       // A node that is off is known to be so within seconds.
       ...{ nodeStatusUpdateFrequency: '2s', nodeLeaseDurationSeconds: 4 },
       ...(this.#options.taint ? { registerWithTaints: [{ key: 'egress.cni/not-ready', effect: 'NoSchedule' }] } : {}),

@@ -38,7 +38,7 @@ export class Machine {
     this.number = number;
     this.name = `node-${number}`;
     this.folder = join(lab.folder, this.name);
-    for (const path of [...Object.keys(disk), 'etc/net.d', 'opt/cni/bin', 'cgroup'])
+    for (const path of [...Object.keys(disk), 'etc/net.d', 'opt/cni/bin', 'cgroup', 'static'])
       mkdirSync(join(this.folder, path), { recursive: true });
     for (const [path, value] of Object.entries(parameters))
       writeFileSync(join(this.folder, path.replaceAll('/', '.')), `${value}\n`);
@@ -60,9 +60,8 @@ export class Machine {
     return `node${this.number}`;
   }
 
-  get isOn(): boolean {
-    return this.#holder !== undefined;
-  }
+  /** Whether it is on, and in the network. */
+  isOn = false;
 
   /** Commands run in it as on the machine. It has to be on. */
   get inside(): Namespace {
@@ -80,6 +79,7 @@ export class Machine {
       'mounted',
     );
     await this.#plug(this.#network);
+    this.isOn = true;
   }
 
   async #plug(network: Namespace): Promise<void> {
@@ -100,6 +100,7 @@ export class Machine {
   async off(): Promise<void> {
     const [holder, network] = [this.#holder, this.#network];
     this.#holder = undefined;
+    this.isOn = false;
     if (holder === undefined || network === undefined) return;
     process.kill(childOf(holder.pid), 'SIGKILL');
     await holder.closed;

@@ -42,16 +42,23 @@ export const podObject = ({ name, namespace = 'default', labels, annotations }: 
   spec: podSpec(node === undefined ? {} : { nodeSelector: { 'kubernetes.io/hostname': node.name } }),
 });
 
-/** A pod on each node. */
-export const daemonSet = ({ name, namespace = 'default', labels = { name } }: Place): object => ({
+/** A pod on each node, with a label `name` and others. */
+export const daemonSet = ({ name, namespace = 'default', labels }: Place): object => ({
   ...{ apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name, namespace } },
-  spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: podSpec() } },
+  spec: {
+    selector: { matchLabels: { name } },
+    template: { metadata: { labels: { name, ...labels } }, spec: podSpec() },
+  },
 });
 
-/** As many pods as there should be, wherever. */
-export const deployment = ({ name, namespace = 'default', labels = { name } }: Place, replicas: number): object => ({
+/** As many pods as there should be, wherever, with a label `name`. */
+export const deployment = ({ name, namespace = 'default' }: Place, replicas: number): object => ({
   ...{ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name, namespace } },
-  spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: podSpec() } },
+  spec: {
+    replicas,
+    selector: { matchLabels: { name } },
+    template: { metadata: { labels: { name } }, spec: podSpec() },
+  },
 });
 
 /** Pods of a cluster that tests have something done in. */

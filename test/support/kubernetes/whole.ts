@@ -1,12 +1,13 @@
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { type ImageOptions, writeImage } from '../../../install/image.ts';
+import { Capture } from '../capture.ts';
 import type { ClusterApi } from '../cluster-api.ts';
 import type { Lab } from '../lab.ts';
 import { makeImage } from '../runtime/image.ts';
 import type { Release } from '../runtime/releases.ts';
 import { egressBinary } from '../tools.ts';
-import { world } from '../world.ts';
+import { hardwareAddress, world } from '../world.ts';
 import { startControlPlane } from './control-plane.ts';
 import { NodePrograms, newestRelease, type ProxyMode, podRanges, until } from './kubelet.ts';
 import { Machine } from './machine.ts';
@@ -25,6 +26,16 @@ export interface WholeOptions {
   readonly proxy?: ProxyMode;
   /** Nodes register with the taint that keeps pods away until egress is there. */
   readonly taint?: boolean;
+}
+
+/** Which manifests are applied. */
+export interface Manifests {
+  /** Paths below install/. */
+  readonly components?: readonly string[];
+  /** Of the image: 0.1.0 if none is given. */
+  readonly tag?: string;
+  /** The folder of another version of the repository. */
+  readonly checkout?: string | undefined;
 }
 
 /** One node of a {@link WholeCluster}. */
@@ -126,11 +137,11 @@ export class WholeCluster {
    * Writes a kustomization of our own, as install/README.md shows it: with our policy file, and components. Returns its folder,
    * for `kubectl apply -k`.
    */
-  kustomization(policy: object, more: { readonly components?: readonly string[]; readonly tag?: string } = {}): string {
+  kustomization(policy: object, more: Manifests = {}): string {
     const folder = join(this.lab.folder, this.lab.unique('kustomization'));
     mkdirSync(folder);
     writeFileSync(join(folder, 'policy.yaml'), JSON.stringify(policy));
-    const ours = (path: string) => relative(folder, join(root, 'install', path));
+    const ours = (path: string) => relative(folder, join(more.checkout ?? root, 'install', path));
     const text = {
       ...{ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', resources: [ours('kustomize')] },
       images: [{ name: 'localhost/cni-egress', newTag: more.tag ?? '0.1.0' }],
@@ -156,6 +167,23 @@ export class WholeCluster {
     await api.kubectl(['-n', 'cni-egress', 'rollout', 'status', 'daemonset', 'cni-egress', '--timeout=300s']);
   }
 
+  /** Waits until egress is ready on a node. */
+  async rolledOutOn(node: WholeNode): Promise<void> {
+    await until(async () => (await this.ourPod(node)) !== '', 300);
+    const pod = await this.ourPod(node);
+    await this.api.kubectl(['-n', 'cni-egress', 'wait', pod, '--for=condition=Ready', '--timeout=300s']);
+  }
+
+  /** Starts to record every packet that leaves a node by an uplink, until it is switched off. */
+  capture({ machine }: WholeNode): Promise<Capture> {
+    const { front, back, folder } = this.lab;
+    const hardware = {
+      front: hardwareAddress(machine.addresses('eth0')),
+      back: hardwareAddress(machine.addresses('eth1')),
+    };
+    return Capture.start(folder, [front, back], { name: machine.port, hardwareAddress: hardware });
+  }
+
   /** The name of our pod on a node. */
   async ourPod({ name }: WholeNode): Promise<string> {
     const { api } = this;
@@ -163,6 +191,18 @@ export class WholeCluster {
     return (
       (await api.kubectl(['-n', 'cni-egress', 'get', 'pods', ...chosen, '-o', 'name'])).trim().split('\n')[0] ?? ''
     );
+  }
+
+  /** What nodes that are on know of exits and of connections to the outside: for the message of a failed assertion. */
+  async state(): Promise<string> {
+    const told = this.nodes
+      .filter(({ machine }) => machine.isOn)
+      .map(async (node) => {
+        const { stdout } = await this.egress(node, 'status');
+        const connections = await node.machine.inside.run(['conntrack', '-L', '-p', 'tcp', '--dport', '8082']);
+        return `# ${node.name}\n${stdout}${connections.stdout.split('\n').slice(0, 4).join('\n')}`;
+      });
+    return (await Promise.all(told)).join('\n');
   }
 
   /** Runs egress in the agent's container of a node, as a person does without a shell there. */

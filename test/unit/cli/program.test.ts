@@ -104,7 +104,7 @@ describe('--help', () => {
       ...['--log-level <level>', '--node <address>', '--ready-file <file>', '--watch'],
     ],
     uninstall: [...places, '--conf-name <name>', '--drain', '--binary', '--stay', '--ready-file <file>'],
-    ready: ['--ready-file <file>'],
+    ready: ['--ready-file <file>', '--wait <seconds>'],
     completion: [],
     man: [],
     help: ['--list', '--json'],

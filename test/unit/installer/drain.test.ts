@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { ready } from '../../../src/cli/install.ts';
+import { ready, readyWithin } from '../../../src/cli/install.ts';
 import { takeOut } from '../../../src/cli/uninstall.ts';
 import { bringUp, leave } from '../../../src/gateway/gateway.ts';
 import { withEntry } from '../../../src/installer/conflist.ts';
@@ -225,6 +225,20 @@ describe('egress uninstall --drain', () => {
     end();
     assert.equal(await done, 0);
     assert.equal(shown().isReady, false, 'nobody says any more how it is');
+  });
+
+  test('"egress ready --wait" answers as soon as all is ready, and says no only when the time is over', async (t) => {
+    const host = new Host(t);
+    const readFile = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : undefined);
+    const codes: number[] = [];
+    const surroundings = { readFile, write: () => {}, setExitCode: (code: number) => void codes.push(code) };
+    await readyWithin(0.1, host.readyFile, surroundings);
+    assert.deepEqual(codes, [1]);
+    const { done, end } = host.uninstall({ stay: true });
+    await readyWithin(3600, host.readyFile, surroundings);
+    assert.deepEqual(codes, [1], 'nothing was waited for: no pod is steered');
+    end();
+    await done;
   });
 
   test('refuses to look where the chain’s pods are not: it would leave the chain at once', async (t) => {
