@@ -1,5 +1,6 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import type { Service } from '../src/cli/command.ts';
+import { takeTurns } from '../src/kernel/netlink/turns.ts';
 import { claimFile } from './claim.ts';
 import { startElection } from './election-process.ts';
 import { explain } from './explain.ts';
@@ -15,10 +16,13 @@ const endings = ['SIGTERM', 'SIGINT'] as const;
 const interval = 1_000;
 /** Milliseconds that whoever collects logs may leave a pipe full: the node matters more. */
 const patience = 100;
+/** Milliseconds after which a look at the node lets timers have their turn: gateways are asked beside it, every 25 ms at the fastest. */
+const turn = 5;
 
 /** From now on SIGTERM and SIGINT end the service; a second one ends the process as it is. */
 export function openService(): Service & Disposable {
   staySmall();
+  takeTurns(turn);
   const controller = new AbortController();
   const end = () => controller.abort();
   for (const signal of endings) process.once(signal, end);

@@ -3,6 +3,7 @@ import { getSystemErrorName } from 'node:util';
 import { EgressError } from '../../base/errors.ts';
 import { cString, u16, u32 } from './field.ts';
 import { limitWaiting, openNetlink, receiveFromKernel, sendToKernel, setSocketOption } from './libc.ts';
+import { isTurnOver, nextTurn } from './turns.ts';
 import { decode } from './wire.ts';
 
 /** Netlink families that we speak (linux/netlink.h). */
@@ -108,6 +109,7 @@ export class NetlinkSocket {
   readonly #remembered: Map<string, Promise<Reply[]>> | undefined;
   readonly #buffer = Buffer.allocUnsafeSlow(messageBytes);
   #sequence = 1;
+  #isClosed = false;
 
   /**
    * Throws `io-failure`.
@@ -149,11 +151,13 @@ export class NetlinkSocket {
    * refused it: the others are carried out all the same.
    */
   async each(requests: readonly Request[]): Promise<(KernelError | undefined)[]> {
+    if (isTurnOver()) await this.#letOthersGoOn();
     return this.#together(requests).map((answer) => (answer instanceof KernelError ? answer : undefined));
   }
 
   /** The same for questions: for each in its place the answer to it, or why the kernel refused it. No listings. */
   async answers(requests: readonly Request[]): Promise<(readonly Reply[] | KernelError)[]> {
+    if (isTurnOver()) await this.#letOthersGoOn();
     if (this.#remembered === undefined) return this.#together(requests);
     return await Promise.all(requests.map((request) => this.request(request).catch(asAnswer)));
   }
@@ -189,11 +193,19 @@ export class NetlinkSocket {
     return answer;
   }
 
+  /** Meanwhile whoever asked may have given up: the number of the socket may be another's then. */
+  async #letOthersGoOn(): Promise<void> {
+    await nextTurn();
+    if (this.#isClosed) throw new EgressError('io-failure', 'The netlink socket was closed before it was asked');
+  }
+
   close(): void {
+    this.#isClosed = true;
     closeSync(this.#descriptor);
   }
 
   async #exchange(requests: readonly Request[]): Promise<Reply[]> {
+    if (isTurnOver()) await this.#letOthersGoOn();
     const first = this.#send(requests);
     const exchange: Exchange = { first, last: first + requests.length - 1, replies: [] };
     while (!this.#isOver(exchange));
