@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { asked, startStream } from '../bench/streams.ts';
 import { RunningAgent } from '../support/agent.ts';
 import { Cluster } from '../support/cluster.ts';
 import { agentOf, type Elected, elected, goOn, holders, isHeldBy, until } from '../support/elected.ts';
@@ -139,7 +140,7 @@ describe('gateways with agents', labTest, () => {
     });
   });
 
-  test('have 64 exits move in one step each', async (t) => {
+  test('have 64 exits move in one step each, with no packet from another address meanwhile', async (t) => {
     await using lab = await Lab.create();
     const cluster = await Cluster.create(lab, { nodes: [3, 4, 5, 6, 7], gateways: [3, 4, 5, 6] });
     const numbers = Array.from({ length: 64 }, (_, i) => i + 1);
@@ -149,7 +150,7 @@ describe('gateways with agents', labTest, () => {
       exits: numbers.map((i) => ({ name: `exit-${i}`, id: 100 + i, gateways, addresses: [address(i)] })),
       policies: numbers.map((i) => ({
         ...{ name: `to-${i}`, namespaces: ['default'] },
-        ...{ destinations: [`198.51.100.${i}/32`], exit: `exit-${i}` },
+        ...{ destinations: [`203.0.113.${i}/32`], exit: `exit-${i}` },
       })),
     });
     const [first, second] = cluster.gateways;
@@ -159,12 +160,15 @@ describe('gateways with agents', labTest, () => {
     const heldBy = async ({ machine }: LabNode) =>
       (await machine.must(['ip', '-o', '-4', 'address', 'show', 'dev', 'eth0'])).match(/ 172\.18\.1\./g)?.length ?? 0;
     await until(async () => (await heldBy(first)) === 64);
-    await worker.started();
+    const { network } = await worker.started();
     const agent = await RunningAgent.start(worker);
     const status = async () => JSON.parse((await worker.egress('status', '--json')).stdout).agent?.gateways ?? [];
     const answering = async () =>
       (await status()).filter((one: { readonly answers: boolean }) => one.answers).length === 64;
     await until(answering);
+    const receiver = await startStream(lab.front.host, 'receive', '9000');
+    await startStream(network, 'send', '20', numbers.map((i) => `203.0.113.${i}`).join(','), '9000');
+    await until(async () => (await asked(receiver)).sources.length === 64);
     for (const { namespace } of [lab.front, lab.back]) await namespace.ip(`link set node${first.number} down`);
     const moved = () => agent.said().filter(({ msg }) => String(msg).includes('its pods use that one'));
     await until(() => moved().length >= 64);
@@ -173,5 +177,11 @@ describe('gateways with agents', labTest, () => {
     t.diagnostic(`${steps.size} steps`);
     assert.deepEqual([moved().length, ends], [64, new Set(numbers.map((i) => `exit-${i} ${cluster.end(second)}`))]);
     assert.equal(await heldBy(second), 64);
+    await setTimeout(500); // until then the longest time without a packet has ended for each
+    const { packets, lost, gap, sources } = await asked(receiver);
+    t.diagnostic(
+      `longest time without a packet of an exit: ${gap} ms; ${lost} packets lost of ${packets + lost}, one for each in 20 ms`,
+    );
+    assert.deepEqual(new Set(sources), new Set(numbers.map(address)));
   });
 });

@@ -1,6 +1,6 @@
 """Streams of small UDP packets, and how long they were interrupted.
 
-send INTERVAL ADDRESS PORT   a packet each INTERVAL milliseconds, numbered
+send INTERVAL ADDRESSES PORT a packet each INTERVAL milliseconds to each of the addresses, which commas separate; numbered
 receive PORT                 on SIGUSR1 a line: {"gap": longest time between two packets of one stream in milliseconds,
                              "packets": how many came, "lost": how many did not, "sources": addresses} since the last line
 ping INTERVAL ADDRESS        the same as receive, of ICMP echoes that it sends itself; IPv4 only
@@ -46,16 +46,18 @@ class Seen:
         self.reset(now)
 
 
-def send(interval, address, port):
-    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-    stream, number, due = os.getpid(), 0, time.monotonic()
+def send(interval, addresses, port):
+    streams = [(os.getpid() << 8 | i, address) for i, address in enumerate(addresses.split(","))]
+    sock = socket.socket(socket.AF_INET6 if ":" in addresses else socket.AF_INET, socket.SOCK_DGRAM)
+    number, due = 0, time.monotonic()
     print("sends", flush=True)
     while True:
         number += 1
-        try:
-            sock.sendto(struct.pack(">II", stream, number), (address, int(port)))
-        except OSError:
-            pass  # no way at this moment
+        for stream, address in streams:
+            try:
+                sock.sendto(struct.pack(">II", stream, number), (address, int(port)))
+            except OSError:
+                pass  # no way at this moment
         due += float(interval) / 1000
         time.sleep(max(0, due - time.monotonic()))
 
