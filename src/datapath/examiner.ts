@@ -53,6 +53,11 @@ export interface ForeignTunnel {
   readonly port: number;
 }
 
+/** A flowtable: connections that rules hand over to it pass no chain any more, from one of its interfaces to another. */
+export interface ForeignFlowtable extends Pick<Filter, 'family' | 'table' | 'devices'> {
+  readonly name: string;
+}
+
 /** The kernel's entry for a neighbour. */
 export interface KnownNeighbour {
   /** In the kernel's words: `reachable`, `stale`, `failed`, … */
@@ -82,6 +87,8 @@ export interface Examiner {
   /** Chains of others of all families, with their rules. */
   listForeignChains(): Promise<readonly ForeignChain[]>;
   listForeignTunnels(): Promise<readonly ForeignTunnel[]>;
+  /** Flowtables of all tables. */
+  listFlowtables(): Promise<readonly ForeignFlowtable[]>;
   readNeighbour(device: string, address: Address): Promise<KnownNeighbour | undefined>;
   /**
    * The MAC addresses of others on an interface that say they have an address: ARP probes (RFC 5227), and what looks for

@@ -1,9 +1,18 @@
 import type { Address } from '../../base/address.ts';
-import type { Echo, Examiner, ForeignChain, ForeignTunnel, KnownNeighbour, Trials } from '../../datapath/examiner.ts';
+import type {
+  Echo,
+  Examiner,
+  ForeignChain,
+  ForeignFlowtable,
+  ForeignTunnel,
+  KnownNeighbour,
+  Trials,
+} from '../../datapath/examiner.ts';
 import type { Mac } from '../../datapath/objects.ts';
 import type { Traced, TraceEvent, Tracer } from '../../datapath/tracer.ts';
 import { tunnelDevice } from '../../datapath/tunnel.ts';
 import { NetlinkSocket, protocols } from '../netlink/socket.ts';
+import { listFlowtables } from '../nftables/flowtable.ts';
 import { readLink } from '../rtnetlink/link.ts';
 import { readNeighbour } from '../rtnetlink/neighbour.ts';
 import { echo } from './echo.ts';
@@ -42,6 +51,10 @@ export class LinuxExaminer implements Examiner, Tracer, Disposable {
 
   listForeignTunnels(): Promise<readonly ForeignTunnel[]> {
     return listForeignTunnels(this.#route);
+  }
+
+  listFlowtables(): Promise<readonly ForeignFlowtable[]> {
+    return listFlowtables(this.#netfilter);
   }
 
   async readNeighbour(device: string, address: Address): Promise<KnownNeighbour | undefined> {

@@ -3,10 +3,9 @@ import { tunnelDevice, tunnelMac } from '../../datapath/tunnel.ts';
 import { chain, rule } from '../../nftables/chain.ts';
 import type { NftObject } from '../../nftables/object.ts';
 import * as say from '../../nftables/statement.ts';
-import { be32, be32Signed, cString, listOf, nested } from '../netlink/field.ts';
-import { flags, NetlinkSocket, protocols, type Request } from '../netlink/socket.ts';
-import { encode } from '../netlink/wire.ts';
-import { genericHeader, ourTable, subsystem } from '../nftables/message.ts';
+import { NetlinkSocket, protocols } from '../netlink/socket.ts';
+import { newFlowtable } from '../nftables/flowtable.ts';
+import { ourTable } from '../nftables/message.ts';
 import { canHook, encodeBatch, readGeneration, runTransaction } from '../nftables/transaction.ts';
 import { readTunnel, setTunnel } from '../rtnetlink/tunnel.ts';
 import { openElsewhere } from './libc.ts';
@@ -66,7 +65,7 @@ const attempts: Readonly<Record<Feature, (sockets: Elsewhere) => Promise<string 
   'group policy': tryGroupPolicy,
   flowtable: async ({ netfilter }) => {
     await make(netfilter);
-    await netfilter.batch(encodeBatch([newFlowtable('try-flows')]));
+    await netfilter.batch(encodeBatch([newFlowtable({ ...ourTable, name: 'try-flows', devices: ['lo'] })]));
     return undefined;
   },
 };
@@ -86,24 +85,4 @@ async function tryGroupPolicy({ route }: Elsewhere): Promise<string | undefined>
   await setTunnel(route, { kind: 'tunnel', ...ends, groupPolicy: true, learning: false, up: false });
   const made = await readTunnel(route, tunnelDevice);
   return made?.groupPolicy ? undefined : 'VXLAN devices have no group policy';
-}
-
-const NFT_MSG_NEWFLOWTABLE = 22;
-const NFPROTO_INET = 1;
-
-/** linux/netfilter/nf_tables.h: NFTA_FLOWTABLE_* and NFTA_FLOWTABLE_HOOK_*. */
-const flowtableAttributes = {
-  table: [1, cString],
-  name: [2, cString],
-  hook: [3, nested({ number: [1, be32], priority: [2, be32Signed], devices: [3, listOf(1, cString)] })],
-} as const;
-
-/** A flowtable at the hook `ingress` (0) of the loopback device. */
-function newFlowtable(name: string): Request {
-  const values = { ...ourTable, name, hook: { number: 0, priority: 0, devices: ['lo'] } };
-  return {
-    type: (subsystem << 8) | NFT_MSG_NEWFLOWTABLE,
-    flags: flags.create,
-    body: Buffer.concat([genericHeader(NFPROTO_INET, 0), encode(flowtableAttributes, values)]),
-  };
 }

@@ -6,6 +6,7 @@ import { conntrack } from './conntrack.ts';
 import { type Facts, gather, type Surroundings } from './facts.ts';
 import { filters } from './filters.ts';
 import { type Finding, orOk, type Seen, warning } from './finding.ts';
+import { flowtables } from './flowtables.ts';
 import { forwarding } from './forwarding.ts';
 import { gateways } from './gateways.ts';
 import { hindrancesAbout } from './hindrances.ts';
@@ -31,6 +32,7 @@ const checks = {
   forwarding,
   'reverse path': reversePath,
   filters,
+  flowtables,
   masquerade,
   marks,
   numbers,

@@ -3,6 +3,7 @@ import type {
   Echo,
   Examiner,
   ForeignChain,
+  ForeignFlowtable,
   ForeignTunnel,
   KnownNeighbour,
   Trials,
@@ -17,6 +18,7 @@ export class FakeExaminer implements Examiner {
   trials: Trials = [];
   readonly chains: ForeignChain[] = [];
   readonly tunnels: ForeignTunnel[] = [];
+  readonly flowtables: ForeignFlowtable[] = [];
   readonly known = new Map<Address, KnownNeighbour>();
   /** Who answers for an address on any link. */
   readonly macs = new Map<Address, readonly Mac[]>();
@@ -34,6 +36,10 @@ export class FakeExaminer implements Examiner {
 
   async listForeignTunnels(): Promise<readonly ForeignTunnel[]> {
     return this.tunnels;
+  }
+
+  async listFlowtables(): Promise<readonly ForeignFlowtable[]> {
+    return this.flowtables;
   }
 
   async readNeighbour(_device: string, address: Address): Promise<KnownNeighbour | undefined> {

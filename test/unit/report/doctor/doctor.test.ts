@@ -75,6 +75,26 @@ const leavesBy = (device: string) =>
     { name: 'cmp', op: 'eq', sreg: 1, data: device },
   ] as const;
 
+const otherThan = (device: string) =>
+  (['iifname', 'oifname'] as const).flatMap(
+    (key) =>
+      [
+        { name: 'meta', key, dreg: 1 },
+        { name: 'cmp', op: 'neq', sreg: 1, data: device },
+      ] as const,
+  );
+
+/** A firewall with a flowtable, and a rule that hands over to one, as the kernel lists both. */
+function handOver({ examiner }: Patient, devices: readonly string[], rules: ForeignRule['expressions'], name = 'ft') {
+  const data = Buffer.from(`0700010066740000`, 'hex').toString('hex'); // NFTA_FLOW_TABLE_NAME "ft"
+  examiner.flowtables.push({ family: 'inet', table: 'fw', name, devices });
+  examiner.chains.push({
+    ...{ family: 'inet', table: 'fw', chain: 'onward' },
+    base: { type: 'filter', hook: 'forward', priority: 0 },
+    rules: [rule(...rules, { name: 'unknown', expression: 'flow_offload', data })],
+  });
+}
+
 /** What is done to the patient, and what is wrong then: nothing else. */
 const rows: readonly (readonly [string, (patient: Patient) => unknown, readonly RegExp[]])[] = [
   ['nothing', () => {}, []],
@@ -151,6 +171,21 @@ const rows: readonly (readonly [string, (patient: Patient) => unknown, readonly 
       }),
     [/^warning masquerade: a rule of chain more of table inet fw/],
   ],
+  [
+    'a flowtable of a firewall at the pod’s interface',
+    (patient) => handOver(patient, ['eth0', 'veth1'], []),
+    [
+      /^warning flowtables: a rule of chain onward of table inet fw \(handle 4\) hands connections over to flowtable ft, which is at veth1: .* → take veth1 out of the flowtable \(firewalld: NftablesFlowtable\), or put iifname != "eth1" oifname != "eth1" before "flow add @ft": nft replace rule inet fw onward handle 4$/,
+    ],
+  ],
+  ['one that the remedy was applied to', (patient) => handOver(patient, ['eth0', 'veth1'], otherThan(eth1)), []],
+  [
+    'one that spares another interface only',
+    (patient) => handOver(patient, ['eth1', 'veth1'], otherThan(eth1.replace('31', '30'))),
+    [/^warning flowtables: /],
+  ],
+  ['one between uplinks alone', (patient) => handOver(patient, ['eth0', 'eth1'], []), []],
+  ['one that nothing is handed over to', (patient) => handOver(patient, ['veth1'], [], 'ft2'), []],
   [
     'another host that has an address of the exit',
     ({ examiner }) => examiner.macs.set('192.168.0.245', ['02:00:00:00:00:09']),
