@@ -44,7 +44,7 @@ async function call(command: string, dataDir: string, echo: EchoSocket): Promise
 }
 
 /** Nobody else knows the folder. */
-const unlocked = async (fd: number): Promise<Disposable> => ({ [Symbol.dispose]: () => closeSync(fd) });
+const unlocked = async (fd: number) => ({ isWanted: false, [Symbol.dispose]: () => closeSync(fd) });
 
 const configuration = {
   cniVersion: '1.0.0',

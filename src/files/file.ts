@@ -47,17 +47,23 @@ function makeOneFolder(folder: string, mode: number): void {
   }
 }
 
+/** A lock, until it is disposed of. */
+export interface HeldLock extends Disposable {
+  /** Another process had it of late when this one asked for it: others change things, too, and wait meanwhile. */
+  readonly isWanted: boolean;
+}
+
 /**
  * Locks an open file, which it names by its path in errors, and releases and closes it with what it returns. Closes it,
  * too, when it throws.
  */
-export type LockFile = (fd: number, path: string) => Promise<Disposable>;
+export type LockFile = (fd: number, path: string) => Promise<HeldLock>;
 
 /**
  * Locks a stand-in for a file that cannot be opened for writing: the file itself, opened for reading, or the nearest
  * existing folder above it. Everybody takes the same one. Throws what `lock` throws.
  */
-export async function openLockedInstead(path: string, lock: LockFile): Promise<Disposable> {
+export async function openLockedInstead(path: string, lock: LockFile): Promise<HeldLock> {
   for (let place = path; ; place = dirname(place)) {
     const fd = openInstead(place);
     if (fd !== undefined) return await lock(fd, place);
@@ -76,11 +82,11 @@ function openInstead(place: string): number | undefined {
 
 /** Opens a file, made if there is none, and locks it. Throws what `lock` throws. */
 // Not waiting for a reader, should it be a pipe.
-export const openLocked = async (path: string, lock: LockFile): Promise<Disposable> =>
+export const openLocked = async (path: string, lock: LockFile): Promise<HeldLock> =>
   await lock(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK, 0o600), path);
 
 /** The same for a file that is there: a folder that is read-only will do. `undefined` when there is none. */
-export async function openLockedIfThere(path: string, lock: LockFile): Promise<Disposable | undefined> {
+export async function openLockedIfThere(path: string, lock: LockFile): Promise<HeldLock | undefined> {
   const fd = unlessAbsent(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
   return fd === undefined ? undefined : await lock(fd, path);
 }

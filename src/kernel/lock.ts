@@ -6,10 +6,20 @@ import { type LockResult, tryFileLock, waitForFileLock } from './netlink/libc.ts
 const patience = 20;
 
 /**
- * Milliseconds for which a process that gave a lock back leaves it alone. The kernel wakes the waiting process, but
- * gives the lock to the first that asks: a process that runs on would always be first.
+ * Milliseconds for which a process leaves a lock alone that it gave back: a tenth of those for which it had it, within bounds. The
+ * kernel wakes the waiting process, but gives the lock to the first that asks: a process that runs on would always be first. On a
+ * busy node it takes a while until the other one runs.
  */
-const pauseMs = 5;
+export const pauseAfter = (heldMs: number): number => Math.min(50, Math.max(5, heldMs / 10));
+
+/** Milliseconds for which somebody who asked counts: a runtime starts pods one after the other. */
+const wantedMs = 5_000;
+
+/** A lock, until it is disposed of. */
+export interface HeldLock extends Disposable {
+  /** Another process had it within the last {@link wantedMs} when this one asked for it. */
+  readonly isWanted: boolean;
+}
 
 /**
  * Locks an open file, flock(2), until what it returns is disposed of, or the process dies. Takes over the descriptor,
@@ -17,7 +27,7 @@ const pauseMs = 5;
  *
  * A free lock is taken at once, without a timer or a thread. Otherwise users of this process queue here, in their
  * order. The first of them queues in the kernel, on a thread of its own: timers and sockets of this process go on. The
- * kernel lets in who came first, and a process that gives the lock back has it again after {@link pauseMs} at the
+ * kernel lets in who came first, and a process that gives the lock back has it again after {@link pauseAfter} at the
  * earliest. So a process with many changes and one hold for each delays an ADD by one change at most, each time that
  * the ADD asks. Only earlier users pass that process.
  *
@@ -27,7 +37,7 @@ const pauseMs = 5;
  *
  * @param path of the file, for errors
  */
-export async function lockFile(descriptor: number, path: string): Promise<Disposable> {
+export async function lockFile(descriptor: number, path: string): Promise<HeldLock> {
   const queue = queueOf(descriptor);
   try {
     return queue.takeAtOnce(descriptor, path) ?? (await queue.wait(descriptor, path));
@@ -52,7 +62,7 @@ function queueOf(descriptor: number): Queue {
 interface Waiter {
   readonly descriptor: number;
   readonly path: string;
-  resolve(held: Disposable): void;
+  resolve(held: HeldLock): void;
   reject(error: unknown): void;
 }
 
@@ -68,14 +78,22 @@ class Queue {
    */
   #asking: number | undefined;
   #pauseUntil: number | undefined;
+  /** When another process had it that this one asked for. */
+  #wantedAt: number | undefined;
 
-  takeAtOnce(descriptor: number, path: string): Disposable | undefined {
+  takeAtOnce(descriptor: number, path: string): HeldLock | undefined {
     if (this.#isHeld || this.#asking !== undefined || this.#pauseLeft() > 0) return undefined;
-    return succeeded(tryFileLock(descriptor), path) ? this.#hold(descriptor) : undefined;
+    return succeeded(this.#try(descriptor), path) ? this.#hold(descriptor) : undefined;
   }
 
-  async wait(descriptor: number, path: string): Promise<Disposable> {
-    const { promise, resolve, reject } = Promise.withResolvers<Disposable>();
+  #try(descriptor: number): LockResult {
+    const result = tryFileLock(descriptor);
+    if (result === 'EAGAIN') this.#wantedAt = performance.now();
+    return result;
+  }
+
+  async wait(descriptor: number, path: string): Promise<HeldLock> {
+    const { promise, resolve, reject } = Promise.withResolvers<HeldLock>();
     const waiter = { descriptor, path, resolve, reject };
     this.#waiters.push(waiter);
     const watch = this.#endless(waiter);
@@ -114,7 +132,10 @@ class Queue {
     if (first === undefined || this.#isHeld || this.#asking !== undefined) return;
     const { descriptor } = first;
     this.#asking = descriptor;
-    const ask = () => waitForFileLock(descriptor, (result) => this.#answered(descriptor, result));
+    const ask = () => {
+      if (this.#try(descriptor) === 'locked') this.#answered(descriptor, 'locked');
+      else waitForFileLock(descriptor, (result) => this.#answered(descriptor, result));
+    };
     const pause = this.#pauseLeft();
     if (pause > 0) setTimeout(ask, pause);
     else ask();
@@ -134,14 +155,17 @@ class Queue {
     this.#ask();
   }
 
-  #hold(descriptor: number): Disposable {
+  #hold(descriptor: number): HeldLock {
     this.#isHeld = true;
     this.#holds++;
+    const began = performance.now();
     return {
+      isWanted: this.#wantedAt !== undefined && began - this.#wantedAt < wantedMs,
       [Symbol.dispose]: () => {
         closeSync(descriptor);
         this.#isHeld = false;
-        this.#pauseUntil = performance.now() + pauseMs;
+        const now = performance.now();
+        this.#pauseUntil = now + pauseAfter(now - began);
         this.#ask();
       },
     };

@@ -140,8 +140,8 @@ async function consider(
   }
 }
 
-/** Pods in one change: more would take less time in all, and an ADD would wait longer for the store's lock. */
-const atOnce = 32;
+/** Pods in one change: more would take less time in all, and an ADD would wait longer for the store's lock; beside ADDs and DELs. */
+const atOnce = { most: 32, besideOthers: 8 } as const;
 
 type Waiting = Required<Considered>;
 
@@ -151,6 +151,7 @@ class Groups {
   readonly #groups = new Map<string, Waiting[]>();
   /** Pods that ended while they waited. */
   readonly gone = new Set<Adoption>();
+  #atOnce: number = atOnce.most;
 
   constructor(surroundings: AdoptSurroundings) {
     this.#surroundings = surroundings;
@@ -160,15 +161,24 @@ class Groups {
     const key = `${one.adoption.network} ${togetherKey(one.request)}`;
     const group = [...(this.#groups.get(key) ?? []), one];
     this.#groups.set(key, group);
-    if (group.length < atOnce) return;
+    if (group.length < this.#atOnce) return;
     this.#groups.delete(key);
-    await this.#adopt(group);
+    await this.#adoptInParts(group);
   }
 
   /** Adopts those that still wait for others. */
   async end(): Promise<void> {
-    for (const group of this.#groups.values()) await this.#adopt(group);
+    for (const group of this.#groups.values()) await this.#adoptInParts(group);
     this.#groups.clear();
+  }
+
+  /** Others get the lock between two parts. */
+  async #adoptInParts(group: readonly Waiting[]): Promise<void> {
+    for (let rest = group; rest.length > 0; ) {
+      const part = rest.slice(0, this.#atOnce);
+      rest = rest.slice(part.length);
+      await this.#adopt(part);
+    }
   }
 
   async #adopt(group: readonly Waiting[]): Promise<void> {
@@ -187,6 +197,7 @@ class Groups {
     using machine = await this.#surroundings.openMachine(machineOptionsOf(first.entry));
     const requests = group.map(({ request }) => request);
     const done = await addTogether(machine, requests);
+    this.#atOnce = machine.store.isWanted ? atOnce.besideOthers : atOnce.most;
     for (const { adoption, request } of group) {
       if (!done.includes(request)) {
         this.gone.add(adoption);

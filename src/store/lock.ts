@@ -1,6 +1,13 @@
 import { dirname } from 'node:path';
 import { isSystemError } from '../base/errors.ts';
-import { type LockFile, makeFolder, openLocked, openLockedIfThere, openLockedInstead } from '../files/file.ts';
+import {
+  type HeldLock,
+  type LockFile,
+  makeFolder,
+  openLocked,
+  openLockedIfThere,
+  openLockedInstead,
+} from '../files/file.ts';
 
 /** What the lock needs from outside. */
 export interface LockSurroundings {
@@ -24,6 +31,7 @@ export class Lock {
   readonly #path: string;
   readonly #surroundings: LockSurroundings;
   #isHeld = false;
+  #isWanted = false;
   /** What was warned of last. */
   #said: string | undefined;
 
@@ -35,6 +43,11 @@ export class Lock {
   /** Whether somebody in this process holds it to change something. */
   get isHeld(): boolean {
     return this.#isHeld;
+  }
+
+  /** See {@link HeldLock.isWanted}, of the last time that it was held. */
+  get isWanted(): boolean {
+    return this.#isWanted;
   }
 
   /**
@@ -74,9 +87,10 @@ export class Lock {
   }
 
   /** Always the folder first: nobody waits for it who has the node. */
-  async #held(folder: Disposable): Promise<Disposable> {
+  async #held(folder: HeldLock): Promise<Disposable> {
     const node = await this.#nodeHeld(folder);
     this.#isHeld = true;
+    this.#isWanted = folder.isWanted;
     return {
       [Symbol.dispose]: () => {
         this.#isHeld = false;

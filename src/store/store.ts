@@ -85,6 +85,11 @@ export class Store {
     return this.#lock.holdInAnyCase();
   }
 
+  /** See {@link Lock.isWanted}. */
+  get isWanted(): boolean {
+    return this.#lock.isWanted;
+  }
+
   /** See {@link Lock.holdToLook}. */
   lockToLook(): Promise<Disposable | undefined> {
     return this.#lock.holdToLook();

@@ -100,6 +100,30 @@ describe('many running pods', () => {
     assert.deepEqual(node.seen[1]?.round.failures, []);
   });
 
+  test('are changed a few at a time while others ask for the lock, and many again when nobody does', async (t) => {
+    const { node, machine } = nodeWith(t, 42);
+    const agent = node.agent();
+    await agent.look();
+    const { apply } = machine.host;
+    const sizes: number[] = [];
+    let isWanted = true;
+    Object.defineProperty(machine.store, 'isWanted', { get: () => isWanted });
+    machine.host.apply = async (changes, generation) => {
+      const marks = changes.flatMap(({ verb, object }) =>
+        verb !== 'remove' && object.kind === 'element' ? (object.comment ?? []) : [],
+      );
+      const pods = new Set(marks.filter((mark) => mark.startsWith('pods/')));
+      if (pods.size > 0) sizes.push(pods.size);
+      return await apply.call(machine.host, changes, generation);
+    };
+    node.policy(policyText(otherPolicies));
+    await agent.look();
+    isWanted = false;
+    node.policy();
+    await agent.look();
+    assert.deepEqual(sizes, [32, 8, 2, 32, 10]);
+  });
+
   test('without a policy any more have nothing of ours, by one change', async (t) => {
     const { node, machine, asked } = nodeWith(t, 40);
     const agent = node.agent();

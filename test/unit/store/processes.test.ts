@@ -6,7 +6,7 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { lockFile } from '../../../src/kernel/lock.ts';
+import { lockFile, pauseAfter } from '../../../src/kernel/lock.ts';
 import { Store } from '../../../src/store/store.ts';
 import { isPending } from '../support/pending.ts';
 import { sample } from './records.ts';
@@ -147,6 +147,27 @@ describe('the lock', () => {
     lock = await mine.lock();
     assert.equal(readFileSync(join(dataDir, 'turns'), 'utf8'), `${other.pid} takes\n${other.pid} gives\n`);
     lock[Symbol.dispose]();
+  });
+
+  test('is wanted when another process had it that this one asked for, and not by its own users', async (t) => {
+    const store = newStore(newFolder(t));
+    const [first, second] = [store.lock(), store.lock()];
+    (await first)[Symbol.dispose]();
+    (await second)[Symbol.dispose]();
+    assert.equal(store.isWanted, false);
+    const dataDir = newFolder(t);
+    const holder = start(t, dataDir, 'hold');
+    await once(holder.stdout ?? assert.fail(), 'data');
+    const other = newStore(dataDir);
+    const got = other.lock();
+    while (!isBlocked(process)) await aWhile();
+    holder.kill('SIGKILL');
+    (await got)[Symbol.dispose]();
+    assert.equal(other.isWanted, true);
+  });
+
+  test('is left alone the longer the longer it was held: who waits has time to wake', () => {
+    assert.deepEqual([0, 50, 200, 20_000].map(pauseAfter), [5, 5, 20, 50]);
   });
 
   test('that its holder asks for again is an error that names the holder, not a wait without end', async (t) => {
