@@ -155,7 +155,7 @@ const columns: readonly Column[] = [
 
 function tableOf(all: readonly Measured[]): ResultTable {
   const rows = all.map(({ fault, gaps, slowest, beside, broken, lost, wrong }) => {
-    const alone = fault === faults[0] ? spreadOf(beside) : null;
+    const alone = fault === faults[0] && beside.length > 0 ? spreadOf(beside) : null;
     const counts = [broken.length, lost, wrong];
     return { name: fault.name, cells: [gaps.length, spreadOf(gaps), spreadOf(slowest), ...counts, alone] };
   });
@@ -165,6 +165,7 @@ function tableOf(all: readonly Measured[]): ResultTable {
 async function measure(setup: Setup, into: Measured): Promise<void> {
   const { fault } = into;
   const side = await holder(setup);
+  const isBeside = await has(side, plain.address); // keepalived gives it back to the first one, ours stays
   into.broken.push(...lostIn(setup, await roundOf(setup), fault));
   await Promise.all([asked(setup.receiver), asked(setup.pinger)]);
   await fault.begin(setup, side);
@@ -173,7 +174,7 @@ async function measure(setup: Setup, into: Measured): Promise<void> {
   const connections = await roundOf(setup);
   const [stream, ping] = [await asked(setup.receiver), await asked(setup.pinger)];
   into.gaps.push(stream.gap);
-  into.beside.push(ping.gap);
+  if (isBeside) into.beside.push(ping.gap);
   into.slowest.push(Math.max(...connections.map(({ gap }) => gap)));
   into.lost += stream.lost;
   into.wrong += stream.sources.filter((source) => !exit.addresses.some((own) => own === source)).length;
@@ -229,8 +230,8 @@ async function started(lab: Lab): Promise<Setup> {
   return { ...setup, connections };
 }
 
-const has = async ({ node }: Side): Promise<boolean> =>
-  (await node.machine.must(['ip', '-o', 'address', 'show', 'dev', 'eth1'])).includes(` ${address}/`);
+const has = async ({ node }: Side, one: string = address): Promise<boolean> =>
+  (await node.machine.must(['ip', '-o', 'address', 'show', 'dev', 'eth1'])).includes(` ${one}/`);
 
 async function holder({ sides }: Setup): Promise<Side> {
   for (;;) {
@@ -247,7 +248,7 @@ async function movedFrom({ sides }: Setup, from: Side): Promise<void> {
 /** Waits until one gateway has the addresses, the other one waits for them, and both workers are told so. */
 async function ready({ sides, cluster }: Setup): Promise<void> {
   const settled = async () => {
-    const holding = (await Promise.all(sides.map(has))).filter((one) => one).length === 1;
+    const holding = (await Promise.all(sides.map((side) => has(side)))).filter((one) => one).length === 1;
     const workers = cluster.workers.map(async (node) => {
       const { agent } = JSON.parse((await node.egress('status', '--json')).stdout);
       return agent?.gateways?.map(({ answers }: { readonly answers: boolean }) => answers);
