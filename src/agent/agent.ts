@@ -148,6 +148,7 @@ export class Agent {
     const isReadable = memory.isLeaving ? this.#needsNone() : this.#readConfiguration(configured);
     const startsNothing = memory.isLeaving || !isReadable;
     const { configuration } = memory;
+    if (!startsNothing) await this.#surroundings.labels?.prepared?.(configuration);
     const adopt = async () => (startsNothing ? [] : await this.#adopt(machine, configured));
     const missingRights = this.#surroundings.findMissingRights();
     const { elector } = this.#surroundings;

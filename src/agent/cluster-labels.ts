@@ -4,10 +4,14 @@ import { accepted, type ClusterApi } from '../kubernetes/client.ts';
 import { paths } from '../kubernetes/kinds.ts';
 import { type KubernetesObject, Mirror } from '../kubernetes/mirror.ts';
 import { isPod, type LabelledPod, labelledPodOf } from '../kubernetes/objects.ts';
+import { pause } from '../loop/watch.ts';
 import type { Pod } from '../policy/match.ts';
 import { choosesByLabels } from '../policy/program.ts';
 import type { Labels, PodLabels } from '../policy/selector.ts';
 import type { LabelSource } from './label-answers.ts';
+
+/** How long the first answers are waited for: an API server that is away must not keep the node waiting. */
+const [firstAnswersMs, looksMs] = [3_000, 20];
 
 /** What labels have around them. */
 export interface LabelSurroundings {
@@ -38,6 +42,20 @@ export class ClusterLabels implements LabelSource, Disposable {
 
   constructor(surroundings: LabelSurroundings) {
     this.#surroundings = surroundings;
+  }
+
+  /**
+   * Before a round: follows labels as the policies need them, and when that begins waits a while for the first answers. A round
+   * without them would say of each pod that its labels are not known, and nothing is wrong.
+   */
+  async prepared(configuration: Pick<Configuration, 'policies'> | undefined): Promise<void> {
+    const before = this.#running;
+    this.follow(configuration);
+    const running = this.#running;
+    if (running === undefined || running === before) return;
+    const isListed = () => running.pods.objects !== undefined && running.namespaces.objects !== undefined;
+    for (let waited = 0; waited < firstAnswersMs && !isListed(); waited += looksMs)
+      await pause(looksMs, running.end.signal);
   }
 
   /** Follows labels from now on, or no longer, as the policies need them. */

@@ -1,3 +1,4 @@
+import type { Configuration } from '../config/configuration.ts';
 import type { Pod } from '../policy/match.ts';
 import type { PodLabels } from '../policy/selector.ts';
 import { labelAnswer, readLabelQuestion } from '../sources/labels.ts';
@@ -6,6 +7,8 @@ import { labelAnswer, readLabelQuestion } from '../sources/labels.ts';
 export interface LabelSource {
   /** The labels as they are known now; `undefined` while they are not. */
   labelsOf(pod: Pod): PodLabels | undefined;
+  /** Comes when labels are known as far as can be waited for, before a round that goes by a configuration. */
+  prepared?(configuration: Pick<Configuration, 'policies'> | undefined): Promise<void>;
   /** The labels, asked for if they are not known. Rejects with an error that says why nobody tells them. */
   ask(pod: Pod): Promise<PodLabels>;
 }

@@ -5,6 +5,7 @@ import { packetsOutside } from '../support/cluster.ts';
 import { shown } from '../support/cluster-agents.ts';
 import { egressObject } from '../support/cluster-api.ts';
 import { Connections, Partner } from '../support/connections.ts';
+import { requireKept as requireAllKept } from '../support/kubernetes/kept.ts';
 import { until } from '../support/kubernetes/kubelet.ts';
 import { daemonSet, WholePods } from '../support/kubernetes/pods.ts';
 import { wholeClusterTest } from '../support/kubernetes/requirements.ts';
@@ -45,12 +46,7 @@ describe('gateways of a whole cluster come and go', wholeClusterTest, () => {
   after(() => lab.remove());
 
   /** Long connections go on: each has an answer to its next question, from the same end with the same address. */
-  const requireKept = async (when: string) => {
-    const { silent, broken, peers } = await connections.round();
-    const isKept = silent.length + broken.length === 0;
-    assert.deepEqual({ silent, broken }, { silent: [], broken: [] }, isKept ? '' : `${when}\n${await cluster.state()}`);
-    assert.deepEqual([...new Set(peers)], addresses, when);
-  };
+  const requireKept = (when: string) => requireAllKept(cluster, connections, addresses, when);
 
   const exit = async () => (await cluster.api.get('egressexit', 'internet')).status;
   const holder = async () => cluster.node(Number((await exit()).holder.replace('node-', '')));

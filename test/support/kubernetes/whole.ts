@@ -198,7 +198,8 @@ export class WholeCluster {
     const told = this.nodes
       .filter(({ machine }) => machine.isOn)
       .map(async (node) => {
-        const { stdout } = await this.egress(node, 'status');
+        // The API server may be away.
+        const { stdout } = await node.machine.inside.run(['/opt/cni/bin/egress', 'status']);
         const connections = await node.machine.inside.run(['conntrack', '-L', '-p', 'tcp', '--dport', '8082']);
         return `# ${node.name}\n${stdout}${connections.stdout.split('\n').slice(0, 4).join('\n')}`;
       });
