@@ -10,7 +10,7 @@ import { collect } from '../node/collect.ts';
 import { endHeld, isHeldEnded } from '../node/held-ended.ts';
 import { findDead } from '../node/living.ts';
 import type { Machine } from '../node/machine.ts';
-import { lookAtRecorded, repair } from '../node/repair.ts';
+import { lookAtRecorded, repair, repairPods } from '../node/repair.ts';
 import { podName } from '../report/asked-pod.ts';
 import type { Adoption } from '../runtimes/adopt.ts';
 
@@ -128,20 +128,42 @@ interface Kept {
 
 const nothingKept: Kept = { changes: [], failures: [], isConfigured: false };
 
-/** Keeps exits, served exits and attachments. */
+/**
+ * Keeps exits, served exits and attachments. When our table is gone, nothing has to be looked at to know that: what is on record of
+ * the pods comes back first, in one transaction for all of a program, and all else behind it.
+ */
 async function keep(surroundings: RoundSurroundings, parts: Parts): Promise<Kept> {
   const { machine, configuration } = surroundings;
-  const looked = await lookWithoutLock(surroundings);
+  const isGone = await isTableGone(machine);
+  const looked = isGone ? undefined : await lookWithoutLock(surroundings);
   if (looked !== undefined && looked.changes.length === 0) return looked;
   using _lock = await machine.store.lockInAnyCase();
   if (configuration === undefined) return await restore(machine);
+  const back = isGone ? await putBackPods(machine) : [];
   try {
-    return { ...(await reconcile(machine, configuration, wantedBy(surroundings))), isConfigured: true };
+    const done = await reconcile(machine, configuration, wantedBy(surroundings));
+    return { ...done, changes: [...back, ...done.changes], isConfigured: true };
   } catch (error) {
     if (!isSystemError(error)) throw error;
     parts.failures.push(asEgressError(error));
-    return await restore(machine); // nothing new can be written down: what is on record is put back all the same
+    const restored = await restore(machine); // nothing new can be written down: what is on record is put back all the same
+    return { ...restored, changes: [...back, ...restored.changes] };
   }
+}
+
+/** Whether the kernel has nothing of ours any more, though pods are on record. */
+async function isTableGone({ host, store }: Machine): Promise<boolean> {
+  try {
+    return store.hasAttachments() && !(await host.hasTable());
+  } catch {
+    return false;
+  }
+}
+
+/** What fails here fails again when the node is looked at as a whole, and is told then. */
+async function putBackPods(machine: Machine): Promise<readonly Change[]> {
+  const node = machine.store.loadNode();
+  return node === undefined ? [] : (await repairPods(machine, node)).changes;
 }
 
 const restore = async (machine: Machine): Promise<Kept> => onlyErrors(await repair(machine));

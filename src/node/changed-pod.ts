@@ -5,7 +5,7 @@ import { connectionOf, exitOfHeld } from '../datapath/held.ts';
 import type { Flow } from '../datapath/host.ts';
 import type { Element } from '../nftables/object.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
-import { type Decider, deciderOf, ownAddresses } from './flows.ts';
+import { type Decider, deciderOf, forgetFlowsOf, ownAddresses } from './flows.ts';
 import { decideConnections, lateAmong, type MovedConnection } from './hold.ts';
 import type { Machine } from './machine.ts';
 
@@ -88,12 +88,11 @@ export async function cutAndFindLate(machine: Machine, running: readonly Running
 }
 
 /** Forgets those that are not held. */
-export async function cut({ host }: Machine, moved: readonly MovedConnection[]): Promise<void> {
+export async function cut(machine: Machine, moved: readonly MovedConnection[]): Promise<void> {
   const gone = moved.filter(({ isHeld }) => !isHeld).map(({ flow }) => flow);
-  for (const [source, own] of Map.groupBy(gone, ({ source }) => source)) {
-    const names = new Set(own.map(nameOf));
-    await host.deleteFlows(source, (flow) => names.has(nameOf(flow)));
-  }
+  const names = new Set(gone.map(nameOf));
+  const sources = [...new Set(gone.map(({ source }) => source))];
+  await forgetFlowsOf(machine, sources, (flow) => names.has(nameOf(flow)));
 }
 
 const nameOf = ({ id, protocol, source, sourcePort, destination, destinationPort }: Flow): string =>

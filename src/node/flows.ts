@@ -43,6 +43,23 @@ export function matchOf(
   return decision.by === 'match' ? decision.match : undefined;
 }
 
+/** For so many addresses each is asked about alone: that is the cheapest for a pod, and a listing for each of many takes long. */
+const fewAddresses = 4;
+
+/**
+ * Forgets connections of pods' addresses, whoever began them; `only` chooses among them. Of many addresses by one listing of each
+ * family: conntrack may have a hundred thousand connections, and a node hundreds of pods.
+ */
+export async function forgetFlowsOf(
+  { host }: Pick<Machine, 'host'>,
+  addresses: readonly Address[],
+  only?: (flow: Flow) => boolean,
+): Promise<void> {
+  const own = new Set(addresses);
+  if (own.size > fewAddresses) await host.deleteFlowsOfAny([...own], only ?? (() => true));
+  else for (const address of own) await host.deleteFlows(address, only);
+}
+
 /** All addresses of the node. */
 export const ownAddresses = async ({ host }: Pick<Machine, 'host'>): Promise<ReadonlySet<Address>> =>
   new Set((await host.listAllAddresses()).map(({ address }) => address));

@@ -19,6 +19,7 @@ import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Element } from '../nftables/object.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { change, isMarking } from './change.ts';
+import { forgetFlowsOf } from './flows.ts';
 import { keepingChanges, overwrittenBy } from './kept.ts';
 import type { Machine } from './machine.ts';
 import { wayBackOf } from './way-back.ts';
@@ -153,7 +154,7 @@ export async function setUp(
   const attachment = { ...steered(record), ...(thorough ? whole() : { whole }) };
   const needs = needsOf(node, attachment, others.map(steeredOf), fellows.map(steered));
   const changes = await settle(machine, node, needs, thorough);
-  for (const one of held ? [] : [record, ...fellows]) await forgetOthersFlows(machine, one, changes);
+  if (!held) await forgetOthersFlows(machine, [record, ...fellows], changes);
   return changes;
 }
 
@@ -283,8 +284,12 @@ function forgetAddresses({ store }: Machine, changes: readonly Change[]): void {
   store.saveNode({ ...node, addresses: node.addresses.filter((known) => !isGone(known)) });
 }
 
-/** Connections that whoever had the addresses before left behind; those of the attachment itself go on. */
-async function forgetOthersFlows({ host }: Machine, { addresses }: AttachmentRecord, changes: readonly Change[]) {
+/** Connections that whoever had the addresses before left behind; those of the attachments themselves go on. */
+async function forgetOthersFlows(machine: Machine, records: readonly AttachmentRecord[], changes: readonly Change[]) {
   const written = new Set(changes.flatMap(({ object }) => (object.kind === 'element' ? [object.key] : [])));
-  for (const address of addresses) if (written.has(addressHex(address))) await host.deleteFlows(address);
+  const addresses = records.flatMap((record) => record.addresses);
+  await forgetFlowsOf(
+    machine,
+    addresses.filter((address) => written.has(addressHex(address))),
+  );
 }

@@ -5,6 +5,7 @@ import { addressHex, chainNames, exitIdOfKey } from '../datapath/layout.ts';
 import { ownerOfSourceChain } from '../datapath/sources.ts';
 import type { Chain, Element } from '../nftables/object.ts';
 import type { AttachmentRecord } from '../store/record.ts';
+import { forgetFlowsOf } from './flows.ts';
 import type { Machine } from './machine.ts';
 import {
   devicesOf,
@@ -181,7 +182,10 @@ export async function planReleaseServed(machine: Machine, stale: (id: number) =>
 }
 
 /** The connections of the addresses, unless another attachment has the address by now. */
-async function forgetFlows({ host }: Machine, addresses: readonly Address[]): Promise<void> {
-  const taken = new Set((await host.findElements('', addresses)).map(({ key }) => key));
-  for (const address of addresses) if (!taken.has(addressHex(address))) await host.deleteFlows(address);
+async function forgetFlows(machine: Machine, addresses: readonly Address[]): Promise<void> {
+  const taken = new Set((await machine.host.findElements('', addresses)).map(({ key }) => key));
+  await forgetFlowsOf(
+    machine,
+    addresses.filter((address) => !taken.has(addressHex(address))),
+  );
 }

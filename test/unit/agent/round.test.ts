@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { round } from '../../../src/agent/round.ts';
+import type { Change } from '../../../src/datapath/difference.ts';
 import { bringUp } from '../../../src/gateway/gateway.ts';
 import type { Adoption } from '../../../src/runtimes/adopt.ts';
 import { added, configuration, gatewayConfiguration, newMachine, newNode } from '../support/fake-machine.ts';
@@ -16,6 +17,30 @@ describe('a round', () => {
     assert.deepEqual(await round({ machine, configuration: configuration(), adopt }), {
       ...{ changes: [], adopted: [], collected: [], refused: [], failures: [], isWhole: true, isConfigured: true },
     });
+  });
+
+  test('gives all pods of a program their way back in the first transaction when the table is gone, before anything is looked at', async (t) => {
+    const machine = newMachine(t);
+    for (const i of [5, 6, 7]) {
+      machine.host.links.set(`veth-${i}`, { index: 1_000 + i, name: `veth-${i}`, up: true, mtu: 1500, type: 'veth' });
+      await added(machine, `${i}`, `10.0.0.${i}`);
+    }
+    machine.host.kernel.deleteTables();
+    const [looks, seen] = [[] as number[], machine.host.observe.bind(machine.host)];
+    machine.host.observe = async (...question) => {
+      looks.push(machine.host.calls.filter((call) => call === 'apply').length);
+      return await seen(...question);
+    };
+    const before = machine.host.calls.filter((call) => call === 'apply').length;
+    const from = machine.host.applied.length;
+    machine.host.look = () => assert.fail('nothing has to be looked at to know that all is gone');
+    const { changes, failures } = await round({ machine, configuration: configuration(), adopt });
+    assert.deepEqual([looks.filter((done) => done === before).length, failures], [1, []]);
+    const first = machine.host.applied.slice(from);
+    const keys = (all: readonly Change[]) =>
+      all.flatMap(({ object }) => (object.kind === 'element' && object.set === 'pods4' ? [object.key] : []));
+    assert.deepEqual(keys(first).toSorted(), ['0a000005', '0a000006', '0a000007']);
+    assert.deepEqual(keys(changes), keys(first)); // and each is told once
   });
 
   test('puts back what is on record where nothing can be written down', async (t) => {
