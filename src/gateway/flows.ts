@@ -96,34 +96,32 @@ interface MovedExit {
   readonly introduction: Introduction;
 }
 
-/** So many pods at a time: each listing takes time that grows with the kernel's table, and each forgotten flow is known again a moment later. */
-const podsAtOnce = 32;
-
-/** Established flows are listed once for all pods. */
+/**
+ * Pod by pod, so that each forgotten flow is known again a moment later: a packet that comes between the two gets another port, and
+ * the far end resets the connection. Flows are listed once for all pods; pods that have none by the exits cost no other listing.
+ */
 async function followExits(machine: Machine, node: NodeRecord, moved: readonly MovedExit[]): Promise<void> {
   const own = await ownAddresses(machine);
-  const { records, established } = await flowsBy(machine, moved);
-  const all = records.flatMap((record) => {
+  const { records, begun, established } = await flowsBy(machine, moved);
+  for (const record of records) {
     const used = moved.filter(({ exit }) => uses(record.outline, exit.name));
     const decider = deciderOf(machine, node, record);
     const exitOf = (flow: Flow) => matchOf(decider, own, flow)?.exit;
-    const { addresses } = record;
-    return [
-      { used, exitOf, flows: addresses.map((address) => ({ address, established: established.get(address) ?? [] })) },
-    ];
-  });
-  for (let at = 0; at < all.length; at += podsAtOnce) await followPods(machine.host, all.slice(at, at + podsAtOnce));
+    const names = new Set<string | undefined>(used.map(({ exit }) => exit.name));
+    for (const address of record.addresses) {
+      if (!begun.get(address)?.some((flow) => names.has(exitOf(flow)))) continue;
+      await followAddress(machine.host, { address, established: established.get(address) ?? [] }, used, exitOf);
+    }
+  }
 }
 
-/** The pods of some exits, and their established connections by their addresses. */
+/** The pods of some exits, and by their addresses the connections that they began, and the established ones of these. */
 async function flowsBy({ host, store }: Machine, exits: readonly MovedExit[]) {
   const records = store.list().filter(({ outline }) => exits.some(({ exit }) => uses(outline, exit.name)));
   const flows = await host.listFlows(records.flatMap(({ addresses }) => addresses));
-  const established = Map.groupBy(
-    flows.filter((flow) => flow.established === true),
-    ({ source }) => source,
-  );
-  return { records, established };
+  const bySource = (some: readonly Flow[]) => Map.groupBy(some, ({ source }) => source);
+  const established = bySource(flows.filter((flow) => flow.established === true));
+  return { records, begun: bySource(flows), established };
 }
 
 /** The connections of a pod's address. */
@@ -132,28 +130,24 @@ interface AddressFlows {
   readonly established: readonly Flow[];
 }
 
-/** A pod of exits that have moved. */
-interface MovedPod {
-  readonly used: readonly MovedExit[];
-  readonly exitOf: (flow: Flow) => string | undefined;
-  readonly flows: readonly AddressFlows[];
+async function followAddress(
+  host: Machine['host'],
+  { address, established }: AddressFlows,
+  used: readonly MovedExit[],
+  exitOf: (flow: Flow) => string | undefined,
+): Promise<void> {
+  const byExit = Map.groupBy(established, exitOf);
+  const flowsOf = ({ exit }: MovedExit) => byExit.get(exit.name) ?? [];
+  const translated = used.filter(({ introduction }) => introduction.ends === undefined);
+  if (translated.length > 0) {
+    const names = new Set<string | undefined>(translated.map(({ exit }) => exit.name));
+    await forget(host, address, (flow) => names.has(exitOf(flow)), translated.flatMap(flowsOf));
+  }
+  for (const one of translated) {
+    await host.restoreFlows(flowsOf(one).filter(hasOtherPort), sourceBy(one.exit, address));
+  }
+  await prime(host, used, byExit);
 }
-
-async function followPods(host: Machine['host'], pods: readonly MovedPod[]): Promise<void> {
-  await forget(host, pods);
-  for (const { used, exitOf, flows } of pods)
-    for (const { address, established } of flows) {
-      const byExit = Map.groupBy(established, exitOf);
-      for (const { exit } of used.filter(isTranslated)) {
-        const own = (byExit.get(exit.name) ?? []).filter(hasOtherPort);
-        await host.restoreFlows(own, sourceBy(exit, address));
-      }
-      await prime(host, used, byExit);
-    }
-}
-
-/** Whether conntrack keeps an address of the connections that is not right any more. */
-const isTranslated = ({ introduction }: MovedExit): boolean => introduction.ends === undefined;
 
 /** The pod's rules would choose a port anew, and the far end knows the connection by the one that it has. */
 const hasOtherPort = ({ sourcePort, replyDestinationPort }: Flow): boolean =>
@@ -168,28 +162,22 @@ function sourceBy({ gateway, ways }: ResolvedExit, pod: Address): Address {
 const uses = (outline: AttachmentRecord['outline'], name: string): boolean => outline.some(({ exit }) => exit === name);
 
 /**
- * Deletes the pods' flows by the exits, by one listing for each family. Where conntrack saw an answer first, it takes the other
- * end for the one who began. The pod's packets would be replies of that flow, and leave untranslated.
+ * Deletes a pod's flows by the exit. Where conntrack saw an answer first, it takes the other end for the one who began.
+ * The pod's packets would be replies of that flow, and leave untranslated.
  */
-async function forget(host: Machine['host'], pods: readonly MovedPod[]): Promise<void> {
-  const isGone = new Map<Address, (flow: Flow) => boolean>();
-  for (const pod of pods.filter(({ used }) => used.some(isTranslated)))
-    for (const flows of pod.flows) isGone.set(flows.address, goneOf(pod, flows));
-  const isGoneFor = (flow: Flow) => (address: Address) => isGone.get(address)?.(flow) === true;
-  const isAny = (flow: Flow) => [flow.source, flow.replySource].some(isGoneFor(flow));
-  if (isGone.size > 0) await host.deleteFlowsOfAny([...isGone.keys()], isAny);
-}
-
-/** Which flows of a pod's address go. */
-function goneOf({ used, exitOf }: MovedPod, { established }: AddressFlows): (flow: Flow) => boolean {
-  const names = new Set<string | undefined>(used.filter(isTranslated).map(({ exit }) => exit.name));
+async function forget(
+  host: Machine['host'],
+  address: Address,
+  isBy: (flow: Flow) => boolean,
+  flows: readonly Flow[],
+): Promise<void> {
   const reversed = new Set(
-    established
-      .filter((flow) => names.has(exitOf(flow)))
-      .map((flow) => ends(flow.replySource, flow.replySourcePort, flow.source, flow.sourcePort)),
+    flows.map((flow) => ends(flow.replySource, flow.replySourcePort, flow.source, flow.sourcePort)),
   );
-  return (flow) =>
-    names.has(exitOf(flow)) || reversed.has(ends(flow.source, flow.sourcePort, flow.replySource, flow.replySourcePort));
+  await host.deleteFlows(
+    address,
+    (flow) => isBy(flow) || reversed.has(ends(flow.source, flow.sourcePort, flow.replySource, flow.replySourcePort)),
+  );
 }
 
 const ends = (...parts: readonly (Address | number | undefined)[]): string => parts.join(' ');
