@@ -150,12 +150,12 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
   using _drain = service.watchFile(machine.store.drainMark, bell.ringAtOnce);
   using _conf = watchFolder(places.confDir, bell.ring);
   own.log.info({ dataDir: places.dataDir }, 'the agent looks after this node');
-  let hasRested = false; // once behind a look at all, which leaves most behind: what glances leave would cost more to give back
+  let hasRested = false;
   await watch({
     look: async (isRung) => {
       const round = (await right.have(signal)) ? await watched(agent, monitor, isRung) : undefined;
       const isAtRest = round?.glance === 'enough';
-      if (isAtRest && !hasRested) service.rest();
+      if (isAtRest) service.rest({ collects: !hasRested }); // once behind a look at all: what glances leave is not worth it
       hasRested = isAtRest;
     },
     report: (error) => report(error, 'It is tried again until then.'),

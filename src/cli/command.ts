@@ -81,8 +81,11 @@ export interface Service {
   claim(path: string): Disposable | undefined;
   /** Answers lines that come to a socket of this name, until disposed of. Nobody else does. Throws system errors. */
   answerQuestions(path: string, answer: (line: string) => Promise<string>): Promise<Disposable>;
-  /** Nothing is to be done for a while: memory that is not needed meanwhile goes back to the kernel. */
-  rest(): void;
+  /**
+   * Nothing is to be done for a while: memory that is not needed meanwhile goes back to the kernel. `collects`: garbage, too, for
+   * which all objects are looked at.
+   */
+  rest(how: { readonly collects: boolean }): void;
   /** Calls back when a file may have changed, come or gone, until disposed of. */
   watchFile(path: string, changed: () => void): Disposable;
 }
