@@ -267,8 +267,8 @@ export interface Host {
   /** The connections that addresses began, by one listing for each family. Not cheap where there are many. */
   listFlows(sources: readonly Address[]): Promise<readonly Flow[]>;
   /**
-   * Gives conntrack forgotten connections of TCP back: established, with their earlier translation, but leaving with
-   * `source`. One that it knows already is replaced.
+   * Replaces what conntrack knows of connections of TCP, or gives them back: established, with their earlier translation, but
+   * leaving with `source`.
    */
   restoreFlows(flows: readonly Flow[], source: Address): Promise<void>;
   /** The connections that leave with an address: SNAT gave it to them, or its owner began them. */

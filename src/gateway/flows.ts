@@ -97,8 +97,8 @@ interface MovedExit {
 }
 
 /**
- * Pod by pod, so that each forgotten flow is known again a moment later: a packet that comes between the two gets another port, and
- * the far end resets the connection. Flows are listed once for all pods; pods that have none by the exits cost no other listing.
+ * Pod by pod, so that each forgotten flow is known again a moment later. Flows are listed once for all pods; pods that have none by
+ * the exits cost no other listing.
  */
 async function followExits(machine: Machine, node: NodeRecord, moved: readonly MovedExit[]): Promise<void> {
   const own = await ownAddresses(machine);
@@ -139,15 +139,23 @@ async function followAddress(
   const byExit = Map.groupBy(established, exitOf);
   const flowsOf = ({ exit }: MovedExit) => byExit.get(exit.name) ?? [];
   const translated = used.filter(({ introduction }) => introduction.ends === undefined);
+  const replaced = new Set<string>();
+  for (const one of translated) {
+    const flows = flowsOf(one).filter(hasOtherPort);
+    await host.restoreFlows(flows, sourceBy(one.exit, address));
+    for (const flow of flows) replaced.add(begunBy(flow));
+  }
   if (translated.length > 0) {
     const names = new Set<string | undefined>(translated.map(({ exit }) => exit.name));
-    await forget(host, address, (flow) => names.has(exitOf(flow)), translated.flatMap(flowsOf));
-  }
-  for (const one of translated) {
-    await host.restoreFlows(flowsOf(one).filter(hasOtherPort), sourceBy(one.exit, address));
+    const isBy = (flow: Flow) => names.has(exitOf(flow)) && !replaced.has(begunBy(flow));
+    await forget(host, address, isBy, translated.flatMap(flowsOf));
   }
   await prime(host, used, byExit);
 }
+
+/** Tells a connection of TCP from all others of a node, by who began it. */
+const begunBy = ({ protocol, source, sourcePort, destination, destinationPort }: Flow): string =>
+  [protocol, source, sourcePort, destination, destinationPort].join(' ');
 
 /** The pod's rules would choose a port anew, and the far end knows the connection by the one that it has. */
 const hasOtherPort = ({ sourcePort, replyDestinationPort }: Flow): boolean =>

@@ -17,17 +17,18 @@ const liberal = 8;
  * last.
  */
 const seenBothWays = 0x2 | 0x4 | 0x8;
-/** A pod may send faster than we delete and create, but hardly so often in a row. */
+/** A pod may send just between the two on another processor, but hardly so often in a row. */
 const tries = 20;
 /** Seconds: the kernel's own default for an established connection (nf_conntrack_tcp_timeout_established). */
 const timeout = 432_000;
 
 /**
  * Makes conntrack know established connections of TCP: translated as the flows say, but that they leave with `source`. A
- * rule could not do that: it would choose their ports anew. When a packet of a connection came first (EEXIST), conntrack
- * has made another flow of it: that one goes. All are sent together, as often as some are there. Throws KernelError.
+ * rule could not do that: it would choose their ports anew. What conntrack knows of such a connection goes one message before: a
+ * packet that came between the two would leave with another port, and the far end would reset the connection. When one did all the
+ * same (EEXIST), what conntrack made of it goes. All are sent together, as often as some are there. Throws KernelError.
  */
-// conntrack -I --orig-src … --state ESTABLISHED --src-nat …
+// conntrack -D --orig-src …; conntrack -I --orig-src … --state ESTABLISHED --src-nat …
 export async function restoreFlows(
   socket: Pick<NetlinkSocket, 'each'>,
   flows: readonly Flow[],
@@ -35,12 +36,15 @@ export async function restoreFlows(
 ): Promise<void> {
   let left = flows.flatMap((flow) => requestsFor(flow, source) ?? []);
   for (let tried = 1; tried <= tries && left.length > 0; tried++) {
-    const refusals = await socket.each(left.map(({ create }) => create));
-    throwUnless(refusals, 'EEXIST');
-    left = left.filter((_, i) => refusals[i] !== undefined);
-    throwUnless(await socket.each(left.map(({ remove }) => remove)), 'ENOENT', 'EBUSY');
+    const answers = await socket.each(left.flatMap(({ remove, create }) => [remove, create]));
+    const [removals, creations] = [0, 1].map((part) => answers.filter((_, i) => i % 2 === part)) as [Answers, Answers];
+    throwUnless(removals, 'ENOENT', 'EBUSY');
+    throwUnless(creations, 'EEXIST');
+    left = left.filter((_, i) => creations[i] !== undefined);
   }
 }
+
+type Answers = Awaited<ReturnType<NetlinkSocket['each']>>;
 
 /** The message that makes a flow, and the one that removes another of the same connection; none without ports. */
 function requestsFor(flow: Flow, source: Address): { readonly create: Request; readonly remove: Request } | undefined {

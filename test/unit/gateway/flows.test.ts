@@ -205,7 +205,12 @@ describe('connections whose port was translated keep it, and only those are made
       await moveExit(machine, configured, toSecond);
       assert.deepEqual(
         machine.host.calls.filter((call) => /^(restore|prime|deleteFlows )/.test(call)),
-        [`deleteFlows ${address}`, `restoreFlows ${source}:1030`, `primeFlows ${steered}`],
+        [`restoreFlows ${source}:1030`, `deleteFlows ${address}`, `primeFlows ${steered}`],
+      );
+      assert.deepEqual(
+        [...machine.host.pickedFlows],
+        [kept, opening],
+        'what is replaced is not forgotten before or after',
       );
     });
   }
