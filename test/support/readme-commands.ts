@@ -96,6 +96,7 @@ export const untriedInText: Readonly<Record<string, string>> = {
   'egress uninstall --drain': installs,
   'egress uninstall --drain --binary': installs,
   'egress ready': installs,
+  'egress ready --wait 25': 'test/unit/installer/drain.test.ts',
   'egress import FILE… --gateway ADDRESS --node RANGE --cluster-cidr RANGE': 'test/unit/cli/import.test.ts',
   'egress man | man -l -': 'a lab has no man; test/unit/cli/shell.test.ts looks at the page',
   'egress import': named,
