@@ -171,12 +171,11 @@ describe('gateways with agents', labTest, () => {
     await until(async () => (await asked(receiver)).sources.length === 64);
     for (const { namespace } of [lab.front, lab.back]) await namespace.ip(`link set node${first.number} down`);
     const moved = () => agent.said().filter(({ msg }) => String(msg).includes('its pods use that one'));
-    await until(() => moved().length >= 64);
-    const ends = new Set(moved().map(({ exit, to }) => `${exit} ${to}`));
+    const ends = () => new Map(moved().map(({ exit, to }) => [String(exit), String(to)])); // the last move of each
+    await until(() => [...ends().values()].filter((end) => end === cluster.end(second)).length === 64);
     const steps = new Set(moved().map(({ tookMs, time }) => `${tookMs} ${Math.round(Number(time) / 100)}`));
-    t.diagnostic(`${steps.size} steps`);
-    assert.deepEqual([moved().length, ends], [64, new Set(numbers.map((i) => `exit-${i} ${cluster.end(second)}`))]);
-    assert.equal(await heldBy(second), 64);
+    t.diagnostic(`${moved().length} moves in ${steps.size} steps`); // on a busy machine a third gateway may take one for a moment
+    await until(async () => (await heldBy(second)) === 64);
     await setTimeout(500); // until then the longest time without a packet has ended for each
     const { packets, lost, gap, sources } = await asked(receiver);
     t.diagnostic(
