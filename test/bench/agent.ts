@@ -24,8 +24,11 @@ const addsAtOnce = 3;
 /** Seconds of an agent at rest. */
 const restSeconds = 60;
 
-/** An exit that two gateways elect about, of which one is there. */
-const elected = { ...partners, gateways: ['172.18.0.7', '172.18.0.8'] } as const;
+/** An exit that two gateways elect about, of which one is there, with addresses that no other node of the segment has. */
+const elected = {
+  ...partners,
+  ...{ gateways: ['172.18.0.7', '172.18.0.8'], addresses: ['192.168.0.247', 'fd00:168::247'] },
+} as const;
 const electedPolicy = policyTo(elected.name, {
   exits: [elected],
   nodes: elected.gateways.map((address) => ({ address })),
