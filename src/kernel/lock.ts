@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, readFileSync } from 'node:fs';
 import { EgressError } from '../base/errors.ts';
+import type { HeldLock } from '../files/file.ts';
 import { type LockResult, tryFileLock, waitForFileLock } from './netlink/libc.ts';
 
 /** Seconds that one and the same holder may keep a lock while others wait. Our own work under it takes one at most. */
@@ -14,12 +15,6 @@ export const pauseAfter = (heldMs: number): number => Math.min(50, Math.max(5, h
 
 /** Milliseconds for which somebody who asked counts: a runtime starts pods one after the other. */
 const wantedMs = 5_000;
-
-/** A lock, until it is disposed of. */
-export interface HeldLock extends Disposable {
-  /** Another process had it within the last {@link wantedMs} when this one asked for it. */
-  readonly isWanted: boolean;
-}
 
 /**
  * Locks an open file, flock(2), until what it returns is disposed of, or the process dies. Takes over the descriptor,

@@ -15,32 +15,22 @@ export const destinationTypeIn = (set: string): Statement => ({
 /** RTN_LOCAL of linux/rtnetlink.h. */
 const local = 2;
 
-/** The destination address is one of the node's own at this moment. */
-export const destinationIsLocal: Statement = {
-  text: 'fib daddr type local',
+const isLocal = (field: 'daddr' | 'saddr' | 'saddr . oif'): Statement => ({
+  text: `fib ${field} type local`,
   expressions: [
-    { name: 'fib', field: 'daddr', result: 'type', dreg: 1 },
+    { name: 'fib', field, result: 'type', dreg: 1 },
     { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(local) },
   ],
-};
+});
+
+/** The destination address is one of the node's own at this moment. */
+export const destinationIsLocal = isLocal('daddr');
 
 /** The source address is one of the node's own at this moment. */
-export const sourceIsLocal: Statement = {
-  text: 'fib saddr type local',
-  expressions: [
-    { name: 'fib', field: 'saddr', result: 'type', dreg: 1 },
-    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(local) },
-  ],
-};
+export const sourceIsLocal = isLocal('saddr');
 
 /** The output interface has the source address. Works in postrouting. */
-export const sourceIsOfOutput: Statement = {
-  text: 'fib saddr . oif type local',
-  expressions: [
-    { name: 'fib', field: 'saddr . oif', result: 'type', dreg: 1 },
-    { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(local) },
-  ],
-};
+export const sourceIsOfOutput = isLocal('saddr . oif');
 
 /**
  * The node reaches the source address by the input interface, or does not (the strict filter of RFC 3704, section 2.2).

@@ -1,40 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseAllDocuments } from 'yaml';
 import { added, allLeaveBy, seen, shown, started, until } from '../support/cluster-agents.ts';
 import { clusterTest } from '../support/cluster-api.ts';
+import { ciliumKind, objectsIn } from '../support/kubernetes/others.ts';
 import { Lab } from '../support/lab.ts';
 import { world } from '../support/world.ts';
-
-/** The kind of Cilium (1.18), as far as an API server needs it to take objects. */
-const definition = {
-  apiVersion: 'apiextensions.k8s.io/v1',
-  kind: 'CustomResourceDefinition',
-  metadata: { name: 'ciliumegressgatewaypolicies.cilium.io' },
-  spec: {
-    group: 'cilium.io',
-    scope: 'Cluster',
-    names: {
-      kind: 'CiliumEgressGatewayPolicy',
-      listKind: 'CiliumEgressGatewayPolicyList',
-      plural: 'ciliumegressgatewaypolicies',
-      singular: 'ciliumegressgatewaypolicy',
-    },
-    versions: [
-      {
-        name: 'v2',
-        served: true,
-        storage: true,
-        schema: {
-          openAPIV3Schema: {
-            type: 'object',
-            properties: { spec: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-          },
-        },
-      },
-    ],
-  },
-};
 
 /** As in Cilium's documentation of its egress gateway. */
 const gatewayPolicy = `
@@ -77,8 +47,6 @@ spec:
   - port: 5060
 `;
 
-const objectsOf = (text: string): object[] => parseAllDocuments(text).map((each) => each.toJS());
-
 describe('objects of others at a real API server', clusterTest, () => {
   test('a CiliumEgressGatewayPolicy and a Service of kube-vip’s do what they say, without Cilium and kube-vip, and what they cannot is told', async (t) => {
     await using lab = await Lab.create();
@@ -99,9 +67,9 @@ describe('objects of others at a real API server', clusterTest, () => {
     const own = worker.addresses('eth0')[0] ?? '';
     assert.deepEqual(await seen([bot, sip, none]), [own, own, own], 'a kind that is not defined has no objects');
 
-    await api.mustApply(definition);
+    await api.mustApply(ciliumKind('CiliumEgressGatewayPolicy', 'v2'));
     await api.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s']);
-    await api.mustApply(...objectsOf(gatewayPolicy), ...objectsOf(service));
+    await api.mustApply(...objectsIn(gatewayPolicy), ...objectsIn(service));
     await allLeaveBy([bot], '172.18.0.77');
     await allLeaveBy([sip], '172.18.0.88');
     assert.deepEqual(await seen([none]), [own], 'labels that are not all there choose nobody');
@@ -110,7 +78,7 @@ describe('objects of others at a real API server', clusterTest, () => {
     shown(t, told.slice(0, 12).join('\n'));
 
     const lost = gatewayPolicy.replace('egress: gateway', 'egress: lost').replace('egress-sample', 'lost');
-    await api.mustApply(...objectsOf(lost.replaceAll('org: empire', 'org: rebels')));
+    await api.mustApply(...objectsIn(lost.replaceAll('org: empire', 'org: rebels')));
     const rebel = await scheduled(worker, { org: 'rebels', class: 'mediabot' });
     await until(async () =>
       (await api.kubectl(['get', 'events', '-A'])).includes('no node with an InternalIP is a gateway'),

@@ -1,29 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { parseAllDocuments } from 'yaml';
 import { shown } from '../support/cluster-agents.ts';
 import { until } from '../support/kubernetes/kubelet.ts';
+import { ciliumKind, objectsIn } from '../support/kubernetes/others.ts';
 import { daemonSet, podObject, WholePods } from '../support/kubernetes/pods.ts';
 import { wholeClusterTest } from '../support/kubernetes/requirements.ts';
 import { objectsOnly, WholeCluster } from '../support/kubernetes/whole.ts';
 import { Lab } from '../support/lab.ts';
 import { world } from '../support/world.ts';
-
-/** A kind of Cilium (1.10 to 1.18), as far as an API server needs it to take objects. */
-const definition = (kind: string, version: string) => {
-  const plural = `${kind.toLowerCase().replace(/y$/, '')}ies`;
-  const spec = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
-  const schema = { openAPIV3Schema: { type: 'object', properties: { spec } } };
-  return {
-    ...{ apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' },
-    metadata: { name: `${plural}.cilium.io` },
-    spec: {
-      ...{ group: 'cilium.io', scope: 'Cluster' },
-      names: { kind, listKind: `${kind}List`, plural, singular: kind.toLowerCase() },
-      versions: [{ name: version, served: true, storage: true, schema }],
-    },
-  };
-};
 
 /** As in a lab of a guide to networks of Kubernetes: all pods of a namespace get the address of one node (Cilium 1.10). */
 const natPolicy = `
@@ -87,8 +71,6 @@ spec:
     protocol: UDP
 `;
 
-const objectsOf = (text: string): object[] => parseAllDocuments(text).map((each) => each.toJS());
-
 describe('manifests of others in a whole cluster', wholeClusterTest, () => {
   let lab: Lab;
   let cluster: WholeCluster;
@@ -98,7 +80,7 @@ describe('manifests of others in a whole cluster', wholeClusterTest, () => {
     cluster = await WholeCluster.start(lab);
     pods = new WholePods(cluster);
     const { api } = cluster;
-    await api.mustApply(definition('CiliumEgressNATPolicy', 'v2alpha1'), definition('CiliumEgressGatewayPolicy', 'v2'));
+    await api.mustApply(ciliumKind('CiliumEgressNATPolicy', 'v2alpha1'), ciliumKind('CiliumEgressGatewayPolicy', 'v2'));
     await cluster.install({ ...objectsOnly, kubernetes: { cilium: true, kubeVip: true } });
     await api.mustApply(daemonSet({ name: 'net-tshoot' }));
     await pods.ready(3);
@@ -117,7 +99,7 @@ describe('manifests of others in a whole cluster', wholeClusterTest, () => {
     const seen = async () =>
       (await Promise.all((await pods.ready(3)).map((pod) => pods.seen(pod, world.service[0])))).toSorted();
     assert.deepEqual(await seen(), ['172.18.0.3', '172.18.0.4', '172.18.0.5']);
-    await api.mustApply(...objectsOf(natPolicy));
+    await api.mustApply(...objectsIn(natPolicy));
     await until(async () => new Set(await seen()).size === 1, 500).catch(() => undefined);
     shown(t, (await seen()).join(' '));
     assert.deepEqual(await seen(), ['172.18.0.3', '172.18.0.3', '172.18.0.3']);
@@ -127,7 +109,7 @@ describe('manifests of others in a whole cluster', wholeClusterTest, () => {
 
   test('a CiliumEgressGatewayPolicy has the gateway that its nodeSelector names, and drops until that has the address', async () => {
     const { api } = cluster;
-    await api.mustApply(...objectsOf(gatewayPolicy));
+    await api.mustApply(...objectsIn(gatewayPolicy));
     await started('bot', { org: 'empire', class: 'mediabot' }, 5);
     await until(async () => (await seenBy('bot')) === 'nothing', 500);
     await cluster.node(4).machine.inside.must(['ip', 'address', 'add', '172.18.0.77/32', 'dev', 'eth0']);
@@ -138,7 +120,7 @@ describe('manifests of others in a whole cluster', wholeClusterTest, () => {
 
   test('a Service with annotations of kube-vip has one node take its address, and its pods have it for the port that they name', async (t) => {
     const { api } = cluster;
-    await api.mustApply(...objectsOf(service));
+    await api.mustApply(...objectsIn(service));
     await started('sip', { app: 'sip' }, 5);
     await until(async () => (await seenBy('sip')) === '172.18.0.88', 500);
     assert.equal(await seenBy('sip', world.service[0], 'udp'), '172.18.0.5', 'another protocol is not named');

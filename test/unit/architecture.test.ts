@@ -26,7 +26,7 @@ const table: Readonly<Record<string, Row>> = {
   election: { imports: ['base'] },
   kernel: {
     imports: ['base', 'nftables', 'datapath'],
-    types: ['election'],
+    types: ['election', 'files'],
     packages: ['koffi', 'netlink', 'node:fs', 'node:os', 'node:util'],
   },
   store: { imports: ['base', 'files'], types: ['policy', 'datapath'], packages: ['zod', 'node:fs', 'node:path'] },

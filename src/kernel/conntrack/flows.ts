@@ -89,12 +89,8 @@ export async function deleteFlowsOfAny(
 ): Promise<void> {
   for (const [family, own] of Map.groupBy(addresses, familyOf)) {
     const wanted = new Set(own);
-    const isOfAny = ({ source, replySource }: Flow) => wanted.has(source) || wanted.has(replySource);
-    const found = await findFlowsOfAny(socket, family, own);
-    await deleteEach(
-      socket,
-      found.filter(({ flow }) => isOfAny(flow) && only(flow)),
-    );
+    const isChosen = (flow: Flow) => (wanted.has(flow.source) || wanted.has(flow.replySource)) && only(flow);
+    await deleteChosenFlows(socket, family, async (all) => new Set(all.filter(isChosen)));
   }
 }
 

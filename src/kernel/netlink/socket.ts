@@ -1,7 +1,8 @@
 import { closeSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 import { EgressError } from '../../base/errors.ts';
-import { cString, u16, u32 } from './field.ts';
+import { cString, u32 } from './field.ts';
+import { flags, framed, messagesIn, netlinkHeaderLength, type Reply, type Request } from './framing.ts';
 import { limitWaiting, openNetlink, receiveFromKernel, sendToKernel, setSocketOption } from './libc.ts';
 import { isTurnOver, nextTurn } from './turns.ts';
 import { decode } from './wire.ts';
@@ -9,30 +10,7 @@ import { decode } from './wire.ts';
 /** Netlink families that we speak (linux/netlink.h). */
 export const protocols = { route: 0, netfilter: 12 } as const;
 
-/** Flags of a request (linux/netlink.h, NLM_F_*). */
-export const flags = {
-  request: 1,
-  ack: 4,
-  dump: 0x300,
-  replace: 0x100,
-  excl: 0x200,
-  create: 0x400,
-  append: 0x800,
-} as const;
-
-/** A message to the kernel: its type, its flags beyond REQUEST, and the bytes behind the netlink header. */
-export interface Request {
-  readonly type: number;
-  readonly flags: number;
-  readonly body: Buffer;
-}
-
-/** A message from the kernel. */
-export interface Reply {
-  readonly type: number;
-  readonly flags: number;
-  readonly body: Buffer;
-}
+export { flags, type Reply, type Request } from './framing.ts';
 
 /** The kernel said no: errno, its name, the place of the request in its batch, and the kernel's own words where it gave some. */
 export class KernelError extends Error {
@@ -82,14 +60,10 @@ const bufferBytes = 16 * 1024 * 1024;
 const messageBytes = 64 * 1024;
 /** A dump that others keep changing is read again so often before we give up. */
 const dumpTries = 16;
-const netlinkHeaderLength = 16;
 /** How many requests are sent together: their acknowledgements fit into the kernel's default buffer. */
 const together = 128;
 /** Seconds without a word from the kernel, which answers before it returns from sendto(2), or never. */
 const patience = 30;
-
-/** With its header, and padding to four bytes. */
-const framedLength = ({ length }: Buffer): number => (netlinkHeaderLength + length + 3) & ~3;
 
 /** Requests sent together: the numbers of the first and the last, and the answers so far. */
 interface Exchange {
@@ -216,22 +190,9 @@ export class NetlinkSocket {
   #send(requests: readonly Request[]): number {
     const first = this.#sequence;
     this.#sequence += requests.length;
-    const bytes = Buffer.alloc(requests.reduce((size, { body }) => size + framedLength(body), 0));
-    let offset = 0;
-    for (const [i, request] of requests.entries()) offset = this.#frame(request, first + i, bytes, offset);
+    const bytes = framed(requests, { first, port: this.#port });
     explained(() => sendToKernel(this.#descriptor, bytes));
     return first;
-  }
-
-  /** Writes a message into a buffer of zeros: its header (linux/netlink.h, struct nlmsghdr) and body. Returns where the next begins. */
-  #frame({ type, flags: more, body }: Request, sequence: number, bytes: Buffer, offset: number): number {
-    bytes.writeUInt32LE(netlinkHeaderLength + body.length, offset);
-    bytes.writeUInt16LE(type, offset + 4);
-    bytes.writeUInt16LE(more | flags.request, offset + 6);
-    bytes.writeUInt32LE(sequence, offset + 8);
-    bytes.writeUInt32LE(this.#port, offset + 12);
-    body.copy(bytes, offset + netlinkHeaderLength);
-    return offset + framedLength(body);
   }
 
   /** Takes the next that the kernel has sent. Messages left over from an exchange that failed are passed over. */
@@ -260,31 +221,6 @@ export class NetlinkSocket {
     );
   }
 }
-
-/** A message with the number of the request that it answers. */
-interface Message extends Reply {
-  readonly sequence: number;
-}
-
-/** What the kernel sent together, message by message (struct nlmsghdr). One that claims more than there is is a RangeError. */
-function messagesIn(bytes: Buffer): readonly Message[] {
-  const messages: Message[] = [];
-  for (let offset = 0; offset < bytes.length; ) {
-    const { length, type, flags, sequence } = headerAt(bytes, offset);
-    if (length < netlinkHeaderLength || offset + length > bytes.length)
-      throw new RangeError(`A message by netlink claims ${length} bytes at ${offset} of ${bytes.length}`);
-    messages.push({ type, flags, sequence, body: bytes.subarray(offset + netlinkHeaderLength, offset + length) });
-    offset += (length + 3) & ~3;
-  }
-  return messages;
-}
-
-const headerAt = (bytes: Buffer, offset: number) => ({
-  length: u32.decodeIn(bytes, offset, offset + 4),
-  type: u16.decodeIn(bytes, offset + 4, offset + 6),
-  flags: u16.decodeIn(bytes, offset + 6, offset + 8),
-  sequence: u32.decodeIn(bytes, offset + 8, offset + 12),
-});
 
 function asAnswer(error: unknown): KernelError {
   if (error instanceof KernelError) return error;
