@@ -49,7 +49,11 @@ describe('gateways of a whole cluster come and go', wholeClusterTest, () => {
   const requireKept = (when: string) => requireAllKept(cluster, connections, addresses, when);
 
   const exit = async () => (await cluster.api.get('egressexit', 'internet')).status;
-  const holder = async () => cluster.node(Number((await exit()).holder.replace('node-', '')));
+  /** The node that holds the exit's addresses, as soon as the status names one. */
+  const holder = async () => {
+    const { status } = await cluster.api.until('egressexit', 'internet', (one) => Boolean(one.status?.holder));
+    return cluster.node(Number(status.holder.replace('node-', '')));
+  };
   const movedFrom = (name: string) =>
     until(async () => {
       const now = (await exit()).holder;
