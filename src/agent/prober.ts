@@ -9,6 +9,7 @@ import type { Machine } from '../node/machine.ts';
 import type { ExitGateways } from '../store/record.ts';
 import type { AgentSurroundings } from './agent.ts';
 import { Introducer, type UsedGateway } from './introducer.ts';
+import { PendingQuestions } from './pending.ts';
 import { linkTo, probedExits, stateOf } from './probed-exits.ts';
 
 /** What the prober has around it. */
@@ -27,23 +28,15 @@ interface Asked {
   readonly state: ExitGateways;
 }
 
-/** A question on its way. */
-interface Pending {
-  readonly exit: string;
-  readonly gateway: Address;
-  readonly question: number;
-}
-
-/** Milliseconds between two looks for answers while one of them decides; else the next question is early enough. */
+/**
+ * Milliseconds between two looks for answers while one of them decides. Else the next question is early enough; and while a
+ * gateway is silent the kernel tells of answers as soon as they come, which takes no time of a processor while none do.
+ */
 const lookPause = 5;
 /** Milliseconds for which an agent that ends waits for gateways to answer. */
 const patience = 3_000;
 /** Milliseconds before something that failed is tried again. */
 const retryPause = 1_000;
-/** Questions that may still be answered: the last of these. */
-const pendingAtMost = 4096;
-/** Bytes of the secret that shows an answer to be one. */
-const secretBytes = 8;
 
 /**
  * Asks for each exit of this node's pods whether its gateway holds the exit's address, and follows the address to whoever
@@ -53,10 +46,7 @@ export class Prober implements Disposable {
   readonly #surroundings: ProberSurroundings;
   readonly #asked = new Map<string, Asked>();
   readonly #introducer: Introducer;
-  readonly #pending = new Map<number, Pending>();
-  /** Only who was asked can answer: strangers do not know it. */
-  readonly #secret = Buffer.from(crypto.getRandomValues(new Uint8Array(secretBytes)));
-  #token = 0;
+  readonly #pending = new PendingQuestions();
   #configuration: Configuration | undefined;
   #own: Address | undefined;
   #opened: { readonly machine: Machine & Disposable; readonly asker: Asker; readonly underlay: Link } | undefined;
@@ -139,6 +129,7 @@ export class Prober implements Disposable {
       await this.#askWhoIsDue();
       this.#tellWhenDecided();
       pause = this.#pause();
+      this.#opened?.asker.listen(this.#probes.some((probe) => election.isSilent(probe, election.defaultTiming)));
     } catch (error) {
       this.#surroundings.report(error, 'Gateways are asked again until then.');
     }
@@ -147,12 +138,27 @@ export class Prober implements Disposable {
     else this.#timer = undefined;
   }
 
-  #pause(): number {
-    const probes = [...this.#asked.values()].map(({ probe }) => probe);
-    const due = Math.min(...probes.map(({ dueAt }) => dueAt)) - this.#surroundings.now();
-    const isSearching = probes.some((probe) => probe.isHurried || election.isSilent(probe, election.defaultTiming));
-    return Math.max(1, isSearching ? Math.min(due, lookPause) : due);
+  get #probes(): readonly election.Probe[] {
+    return [...this.#asked.values()].map(({ probe }) => probe);
   }
+
+  #pause(): number {
+    const due = Math.min(...this.#probes.map(({ dueAt }) => dueAt)) - this.#surroundings.now();
+    return Math.max(1, this.#isDeciding ? Math.min(due, lookPause) : due);
+  }
+
+  get #isDeciding(): boolean {
+    return this.#probes.some((probe) => election.isDeciding(probe, election.defaultTiming));
+  }
+
+  readonly #answered = (): void => {
+    try {
+      this.#hear();
+      this.#tellWhenDecided();
+    } catch (error) {
+      this.#surroundings.report(error, 'Gateways are asked again until then.');
+    }
+  };
 
   /** Exits with this gateway are asked for at once, whatever it knows: nobody is believed before he answers. */
   readonly #hinted = (from: string): void => {
@@ -169,7 +175,11 @@ export class Prober implements Disposable {
     const { openMachine, dataDir } = this.#surroundings;
     const machine = await openMachine({ dataDir });
     try {
-      this.#opened = { machine, asker: machine.host.openAsker(underlay, this.#hinted), underlay };
+      this.#opened = {
+        machine,
+        asker: machine.host.openAsker(underlay, { hinted: this.#hinted, answered: this.#answered }),
+        underlay,
+      };
     } catch (error) {
       machine[Symbol.dispose]();
       throw error;
@@ -178,7 +188,7 @@ export class Prober implements Disposable {
 
   #hear(): void {
     for (const data of this.#opened?.asker.answers() ?? []) {
-      const { exit, gateway, question } = this.#askedBy(data) ?? {};
+      const { exit, gateway, question } = this.#pending.answeredBy(data) ?? {};
       const asked = exit === undefined ? undefined : this.#asked.get(exit);
       if (asked === undefined || gateway === undefined || question === undefined) continue;
       this.#update(asked, election.heard(asked.probe, gateway, question));
@@ -201,11 +211,6 @@ export class Prober implements Disposable {
     await this.#introducer.settled();
   }
 
-  #askedBy(data: Buffer): Pending | undefined {
-    if (data.length !== secretBytes + 4 || !data.subarray(0, secretBytes).equals(this.#secret)) return undefined;
-    return this.#pending.get(data.readUInt32BE(secretBytes));
-  }
-
   /** Exits that are due soon are asked for, too: exits of one gateway fail together, and shall move in one step. */
   async #askWhoIsDue(): Promise<void> {
     const now = this.#surroundings.now();
@@ -224,12 +229,7 @@ export class Prober implements Disposable {
   }
 
   #question({ probe: { exit }, address, source }: Asked, gateway: Address, question: number): Question {
-    this.#token = (this.#token + 1) >>> 0;
-    this.#pending.set(this.#token, { exit, gateway, question });
-    this.#pending.delete(this.#token - pendingAtMost);
-    const token = Buffer.alloc(4);
-    token.writeUInt32BE(this.#token);
-    return { gateway, address, source, data: Buffer.concat([this.#secret, token]) };
+    return { gateway, address, source, data: this.#pending.add({ exit, gateway, question }) };
   }
 
   #update(asked: Asked, probe: election.Probe): void {
@@ -243,8 +243,7 @@ export class Prober implements Disposable {
    * none will be found soon.
    */
   #tellWhenDecided(): void {
-    const isDeciding = ({ probe }: Asked) => election.isDeciding(probe, election.defaultTiming);
-    if (!this.#isUntold || this.#isMoving || [...this.#asked.values()].some(isDeciding)) return;
+    if (!this.#isUntold || this.#isMoving || this.#isDeciding) return;
     this.#isUntold = false;
     this.#surroundings.changed(this.states);
   }

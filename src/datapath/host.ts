@@ -157,12 +157,22 @@ export interface Question {
   readonly data: Buffer;
 }
 
+/** Takes what comes in at the sockets of an {@link Asker}. */
+export interface AskerEars {
+  /** A gateway hints that addresses move: its MAC address in the tunnel. */
+  hinted(from: Mac): void;
+  /** There are answers to be read, while somebody listens for them. */
+  answered(): void;
+}
+
 /** Asks gateways whether they hold addresses. */
 export interface Asker extends Disposable {
   /** Sends questions from this node's end of the tunnel. A question that cannot be sent is lost. */
   ask(own: Address, questions: readonly Question[]): Promise<void>;
   /** The data of the answers that came since the last call, and of whatever else looks like one. Does not wait. */
   answers(): readonly Buffer[];
+  /** Whether `answered` is called as soon as there are answers, until they are read. Else they wait for the next look. */
+  listen(isWanted: boolean): void;
 }
 
 /** Questions to the machine, and changes of it, for decisions. */
@@ -279,7 +289,7 @@ export interface Host {
    * Opens sockets for questions to gateways, whose answers come in by an interface. Throws an Error with `code`: `EPERM`,
    * `ENODEV`.
    */
-  openAsker(underlay: Link, hinted: (from: Mac) => void): Asker;
+  openAsker(underlay: Link, ears: AskerEars): Asker;
   /** Sends for each connection of TCP an empty packet of its pod, for the conntracks on its way to know it by. */
   primeFlows(introduction: Introduction, flows: readonly Flow[]): Promise<void>;
 }

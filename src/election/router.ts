@@ -170,6 +170,7 @@ export class Router {
     const now = this.#around.now();
     if (this.#state.name !== 'active') {
       this.#silence.answered(mac, now);
+      this.#arm(); // the next question may have time now
       return;
     }
     if (this.#seen.duplicate(address, mac, this.#around.date())) this.#around.changed();

@@ -13,6 +13,8 @@ export class Silence {
   /** Milliseconds between two questions, and how long before the timer they begin: an answer of that time counts. */
   readonly #pause: number;
   readonly #window: number;
+  /** Milliseconds of silence after which it is asked less often, as long as it answers. */
+  readonly #long: number;
   #askedAt = Number.NEGATIVE_INFINITY;
   #answer: { readonly mac: string; readonly at: number } | undefined;
   #hasSteppedDown = false;
@@ -25,6 +27,7 @@ export class Silence {
   constructor(interval: number) {
     this.#pause = interval;
     this.#window = 15 * interval;
+    this.#long = 100 * interval;
   }
 
   /** A router has spoken. */
@@ -43,7 +46,13 @@ export class Silence {
   /** When the next question is due. */
   nextQuestion(state: VrrpState): number | undefined {
     if (state.name !== 'backup' || this.#hasSteppedDown) return undefined;
-    return Math.max(state.downAt - this.#window, this.#askedAt + this.#pause);
+    return Math.max(state.downAt - this.#window, this.#askedAt + (this.#isSteady ? 3 : 1) * this.#pause);
+  }
+
+  /** A holder that has been silent for long and has answered the last question will answer the next; when it does not, the others follow fast. */
+  get #isSteady(): boolean {
+    const isLong = this.#askedAt - this.#spokenAt > this.#long;
+    return isLong && this.#answer !== undefined && this.#answer.at >= this.#askedAt;
   }
 
   /** Whether a question is due now; then it counts as asked. */

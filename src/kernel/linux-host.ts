@@ -5,6 +5,7 @@ import type { Change } from '../datapath/difference.ts';
 import type { Filter } from '../datapath/filter.ts';
 import type {
   Asker,
+  AskerEars,
   Changed,
   Counters,
   DefaultRoute,
@@ -19,7 +20,7 @@ import type {
 import type { Kept } from '../datapath/kept.ts';
 import { heldMap, servedMap } from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
-import type { HostObject, Link, Mac, NodeRoute, NodeRule, Other } from '../datapath/objects.ts';
+import type { HostObject, Link, NodeRoute, NodeRule, Other } from '../datapath/objects.ts';
 import { planOf } from '../datapath/operations.ts';
 import type { OurState } from '../datapath/release.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
@@ -314,9 +315,9 @@ export class LinuxHost implements Host, Disposable {
     if (link !== undefined) sendFrames(link.index, primerFrames(ends, hops, flows), mark);
   }
 
-  openAsker(underlay: Link, hinted: (from: Mac) => void): Asker {
+  openAsker(underlay: Link, ears: AskerEars): Asker {
     return new EchoAsker({
-      ...{ underlay, hinted },
+      ...{ underlay, ears },
       tunnel: async () => (await this.readLink(tunnelDevice))?.index,
       stationOf: async (address) => (await readNeighbour(this.#route, underlay.index, address))?.mac,
     });

@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import { type Address, type Family, families, familyOf } from '../../base/address.ts';
-import type { Asker, Question } from '../../datapath/host.ts';
+import type { Asker, AskerEars, Question } from '../../datapath/host.ts';
 import type { Link, Mac } from '../../datapath/objects.ts';
 import { tunnelMac } from '../../datapath/tunnel.ts';
 import { receiveIfAny } from '../netlink/libc.ts';
@@ -23,8 +23,7 @@ export interface AskerDevices {
   tunnel(): Promise<number | undefined>;
   /** The interface that leads to the gateways. */
   readonly underlay: Pick<Link, 'index' | 'mac'>;
-  /** Takes hints of gateways that addresses move: the MAC address of one in the tunnel. */
-  hinted(from: Mac): void;
+  readonly ears: AskerEars;
   /** The MAC address of a station on the underlay's segment; undefined when the kernel does not know it now. */
   stationOf(address: Address): Promise<Mac | undefined>;
 }
@@ -49,6 +48,7 @@ export class EchoAsker implements Asker {
   readonly #identifier = new DataView(crypto.getRandomValues(new Uint8Array(2)).buffer).getUint16(0);
   readonly #buffer = Buffer.alloc(messageBytes);
   readonly #readable = new ReadableSockets();
+  #listening: readonly Disposable[] = [];
   #hints: { readonly device: number; readonly socket: Disposable } | undefined;
   #sequence = 0;
   /** When this node was introduced to gateways, in milliseconds of a clock that does not go back. */
@@ -87,7 +87,7 @@ export class EchoAsker implements Asker {
     if (this.#hints?.device === device) return;
     this.#hints?.socket[Symbol.dispose]();
     this.#hints = undefined;
-    const socket = listenForHints(this.#readable, device, (from) => this.#devices.hinted(from));
+    const socket = listenForHints(this.#readable, device, (from) => this.#devices.ears.hinted(from));
     this.#hints = { device, socket };
   }
 
@@ -124,7 +124,15 @@ export class EchoAsker implements Asker {
     });
   }
 
+  listen(isWanted: boolean): void {
+    if (isWanted === this.#listening.length > 0) return;
+    for (const one of this.#listening) one[Symbol.dispose]();
+    const tell = () => this.#devices.ears.answered();
+    this.#listening = isWanted ? [...this.#sockets.values()].map((fd) => this.#readable.add(fd, tell)) : [];
+  }
+
   [Symbol.dispose](): void {
+    this.listen(false);
     this.#hints?.socket[Symbol.dispose]();
     this.#readable[Symbol.dispose]();
     this.#frames[Symbol.dispose]();

@@ -152,6 +152,18 @@ describe('the prober', () => {
     );
   });
 
+  test('looks for answers no more often than it asks when a gateway is silent for long, and follows one at once that answers', async (t) => {
+    const { machine, pass } = await started(t);
+    await pass(3000); // longer than it is decided whether another gateway takes over
+    const before = { questions: asked(machine).length, looks: machine.host.looksForAnswers };
+    await pass(2000);
+    assert.equal(machine.host.looksForAnswers - before.looks, asked(machine).length - before.questions);
+    assert.ok(asked(machine).length - before.questions <= 22);
+    machine.host.answeringGateways.add(at(second));
+    for (const now = asked(machine).length; asked(machine).length === now; ) await pass(5);
+    assert.deepEqual(wayOf(machine), [second]); // within the five milliseconds of the question
+  });
+
   test('asks nobody on a node whose pods use no gateway', async (t) => {
     const { machine, pass } = await started(t, { pods: false });
     await pass(500);

@@ -73,6 +73,39 @@ describe('two gateways on a segment', () => {
     assert.equal(second.router.state, 'active');
   });
 
+  test('ask for the address a third as often when that has gone on for long, and take it as soon', async () => {
+    const { world, first, second } = await pair();
+    first.isAlive = false;
+    await world.pass(10_000);
+    const before = second.asked.length;
+    await world.pass(10_000);
+    assert.ok(Math.abs(second.asked.length - before - 10_000 / 30) < 5, `${second.asked.length - before} questions`);
+    for (let more = 0; more < 100; more++) {
+      await world.pass(100 + more); // at another time between two looks each time
+      const asked = second.asked.length;
+      world.passes = (from) => from !== first;
+      await world.pass(118); // and the last answer is 30 ms older at most
+      assert.equal(second.router.state, 'backup');
+      assert.ok(second.asked.length - asked >= 8, `${second.asked.length - asked} questions`);
+      world.passes = () => true;
+    }
+    world.passes = (from) => from !== first;
+    await world.pass(251);
+    assert.equal(second.router.state, 'active');
+  });
+
+  test('leave the addresses with a silent node while a fifth of all packets is lost, for ten minutes', async () => {
+    const { world, first, second } = await pair();
+    first.isAlive = false;
+    let dice = 1;
+    world.passes = () => {
+      dice = (dice * 48_271) % 0x7fffffff;
+      return dice % 5 !== 0;
+    };
+    await world.pass(600_000);
+    assert.deepEqual([second.router.state, second.router.transitions, world.holders], ['backup', 0, [first]]);
+  });
+
   test('let one that begins anew go on with the addresses that it finds, and give them up to another', async () => {
     const { world, first, second } = await pair();
     first.isAlive = false;

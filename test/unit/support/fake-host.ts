@@ -5,6 +5,7 @@ import type { Change } from '../../../src/datapath/difference.ts';
 import type { Filter } from '../../../src/datapath/filter.ts';
 import type {
   Asker,
+  AskerEars,
   Changed,
   Counters,
   DefaultRoute,
@@ -346,19 +347,30 @@ export class FakeHost implements Host, Disposable {
   /** The data of answers that nobody asked for. */
   readonly strayAnswers: Buffer[] = [];
 
+  /** How often somebody looked for answers. */
+  looksForAnswers = 0;
+
   /** Takes the MAC address of a gateway that hints, while somebody listens. */
   hinted: (from: string) => void = () => {};
 
-  openAsker(_underlay: Link, hinted: (from: string) => void): Asker {
+  openAsker(_underlay: Link, ears: AskerEars): Asker {
     const answers: Buffer[] = [];
-    this.hinted = hinted;
+    let isListening = false;
+    this.hinted = (from) => ears.hinted(from);
     return {
       ask: async (_own, questions) => {
         this.calls.push(`ask ${questions.map(({ address, gateway }) => `${address} at ${gateway}`).join(', ')}`);
-        for (const { address, gateway, data } of questions)
-          if (this.answeringGateways.has(`${address} at ${gateway}`)) answers.push(data);
+        const own = questions.filter(({ address, gateway }) => this.answeringGateways.has(`${address} at ${gateway}`));
+        answers.push(...own.map(({ data }) => data));
+        if (isListening && own.length > 0) setImmediate(() => ears.answered());
       },
-      answers: () => [...answers.splice(0), ...this.strayAnswers.splice(0)],
+      answers: () => {
+        this.looksForAnswers++;
+        return [...answers.splice(0), ...this.strayAnswers.splice(0)];
+      },
+      listen: (isWanted) => {
+        isListening = isWanted;
+      },
       [Symbol.dispose]: () => {},
     };
   }
