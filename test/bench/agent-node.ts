@@ -137,8 +137,8 @@ export const silence = async ({ receiver, senders }: Talk): Promise<void> => {
   await Promise.all([...senders, receiver].map((daemon) => daemon.stop()));
 };
 
-/** Writes what libcni would have kept of the pods' ADD. */
-function remember(node: LabNode, pods: readonly BenchPod[]): void {
+/** Writes what libcni would have kept of the pods' ADD to a network of the node. */
+export function remember(node: LabNode, pods: readonly BenchPod[], networkName = network): void {
   const folder = node.state('results');
   mkdirSync(folder, { recursive: true });
   for (const pod of pods) {
@@ -148,7 +148,7 @@ function remember(node: LabNode, pods: readonly BenchPod[]): void {
       ['K8S_POD_NAMESPACE', namespace],
       ['K8S_POD_NAME', containerId],
     ];
-    const cached = { kind: 'cniCacheV1', containerId, ifName, networkName: network, cniArgs, result: prevResult(pod) };
-    writeFileSync(`${folder}/${network}-${containerId}-${ifName}`, JSON.stringify(cached));
+    const cached = { kind: 'cniCacheV1', containerId, ifName, networkName, cniArgs, result: prevResult(pod) };
+    writeFileSync(`${folder}/${networkName}-${containerId}-${ifName}`, JSON.stringify(cached));
   }
 }

@@ -8,6 +8,8 @@ import { Lab } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import type { Daemon } from '../support/run.ts';
 import { world } from '../support/world.ts';
+import { remember } from './agent-node.ts';
+import { BenchNode } from './node.ts';
 import { type Column, type ResultTable, spreadOf } from './result.ts';
 import { roundsOf } from './statistics.ts';
 import { asked, startStream } from './streams.ts';
@@ -21,6 +23,8 @@ const rounds = Number(process.env.FAILOVERS ?? roundsOf(10));
 const patience = process.env.FAILOVERS === undefined ? 6.5 * 60_000 : Number.POSITIVE_INFINITY;
 /** Words that names of faults have, with commas between them: only such faults are made. All without it. */
 const kinds = process.env.FAILOVER_KINDS?.split(',') ?? [''];
+/** Pods of its own that each gateway has, which leave by the exit, too. */
+const ownPods = Number(process.env.FAILOVER_OWN_PODS ?? 0);
 const port = 9000;
 /** A plain address that keepalived moves beside it, and its number. */
 const plain = { address: '192.168.0.250', vrid: 77 } as const;
@@ -201,6 +205,7 @@ async function started(lab: Lab): Promise<Setup> {
   await cluster.policy({ exits: [exit], policies: [{ ...internetPolicy, exit: exit.name, except: world.exceptions }] });
   const sides: Side[] = [];
   for (const [i, node] of cluster.gateways.entries()) {
+    if (ownPods > 0) await plugOwn(lab, node, 256 * i);
     sides.push({ node, agent: await RunningAgent.start(node) });
     const { address, vrid } = plain;
     await Keepalived.start(node, { device: 'eth1', vrid, priority: 200 - i, addresses: [address] });
@@ -228,6 +233,12 @@ async function started(lab: Lab): Promise<Setup> {
   await ready(setup);
   const connections = await Promise.all(pods.map((pod) => Connections.open(pod, 'echo', 50)));
   return { ...setup, connections };
+}
+
+/** The first of them has a number of the node's own range. */
+async function plugOwn(lab: Lab, node: LabNode, range: number): Promise<void> {
+  const pods = await BenchNode.of(node).plug(await lab.namespace(lab.unique('own')), ownPods, range + 2);
+  remember(node, pods, 'cluster');
 }
 
 const has = async ({ node }: Side, one: string = address): Promise<boolean> =>
