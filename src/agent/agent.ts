@@ -152,12 +152,12 @@ export class Agent {
     const adopt = async () => (startsNothing ? [] : await this.#adopt(machine, configured));
     const missingRights = this.#surroundings.findMissingRights();
     const { elector } = this.#surroundings;
-    await elector?.prepare(machine, configuration, !startsNothing);
+    const isElected = (await elector?.prepare(machine, configuration, !startsNothing)) ?? false;
     const inputs = { configuration, files: this.#filesNow(machine, configured, startsNothing) };
     const mayGlance = !isRung && this.#rest.isAsBefore(inputs, began);
     const { ending } = memory;
     const done = withRights(
-      await round({ machine, configuration, adopt, startsNothing, mayGlance, ending }),
+      await round({ machine, configuration, adopt, startsNothing, mayGlance, isElected, ending }),
       missingRights,
     );
     this.#rest.ended(done, inputs, began);

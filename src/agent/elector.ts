@@ -50,13 +50,13 @@ export class Elector {
   }
 
   /**
-   * Before a round: whose exits they are now. With `mayBegin` false nothing begins that was not; and when the node is no
-   * gateway any more, all ends.
+   * Before a round: whose exits they are now, and whether one has come here or gone. With `mayBegin` false nothing begins that was
+   * not; and when the node is no gateway any more, all ends.
    */
-  async prepare(machine: Machine, configuration: Configuration | undefined, mayBegin: boolean): Promise<void> {
-    if (configuration === undefined) return;
+  async prepare(machine: Machine, configuration: Configuration | undefined, mayBegin: boolean): Promise<boolean> {
+    if (configuration === undefined) return false;
     const { host, store } = machine;
-    if (!mayBegin && store.loadNode()?.gateway !== undefined) return;
+    if (!mayBegin && store.loadNode()?.gateway !== undefined) return false;
     const own = await findOwnEnd(host, configuration).catch(() => undefined);
     const exits = own !== undefined && mayBegin ? configuration.exits.filter(isShared(own.address)) : [];
     const all =
@@ -69,6 +69,7 @@ export class Elector {
       if (own !== undefined) next[exit.name] = await this.#stateOf(machine, exit, own.address, before[exit.name]);
     if (!isEqual(before, next)) store.agent.saveElections(next);
     await this.#tell(machine, configuration, before, next);
+    return Object.entries(next).some(([exit, { holds }]) => isMoved(before[exit], holds));
   }
 
   /** Behind a round, when all is ready but the addresses: the process learns what there is. */
@@ -172,7 +173,7 @@ export class Elector {
     next: ElectionRecord['exits'],
   ): Promise<void> {
     for (const [exit, { holds, gateway, why }] of Object.entries(next)) {
-      if ((before[exit]?.holds ?? false) === holds) continue;
+      if (!isMoved(before[exit], holds)) continue;
       const said = holds ? 'this node has the exit’s addresses now' : 'this node has the exit’s addresses no more';
       this.#around.log.info({ exit, gateway, ...(why !== undefined && { why }) }, said);
       if (holds) continue;
@@ -184,6 +185,9 @@ export class Elector {
     }
   }
 }
+
+/** Whether this node has an exit's addresses that it had not, or the other way round. */
+const isMoved = (before: ElectedExit | undefined, holds: boolean): boolean => (before?.holds ?? false) !== holds;
 
 /** All nodes that are known may have pods, gateways too. */
 function hintsOf({ nodes, exits, tunnel }: Configuration, own: Address): HintTargets {

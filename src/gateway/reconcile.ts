@@ -29,7 +29,7 @@ export interface Wanted {
   readonly moves: MovesRecord['gateways'];
   /** Name of the exit that it is all about: when that one cannot be as it should, nothing is done. */
   readonly required?: string;
-  /** What the node's pods have is right: only what they share is looked at. For looks alone. */
+  /** What the node's pods have is taken to be right: only what they share is looked at, and nothing is released. */
   readonly podsAreRight?: true;
 }
 
@@ -54,8 +54,9 @@ export async function reconcile(machine: Machine, configuration: Configuration, 
   const previous = store.loadNode();
   const { next, failures } = await wantedNode(machine, configuration, previous, wanted);
   const changes = next.exits.length > 0 ? await setUp(machine, previous, next) : [];
-  const pods = next.exits.length > 0 ? await repairPods(machine, next) : noRepair;
-  const released = await releaseOthers(machine, next);
+  const keepsPods = wanted.podsAreRight === true;
+  const pods = next.exits.length > 0 && !keepsPods ? await repairPods(machine, next) : noRepair;
+  const released = keepsPods ? [] : await releaseOthers(machine, next);
   await followFlows(machine, previous, next);
   await forgetOtherAddresses(machine, configuration, next, changes);
   await announceNew(machine, changes);

@@ -4,9 +4,13 @@ import { round } from '../../../src/agent/round.ts';
 import type { Change } from '../../../src/datapath/difference.ts';
 import { bringUp } from '../../../src/gateway/gateway.ts';
 import type { Adoption } from '../../../src/runtimes/adopt.ts';
-import { added, configuration, gatewayConfiguration, newMachine, newNode } from '../support/fake-machine.ts';
+import { added, configuration, type FakeMachine, gatewayConfiguration, newMachine, newNode } from '../support/fake-machine.ts';
 
 const adopt = async () => [];
+
+/** The node's end of a pod's link. */
+const plug = ({ host }: FakeMachine, i: number) =>
+  host.links.set(`veth-${i}`, { index: 1_000 + i, name: `veth-${i}`, up: true, mtu: 1500, type: 'veth' });
 
 describe('a round', () => {
   test('takes no lock on a node that is right', async (t) => {
@@ -22,7 +26,7 @@ describe('a round', () => {
   test('gives all pods of a program their way back in the first transaction when the table is gone, before anything is looked at', async (t) => {
     const machine = newMachine(t);
     for (const i of [5, 6, 7]) {
-      machine.host.links.set(`veth-${i}`, { index: 1_000 + i, name: `veth-${i}`, up: true, mtu: 1500, type: 'veth' });
+      plug(machine, i);
       await added(machine, `${i}`, `10.0.0.${i}`);
     }
     machine.host.kernel.deleteTables();
@@ -112,5 +116,37 @@ describe('a round', () => {
     machine.host.kernel.deleteTables();
     assert.ok((await round(surroundings)).changes.length > 0);
     assert.deepEqual(machine.store.loadNode()?.gateway?.served, [50]);
+  });
+
+  test('on a gateway with pods of its own serves an exit that came to it before it looks at them, whatever their number', async (t) => {
+    const [first, second] = ['172.18.0.6', '172.18.0.7'];
+    const looks = async (pods: number) => {
+      const machine = newNode(t, second);
+      const elected = (holds: boolean) => {
+        const exit = { by: 'vrrp', addresses: ['192.0.2.50'], since: '' } as const;
+        machine.store.agent.saveElections({ shared: { ...exit, holds, gateway: holds ? second : first } });
+      };
+      elected(false);
+      for (let i = 1; i <= pods; i++) {
+        plug(machine, i);
+        await added(machine, `${i}`, `10.0.2.${i}`, { configuration: gatewayConfiguration() });
+      }
+      await round({ machine, configuration: gatewayConfiguration(), adopt });
+      elected(true);
+      let seen = 0;
+      const observe = machine.host.observe.bind(machine.host);
+      machine.host.observe = async (node, needs, options) => {
+        if (machine.host.applied.length === before) seen++;
+        assert.equal(machine.host.applied.length === before && needs.attachment !== undefined, false);
+        return await observe(node, needs, options);
+      };
+      const before = machine.host.applied.length;
+      const { failures } = await round({ machine, configuration: gatewayConfiguration(), adopt, isElected: true });
+      const done = machine.host.applied.slice(before).map(({ object }) => object);
+      const serves = done.some((object) => object.kind === 'element' && object.set === 'served');
+      assert.deepEqual([failures, serves, machine.store.loadNode()?.gateway?.served], [[], true, [50]]);
+      return seen;
+    };
+    assert.equal(await looks(6), await looks(1));
   });
 });
