@@ -4,7 +4,14 @@ import { round } from '../../../src/agent/round.ts';
 import type { Change } from '../../../src/datapath/difference.ts';
 import { bringUp } from '../../../src/gateway/gateway.ts';
 import type { Adoption } from '../../../src/runtimes/adopt.ts';
-import { added, configuration, type FakeMachine, gatewayConfiguration, newMachine, newNode } from '../support/fake-machine.ts';
+import {
+  added,
+  configuration,
+  type FakeMachine,
+  gatewayConfiguration,
+  newMachine,
+  newNode,
+} from '../support/fake-machine.ts';
 
 const adopt = async () => [];
 
