@@ -13,7 +13,7 @@ export const choices = (known: readonly string[], prefix = ''): string =>
   `expected one of ${known.map((each) => `"${prefix}${each}"`).join(', ')}`;
 
 /** The known word with the fewest edits to the given one, when few enough to be a slip: one in every three letters. */
-function nearest(word: string, known: readonly string[]): string | undefined {
+export function nearest(word: string, known: readonly string[]): string | undefined {
   const limit = (each: string) => Math.max(word.length, each.length) / 3;
   const ranked = known
     // No distance is below the difference in length: a word that is much too long is not read through.

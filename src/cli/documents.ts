@@ -2,6 +2,7 @@ import type { Document, LineCounter, YAMLError } from 'yaml';
 import { parseJson } from '../config/json.ts';
 import type { Problem } from '../config/problem.ts';
 import { type ReadFile, repetitions } from '../config/read.ts';
+import { jsonMistake } from './json-mistake.ts';
 
 /** A parser's result for a document. */
 export interface Parsed {
@@ -82,7 +83,11 @@ function parseJsonText(file: string, text: string): Parsed {
     const value = parseJson(text);
     return isTooDeep(value) ? tooDeep(file) : { value, problems: repetitions(file, text), warnings: [] };
   } catch (error) {
-    return { value: undefined, problems: [inFile(file, `no JSON: ${messageOf(error)}`)], warnings: [] };
+    return {
+      value: undefined,
+      problems: [inFile(file, `no JSON: ${jsonMistake(text, messageOf(error))}`)],
+      warnings: [],
+    };
   }
 }
 
@@ -99,12 +104,16 @@ function parsed(file: string, document: Document.Parsed, lines: LineCounter): Pa
     return isTooDeep(value) ? tooDeep(file) : { value, problems, warnings };
   } catch (error) {
     if (error instanceof RangeError) return tooDeep(file);
-    return { value: undefined, problems: [...problems, inFile(file, messageOf(error))], warnings };
+    const alias = /^Unresolved alias .*: (.*)$/.exec(messageOf(error))?.[1];
+    const message =
+      alias === undefined ? messageOf(error) : `a text that begins with "*" needs quotes in YAML: "*${alias}"`;
+    return { value: undefined, problems: [...problems, inFile(file, message)], warnings };
   }
 }
 
 /** Our words in place of the parser's, which are for programmers. */
 const ownWords: Readonly<Record<string, string>> = {
+  BAD_ALIAS: 'a text that begins with "*" needs quotes in YAML, like "*"',
   DUPLICATE_KEY: 'the key is there more than once',
   MULTIPLE_DOCS: 'a file is one document, but a second one begins',
 };

@@ -30,6 +30,7 @@ import {
   withPlaces,
   withWishes,
 } from './installer-options.ts';
+import { withLines } from './lines.ts';
 import { keepUntainted } from './untaint.ts';
 
 /** `egress install`: puts binary, policy and chain entry in place, once or for good. Exit code 1 when it could not. */
@@ -134,7 +135,7 @@ class Reporter {
 async function verdictOn(file: string, text: string): Promise<PolicyVerdict> {
   const { value, problems } = await parseDocument(file, text);
   const judged = value === undefined ? { problems } : judgePolicy(file, value, problems);
-  if ('problems' in judged) return { problems: judged.problems.map(lineOf) };
+  if ('problems' in judged) return { problems: (await withLines(text, judged.problems)).map(lineOf) };
   return { json: isYaml(file, text) ? toJson(value) : text };
 }
 

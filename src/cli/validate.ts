@@ -6,6 +6,7 @@ import type { PolicyDocument } from '../config/schema.ts';
 import { warningsOf } from '../config/warnings.ts';
 import { type CliCommand, type CliSurroundings, toJson } from './command.ts';
 import { contentOf, isYaml, parseDocument } from './documents.ts';
+import { withLines } from './lines.ts';
 import { withJson } from './options.ts';
 
 /** Options of the command. */
@@ -30,11 +31,19 @@ export async function validate(
 ): Promise<void> {
   const text = contentOf(file, readFile);
   const verdict = typeof text === 'string' ? await judgeText(file, text) : { errors: [text], warnings: [] };
-  const { errors, warnings, document } = verdict;
+  const { document } = verdict;
+  const placed = async (problems: readonly Problem[]) =>
+    typeof text === 'string' ? await withLines(text, problems) : problems;
+  const [errors, warnings] = [await placed(verdict.errors), await placed(verdict.warnings)];
   if (document === undefined) setExitCode(1);
   if (options.json) return write(toJson({ errors, warnings }));
   if (options.print && document) write(toJson(normalForm(document)));
-  const said = words(file, verdict, typeof text === 'string' && isYaml(file, text), options.print === true);
+  const said = words(
+    file,
+    { ...verdict, errors, warnings },
+    typeof text === 'string' && isYaml(file, text),
+    options.print === true,
+  );
   if (said !== '') (options.print ? remark : write)(said);
 }
 
@@ -50,7 +59,11 @@ function words(file: string, { errors, warnings, document }: Verdict, yaml: bool
   const lines = [...errors.map(lineOf), ...warnings.map((warning) => `warning: ${lineOf(warning)}`)];
   if (document && !printed) lines.push(`${file} is valid`);
   if (document && yaml) {
-    lines.push(`note: the plugin reads JSON only: ${printed ? 'give it what is printed' : '--print writes it'}`);
+    lines.push(
+      printed
+        ? 'note: the plugin reads JSON only: give it what is printed'
+        : 'note: egress install and the manifests make JSON of it, which is all that the plugin reads; --print shows it',
+    );
   }
   return lines.map((line) => `${line}\n`).join('');
 }

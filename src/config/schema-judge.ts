@@ -2,8 +2,10 @@
  * All that the plugin needs of the schemas. The built binary loads it, and with it the schemas and their library, when it is first
  * called (`install/bundle.ts`): it exports functions alone, which take and give plain data.
  */
+
+import { judge } from './judge.ts';
 import type { KeptObjects } from './kept.ts';
-import { type Judged, judge } from './problem.ts';
+import type { Judged } from './problem.ts';
 import { type ChainEntry, chainEntrySchema, keptSchema, type PolicyDocument, policyDocumentSchema } from './schema.ts';
 
 export { soundParts } from './sound.ts';

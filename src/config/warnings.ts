@@ -3,6 +3,7 @@ import type { Policy } from '../policy/policy.ts';
 import { bitsCover, bitsOf, coverAll } from '../policy/prefixes.ts';
 import { type Configuration, configurationOf } from './configuration.ts';
 import { exitWarnings } from './exit-warnings.ts';
+import { familyWarnings } from './family-warnings.ts';
 import { hiders } from './hidden.ts';
 import type { Problem } from './problem.ts';
 import type { PolicyDocument } from './schema.ts';
@@ -14,6 +15,7 @@ export function warningsOf(source: string, document: PolicyDocument): Problem[] 
     ...exitWarnings(document, configuration),
     ...unusedExits(configuration),
     ...policyWarnings(configuration),
+    ...familyWarnings(configuration),
   ];
   return found.map((each) => ({ source, ...each }));
 }

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { toSelector } from '../config/configuration.ts';
-import { type Judged, judge, type Problem } from '../config/problem.ts';
+import { judge } from '../config/judge.ts';
+import type { Judged, Problem } from '../config/problem.ts';
 import { address, interfaceName, prefix } from '../config/value.ts';
 import { type Pods, podRule, podRuleWithoutNodes, podsOf, refusedRule } from './cilium-pods.ts';
 import { type Draft, type ExitDraft, fitName, type Reading, type ReadingContext } from './draft.ts';

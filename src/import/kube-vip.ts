@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { type Address, type Family, familyOf } from '../base/address.ts';
-import { judge, type Problem, pointerOf } from '../config/problem.ts';
+import { judge } from '../config/judge.ts';
+import { type Problem, pointerOf } from '../config/problem.ts';
 import { address, interfaceName } from '../config/value.ts';
 import {
   askedFor,

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { isObject } from '../base/is-object.ts';
-import { judge, type Problem } from '../config/problem.ts';
+import { judge } from '../config/judge.ts';
+import type { Problem } from '../config/problem.ts';
 
 /** One document of a file, as its parser gave it. */
 export interface Parsed {

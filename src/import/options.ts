@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import type { Address, Prefix } from '../base/address.ts';
-import { type Judged, judge, type Problem } from '../config/problem.ts';
+import { judge } from '../config/judge.ts';
+import type { Judged, Problem } from '../config/problem.ts';
 import { address, interfaceName, prefix } from '../config/value.ts';
 import type { ExitDraft } from './draft.ts';
 

@@ -1,7 +1,8 @@
 import { isObject } from '../base/is-object.ts';
 import { contradictions } from '../config/checks.ts';
+import { judge } from '../config/judge.ts';
 import type { Source } from '../config/placed.ts';
-import { judge, type Problem } from '../config/problem.ts';
+import type { Problem } from '../config/problem.ts';
 import { type PolicyDocument, policyDocumentSchema } from '../config/schema.ts';
 import { soundParts } from '../config/sound.ts';
 

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { EgressError } from '../base/errors.ts';
-import { judge, lineOf } from '../config/problem.ts';
+import { judge } from '../config/judge.ts';
+import { lineOf } from '../config/problem.ts';
 import { type Access, apiAt, type ClusterApi } from './client.ts';
 
 const text = z.optional(z.string('a text'));

@@ -1,6 +1,7 @@
 import type { Address } from '../base/address.ts';
 import { toSelector } from '../config/configuration.ts';
-import { judge, type Problem } from '../config/problem.ts';
+import { judge } from '../config/judge.ts';
+import type { Problem } from '../config/problem.ts';
 import { type PolicyDocument, policyDocumentSchema } from '../config/schema.ts';
 import type { ExitDraft } from '../import/draft.ts';
 import { importObjects } from '../import/import.ts';

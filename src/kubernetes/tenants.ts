@@ -1,7 +1,8 @@
 import { choices, suggestion } from '../base/nearest.ts';
 import { shown } from '../base/shown.ts';
+import { judge } from '../config/judge.ts';
 import type { KeptObjects } from '../config/kept.ts';
-import { judge, type Problem } from '../config/problem.ts';
+import type { Problem } from '../config/problem.ts';
 import { type PolicyDocument, policyDocumentSchema } from '../config/schema.ts';
 import { fitName } from '../import/draft.ts';
 import { builtInExits } from '../policy/match.ts';

@@ -1,9 +1,10 @@
 import { parsePrefix } from '../base/address.ts';
 import { contradictions } from '../config/checks.ts';
 import { toSelector } from '../config/configuration.ts';
+import { judge } from '../config/judge.ts';
 import type { KeptObjects } from '../config/kept.ts';
 import type { Source } from '../config/placed.ts';
-import { judge, type Problem } from '../config/problem.ts';
+import type { Problem } from '../config/problem.ts';
 import { type PolicyDocument, policyDocumentSchema } from '../config/schema.ts';
 import { type LabelSelector, labelSelector } from '../config/selector-schema.ts';
 import { builtInExits } from '../policy/match.ts';

@@ -49,7 +49,8 @@ describe('a file without mistakes', () => {
   });
 
   test('may be in YAML, of which the plugin knows nothing', async () => {
-    const stdout = 'p.yaml is valid\nnote: the plugin reads JSON only: --print writes it\n';
+    const stdout =
+      'p.yaml is valid\nnote: egress install and the manifests make JSON of it, which is all that the plugin reads; --print shows it\n';
     assert.deepEqual(await validate('p.yaml', yaml), { exitCode: 0, stdout, stderr: '' });
   });
 
@@ -112,7 +113,7 @@ describe('mistakes', () => {
       'exits: []\npolices: []\nexits: []\n',
       [
         'p.yaml#: the key is there more than once at line 3 column 1',
-        'p.yaml#/polices: unknown key, did you mean "policies"?',
+        'p.yaml#/polices (line 2): unknown key, did you mean "policies"?',
       ],
     ],
     [
@@ -146,7 +147,7 @@ describe('mistakes', () => {
         'p.json#/exits/0/nextHop: expected an IP address, got "192.168.0"',
         'p.json#/exits/1/interface: expected an interface name of at most 15 bytes without "/", ":" and white space, got 7',
         'p.json#/exits/1: exit "partners" is already at p.json#/exits/0',
-        'p.json#/policies/0/namespaces: expected a list of namespaces, got "all"',
+        'p.json#/policies/0/namespaces: expected a list of namespaces, got "all", did you mean ["*"]?',
         'p.json#/policies/0/exit: unknown exit "partner", did you mean "partners"?',
         'p.json#/policies/1/exit: expected the name of an exit, got 7',
         'p.json#/policies/1: policy "p" is already at p.json#/policies/0',
@@ -197,7 +198,37 @@ describe('mistakes', () => {
       'like an alias for nothing are told',
       'p.yaml',
       'exits: *none\n',
-      ['p.yaml#: Unresolved alias (the anchor must be set before the alias): none'],
+      ['p.yaml#: a text that begins with "*" needs quotes in YAML: "*none"'],
+    ],
+    [
+      'like a star without quotes are told',
+      'p.yaml',
+      'policies:\n  - namespaces: [*]\n',
+      ['p.yaml#: a text that begins with "*" needs quotes in YAML, like "*" at line 2 column 18'],
+    ],
+    [
+      'have the lines of their places, in JSON as in YAML',
+      'p.json',
+      '{\n  "exits": [\n    {\n      "name": "a",\n      "iface": "eth1"\n    }\n  ],\n  "polices": [],\n  "exits": []\n}\n',
+      [
+        'p.json#/exits (line 9): the key is there more than once',
+        'p.json#/polices (line 8): unknown key, did you mean "policies"?',
+      ],
+    ],
+    [
+      'about something that is missing have the line of what it is missing in',
+      'p.yaml',
+      'exits:\n  - name: a\n    iface: eth1\n\n  - interface: eth1\n',
+      [
+        'p.yaml#/exits/0/iface (line 3): unknown key, did you mean "interface"?',
+        'p.yaml#/exits/1/name (line 5): expected a name of at most 63 letters, digits, ".", "_" and "-" that begins with a letter or digit, got nothing',
+      ],
+    ],
+    [
+      'about a comma too many have its place',
+      'p.json',
+      '{\n  "clusterCIDRs": ["10.0.0.0/16", "10.96.0.0/12",],\n  "exits": [],\n  "policies": []\n}\n',
+      ['p.json#: no JSON: Unexpected token \']\' (line 2 column 50): the comma before "]" is one too many'],
     ],
   ];
   for (const [what, file, text, lines] of rows) {

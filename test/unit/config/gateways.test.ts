@@ -35,7 +35,7 @@ const badDocuments: [document: object, ...lines: string[]][] = [
   ],
   [
     { exits: [{ ...exit, gateways: '172.18.0.3' }], nodes },
-    '#/exits/0/gateways: expected a list of IP addresses, got "172.18.0.3"',
+    '#/exits/0/gateways: expected a list of IP addresses, got "172.18.0.3", did you mean ["172.18.0.3"]?',
   ],
   [
     { exits: [{ ...exit, gateways: [] }], nodes },
@@ -103,7 +103,7 @@ const badDocuments: [document: object, ...lines: string[]][] = [
   [{ tunnel: { replyPath: 'overlay' } }, '#/tunnel/replyPath: expected one of "direct", "tunnel", got "overlay"'],
   [
     { tunnel: { allowedSources: '172.18.0.0/16' } },
-    '#/tunnel/allowedSources: expected a list of address ranges, got "172.18.0.0/16"',
+    '#/tunnel/allowedSources: expected a list of address ranges, got "172.18.0.0/16", did you mean ["172.18.0.0/16"]?',
   ],
   [
     { tunnel: { allowedSources: ['172.18'] } },

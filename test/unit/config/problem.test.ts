@@ -6,6 +6,18 @@ import { readChainEntry } from '../../../src/config/read.ts';
 import { chainEntrySchema } from '../../../src/config/schema.ts';
 import { exit, policy, read, readFileOf, refusalOf } from './samples.ts';
 
+/** The end of a message that proposes another value, for those of these tests that have one. */
+function proposal(value: unknown): string {
+  const meant = proposals.get(value);
+  return meant === undefined ? '' : `, did you mean ${JSON.stringify(meant)}?`;
+}
+
+const proposals = new Map<unknown, unknown>([
+  ...['16384', '100', '1024', '2'].map((text): [string, number] => [text, Number(text)]),
+  ['Default', 'default'],
+  ...['tcp/25', 'TCP:25', '25', 'tcp: 25'].map((text): [string, string] => [text, 'tcp:25']),
+]);
+
 const nameExpected = 'a name of at most 63 letters, digits, ".", "_" and "-" that begins with a letter or digit';
 const rangeExpected = 'an IP address range like "10.0.0.0/8"';
 const flagExpected = 'a number with exactly one bit set, from 0x4000 to 0x80000000';
@@ -22,7 +34,10 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
     { 'a/b': 1 },
     '#/a~1b: unknown key, expected one of "$schema", "kubernetes", "clusterCIDRs", "nodes", "vrrp", "tunnel", "fwmark", "routeTable", "rulePriority", "checkSources", "extraSources", "exits", "policies"',
   ],
-  [{ clusterCIDRs: '10.0.0.0/8' }, '#/clusterCIDRs: expected a list of address ranges, got "10.0.0.0/8"'],
+  [
+    { clusterCIDRs: '10.0.0.0/8' },
+    '#/clusterCIDRs: expected a list of address ranges, got "10.0.0.0/8", did you mean ["10.0.0.0/8"]?',
+  ],
   [
     { clusterCIDRs: ['10.0.0.0/33', 'x'] },
     `#/clusterCIDRs/0: expected ${rangeExpected}, got "10.0.0.0/33"`,
@@ -37,27 +52,33 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   [
     { nodes: [{ address: '127.0.0.1', ip: '' }] },
     '#/nodes/0/address: expected a unicast IP address, got "127.0.0.1"',
-    '#/nodes/0/ip: unknown key, expected one of "address", "podCIDRs"',
+    '#/nodes/0/ip: unknown key, did you mean "address"?',
   ],
   [{ nodes: [{ address: '::2' }, { address: '0::2' }] }, '#/nodes/1: node ::2 is already at /p.json#/nodes/0'],
   ...[0, 0x2000, 0x3000000, 0x100000000, 16384.5, -0x80000000, '0x3', '16384', '0x100000000', null].map(
-    (fwmark): [unknown, string] => [{ fwmark }, `#/fwmark: expected ${flagExpected}, got ${JSON.stringify(fwmark)}`],
+    (fwmark): [unknown, string] => [
+      { fwmark },
+      `#/fwmark: expected ${flagExpected}, got ${JSON.stringify(fwmark)}${proposal(fwmark)}`,
+    ],
   ),
   ...[9, 40951, '100'].map((interval): [unknown, string] => [
     { vrrp: { interval } },
-    `#/vrrp/interval: expected a whole number from 10 to 40950, got ${JSON.stringify(interval)}`,
+    `#/vrrp/interval: expected a whole number from 10 to 40950, got ${JSON.stringify(interval)}${proposal(interval)}`,
   ]),
   [{ vrrp: { preempt: 1 } }, '#/vrrp/preempt: expected true or false, got 1'],
   [{ vrrp: { vrid: 1 } }, '#/vrrp/vrid: unknown key, expected one of "interval", "preempt"'],
   [{ tunnel: null }, '#/tunnel: expected an object, got null'],
   [{ routeTable: 255 }, '#/routeTable: expected a whole number from 256 to 4294950912, got 255'],
-  [{ routeTable: '500000' }, '#/routeTable: expected a whole number from 256 to 4294950912, got "500000"'],
+  [
+    { routeTable: '500000' },
+    '#/routeTable: expected a whole number from 256 to 4294950912, got "500000", did you mean 500000?',
+  ],
   [{ rulePriority: 32761 }, '#/rulePriority: expected a whole number from 1 to 32760, got 32761'],
   [
     { kubernetes: 'yes' },
-    '#/kubernetes: expected true, false, or an object like {"cilium": true, "kubeVip": true}, got "yes"',
+    '#/kubernetes: expected true, false, or an object like {"cilium": true, "kubeVip": true}, got "yes", did you mean true?',
   ],
-  [{ checkSources: 'yes' }, '#/checkSources: expected true or false, got "yes"'],
+  [{ checkSources: 'yes' }, '#/checkSources: expected true or false, got "yes", did you mean true?'],
   [{ extraSources: {} }, '#/extraSources: expected a list of sources, got {}'],
   [{ exits: exit }, '#/exits: expected a list of exits, got {"name":"partners","interface":"eth1"}'],
   [
@@ -83,7 +104,7 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   [{ exits: [{ ...exit, nextHop: '192.168.0' }] }, '#/exits/0/nextHop: expected an IP address, got "192.168.0"'],
   [
     { exits: [{ ...exit, nextHop: '192.168.0.1/24' }] },
-    '#/exits/0/nextHop: expected an IP address, got "192.168.0.1/24"',
+    '#/exits/0/nextHop: expected an IP address, got "192.168.0.1/24", did you mean "192.168.0.1"?',
   ],
   [{ exits: [{ ...exit, nextHop: 7 }] }, '#/exits/0/nextHop: expected an IP address or a list of IP addresses, got 7'],
   [{ exits: [{ ...exit, nextHop: ['fe80::1', 'x'] }] }, '#/exits/0/nextHop/1: expected an IP address, got "x"'],
@@ -97,7 +118,7 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   ],
   [
     { exits: [{ ...exit, addresses: '1.1.1.1' }] },
-    '#/exits/0/addresses: expected a list of IP addresses, got "1.1.1.1"',
+    '#/exits/0/addresses: expected a list of IP addresses, got "1.1.1.1", did you mean ["1.1.1.1"]?',
   ],
   [
     { exits: [{ ...exit, addresses: [] }] },
@@ -123,11 +144,11 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   ],
   ...[15, 32769, '1024'].map((portsPerPod): [unknown, string] => [
     { exits: [{ ...exit, portsPerPod }] },
-    `#/exits/0/portsPerPod: expected a whole number from 16 to 32768, got ${JSON.stringify(portsPerPod)}`,
+    `#/exits/0/portsPerPod: expected a whole number from 16 to 32768, got ${JSON.stringify(portsPerPod)}${proposal(portsPerPod)}`,
   ]),
   ...[0, 64513, 1.5, '2'].map((portBlocksPerNamespace): [unknown, string] => [
     { exits: [{ ...exit, portsPerPod: 1024, portBlocksPerNamespace }] },
-    `#/exits/0/portBlocksPerNamespace: expected a whole number from 1 to 64512, got ${JSON.stringify(portBlocksPerNamespace)}`,
+    `#/exits/0/portBlocksPerNamespace: expected a whole number from 1 to 64512, got ${JSON.stringify(portBlocksPerNamespace)}${proposal(portBlocksPerNamespace)}`,
   ]),
   [
     { exits: [{ ...exit, portBlocksPerNamespace: 2 }] },
@@ -145,10 +166,13 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
     { exits: [{ ...exit, addressPerFlow: true, portsPerPod: 1024 }] },
     '#/exits/0/portsPerPod: expected no "portsPerPod" beside "addressPerFlow": a block of ports belongs to one pod on one address, got 1024',
   ],
-  [{ exits: [{ ...exit, addressPerFlow: 'yes' }] }, '#/exits/0/addressPerFlow: expected true or false, got "yes"'],
+  [
+    { exits: [{ ...exit, addressPerFlow: 'yes' }] },
+    '#/exits/0/addressPerFlow: expected true or false, got "yes", did you mean true?',
+  ],
   [
     { exits: [{ ...exit, annotationNamespaces: ['*', 'Partner'] }] },
-    '#/exits/0/annotationNamespaces/1: expected a namespace of lower-case letters, digits and "-", with "*" and "?" as wildcards, got "Partner"',
+    '#/exits/0/annotationNamespaces/1: expected a namespace of lower-case letters, digits and "-", with "*" and "?" as wildcards, got "Partner", did you mean "partner"?',
   ],
   [
     { exits: [{ ...exit, nextHop: '1.1.1.1', addresses: ['1.1.1.2', '::2'] }] },
@@ -186,7 +210,7 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   ],
   ...['', 'Default', 'a.b', 'a b', '[a]', 'a'.repeat(64)].map((glob): [unknown, string] => [
     { policies: [{ ...policy, exit: 'node', namespaces: ['*', glob] }] },
-    `#/policies/0/namespaces/1: expected ${globExpected}, got ${glob.length < 59 ? `"${glob}"` : `"${glob.slice(0, 59)}…`}`,
+    `#/policies/0/namespaces/1: expected ${globExpected}, got ${glob.length < 59 ? `"${glob}"` : `"${glob.slice(0, 59)}…`}${proposal(glob)}`,
   ]),
   [
     { policies: [{ ...policy, exit: 'node', destinations: [] }] },
@@ -194,11 +218,11 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   ],
   [
     { policies: [{ ...policy, exit: 'node', except: ['all'] }] },
-    `#/policies/0/except/0: expected ${rangeExpected}, got "all"`,
+    `#/policies/0/except/0: expected ${rangeExpected}, got "all", did you mean "0.0.0.0/0"?`,
   ],
   [
     { policies: [{ ...policy, exit: 'node', priority: '1' }] },
-    '#/policies/0/priority: expected a whole number from -1000000 to 1000000, got "1"',
+    '#/policies/0/priority: expected a whole number from -1000000 to 1000000, got "1", did you mean 1?',
   ],
   [
     { policies: [{ ...policy, exit: 'node', port: ['tcp:25'] }] },
@@ -211,7 +235,7 @@ const badDocuments: [document: unknown, ...lines: string[]][] = [
   ...['tcp/25', 'TCP:25', 'tcp:0', 'tcp:65536', 'tcp:2-1', 'tcp:', 'tcp:1-', 'icmp:8', 'gre', '25', 'tcp: 25'].map(
     (ports): [unknown, string] => [
       { policies: [{ ...policy, exit: 'node', ports: ['udp', ports] }] },
-      `#/policies/0/ports/1: expected "tcp", "udp", "sctp" or "icmp", with a port or range of ports like "tcp:443" or "udp:5060-5061" (icmp has none), got ${JSON.stringify(ports)}`,
+      `#/policies/0/ports/1: expected "tcp", "udp", "sctp" or "icmp", with a port or range of ports like "tcp:443" or "udp:5060-5061" (icmp has none), got ${JSON.stringify(ports)}${proposal(ports)}`,
     ],
   ),
   [
@@ -270,11 +294,11 @@ const badEntries: [entry: object, line: string][] = [
   [{ capabilities: [] }, '#/capabilities: expected an object, got []'],
   [{ capabilities: { portMappings: 1 } }, '#/capabilities/portMappings: expected true or false, got 1'],
   [{ policyFile: 'policy.json' }, '#/policyFile: expected an absolute path, got "policy.json"'],
-  [{ node: '172.18.0.5/16' }, '#/node: expected an IP address, got "172.18.0.5/16"'],
+  [{ node: '172.18.0.5/16' }, '#/node: expected an IP address, got "172.18.0.5/16", did you mean "172.18.0.5"?'],
   [{ node: '127.0.0.1' }, '#/node: expected a unicast IP address, got "127.0.0.1"'],
   [{ dataDir: '' }, '#/dataDir: expected an absolute path, got ""'],
-  [{ logFile: '/var/log/\n' }, '#/logFile: expected an absolute path, got "/var/log/\\n"'],
-  [{ draining: 'yes' }, '#/draining: expected true or false, got "yes"'],
+  [{ logFile: '/var/log/\n' }, '#/logFile: expected an absolute path, got "/var/log/\\n", did you mean "/var/log/"?'],
+  [{ draining: 'yes' }, '#/draining: expected true or false, got "yes", did you mean true?'],
   [
     { logLevel: 'verbose' },
     '#/logLevel: expected one of "trace", "debug", "info", "warn", "error", "fatal", "silent", got "verbose"',

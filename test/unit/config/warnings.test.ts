@@ -40,6 +40,37 @@ test('an exit that pods may ask for needs no policy', () => {
   assert.deepEqual(told({ exits: [exit, open], policies: [policy] }), []);
 });
 
+describe('of families that an exit has nothing of', () => {
+  const four = { ...exit, addresses: ['192.168.0.245'] };
+  const dropped = (family: 4 | 6, end: string) =>
+    `/policies/0 exit "partners" has no IPv${family} address or next hop, so all that policy "p0" gives it by IPv${family} is dropped: give the exit one${end}`;
+  const orLimit = ', or limit "destinations" to IPv4, such as "0.0.0.0/0", and the rest leaves as without egress';
+  const of = (exits: PolicyDocument['exits'], clusterCIDRs: string[], part: object = {}) =>
+    told({ clusterCIDRs, exits, policies: [{ ...policy, name: 'p0', ...part }] });
+
+  test('a policy for everywhere is told where pods have that family', () => {
+    assert.deepEqual(of([four], ['10.0.0.0/16', 'fd00:10::/48']), [dropped(6, orLimit)]);
+    assert.deepEqual(of([{ ...exit, nextHop: '192.168.0.1' }], ['10.0.0.0/16', 'fd00:10::/48']), [dropped(6, orLimit)]);
+    assert.deepEqual(of([four], ['10.0.0.0/16']), []);
+    assert.deepEqual(of([exit], ['10.0.0.0/16', 'fd00:10::/48']), []);
+  });
+
+  test('a policy for ranges of that family is told in any cluster', () => {
+    assert.deepEqual(of([four], ['10.0.0.0/16'], { destinations: ['2001:db8::/32'] }), [dropped(6, '')]);
+    assert.deepEqual(of([four], ['10.0.0.0/16'], { destinations: [world, '2001:db8::/32'] }), [dropped(6, orLimit)]);
+    const both = ['10.0.0.0/16', 'fd00:10::/48'];
+    assert.deepEqual(of([four], both, { destinations: [world] }), []);
+    assert.deepEqual(of([four], both, { except: ['::/0'] }), []);
+  });
+
+  test('0.0.0.0 alone is told', () => {
+    assert.deepEqual(toldOf({ destinations: ['0.0.0.0/32', '::/128'] }), [
+      '/policies/0/destinations/0 0.0.0.0/32 is one address, which nobody has: "0.0.0.0/0" is everywhere',
+      '/policies/0/destinations/1 ::/128 is one address, which nobody has: "::/0" is everywhere',
+    ]);
+  });
+});
+
 describe('of exits is told', () => {
   const gateway = { name: 'out', gateways: ['172.18.0.3'], addresses: ['172.18.0.33'] };
   const nodes = [{ address: '172.18.0.5', podCIDRs: ['10.0.5.0/24'] }];
