@@ -17,7 +17,7 @@ import { Journal, type Since } from './journal.ts';
 import type { LabelSource } from './label-answers.ts';
 import { isLeaving, leaveAfterLastPod } from './leaving.ts';
 import { Rest } from './rest.ts';
-import { mendedIn, type Round, round } from './round.ts';
+import { leadExits, mendedIn, type Round, round } from './round.ts';
 
 /** Where the agent finds things. */
 export interface AgentPlaces extends ConfiguredPlaces {
@@ -74,6 +74,8 @@ interface Memory {
   configuration?: Configuration;
   /** The configuration that the node was made to fit last. */
   applied?: Configuration | undefined;
+  /** Whether the last round began nothing. */
+  startsNothing: boolean;
   /** When the first notification came behind the last look that found all well, and when that look and the last glance began. */
   noticed?: number | undefined;
   fine?: number;
@@ -100,7 +102,13 @@ export class Agent {
     this.#configured = new ConfiguredNode(places, surroundings.readFile);
     this.#journal = new Journal(surroundings.log);
     const ending = new Seldom(surroundings.now, 20); // a twentieth of a core at most
-    this.#memory = { startedAt: new Date().toISOString(), isLeaving: false, said: new Map(), ending };
+    this.#memory = {
+      startedAt: new Date().toISOString(),
+      isLeaving: false,
+      startsNothing: true,
+      said: new Map(),
+      ending,
+    };
   }
 
   /** The kernel told of a change that may concern us. */
@@ -133,6 +141,19 @@ export class Agent {
     return await this.#seen(machine, this.#surroundings.now(), true);
   }
 
+  /** Exits that the elections have moved are led at once, beside a round that may be under way. */
+  async lead(): Promise<void> {
+    using machine = await this.#openMachine();
+    await this.#lead(machine);
+  }
+
+  async #lead(machine: Machine): Promise<void> {
+    const { configuration, startsNothing } = this.#memory;
+    const isMoved = await this.#surroundings.elector?.prepare(machine, configuration, !startsNothing);
+    if (isMoved !== true) return;
+    await leadExits({ machine, configuration, startsNothing }).catch(() => {}); // the round behind it fails as well, and tells why
+  }
+
   async #openMachine(): Promise<Machine & Disposable> {
     const { openMachine, log } = this.#surroundings;
     const machine = await openMachine({ dataDir: this.#places.dataDir });
@@ -151,17 +172,17 @@ export class Agent {
     if (!startsNothing) await this.#surroundings.labels?.prepared?.(configuration);
     const adopt = async () => (startsNothing ? [] : await this.#adopt(machine, configured));
     const missingRights = this.#surroundings.findMissingRights();
-    const { elector } = this.#surroundings;
-    const isElected = (await elector?.prepare(machine, configuration, !startsNothing)) ?? false;
+    memory.startsNothing = startsNothing;
+    await this.#lead(machine);
     const inputs = { configuration, files: this.#filesNow(machine, configured, startsNothing) };
     const mayGlance = !isRung && this.#rest.isAsBefore(inputs, began);
     const { ending } = memory;
     const done = withRights(
-      await round({ machine, configuration, adopt, startsNothing, mayGlance, isElected, ending }),
+      await round({ machine, configuration, adopt, startsNothing, mayGlance, ending }),
       missingRights,
     );
     this.#rest.ended(done, inputs, began);
-    elector?.begin();
+    this.#surroundings.elector?.begin();
     const isOther = memory.applied !== undefined && !isEqual(memory.applied, configuration);
     const isApplied = done.isConfigured && isOther;
     if (done.isConfigured && done.isWhole) memory.applied = configuration;

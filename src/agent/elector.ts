@@ -39,6 +39,7 @@ export class Elector {
   #told = '';
   #held = '';
   #isOver = false;
+  #prepared: Promise<unknown> = Promise.resolve();
 
   constructor(around: ElectorSurroundings) {
     this.#around = around;
@@ -50,10 +51,17 @@ export class Elector {
   }
 
   /**
-   * Before a round: whose exits they are now, and whether one has come here or gone. With `mayBegin` false nothing begins that was
-   * not; and when the node is no gateway any more, all ends.
+   * Before a round, and when something has moved: whose exits they are now, and whether one has come here or gone. With `mayBegin`
+   * false nothing begins that was not; and when the node is no gateway any more, all ends. One at a time: each says what has moved
+   * since the one before.
    */
   async prepare(machine: Machine, configuration: Configuration | undefined, mayBegin: boolean): Promise<boolean> {
+    const prepared = this.#prepared.then(() => this.#prepare(machine, configuration, mayBegin));
+    this.#prepared = prepared.catch(() => {});
+    return await prepared;
+  }
+
+  async #prepare(machine: Machine, configuration: Configuration | undefined, mayBegin: boolean): Promise<boolean> {
     if (configuration === undefined) return false;
     const { host, store } = machine;
     if (!mayBegin && store.loadNode()?.gateway !== undefined) return false;

@@ -49,8 +49,6 @@ export interface RoundSurroundings {
    * glance comes first, at what pods share and at what no message tells of; when that is right, the round is over.
    */
   readonly mayGlance?: boolean;
-  /** An exit's addresses have come to this node or gone: what all pods share is made to fit first, and their own things behind it. */
-  readonly isElected?: boolean;
   /** How often it is looked whether connections that pods hold have ended: that lists all of conntrack. Absent: each time. */
   readonly ending?: Seldom;
   /** Gives pods the exits that a new pod like them would get. */
@@ -81,9 +79,8 @@ async function isRightAtAGlance(surroundings: RoundSurroundings): Promise<boolea
 }
 
 async function wholeRound(surroundings: RoundSurroundings): Promise<Round> {
-  const { machine, configuration, adopt, ending, isElected } = surroundings;
+  const { machine, configuration, adopt, ending } = surroundings;
   const parts = new Parts();
-  const led = isElected ? await parts.try(() => leadExits(surroundings), []) : [];
   const kept = await parts.try(() => keep(surroundings, parts), nothingKept);
   const isAnyDead = async () => (await findDead(machine)).length > 0;
   const collected = await parts.try(async () => ((await isAnyDead()) ? await collect(machine) : []), []);
@@ -93,13 +90,24 @@ async function wholeRound(surroundings: RoundSurroundings): Promise<Round> {
   const refused = adopted.filter(({ problem }) => problem !== undefined);
   const ofPods = refused.map(({ problem, ...adoption }) => `pod ${podName(adoption)}: ${problem}`);
   return {
-    changes: [...led, ...kept.changes].filter((change) => !isReset(change) && describe(change).length > 0),
+    changes: kept.changes.filter((change) => !isReset(change) && describe(change).length > 0),
     adopted: adopted.filter(isChanged),
     ...{ collected, refused },
     failures: [...new Set([...[...parts.failures, ...kept.failures].map(({ message }) => message), ...ofPods])],
     isWhole: parts.failures.length === 0,
     isConfigured: kept.isConfigured,
   };
+}
+
+/**
+ * Makes what all pods share fit the elections of now, and looks at no pod: that takes time that grows with them, and who waits for an exit
+ * that has come here waits for this alone. A round sees to the rest. Where our table is gone there is no short way, and nothing is done.
+ */
+export async function leadExits(surroundings: Pick<RoundSurroundings, 'machine' | 'configuration' | 'startsNothing'>) {
+  const { machine, configuration } = surroundings;
+  if (configuration === undefined || (await isTableGone(machine))) return;
+  using _lock = await machine.store.lockInAnyCase();
+  await reconcile(machine, configuration, { ...wantedBy(surroundings), podsAreRight: true });
 }
 
 /** Things that are tried one after the other, whatever becomes of the others. */
@@ -122,17 +130,6 @@ export const mendedIn = ({ changes }: Pick<Round, 'changes'>): readonly string[]
 /** Whether a pod was given something, or something was taken from it. */
 export const isChanged = ({ exits, outdated, problem }: Adoption): boolean =>
   problem === undefined && (exits.length > 0 || outdated !== undefined);
-
-/**
- * Who waits for an exit that has come here waits for this: a look at all pods takes time that grows with them. Where the table is
- * gone there is no short way.
- */
-async function leadExits(surroundings: RoundSurroundings): Promise<readonly Change[]> {
-  const { machine, configuration } = surroundings;
-  if (configuration === undefined || (await isTableGone(machine))) return [];
-  using _lock = await machine.store.lockInAnyCase();
-  return (await reconcile(machine, configuration, { ...wantedBy(surroundings), podsAreRight: true })).changes;
-}
 
 interface Kept {
   readonly changes: readonly Change[];

@@ -119,7 +119,11 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
   };
   using prober = new Prober({ ...own, report, dataDir: places.dataDir, changed });
   const elector = new Elector({
-    ...{ log: own.log, start: service.startElection, changed: bell.ringAtOnce },
+    ...{ log: own.log, start: service.startElection },
+    changed: () => {
+      agent.lead().catch((error) => report(error, 'The next round sees to it.'));
+      bell.ringAtOnce();
+    },
     told: (status) => monitor?.elected(status),
   });
   const events = new Events({ ...access, report, now: own.now });
