@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { counted } from '../base/counted.ts';
 import { EgressError } from '../base/errors.ts';
 import { isThere } from '../files/file.ts';
@@ -52,12 +53,13 @@ async function removed(work: Work, surroundings: CliSurroundings): Promise<reado
   return said;
 }
 
+const aDayMs = 86_400_000;
+
 /** A container that ends is started again: so it stays, and there is something that can say that all is done. */
 async function stayed({ signal }: Service, { write }: CliSurroundings): Promise<void> {
   write('egress is off this node: this stays until it is told to end, and there is nothing more to do\n');
-  const { promise, resolve } = Promise.withResolvers<void>();
-  signal.addEventListener('abort', () => resolve(), { once: true });
-  if (!signal.aborted) await promise;
+  // Waiting for a signal keeps no process: Node would end it.
+  while (!signal.aborted) await setTimeout(aDayMs, undefined, { signal }).catch(() => {});
 }
 
 /** What `egress ready` shows of a removal in this container. */

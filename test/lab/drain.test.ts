@@ -36,6 +36,23 @@ describe('egress uninstall --drain', () => {
     },
   );
 
+  test('with --stay stays when all is done, and is ready, until it is told to end', labTest, async () => {
+    await using host = primed(files);
+    await host.install();
+    const end = host.steer('a');
+    const daemon = await host.drain('1 attachment ', '--binary', '--stay', '--ready-file', host.readyFile);
+    assert.equal((await host.ready()).code, 1, 'a pod is still steered');
+    end();
+    await daemon.line('egress is off this node');
+    const { code, stdout } = await host.ready();
+    assert.deepEqual([code, JSON.parse(stdout).ready], [0, true]);
+    // A process that nothing keeps has ended by now: its last line comes before its end, and `ready` takes longer than that.
+    assert.equal((await host.ready()).code, 0);
+    assert.equal(daemon.hasEnded, false, daemon.lines.join('\n'));
+    await daemon.stop();
+    assert.equal((await host.ready()).code, 1);
+  });
+
   test('that gets SIGTERM leaves the chain draining; installing takes that out again', labTest, async () => {
     await using host = primed(files);
     const before = host.tree();
