@@ -3,6 +3,8 @@ import type { VrrpState } from './vrrp.ts';
 
 /** Milliseconds from one new socket to the next. */
 const deafAfter = 1_000;
+/** Late timers in a row that are not believed. */
+const mostDoubts = 3;
 
 /**
  * What is known of a holder that says nothing. Its program may be dead, or hang, or its packets may be lost, while its
@@ -21,7 +23,7 @@ export class Silence {
   #wasHeard = false;
   #spokenAt = Number.NEGATIVE_INFINITY;
   #listenedAnewAt = Number.NEGATIVE_INFINITY;
-  #hasDoubted = false;
+  #doubts = 0;
 
   /** @param interval of advertisements, in centiseconds */
   constructor(interval: number) {
@@ -35,12 +37,13 @@ export class Silence {
     this.#spokenAt = now;
     this.#hasSteppedDown = priority === 0;
     this.#wasHeard = true;
-    this.#hasDoubted = false;
+    this.#doubts = 0;
   }
 
   /** Another station has claimed the address. */
   answered(mac: string, now: number): void {
     this.#answer = { mac, at: now };
+    this.#doubts = 0;
   }
 
   /** When the next question is due. */
@@ -84,11 +87,11 @@ export class Silence {
 
   /**
    * Whether the timer, which was late by some milliseconds, is not to be believed: who was held up may not have read what others
-   * said, nor asked often enough. Once, until somebody speaks: on a node that always is late the addresses come, too.
+   * said, nor asked often enough. A few times, until somebody speaks or answers: on a node that always is late the addresses come, too.
    */
   doubts(late: number): boolean {
-    if (this.#hasDoubted || late < this.#window / 3) return false;
-    this.#hasDoubted = true;
+    if (this.#doubts === mostDoubts || late < this.#window / 3) return false;
+    this.#doubts++;
     return true;
   }
 
