@@ -267,7 +267,7 @@ export class Router {
     if (this.#silence.isQuestionDue(state, now)) this.#segment?.ask(this.#instance.addresses[0] ?? '');
     if (now < state.downAt) return;
     const holder = this.#silence.holder(now);
-    if (holder === undefined && !this.#silence.doubts(now - state.downAt)) {
+    if (holder === undefined && !this.#silence.doubts(now)) {
       this.#step({ name: 'timer' }, this.#silence.why);
       return;
     }

@@ -3,8 +3,10 @@ import type { VrrpState } from './vrrp.ts';
 
 /** Milliseconds from one new socket to the next. */
 const deafAfter = 1_000;
-/** Late timers in a row that are not believed. */
-const mostDoubts = 3;
+/** Questions without an answer behind which nobody is there: with a fifth of all packets lost, that many in a row are one case in 3500. */
+const enoughQuestions = 8;
+/** Timers in a row that are not believed. */
+const mostDoubts = 10;
 
 /**
  * What is known of a holder that says nothing. Its program may be dead, or hang, or its packets may be lost, while its
@@ -24,6 +26,8 @@ export class Silence {
   #spokenAt = Number.NEGATIVE_INFINITY;
   #listenedAnewAt = Number.NEGATIVE_INFINITY;
   #doubts = 0;
+  /** Questions since somebody spoke or answered. */
+  #unanswered = 0;
 
   /** @param interval of advertisements, in centiseconds */
   constructor(interval: number) {
@@ -37,13 +41,18 @@ export class Silence {
     this.#spokenAt = now;
     this.#hasSteppedDown = priority === 0;
     this.#wasHeard = true;
-    this.#doubts = 0;
+    this.#isThere();
   }
 
   /** Another station has claimed the address. */
   answered(mac: string, now: number): void {
     this.#answer = { mac, at: now };
+    this.#isThere();
+  }
+
+  #isThere(): void {
     this.#doubts = 0;
+    this.#unanswered = 0;
   }
 
   /** When the next question is due. */
@@ -63,6 +72,7 @@ export class Silence {
     const due = this.nextQuestion(state);
     if (due === undefined || now < due) return false;
     this.#askedAt = now;
+    this.#unanswered++;
     return true;
   }
 
@@ -86,11 +96,13 @@ export class Silence {
   }
 
   /**
-   * Whether the timer, which was late by some milliseconds, is not to be believed: who was held up may not have read what others
-   * said, nor asked often enough. A few times, until somebody speaks or answers: on a node that always is late the addresses come, too.
+   * Whether the timer is not to be believed, since too little was asked: who was held up may not have read what others said. Each turn of
+   * the event loop reads what there is and asks one question, so questions tell it, and time does not. A few times only: on a node that
+   * always is late the addresses come, too. A weaker router that speaks and yields is no reason.
    */
-  doubts(late: number): boolean {
-    if (this.#doubts === mostDoubts || late < this.#window / 3) return false;
+  doubts(now: number): boolean {
+    if (this.#hasSteppedDown || now - this.#spokenAt <= this.#window) return false;
+    if (this.#unanswered >= enoughQuestions || this.#doubts === mostDoubts) return false;
     this.#doubts++;
     return true;
   }

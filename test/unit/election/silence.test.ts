@@ -3,16 +3,33 @@ import { test } from 'node:test';
 import { Silence } from '../../../src/election/silence.ts';
 
 const interval = 10;
-const [late, inTime] = [60, 20];
-const advertisement = { priority: 254, source: '192.0.2.1' } as Parameters<Silence['heard']>[0];
+const backup = { name: 'backup', downAt: 0 } as Parameters<Silence['nextQuestion']>[0];
+const advertisement = (priority: number) => ({ priority, source: '192.0.2.1' }) as Parameters<Silence['heard']>[0];
 
-test('a timer that comes late is not believed, three times at most, until somebody speaks or answers', () => {
+test('a timer is believed behind eight questions that nobody answered, or when it was not believed ten times', () => {
   const silence = new Silence(interval);
-  const doubts = () => [1, 2, 3, 4].map(() => silence.doubts(late));
-  assert.equal(silence.doubts(inTime), false);
-  assert.deepEqual(doubts(), [true, true, true, false]);
-  silence.answered('02:00:00:00:00:01', 1_000);
-  assert.deepEqual(doubts(), [true, true, true, false]);
-  silence.heard(advertisement, 2_000);
-  assert.deepEqual(doubts(), [true, true, true, false]);
+  let now = 0;
+  const ask = (times: number) => {
+    for (let i = 0; i < times; i++) {
+      now += 3 * interval;
+      assert.ok(silence.isQuestionDue(backup, now));
+    }
+  };
+  ask(7);
+  assert.equal(silence.doubts(now), true);
+  ask(1);
+  assert.equal(silence.doubts(now), false);
+  silence.answered('02:00:00:00:00:01', now);
+  assert.equal(silence.doubts(now), true);
+  ask(8);
+  silence.heard(advertisement(254), now);
+  assert.equal(silence.doubts(now + 150), false);
+  now += 300;
+  ask(2);
+  assert.deepEqual(
+    Array.from({ length: 11 }, () => silence.doubts(now)),
+    [...Array.from({ length: 10 }, () => true), false],
+  );
+  silence.heard(advertisement(0), now);
+  assert.equal(silence.doubts(now), false);
 });
