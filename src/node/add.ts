@@ -1,14 +1,10 @@
 import type { Address, Prefix } from '../base/address.ts';
 import { type Attachment, markOf } from '../base/attachment.ts';
 import { canonicalJson, isEqual } from '../base/canonical.ts';
-import { EgressError } from '../base/errors.ts';
-import type { ProgramContent } from '../datapath/attachment.ts';
 import { type Pod, wishName } from '../policy/match.ts';
 import { programName } from '../policy/program.ts';
 import type { Choice, Policies } from '../sources/policies.ts';
-import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
-import { changedPod, cut, cutAndFindLate, decidersOf, lookAtConnections, type RunningPod } from './changed-pod.ts';
-import { heldAmong } from './hold.ts';
+import type { AttachmentRecord } from '../store/record.ts';
 import { leavePrevious } from './leave-previous.ts';
 import type { Machine } from './machine.ts';
 import { isRunning, newRecord, outsideOf } from './new-record.ts';
@@ -17,6 +13,16 @@ import { passThrough } from './pass-through.ts';
 import { choosePorts, givesPorts, type PortsRequest } from './ports.ts';
 import { wholeProgram } from './program-content.ts';
 import { remark } from './remark.ts';
+import {
+  type ChangedPods,
+  type EarlyLook,
+  finishChange,
+  lookEarly,
+  type Member,
+  setUpMembers,
+  type WholeProgram,
+  withConnections,
+} from './running-pods.ts';
 import { setUp } from './set-up.ts';
 import { tearDown, tearDownRunning } from './tear-down.ts';
 
@@ -40,17 +46,6 @@ export interface AddRequest {
   readonly podNetwork: PodNetwork;
   /** The pod runs already: its connections go on, as its policies say (`onChange`). */
   readonly isRunning?: true;
-}
-
-type WholeProgram = Required<ProgramContent>;
-
-/** An attachment that a call sets up, and what was decided about it. */
-interface Member {
-  readonly request: AddRequest;
-  readonly previous: AttachmentRecord | undefined;
-  readonly record: AttachmentRecord;
-  /** Of a pod that runs. */
-  readonly running?: RunningPod;
 }
 
 /**
@@ -84,30 +79,48 @@ export function togetherKey({ policies, pod, podNetwork }: AddRequest): string {
 
 async function addChosen(machine: Machine, all: readonly AddRequest[], choice: Choice): Promise<readonly AddRequest[]> {
   const [{ policies } = unreachable()] = all;
-  const { configuration } = policies;
   const considered: Draft[] = [];
   for (const request of all)
     if (await goesOn(machine, request)) considered.push({ request, draft: await newRecord(machine, request, choice) });
-  const whole = wholeOf(choice, configuration.clusterCIDRs);
+  const whole = wholeOf(choice, policies.configuration.clusterCIDRs);
+  const early = await lookEarly(machine, considered, whole);
+  const { requests, ...changed } = await change(machine, considered, { policies, choice, whole, early });
+  await finishChange(machine, changed, whole);
+  return requests;
+}
+
+/** What a change goes by, and what was looked at before it. */
+interface ChangeOptions {
+  readonly policies: Policies;
+  readonly choice: Choice;
+  readonly whole: () => WholeProgram;
+  readonly early: EarlyLook | undefined;
+}
+
+/** The change itself, with the store's lock. Returns the requests of pods that still run, and of these those that run anyway. */
+async function change(
+  machine: Machine,
+  considered: readonly Draft[],
+  { policies, choice, whole, early }: ChangeOptions,
+): Promise<ChangedPods & { readonly requests: readonly AddRequest[] }> {
+  const { configuration } = policies;
   using _lock = await machine.store.lock();
   const drafts: Draft[] = [];
   for (const one of considered) if (await goesOn(machine, one.request)) drafts.push(one);
   const requests = drafts.map(({ request }) => request);
-  if (requests.length === 0) return [];
+  if (requests.length === 0) return { requests, members: [], left: [] };
   const { known, node, ...own } = await nodeFor(machine, configuration, choice.outline);
   // Without ports to give, the others are only pods whose ports go with a changed exit.
   const isAboutOthers = givesPorts(configuration, own.exits) || !isEqual(known?.exits, node.exits);
   const { others, gone } = isAboutOthers ? othersThan(machine, requests) : noOthers;
   const given = withPorts(machine, drafts, { configuration, ...own, others });
-  const found = await withConnections(machine, node, given, whole);
+  const found = await withConnections(machine, { known, node }, given, { whole, early });
   const isSteered = choice.outline.length > 0;
   const members = found.filter(({ running, record }) => running === undefined || isSteered || record.holds);
-  await leaveWithoutPolicy(
-    machine,
-    found.filter((member) => !members.includes(member)),
-  );
+  const left = found.filter((member) => !members.includes(member));
+  await leaveWithoutPolicy(machine, left);
   const [first] = members;
-  if (first === undefined) return requests;
+  if (first === undefined) return { requests, members, left };
   try {
     machine.store.saveAll(members.map(({ record }) => record)); // first: DEL takes down attachments with a record
     for (const { ports: _, ...other } of gone) machine.store.save(other);
@@ -121,9 +134,9 @@ async function addChosen(machine: Machine, all: readonly AddRequest[], choice: C
     // Content of a tenant's choice is not trusted by its name.
     const thorough = isRepeated || choice.outline.some(({ policy }) => policy === wishName);
     await setUpMembers(machine, node, members, { whole, others, thorough });
-    await holdLate(machine, node, members, whole);
-    await leavePrevious(machine, node, members);
-    return requests;
+    const runs = first.running !== undefined;
+    if (!runs) await leavePrevious(machine, node, members);
+    return { requests, members: runs ? members : [], left };
   } catch (error) {
     await undo(machine, members, gone);
     throw error;
@@ -163,44 +176,6 @@ function withPorts(
   return members;
 }
 
-/** Connections that move in a change of several pods: each takes its time (0.02 ms), and all of them the store's lock. */
-const mostMoved = 2048;
-
-/** With the connections of pods that run. Throws `try-again` where they are too many for several pods together. */
-async function withConnections(
-  machine: Machine,
-  node: NodeRecord,
-  members: readonly Member[],
-  whole: () => WholeProgram,
-): Promise<readonly Member[]> {
-  if (!members.every(({ request }) => request.isRunning)) return members;
-  const before = decidersOf(machine, node);
-  const changes = members.map(({ previous, record }) =>
-    changedPod(node, before(previous), { next: record, after: whole() }),
-  );
-  const moved = await lookAtConnections(machine, changes);
-  if (members.length > 1 && moved.flat().length > mostMoved)
-    throw new EgressError('try-again', 'too many connections for one change');
-  return members.map(({ record, ...member }, i): Member => {
-    const running = { pod: changes[i] ?? unreachable(), moved: moved[i] ?? [] };
-    const holds = heldAmong(running.moved).length > 0 || member.previous?.holds === true;
-    return { ...member, record: { ...record, ...(holds && { holds }) }, running };
-  });
-}
-
-/** Sets members up, the first of them with all others as its fellows. */
-async function setUpMembers(
-  machine: Machine,
-  node: NodeRecord,
-  members: readonly Pick<Member, 'record' | 'running'>[],
-  more: { whole: () => WholeProgram; others?: readonly AttachmentRecord[]; thorough: boolean },
-): Promise<void> {
-  const [first = unreachable(), ...fellows] = members.map(({ record }) => record);
-  const held = new Map(members.map(({ record, running }) => [markOf(record), heldAmong(running?.moved ?? [])]));
-  const isRunning = members.some(({ running }) => running !== undefined);
-  await setUp(machine, node, first, { ...more, fellows, ...(isRunning && { held }) });
-}
-
 /**
  * All ranges of a program. The cluster's ranges are part of it, so that a change of the policy file reaches no running
  * pod.
@@ -213,43 +188,12 @@ const wholeOf = (choice: Choice, cluster: readonly Prefix[]) => (): WholeProgram
 /** Running pods without a policy, and without connections that stay with an exit: all others go on. */
 async function leaveWithoutPolicy(machine: Machine, members: readonly Member[]): Promise<void> {
   if (members.length === 0) return;
-  await tearDownRunning(
-    machine,
-    members.map(({ request: { attachment, podNetwork } }) => ({ attachment, addresses: podNetwork.addresses })),
-  );
-  const late = await cutAndFindLate(machine, runningOf(members));
-  await cut(
-    machine,
-    late.flatMap(({ moved }) => moved).map((one) => ({ ...one, isHeld: false })), // nothing is there any more that would hold them
-  );
+  const pods = members.map(({ request: { attachment, podNetwork } }) => ({
+    attachment,
+    addresses: podNetwork.addresses,
+  }));
+  await tearDownRunning(machine, pods);
 }
-
-/** Forgets connections that are cut, and holds those that began between the look and the change. */
-async function holdLate(
-  machine: Machine,
-  node: NodeRecord,
-  members: readonly Member[],
-  whole: () => WholeProgram,
-): Promise<void> {
-  const running = runningOf(members);
-  if (running.length === 0) return;
-  const late = await cutAndFindLate(machine, running);
-  await cut(
-    machine,
-    late.flatMap(({ moved }) => moved),
-  );
-  const holding = members.flatMap(({ record }, i) => {
-    const found = late[i];
-    return found === undefined || heldAmong(found.moved).length === 0
-      ? []
-      : [{ record: { ...record, holds: true } as const, running: found }];
-  });
-  if (holding.length === 0) return;
-  machine.store.saveAll(holding.map(({ record }) => record));
-  await setUpMembers(machine, node, holding, { whole, thorough: false });
-}
-
-const runningOf = (members: readonly Member[]): RunningPod[] => members.flatMap(({ running }) => running ?? []);
 
 /** The other attachments to the node. */
 interface Others {

@@ -19,10 +19,8 @@ interface Repeated {
 
 /** Takes down the objects that only earlier ADDs needed, after repeated ADDs with another outcome. */
 export async function leavePrevious(machine: Machine, node: NodeRecord, members: readonly Repeated[]): Promise<void> {
-  const changed = members.flatMap(({ previous, record }) =>
-    previous === undefined || isEqual(previous, record) ? [] : [{ previous, record }],
-  );
-  if (await mayLeave(machine, changed)) {
+  const changed = changedAmong(members);
+  if (await mayLeave(machine, members)) {
     const keys = new Map(changed.map(({ record }) => [markOf(record), new Set(keysOf(node, record))]));
     const isStale = ({ set, key, comment = '' }: Element) =>
       set !== setNames.held && keys.get(comment)?.has(key) !== true;
@@ -46,14 +44,17 @@ const keysOf = (node: NodeRecord, record: AttachmentRecord): string[] => [
 
 const endsKey = (address: Address) => podKey(endsSet(familyOf(address)), address);
 
+const changedAmong = (members: readonly Repeated[]) =>
+  members.flatMap(({ previous, record }) =>
+    previous === undefined || isEqual(previous, record) ? [] : [{ previous, record }],
+  );
+
 /**
  * Whether something may be there that nobody needs any more. Not when all keep their places, and others keep what they had: the
  * chain of a program is led to by its entry at most once, and else by pods.
  */
-async function mayLeave(
-  { host }: Machine,
-  changed: readonly { readonly previous: AttachmentRecord; readonly record: AttachmentRecord }[],
-): Promise<boolean> {
+export async function mayLeave({ host }: Machine, members: readonly Repeated[]): Promise<boolean> {
+  const changed = changedAmong(members);
   const places = ({ addresses, sources, ports }: AttachmentRecord) => ({ addresses, sources, ports });
   if (changed.some(({ previous, record }) => !isEqual(places(previous), places(record)))) return true;
   for (const program of new Set(changed.map(({ previous }) => previous.program)))

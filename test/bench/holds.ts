@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { LabNode } from '../support/node.ts';
+import { tool } from '../support/tools.ts';
+
+/** What a process did while it had the store's lock, from having it to giving it back. */
+export interface Hold {
+  /** Calls of netlink: questions, listings and transactions. */
+  readonly calls: number;
+  /** Of these listings of conntrack, each of which walks through the table of the whole machine. */
+  readonly connectionListings: number;
+  /** Records of pods that were written. */
+  readonly records: number;
+}
+
+/** Records what a process of a node does with the store's lock while something happens, by strace, which makes it slower. */
+export async function holdsDuring(
+  { lab, machine }: LabNode,
+  pid: number,
+  action: () => Promise<void>,
+): Promise<readonly Hold[]> {
+  const trace = join(lab.folder, lab.unique('holds'));
+  const calls = 'trace=flock,close,sendto,sendmsg,rename';
+  const strace = await machine.start(
+    [tool('strace'), '-f', '-y', '-v', '-s', '256', '-e', calls, '-o', trace, '-p', String(pid)],
+    'attached',
+  );
+  await action();
+  await strace.stop('SIGINT');
+  return holdsIn(readFileSync(trace, 'utf8').split('\n'));
+}
+
+/** The holds that a trace shows: the file of the lock is locked for writing, and closed. */
+export function holdsIn(lines: readonly string[]): readonly Hold[] {
+  const holds: Hold[] = [];
+  let held: { calls: number; connectionListings: number; records: number } | undefined;
+  let descriptor: string | undefined;
+  const waiting = new Map<string, string>();
+  for (const line of lines) {
+    const thread = /^(\d+) /.exec(line)?.[1] ?? '';
+    const [, asked] = /flock\((\d+)<[^>]*\/egress\/lock>, LOCK_EX/.exec(line) ?? [];
+    if (asked !== undefined && line.includes('<unfinished')) waiting.set(thread, asked);
+    const taken = line.includes('<... flock resumed>') ? waiting.get(thread) : asked;
+    if (taken !== undefined && / = 0$/.test(line)) {
+      descriptor = taken;
+      held = { calls: 0, connectionListings: 0, records: 0 };
+    }
+    if (held === undefined) continue;
+    if (line.includes('nlmsg_len=')) held.calls++;
+    if (/IPCTNL_MSG_CT_GET\b/.test(line) && /NLM_F_DUMP|NLM_F_ROOT/.test(line)) held.connectionListings++;
+    if (/rename\(".*\/attachments\/\.new"/.test(line)) held.records++;
+    if (new RegExp(`close\\(${descriptor}<[^>]*/egress/lock>`).test(line)) {
+      holds.push(held);
+      held = undefined;
+    }
+  }
+  return holds;
+}
