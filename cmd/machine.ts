@@ -3,6 +3,7 @@ import type { MachineOptions } from '../src/cni/plugin.ts';
 import { absent, stateOf } from '../src/files/file.ts';
 import { LinuxHost } from '../src/kernel/linux-host.ts';
 import { lockFile } from '../src/kernel/lock.ts';
+import { isFileLocked } from '../src/kernel/netlink/libc.ts';
 import { type Machine, silent } from '../src/node/machine.ts';
 import { Store } from '../src/store/store.ts';
 import { openLog } from './log.ts';
@@ -19,7 +20,7 @@ export async function openMachine(options: MachineOptions): Promise<Machine & Di
     log.warn({}, message);
     tell(`egress: ${message}`);
   };
-  const store = new Store(options.dataDir, { lockFile, nodePath, warn });
+  const store = new Store(options.dataDir, { lockFile, isLocked: isFileLocked, nodePath, warn });
   return { host, store, log, [Symbol.dispose]: () => host[Symbol.dispose]() };
 }
 

@@ -1,6 +1,6 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import type { Service } from '../src/cli/command.ts';
-import { takeTurns } from '../src/kernel/netlink/turns.ts';
+import { restBetweenTurns, takeTurns } from '../src/kernel/netlink/turns.ts';
 import { claimFile } from './claim.ts';
 import { startElection } from './election-process.ts';
 import { explain } from './explain.ts';
@@ -34,6 +34,7 @@ export function openService(): Service & Disposable {
     claim: claimFile,
     answerQuestions: async (...question) => (await import('./labels.ts')).answerQuestions(...question),
     rest: giveBack,
+    restBetweenTurns,
     watchFile: (path, changed) => {
       watchFile(path, { interval }, changed);
       return { [Symbol.dispose]: () => unwatchFile(path, changed) };

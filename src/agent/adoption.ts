@@ -15,7 +15,7 @@ import { noLabels } from './label-answers.ts';
 export function adoptOn(
   machine: Machine,
   { resultsDir }: Pick<AgentPlaces, 'resultsDir'>,
-  { readFile, labels = noLabels }: Pick<AgentSurroundings, 'readFile' | 'labels'>,
+  { readFile, labels = noLabels, pace }: Pick<AgentSurroundings, 'readFile' | 'labels' | 'pace'>,
   { own, of }: Configured,
   more: { readonly dryRun?: true } = {},
 ): Promise<readonly Adoption[]> {
@@ -29,6 +29,13 @@ export function adoptOn(
       openMachine: async () => ({ ...machine, [Symbol.dispose]: () => {} }),
       policiesOf: (entry) => policiesOf(forRunning(of(entry))),
       labelsOf,
+      ...(pace && {
+        onward: async () => {
+          await pace.rest();
+          return true;
+        },
+        isBesideOthers: () => pace.isBesideOthers,
+      }),
       whyOutdated: async (_, record) =>
         (await keepsAll(record, own, of, labelsOf)) ? undefined : await whyOutdated(record),
     },

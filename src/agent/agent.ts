@@ -3,6 +3,7 @@ import { asEgressError } from '../base/errors.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { ReadFile } from '../config/read.ts';
 import { stateOf } from '../files/file.ts';
+import type { Pace } from '../loop/pace.ts';
 import { Seldom } from '../loop/seldom.ts';
 import type { Log, Machine } from '../node/machine.ts';
 import type { Adoption } from '../runtimes/adopt.ts';
@@ -46,6 +47,8 @@ export interface AgentSurroundings {
   gateways?(): readonly ExitGateways[];
   /** Who knows the labels of pods. */
   readonly labels?: LabelSource;
+  /** How fast what can wait goes on beside others. */
+  readonly pace?: Pace;
   /** Takes the path of the policy file that is in force, at the beginning of each round. */
   follow?(policyFile: string): void;
 }
@@ -123,6 +126,7 @@ export class Agent {
    */
   async look(isRung = true): Promise<Round> {
     const began = this.#surroundings.now();
+    this.#surroundings.pace?.begin();
     using machine = await this.#openMachine();
     try {
       const seen = await this.#seen(machine, began, isRung);

@@ -20,6 +20,7 @@ import type { Changed } from '../datapath/host.ts';
 import { printChanges } from '../datapath/print.ts';
 import { watchFolder } from '../files/watch-folder.ts';
 import { apiOfKubeconfig } from '../kubernetes/kubeconfig.ts';
+import { Pace } from '../loop/pace.ts';
 import { Bell, watch } from '../loop/watch.ts';
 import { type Log, silent } from '../node/machine.ts';
 import { readChains } from '../runtimes/conflists.ts';
@@ -109,6 +110,8 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
   });
   if (!(await right.have(signal))) return;
   const bell = new Bell();
+  const pace = new Pace({ isOtherAtWork: () => machine.store.isHeldByOthers, now: own.now });
+  service.restBetweenTurns(() => pace.pause());
   using policyFile = new FollowedPath((path) => [
     service.watchFile(path, bell.ringAtOnce), // also links of its folder that are made anew
     watchFolder(dirname(path), bell.ringAtOnce), // at once
@@ -136,7 +139,7 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
   });
   using labels = new ClusterLabels({ ...access, report, changed: bell.ringAtOnce });
   const agent = new Agent(places, {
-    ...{ ...own, report, elector, cluster, labels },
+    ...{ ...own, report, elector, cluster, labels, pace },
     observe: async (seen) => {
       labels.follow(seen.configuration);
       await prober.follow(seen.configuration);
@@ -150,7 +153,7 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
   });
   const told = tellingUnknown(labels, (some) => events.tell(some));
   using _answers = await answering(service, places.dataDir, told);
-  using _kernel = machine.host.watch(noticing(agent, bell, own.log));
+  using _kernel = machine.host.watch(noticing(agent, { bell, pace, log: own.log }));
   using _drain = service.watchFile(machine.store.drainMark, bell.ringAtOnce);
   using _conf = watchFolder(places.confDir, bell.ring);
   own.log.info({ dataDir: places.dataDir }, 'the agent looks after this node');
@@ -166,6 +169,7 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
     ...{ bell, signal, rest: agentRest },
   });
   if (await elector.end('the agent ends')) {
+    pace.hurry();
     await agent.look().catch((error) => report(error, leavesBehind));
     await prober.introduced();
   }
@@ -187,10 +191,11 @@ const leavesBehind = 'Pods of this node may use an exit that another gateway has
 
 /** What becomes of notifications. Of those that were lost nobody knows what they told: the worst is looked for. */
 const noticing =
-  (agent: Agent, bell: Bell, log: Log): Changed =>
+  (agent: Agent, { bell, pace, log }: { readonly bell: Bell; readonly pace: Pace; readonly log: Log }): Changed =>
   ({ isUrgent, isLoss }) => {
     agent.notice();
     if (isLoss) log.warn({}, 'the kernel had no room for its notifications: all of the node is looked at');
+    if (isUrgent || isLoss) pace.hurry();
     if (isUrgent || isLoss) bell.ringAtOnce();
     else bell.ring();
   };

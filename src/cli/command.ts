@@ -86,6 +86,8 @@ export interface Service {
    * which all objects are looked at.
    */
   rest(how: { readonly collects: boolean }): void;
+  /** Looks for which nobody waits rest so many milliseconds after each of their turns, from now on; it is asked each time. */
+  restBetweenTurns(pause: () => number): void;
   /** Calls back when a file may have changed, come or gone, until disposed of. */
   watchFile(path: string, changed: () => void): Disposable;
 }

@@ -91,6 +91,17 @@ export async function openLockedIfThere(path: string, lock: LockFile): Promise<H
   return fd === undefined ? undefined : await lock(fd, path);
 }
 
+/** Whether somebody holds the lock of a file, by a question about the open file; false when there is none. */
+export function isLockedIfThere(path: string, isLocked: (fd: number) => boolean): boolean {
+  const fd = unlessAbsent(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
+  if (fd === undefined) return false;
+  try {
+    return isLocked(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /**
  * Puts a text into a file: after a kill or a power loss at any point, the file holds the old text or the new one. Only
  * for the holder of the lock. When it throws, nothing is left beside the file.

@@ -44,6 +44,8 @@ export interface AdoptSurroundings {
   isWhole?(machine: Machine, record: AttachmentRecord): Promise<boolean>;
   /** Asked before each pod. Absent: it goes on. */
   readonly onward?: Onward;
+  /** Whether others change things, too. Absent: only what was seen at the lock tells. */
+  isBesideOthers?(): boolean;
 }
 
 /** A pod from before egress, and the result for it. */
@@ -151,10 +153,14 @@ class Groups {
   readonly #groups = new Map<string, Waiting[]>();
   /** Pods that ended while they waited. */
   readonly gone = new Set<Adoption>();
-  #atOnce: number = atOnce.most;
+  #isWanted = false;
 
   constructor(surroundings: AdoptSurroundings) {
     this.#surroundings = surroundings;
+  }
+
+  get #atOnce(): number {
+    return this.#isWanted || this.#surroundings.isBesideOthers?.() ? atOnce.besideOthers : atOnce.most;
   }
 
   async add(one: Waiting): Promise<void> {
@@ -197,7 +203,7 @@ class Groups {
     using machine = await this.#surroundings.openMachine(machineOptionsOf(first.entry));
     const requests = group.map(({ request }) => request);
     const done = await addTogether(machine, requests);
-    this.#atOnce = machine.store.isWanted ? atOnce.besideOthers : atOnce.most;
+    this.#isWanted = machine.store.isWanted;
     for (const { adoption, request } of group) {
       if (!done.includes(request)) {
         this.gone.add(adoption);

@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import { isSystemError } from '../base/errors.ts';
 import {
   type HeldLock,
+  isLockedIfThere,
   type LockFile,
   makeFolder,
   openLocked,
@@ -18,6 +19,8 @@ export interface LockSurroundings {
    * folder's lock locks it, too. Without it the folder's lock is the only one.
    */
   readonly nodePath?: string;
+  /** Whether somebody else holds an open file, as {@link lockFile} does. Absent: nobody can tell. */
+  isLocked?(fd: number): boolean;
   /** Takes a sentence for a person: something is wrong with a file, but the call goes on. */
   warn(message: string): void;
 }
@@ -43,6 +46,17 @@ export class Lock {
   /** Whether somebody in this process holds it to change something. */
   get isHeld(): boolean {
     return this.#isHeld;
+  }
+
+  /** Whether another process, or another part of this one, changes something right now. Does not wait. */
+  get isHeldByOthers(): boolean {
+    const { isLocked } = this.#surroundings;
+    if (this.#isHeld || isLocked === undefined) return false;
+    try {
+      return isLockedIfThere(this.#path, isLocked);
+    } catch {
+      return false; // a lock that cannot be opened or asked for keeps nobody from anything here
+    }
   }
 
   /** See {@link HeldLock.isWanted}, of the last time that it was held. */

@@ -85,6 +85,11 @@ export class Store {
     return this.#lock.holdInAnyCase();
   }
 
+  /** See {@link Lock.isHeldByOthers}. */
+  get isHeldByOthers(): boolean {
+    return this.#lock.isHeldByOthers;
+  }
+
   /** See {@link Lock.isWanted}. */
   get isWanted(): boolean {
     return this.#lock.isWanted;

@@ -119,6 +119,16 @@ export class AgentNode {
     while (this.told(from) < pods) await setTimeout(5);
   }
 
+  /** Comes when the agent has changed the first pods, behind its line `from`: it tells of them when it has changed all. */
+  async haveBegun(from: number): Promise<void> {
+    while (this.begun(from) === 0) await setTimeout(5);
+  }
+
+  /** How many pods it has changed so far. */
+  begun(from: number): number {
+    return this.agent.daemon.lines.slice(from).filter((line) => line.includes('"adopted"')).length;
+  }
+
   /** Of how many pods it has told that. */
   told(from: number): number {
     return this.agent.daemon.lines.slice(from).filter((line) => line.includes('a pod has what the policies say now'))

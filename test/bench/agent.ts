@@ -18,9 +18,9 @@ import { mebibytes, type Usage, usageOf } from './usage.ts';
 const [many, some] = [podsOf(1000), podsOf(250)] as const;
 /** Pods that send all the time, of each node that is changed or disturbed. */
 const talkers = 5;
-const rounds = { change: roundsOf(2), flush: roundsOf(6), add: roundsOf(5) } as const;
+const rounds = { change: roundsOf(2), flush: roundsOf(6), add: roundsOf(7) } as const;
 /** Calls of ADD while the agent is at work on one change. */
-const addsAtOnce = 3;
+const addsAtOnce = 4;
 /** Seconds of an agent at rest. */
 const restSeconds = 60;
 
@@ -226,9 +226,9 @@ async function measureAdds(one: AgentNode, alone: AgentNode): Promise<ResultTabl
     const rest = await (await added(one, pods.one))();
     const from = one.agent.length;
     one.replacePolicy(round % 2 === 0 ? 'second' : partners.name);
-    await setTimeout(200);
-    const isAtWork = one.told(from) === 0;
+    await one.haveBegun(from); // the node has the new exit: what the first pod of an exit takes is no matter of the agent
     const end = await added(one, pods.one);
+    const isAtWork = one.begun(from) < one.pods;
     await one.haveChanged(from);
     const busy = await end();
     if (round === 0 || !isAtWork) continue; // the first brings files into the cache

@@ -169,7 +169,7 @@ export class NetlinkSocket {
 
   /** Meanwhile whoever asked may have given up: the number of the socket may be another's then. */
   async #letOthersGoOn(): Promise<void> {
-    await nextTurn();
+    await nextTurn({ mayRest: this.#remembered !== undefined }); // who changes something never remembers
     if (this.#isClosed) throw new EgressError('io-failure', 'The netlink socket was closed before it was asked');
   }
 

@@ -86,6 +86,7 @@ class Host {
       signal: end.signal,
       report: (error: unknown) => assert.fail(String(error)),
       rest: () => {},
+      restBetweenTurns: () => {},
       watchFile: () => assert.fail('nothing was expected to be watched so'),
       openLog: () => assert.fail('no log was expected'),
       startElection: () => assert.fail('no election was expected'),

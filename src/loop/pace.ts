@@ -1,0 +1,73 @@
+/** What a pace goes by. */
+export interface PaceSurroundings {
+  /** Whether somebody else changes something right now. */
+  isOtherAtWork(): boolean;
+  /** Milliseconds of a clock that does not go back. */
+  now(): number;
+}
+
+/** Milliseconds of work after which somebody else is looked for. */
+const stretch = 5;
+/** How many times as long as it worked one rests, and milliseconds of work that count at most: a tenth of a processor is left to it. */
+const [times, counted] = [9, 20] as const;
+/** Milliseconds for which somebody counts who was seen at work: runtimes start pods one after the other. */
+const linger = 1_000;
+/** Milliseconds that one task rests at most: it comes to its end, whatever others do. */
+const patience = 10_000;
+/** Milliseconds for which nobody rests after {@link Pace.hurry}. */
+const urgent = 10_000;
+
+/**
+ * Work that can wait goes on slowly while somebody else is at work: a processor, the kernel's locks and caches are shared. Without
+ * others, and in a hurry, it never rests.
+ */
+export class Pace {
+  readonly #surroundings: PaceSurroundings;
+  #since: number;
+  #seenAt = Number.NEGATIVE_INFINITY;
+  #hurriedUntil = Number.NEGATIVE_INFINITY;
+  #left = patience;
+
+  constructor(surroundings: PaceSurroundings) {
+    this.#surroundings = surroundings;
+    this.#since = surroundings.now();
+  }
+
+  /** Another task begins. */
+  begin(): void {
+    this.#left = patience;
+    this.#since = this.#surroundings.now();
+  }
+
+  /** Nothing can wait now. */
+  hurry(): void {
+    this.#hurriedUntil = this.#surroundings.now() + urgent;
+  }
+
+  /** Whether somebody else was at work of late. */
+  get isBesideOthers(): boolean {
+    const now = this.#surroundings.now();
+    if (now >= this.#seenAt + linger && this.#surroundings.isOtherAtWork()) this.#seenAt = now;
+    return now < this.#seenAt + linger;
+  }
+
+  /** Milliseconds to rest now, 0 for none; they count as spent. Nobody who waits for this work may be kept waiting by it. */
+  pause(): number {
+    const now = this.#surroundings.now();
+    const worked = now - this.#since;
+    if (worked < stretch) return 0;
+    this.#since = now;
+    if (this.#surroundings.isOtherAtWork()) this.#seenAt = now;
+    if (now < this.#hurriedUntil || now >= this.#seenAt + linger) return 0;
+    const pause = Math.min(this.#left, times * Math.min(worked, counted));
+    this.#left -= pause;
+    this.#since = now + pause;
+    return pause;
+  }
+
+  /** Rests, where it is time to. */
+  async rest(): Promise<void> {
+    const pause = this.pause();
+    if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+}

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Pace } from '../../../src/loop/pace.ts';
+
+/** A pace whose clock and whose others the test sets, and all that it rested. */
+function begun() {
+  const world = { now: 0, isOtherAtWork: false, asked: 0, rested: 0 };
+  const pace = new Pace({
+    now: () => world.now,
+    isOtherAtWork: () => {
+      world.asked++;
+      return world.isOtherAtWork;
+    },
+  });
+  /** Works for some milliseconds, in steps of one, and rests when it is told to. */
+  const work = (milliseconds: number) => {
+    for (let done = 0; done < milliseconds; done++) {
+      world.now++;
+      const pause = pace.pause();
+      world.now += pause;
+      world.rested += pause;
+    }
+  };
+  return { world, pace, work };
+}
+
+describe('work that can wait', () => {
+  test('never rests alone, and looks for others once in five milliseconds', () => {
+    const { world, work } = begun();
+    work(1_000);
+    assert.deepEqual([world.rested, world.asked], [0, 200]);
+  });
+
+  test('takes a tenth of a processor while somebody else is at work, and a second longer', () => {
+    const { world, work } = begun();
+    world.isOtherAtWork = true;
+    work(100);
+    assert.equal(world.rested, 900);
+    world.isOtherAtWork = false;
+    work(200);
+    assert.ok(world.rested <= 900 + 1_000, `${world.rested} ms`);
+    const before = world.rested;
+    work(1_000);
+    assert.equal(world.rested, before);
+  });
+
+  test('rests ten seconds at most, and as long again in the next task', () => {
+    const { world, pace, work } = begun();
+    world.isOtherAtWork = true;
+    work(20_000);
+    assert.equal(world.rested, 10_000);
+    pace.begin();
+    work(20_000);
+    assert.equal(world.rested, 20_000);
+  });
+
+  test('rests not at all in a hurry', () => {
+    const { world, pace, work } = begun();
+    world.isOtherAtWork = true;
+    pace.hurry();
+    work(9_000);
+    assert.equal(world.rested, 0);
+    work(2_000);
+    assert.ok(world.rested > 0);
+  });
+
+  test('rests for a long stretch, as for a wait for the lock, no longer than for a short one', () => {
+    const { world, pace } = begun();
+    world.isOtherAtWork = true;
+    world.now = 10_000;
+    assert.equal(pace.pause(), 180);
+  });
+
+  test('tells whether others are at work, or were of late', () => {
+    const { world, pace } = begun();
+    assert.equal(pace.isBesideOthers, false);
+    world.isOtherAtWork = true;
+    assert.equal(pace.isBesideOthers, true);
+    world.isOtherAtWork = false;
+    world.now = 999;
+    assert.equal(pace.isBesideOthers, true);
+    world.now = 1_000;
+    assert.equal(pace.isBesideOthers, false);
+  });
+});
