@@ -74,6 +74,8 @@ async function runAsOperator(words: readonly string[]): Promise<number> {
     await program.parseAsync([...withVersion(words)], { from: 'user' });
   } catch (error) {
     if (isUsage(error)) return error.exitCode === 0 ? 0 : 2; // the parser has told the person already
+    // Who reads by `| head` has read what they wanted.
+    if (isClosedPipe(error)) return 1;
     process.stderr.write(`${explain(error)}\n`);
     return error instanceof EgressError && error.code === 'invalid-argument' ? 2 : 1;
   }
@@ -98,8 +100,12 @@ function writeText(text: string): void {
   clearLine();
   const { problem } = writeOut(Buffer.from(text));
   if (problem === undefined) return;
-  throw new EgressError('io-failure', `Nobody can be told on stdout: ${asEgressError(problem).message}`);
+  const message = `Nobody can be told on stdout: ${asEgressError(problem).message}`;
+  throw new EgressError('io-failure', message, { cause: problem });
 }
+
+const isClosedPipe = (error: unknown): boolean =>
+  error instanceof EgressError && (error.cause as { code?: unknown } | undefined)?.code === 'EPIPE';
 
 /** An error of the command line's parser: for mistakes, and for help and versions with the exit code 0. */
 const isUsage = (error: unknown): error is { readonly exitCode: number } =>

@@ -75,9 +75,9 @@ function commandOf(pid: string): string | undefined {
   }
 }
 
-/** Called without CNI_COMMAND, the plugins of the CNI project say what they are. */
+/** Called without CNI_COMMAND, the plugins of the CNI project say what they are; Debian’s, that their version is unknown. */
 const versionOfPlugin = (file: string): string | undefined =>
-  basename(file) === 'egress' ? undefined : /\bplugin v?(\S+)/.exec(said(file))?.[1];
+  basename(file) === 'egress' ? undefined : /\bplugin (?:version )?v?(\d\S*)/.exec(said(file))?.[1];
 
 /** What a program says when it is given nothing; nothing of one that is not there, or says nothing in time. */
 function said(file: string, ...words: readonly string[]): string {

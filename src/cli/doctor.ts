@@ -20,6 +20,9 @@ export function printFindings(findings: readonly Finding[], colors: boolean): st
   return [...findings.map((finding) => printFinding(finding, width, colors)), `${summary(findings)}\n`].join('');
 }
 
+const whereNext =
+  'If a pod does not leave all the same: egress trace POD DESTINATION shows where its next packet goes.';
+
 /** SGR: green, yellow, red. */
 const colours = { ok: 32, warning: 33, fault: 31 } as const;
 const words = { ok: 'ok', warning: 'warning', fault: 'FAULT' } as const;
@@ -35,7 +38,8 @@ function printFinding(finding: Finding, width: number, colors: boolean): string 
 function summary(findings: readonly Finding[]): string {
   const count = (wanted: Finding['status']) => findings.filter(({ status }) => status === wanted).length;
   const found = [counted(count('fault'), 'fault'), counted(count('warning'), 'warning')];
-  return `${found.join(', ')}, ${count('ok')} ok.`;
+  const onward = count('fault') > 0 ? '' : `\n${whereNext}`;
+  return `${found.join(', ')}, ${count('ok')} ok.${onward}`;
 }
 
 /** Nothing is written over: the name may be a slip. */

@@ -181,7 +181,7 @@ async function follow({ machine, scene, seen, follower, tell, most, end, signal 
       const isAnswer = followed.first?.source === scene.traced.destination;
       if (isAnswer ? told.answers >= told.left : told.packets >= most) continue;
       const verdict = await verdictOn(machine.host, node, followed, isAnswer);
-      const foretold = isAnswer ? undefined : comparison(verdict.left, scene.explanation);
+      const foretold = isAnswer ? undefined : comparison(verdict, scene.explanation);
       tell({ direction: isAnswer ? 'answer' : 'packet', followed, ...verdict, ...(foretold && { foretold }) });
       told[isAnswer ? 'answers' : 'packets']++;
       if (!isAnswer && verdict.left) told.left++;

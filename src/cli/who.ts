@@ -19,7 +19,7 @@ export function parseSeen(text: string): Seen {
 }
 
 /** The answer in sentences. */
-export function printOwner({ address, port, pods, connections, node }: Owner): string {
+export function printOwner({ address, port, pods, connections, node, sharing }: Owner): string {
   const seen = withPort(address, port);
   const lines = [
     ...pods.map(
@@ -32,7 +32,11 @@ export function printOwner({ address, port, pods, connections, node }: Owner): s
         `A connection from ${source} port ${sourcePort} to ${destination} port ${destinationPort} leaves with it now.`,
     ),
   ];
-  return `${(lines.length > 0 ? lines : [`Nobody on this node has ${seen}.`]).join('\n')}\n`;
+  const nobody =
+    sharing === undefined
+      ? `Nobody on this node has ${seen}.`
+      : `Nobody on this node has ${seen} now. Pods of exit "${sharing}" share all ports: without "portsPerPod" only open connections are known, on the node that they leave.`;
+  return `${(lines.length > 0 ? lines : [nobody]).join('\n')}\n`;
 }
 
 export const whoCommand: CliCommand = {

@@ -8,18 +8,38 @@ import type { Problem } from './problem.ts';
 type Found = Omit<Problem, 'source'>;
 
 /** Policies whose packets of one family are dropped, since their exit has nothing of it; and ranges of one address that nobody has. */
-export function familyWarnings({ exits, policies, clusterCIDRs }: Configuration): Found[] {
+export function familyWarnings(configuration: Configuration): Found[] {
+  const { policies, clusterCIDRs } = configuration;
   const ofPods = new Set(clusterCIDRs.filter((range) => !isLinkLocal(range)).map(familyOf));
-  return policies.flatMap((policy, i) => {
-    const exit = exits.find(({ name }) => name === policy.exit);
-    const lost =
-      exit === undefined ? [] : missingIn(exit).filter((family) => sends(policy, family, ofPods.has(family)));
-    return [
-      ...lost.map((family) => ({ pointer: `/policies/${i}`, message: dropped(policy, family) })),
-      ...unspecified(policy, `/policies/${i}`),
-    ];
-  });
+  const lost = lostFamilies(configuration, (family) => ofPods.has(family));
+  return policies.flatMap((policy, i) => [
+    ...lost
+      .filter((each) => each.policy === policy)
+      .map(({ why, remedy }) => ({ pointer: `/policies/${i}`, message: `${why}: ${remedy}` })),
+    ...unspecified(policy, `/policies/${i}`),
+  ]);
 }
+
+/** Packets of one family that a policy gives to an exit which has nothing of it. */
+export interface LostFamily {
+  readonly policy: Policy;
+  readonly family: Family;
+  readonly why: string;
+  readonly remedy: string;
+}
+
+/** All of them; `podsHave` says whether there are pods with the family, for policies that are for everywhere. */
+export const lostFamilies = (
+  { exits, policies }: Configuration,
+  podsHave: (family: Family) => boolean,
+): readonly LostFamily[] =>
+  policies.flatMap((policy) => {
+    const exit = exits.find(({ name }) => name === policy.exit);
+    const missing = exit === undefined ? [] : missingIn(exit);
+    return missing
+      .filter((family) => sends(policy, family, podsHave(family)))
+      .map((family) => ({ policy, family, ...dropped(policy, family) }));
+  });
 
 /** They always count as ranges of the cluster. */
 const isLinkLocal = (range: Prefix): boolean => range.startsWith('169.254.') || range.startsWith('fe80:');
@@ -36,12 +56,12 @@ function sends({ destinations, except }: Policy, family: Family, podsHaveIt: boo
   return ranges.some((range) => podsHaveIt || !range.endsWith('/0'));
 }
 
-function dropped({ name, exit, destinations }: Policy, family: Family): string {
+function dropped({ name, exit, destinations }: Policy, family: Family): Pick<LostFamily, 'why' | 'remedy'> {
   const other = family === 6 ? 4 : 6;
   const why = `exit "${exit}" has no IPv${family} address or next hop, so all that policy "${name}" gives it by IPv${family} is dropped`;
   const limit = `limit "destinations" to IPv${other}, such as "${other === 4 ? '0.0.0.0/0' : '::/0'}", and the rest leaves as without egress`;
   const hasOther = destinations.some((range) => familyOf(range) === other);
-  return `${why}: give the exit one${hasOther ? `, or ${limit}` : ''}`;
+  return { why, remedy: `give the exit one${hasOther ? `, or ${limit}` : ''}` };
 }
 
 /** `0.0.0.0` alone is mostly meant as everywhere. */

@@ -164,7 +164,8 @@ const actions: Readonly<Record<Condition['type'], string>> = { Accepted: 'Judge'
 function ofCondition(regarding: Regarding, before: readonly Condition[], now: Condition): Notice[] {
   const earlier = before.find(({ type }) => type === now.type);
   const isSame = earlier?.status === now.status && (now.status === 'True' || earlier.message === now.message);
-  if (isSame || now.status === 'Unknown') return [];
+  // What is refused is told with its reason, by the other condition.
+  if (isSame || now.status === 'Unknown' || (now.type === 'Ready' && now.reason === 'Refused')) return [];
   const { reason, message: note } = now;
   const action = actions[now.type];
   if (now.status === 'False') return [{ regarding, type: 'Warning', reason, action, note }];

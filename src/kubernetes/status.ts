@@ -148,7 +148,8 @@ function readyOf({ gateways, inForce }: Verdict, said: readonly NodeWord[]): Sai
     reason,
     message,
   });
-  if (inForce === 'nothing') return is('False', 'Refused', 'Nothing of it is in force.');
+  if (inForce === 'nothing')
+    return is('False', 'Refused', 'Nothing of it is in force: the condition Accepted says why.');
   const broken = said.flatMap(({ name, problem }) => (problem === undefined ? [] : [`node ${name}: ${problem}`]));
   const holder = said.find(({ holds }) => holds);
   const lost = said.filter(({ answers }) => answers === false).map(({ name }) => name);

@@ -76,6 +76,7 @@ export function translate(
   const foreign = othersCandidates(objects.others ?? [], objects.nodes);
   settle(foreign, [...around, ...own, ...ofTenants]);
   blameGone(policies, gone, known);
+  blameRefused(policies, exits);
   const seen = [...exits, ...policies, ...tenants, ...foreign];
   return {
     kept: keptOf(nodes, [...exits, ...gone, ...policies, ...tenants, ...foreign]),
@@ -203,6 +204,18 @@ function blameGone(policies: readonly Candidate[], gone: readonly Candidate[], k
     if (problems.length > 0 || exit === undefined || !names.has(exit)) continue;
     const document = { policies: [{ name, namespaces: ['*'], exit }], exits: known.flatMap(asExit) };
     problems.push(...contradictions([{ name: `EgressPolicy/${name}`, document }]).map(inSpec));
+  }
+}
+
+/** The exit of a policy may be there, and be refused itself. */
+function blameRefused(policies: readonly Candidate[], exits: readonly Candidate[]): void {
+  const refused = new Set(exits.filter(({ forms }) => forms.length === 0).map(({ name }) => name));
+  for (const { problems } of policies) {
+    for (const [i, problem] of problems.entries()) {
+      const exit = /^unknown exit "([^"]*)"/.exec(problem.message)?.[1];
+      if (exit === undefined || !refused.has(exit)) continue;
+      problems[i] = { ...problem, message: `exit "${exit}" is refused itself: kubectl describe egressexit ${exit}` };
+    }
   }
 }
 

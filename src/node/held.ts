@@ -11,7 +11,7 @@ export async function whyNotHere(
   const right = await holdersAmong(host, [device, ...addressesOn], address);
   // The other interfaces may be thousands: they are asked only to say what is wrong.
   const holders = right.length > 0 ? right : await holdersOf(host, address);
-  if (holders.length === 0) return `${address} is not an address of this node any more`;
+  if (holders.length === 0) return `${address} is not an address of this node`;
   if (holders.some((name) => addressesOn.includes(name))) return undefined;
   if (!holders.includes(device)) {
     return `${address} is not an address of ${device}, and the exit does not name ${holders.join(', ')} in "addressesOn"`;

@@ -85,13 +85,16 @@ async function lostAddresses(host: Host, exit: ResolvedExit): Promise<Hindrance[
   for (const address of ways.flatMap(({ addresses }) => addresses)) {
     const why = own.has(address) ? undefined : await whyNotHere(host, exit, address);
     const what = `exit "${name}" drops what is to leave with ${address}: ${why}`;
-    if (why !== undefined) lost.push({ about: 'address', what, remedy: remedyOn(device) });
+    if (why !== undefined) lost.push({ about: 'address', what, remedy: remedyFor(exit, address) });
   }
   return lost;
 }
 
-const remedyOn = (device: string) =>
-  `put it back, or if the exit takes the addresses of ${device}, add any pod with that exit on this node`;
+/** Whose address it is: of an exit with gateways the agents give it to one of them, of others people do. */
+const remedyFor = ({ device, shared }: ResolvedExit, address: Address): string =>
+  shared
+    ? `egress agent, or egress gateway, puts ${address} on ${device} where no other gateway has it`
+    : `ip address add ${address} dev ${device}; or for one address of all nodes give the exit "gateways", which add it; or, if the exit has what ${device} has, start any pod of it here`;
 
 /** An interface that became a part of another one, or a member of a VRF. */
 async function whyNotByDevice(host: Host, { name, device, gateway }: ResolvedExit): Promise<Hindrance | undefined> {

@@ -125,7 +125,7 @@ export const openExits = (
 
 /** That an exit is there, but not for a namespace. */
 export const notOpenWords = (exit: string, namespace: string): string =>
-  `exit "${exit}" is not open to pods of ${namespace}`;
+  `exit "${exit}" is not open to pods of ${namespace}${exit === 'node' ? '' : ' by its "annotationNamespaces"'}`;
 
 /** A name that the pod may not use: `refusal` says why, unless nothing has that name. Only names open to the pod are told. */
 function notOpen(pod: Pod, key: Key, name: string, open: readonly string[], refusal: string | undefined): EgressError {

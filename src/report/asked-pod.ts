@@ -29,7 +29,12 @@ export function findPod(
   }
   const [namespace = '', name, ...more] = asked.split('/');
   if (name && namespace !== '' && more.length === 0) return { pod: { namespace, name } };
-  throw new EgressError('unknown-pod', `Nothing is set up on this node for a pod with ${kindOf(asked)} "${asked}"`);
+  const named = records.filter(({ pod }) => pod.name === asked).map(podName);
+  const meant = named.length > 0 ? `; did you mean ${[...new Set(named)].join(' or ')}?` : '';
+  throw new EgressError(
+    'unknown-pod',
+    `Nothing is set up on this node for a pod with ${kindOf(asked)} "${asked}"${meant}`,
+  );
 }
 
 /** The pod of an attachment, as people call it; of one without a name the begin of its container ID. */

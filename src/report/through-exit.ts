@@ -60,7 +60,7 @@ export async function throughExit(host: Host, marked: Marked): Promise<Trace> {
 }
 
 const onGateway = (gateway: Address): string =>
-  `What becomes of it there only ${gateway} can tell: ask with egress check and egress status on that node.`;
+  `What becomes of it there only ${gateway} can tell: ask with egress doctor and egress trace on that node.`;
 
 /** A fault in the chains of all exits, in the exit's own, or in the pod's ports. With one, anything may happen. */
 function whyUnknown(state: AttachmentState, exit: ResolvedExit, address: Address): string | undefined {

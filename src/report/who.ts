@@ -22,6 +22,8 @@ export interface Owner extends Seen {
   readonly connections: readonly Pick<Flow, 'protocol' | 'source' | 'sourcePort' | 'destination' | 'destinationPort'>[];
   /** Another node whose pods have the port, and the exit. */
   readonly node?: { readonly address: Address; readonly exit: string };
+  /** An exit of this node with the address whose pods share all ports: only connections of now are known, on the node that they leave. */
+  readonly sharing?: string;
 }
 
 interface PodWithPorts extends Pick<AttachmentRecord, 'network' | 'containerId' | 'ifname' | 'pod' | 'addresses'> {
@@ -39,7 +41,16 @@ export async function whoHas(machine: Machine, configured: Configured, seen: See
     pods,
     connections: flows.filter((flow) => isSeenAs(flow, seen)).map(connectionOf),
     ...(node && !isHere && { node }),
+    ...sharingOf(machine, configured, seen),
   };
+}
+
+function sharingOf({ store }: Machine, configured: Configured, { address }: Seen): Pick<Owner, 'sharing'> {
+  const exits = store.loadNode()?.exits ?? [];
+  const exit = exits.find(({ ways }) => ways.some(({ addresses }) => addresses.includes(address)));
+  if (exit === undefined || 'unknown' in configured) return {};
+  const own = configured.exits.find(({ name }) => name === exit.name);
+  return own !== undefined && own.portsPerPod === undefined ? { sharing: exit.name } : {};
 }
 
 /** The port before translation, where it was not changed: protocols without ports never fit. */

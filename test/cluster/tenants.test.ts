@@ -53,7 +53,7 @@ describe('a namespace’s own policies, and Events', clusterTest, () => {
     assert.equal(status, 'False');
     assert.match(
       message,
-      /exit "internal" is not open to pods of namespace "default", expected one of "drop", "internet"/,
+      /exit "internal" is not open to pods of namespace "default" by its "annotationNamespaces", expected one of "drop", "internet"/,
     );
     shown(t, await api.kubectl(['get', 'egressexits,namespacedegresspolicies', '-A', '-o', 'wide']));
     await assert.rejects(

@@ -133,7 +133,7 @@ describe('egress tells what happens, and not what egress alone would do, when', 
       assert.match((json as { details: string }).details, lost(address));
       assert.match((await node.egress('check')).stdout, lost(address));
     }
-    const gone = /is dropped: [0-9a-f.:]+ is not an address of this node any more\.$/;
+    const gone = /is dropped: [0-9a-f.:]+ is not an address of this node\.$/;
     assert.deepEqual(await pod.askEach(), ['nothing', 'nothing']);
     for (const sentence of await sentences(node, pod)) assert.match(sentence, gone);
     await node.started(); // what the message says mends it

@@ -85,7 +85,7 @@ describe('egress status', { ...labTest, concurrency: 2 }, () => {
     const node = await lab.node();
     for (let i = 0; i < 4; i++) await node.started();
     await node.machine.ip(`address del ${world.exitAddress[0]}/32 dev eth1`);
-    const lost = `${world.exitAddress[0]} is not an address of this node any more`;
+    const lost = `${world.exitAddress[0]} is not an address of this node`;
     const { stdout } = await node.egress('status');
     assert.match(stdout, / FAILS /);
     assert.ok(stdout.includes(`Exit "partners" cannot be used here: ${lost}.\n`), stdout);

@@ -104,10 +104,11 @@ describe('what a command prints', labTest, () => {
   });
 
   test('and nobody can read is an error, and an exit code', async () => {
-    for (const through of Object.values(closed)) {
+    for (const [what, through] of Object.entries(closed)) {
       const { code, stderr } = await run([...through, egressBinary, 'import', '--help']);
-      assert.equal(code, 1);
-      assert.match(stderr, /^egress: .*: Nobody can be told on stdout: (ENOSPC|EPIPE)/);
+      assert.equal(code, 1, what);
+      // Who closes a pipe, as `head` does, wants no more.
+      assert.match(stderr, /^(egress: .*: Nobody can be told on stdout: ENOSPC.*\n.*\n)?$/);
     }
   });
 });

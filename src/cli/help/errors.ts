@@ -145,7 +145,7 @@ const words: Readonly<Record<ErrorCode, Words>> = {
   'annotation-refused': {
     cause: 'The policy or exit exists, and whoever wrote the policy file does not let this pod ask for it.',
     example:
-      'Pod default/web, annotation "egress.cni/exit": exit "partners" is not open to pods of default, expected one of "internet"',
+      'Pod default/web, annotation "egress.cni/exit": exit "partners" is not open to pods of default by its "annotationNamespaces", expected one of "internet"',
     solution: 'In the policy file: "annotationNamespaces": ["default"] at the exit.',
   },
   'unknown-pod': {

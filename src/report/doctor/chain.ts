@@ -10,7 +10,7 @@ export function chain(facts: Facts): readonly Seen[] {
   const { chains, pods, system } = facts;
   const own = chains.filter(({ types }) => types.includes('egress'));
   const runtimes = system.findRuntimes().map(({ name, version }) => `${name} ${version ?? '(version unknown)'}`);
-  const by = runtimes.length > 0 ? runtimes.join(', ') : 'no runtime that is known runs now';
+  const by = runtimes.length > 0 ? runtimes.join(', ') : 'no container runtime is seen from here';
   if (own.length === 0) return [notInChain(chains.length, pods.length), ok(by)];
   return [...own.map((each) => judge(facts, each)), ok(by)];
 }
@@ -63,7 +63,7 @@ export function agent({ machine, system }: Facts): readonly Seen[] {
   const failures = record?.failures ?? [];
   return orOk(
     failures.map((what) =>
-      warning(`it could not be done: ${what}`, 'see the other lines; the agent tries again by itself'),
+      warning(`it fails at: ${what}`, 'mend that, as the other lines say; the agent tries again by itself'),
     ),
     `runs, and looked last at ${record?.lookedAt ?? 'an unknown time'}`,
   );

@@ -3,6 +3,7 @@ import type { Machine } from '../../node/machine.ts';
 import { agent, chain, savedRulesets } from './chain.ts';
 import { clusterRanges } from './cluster-ranges.ts';
 import { conntrack } from './conntrack.ts';
+import { exits } from './exits.ts';
 import { type Facts, gather, type Surroundings } from './facts.ts';
 import { filters } from './filters.ts';
 import { type Finding, orOk, type Seen, warning } from './finding.ts';
@@ -27,6 +28,7 @@ const checks = {
   rules: ways,
   addresses: (facts) =>
     orOk(hindrancesAbout(facts, 'address', 'interface'), 'exits have their addresses and interfaces'),
+  exits,
   neighbours,
   gateways,
   forwarding,

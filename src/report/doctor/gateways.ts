@@ -97,7 +97,7 @@ const unreachable = (gateway: Address, names: string, { port, local }: Tunnel, a
   answers
     ? fault(
         `gateway ${gateway} of ${names} answers, but not through the tunnel`,
-        `on ${gateway}: run egress agent or egress gateway, let UDP port ${port} from ${local} pass, and list ${local} in nodes; egress doctor there tells which`,
+        `on ${gateway}: run egress agent or egress gateway, let UDP port ${port} from ${local} pass, and list ${local} in nodes; egress doctor there tells which, or else a firewall drops it here, there or between (nft list ruleset)`,
       )
     : fault(
         `gateway ${gateway} of ${names} does not answer, neither by itself nor through the tunnel`,

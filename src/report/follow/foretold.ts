@@ -36,10 +36,16 @@ const shortened = (rule: Rule): string => printRule(rule).replace(/(?<=\bct labe
 const isLast = ({ verdict }: Stop): boolean => verdict !== undefined;
 
 /** Whether what was seen is what was foretold, in a sentence. */
-export function comparison(left: boolean, explanation: Explanation | undefined): string | undefined {
+export function comparison(
+  { left, sentence }: { readonly left: boolean; readonly sentence: string },
+  explanation: Explanation | undefined,
+): string | undefined {
   if (explanation === undefined) return undefined;
   const { outcome, words } = explanation;
   const told = outcome === 'leaves' || outcome === 'left alone';
   if (outcome === 'unknown') return `Explain could not tell: it ${words}`;
-  return told === left ? 'So explain foretold it' : `Explain foretold otherwise: it ${words}`;
+  if (told !== left) return `Explain foretold otherwise: it ${words}`;
+  // What a chain of ours drops says nothing of the reason: explain does.
+  const isSaid = left || sentence.includes(words.replace(/^is dropped: /, ''));
+  return isSaid ? 'So explain foretold it' : `So explain foretold it: it ${words}`;
 }

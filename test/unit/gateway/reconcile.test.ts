@@ -293,7 +293,7 @@ describe('a gateway that is brought down', () => {
     );
     const lost = {
       message:
-        /^exit "shared" drops what is to leave with 192\.0\.2\.50: 192\.0\.2\.50 is not an address of this node any more: [^;]*$/,
+        /^exit "shared" drops what is to leave with 192\.0\.2\.50: 192\.0\.2\.50 is not an address of this node: [^;]*$/,
     };
     await assert.rejects(
       check(machine, attachment, () => true),

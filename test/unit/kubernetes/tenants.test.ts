@@ -55,7 +55,7 @@ describe('a policy of a namespace', () => {
       [
         'shop/p',
         'dropped',
-        '#/spec/exit: exit "internal" is not open to pods of namespace "shop", expected one of "drop", "partners"',
+        '#/spec/exit: exit "internal" is not open to pods of namespace "shop" by its "annotationNamespaces", expected one of "drop", "partners"',
       ],
     ]);
     assert.equal(exitFor(kept, 'shop', '203.0.113.1'), 'drop');

@@ -194,6 +194,11 @@ describe('objects of a cluster', () => {
     assert.deepEqual(said, [
       ['EgressExit/partners', 'nothing', '#/spec/gatewaySelector: no node with an InternalIP has these labels'],
     ]);
+    const nowhere = { ...partners, gatewaySelector: { matchLabels: { a: 'b' } } };
+    assert.deepEqual(made(cluster([object('partners', nowhere)], [object('shop', shop)])).said.at(-1), [
+      ...['EgressPolicy/shop', 'dropped'],
+      '#/spec/exit: exit "partners" is refused itself: kubectl describe egressexit partners',
+    ]);
   });
 
   test('nodes of the policy file are not there twice, and further addresses of nodes are never steered', () => {

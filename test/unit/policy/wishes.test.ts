@@ -192,7 +192,7 @@ describe('the annotation egress.cni/exit', () => {
     [
       { exit: 'partners' },
       'annotation-refused',
-      '"egress.cni/exit": exit "partners" is not open to pods of namespace "blue", expected one of "drop", "internet", "anybody"',
+      '"egress.cni/exit": exit "partners" is not open to pods of namespace "blue" by its "annotationNamespaces", expected one of "drop", "internet", "anybody"',
     ],
     [
       { exit: 'drop', destinations: '203.0.113.0/33' },

@@ -516,6 +516,10 @@ describe('a pod', () => {
       await refused(t, '10.0.0.9'),
       'unknown-pod: Nothing is set up on this node for a pod with the address "10.0.0.9"',
     );
+    assert.match(
+      `${await refused(t, 'pod-a1b2c3ff')}`,
+      /the container ID "pod-a1b2c3ff"; did you mean default\/pod-a1b2c3ff\?$/,
+    );
     assert.match(`${await refused(t, 'a1b2c')}`, /^unknown-pod: .* the container ID "a1b2c"$/);
     assert.match(`${await refused(t, 'a1b2c3')}`, /^unknown-pod: "a1b2c3" begins .*: a1b2c3d4, a1b2c3ff$/);
     assert.match(`${await refused(t, 'default/')}`, /^unknown-pod: /);

@@ -34,7 +34,7 @@ describe('the health of an exit', () => {
     [
       'its address is on no interface any more',
       ({ host }) => host.linkAddresses.set('eth1', []),
-      '192.168.0.245 is not an address of this node any more',
+      '192.168.0.245 is not an address of this node',
     ],
     [
       'its next hop does not answer',

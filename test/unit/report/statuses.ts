@@ -45,7 +45,7 @@ export const busy: StatusDocument = {
     internet,
     {
       ...{ name: 'backup', id: 300, device: 'eth2', health: 'fails', ways: [{ family: 4, addresses: ['172.19.0.5'] }] },
-      why: ['interface eth2 is down', '172.19.0.5 is not an address of this node any more'],
+      why: ['interface eth2 is down', '172.19.0.5 is not an address of this node'],
     },
   ],
   pods: Array.from({ length: 40 }, (_, i) => {

@@ -154,5 +154,11 @@ describe('the answer', () => {
   test('says that nothing is known', () => {
     assert.equal(printOwner(seen), 'Nobody on this node has 192.0.2.50:1100.\n');
     assert.ok(!isKnown(seen));
+    const shared = { ...seen, sharing: 'internet' };
+    assert.match(
+      printOwner(shared),
+      /^Nobody on this node has 192\.0\.2\.50:1100 now\. Pods of exit "internet" share all ports: /,
+    );
+    assert.ok(!isKnown(shared));
   });
 });

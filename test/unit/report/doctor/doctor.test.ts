@@ -27,6 +27,8 @@ const exits = [{ name: 'partners', id: 7, interface: 'eth1', nextHop: '192.168.0
 const policies = [{ name: 'partners', namespaces: ['default'], destinations: ['203.0.113.0/24'], exit: 'partners' }];
 const entry = { type: 'egress', clusterCIDRs: ['10.0.0.0/16'], exits, policies };
 
+const leavingBy = (exit: string) => ({ name: exit, namespaces: ['other'], exit });
+
 function writeChain({ machine }: Pick<Patient, 'machine'>, ...plugins: readonly object[]): void {
   mkdirSync(`${machine.dataDir}/net.d`, { recursive: true });
   writeFileSync(`${machine.dataDir}/net.d/10.conflist`, conflist(plugins));
@@ -245,11 +247,12 @@ const rows: readonly (readonly [string, (patient: Patient) => unknown, readonly 
     [/^fault kernel: the kernel refuses fib \(ENOENT\): no pod can be steered/],
   ],
   [
-    'no right to try it',
+    'no right to try features',
     ({ examiner }) => {
       examiner.trials = { untried: 'no network namespace could be made (unshare: EPERM)' };
     },
-    [/^warning kernel: Linux 6\.1\.0; its features were not tried: no network namespace/],
+    // As in the agent's container on every node of a cluster.
+    [],
   ],
   [
     'a full disk',
@@ -300,6 +303,59 @@ const rows: readonly (readonly [string, (patient: Patient) => unknown, readonly 
     [/^fault cluster ranges: the configuration of network "pods" cannot be read/],
   ],
   [
+    'an exit by an interface that is not there, which no pod has yet',
+    (patient) =>
+      writeChain(
+        patient,
+        { type: 'bridge' },
+        { ...entry, exits: [...exits, { name: 'b', interface: 'eth9' }], policies: [...policies, leavingBy('b')] },
+      ),
+    [
+      /^fault exits: new pods of exit "b" do not start on this node \(103\): Exit "b" leaves by interface "eth9", which does not exist on this node → bring the interface up, or name another one in the exit$/,
+    ],
+  ],
+  [
+    'the same that no policy uses',
+    (patient) =>
+      writeChain(patient, { type: 'bridge' }, { ...entry, exits: [...exits, { name: 'b', interface: 'eth9' }] }),
+    [],
+  ],
+  [
+    'an exit with a router that is in no network of its interface',
+    (patient) => {
+      const { host } = patient.machine;
+      host.linkAddresses.set('eth2', [{ address: '172.19.0.5', prefixLength: 24, family: 4, scope: 0, usable: true }]);
+      const b = { name: 'b', interface: 'eth2', nextHop: '172.19.1.1' };
+      writeChain(
+        patient,
+        { type: 'bridge' },
+        { ...entry, exits: [...exits, b], policies: [...policies, leavingBy('b')] },
+      );
+    },
+    [
+      /^fault exits: new pods of exit "b" .* \(118\): 172\.19\.1\.1 is in no network of eth2 → name a router in a network/,
+    ],
+  ],
+  [
+    'a policy for IPv6 whose exit has none, and a pod with IPv6',
+    async (patient) => {
+      const podNetwork = {
+        ...{ addresses: ['10.0.0.6', 'fd00:10::6'], subnets: ['10.0.0.0/24', 'fd00:10::/64'] },
+        hostInterfaces: ['veth2'],
+      };
+      await added(patient.machine, 'b', '10.0.0.6', { podNetwork });
+      const ranges = { clusterCIDRs: ['10.0.0.0/16', 'fd00:10::/48'] };
+      writeChain(
+        patient,
+        { type: 'bridge' },
+        { ...entry, ...ranges, policies: [{ ...policies[0], destinations: ['203.0.113.0/24', '2001:db8::/32'] }] },
+      );
+    },
+    [
+      /^warning exits: exit "partners" has no IPv6 address or next hop, so all that policy "partners" gives it by IPv6 is dropped: of default\/\S+, for one → give the exit one, or limit "destinations" to IPv4/,
+    ],
+  ],
+  [
     'the ruleset flushed',
     ({ machine }) => machine.host.kernel.deleteTables(),
     [/^fault objects: default\/pod-a: table inet cni-egress is missing .* → egress repair$/],
@@ -317,7 +373,7 @@ describe('doctor finds', () => {
   for (const [what, happens, expected] of rows) {
     test(expected.length === 0 ? `nothing wrong with ${what}` : what, async (t) => {
       const patient = await healthy(t);
-      happens(patient);
+      await happens(patient);
       const { findings } = await examined(patient);
       const found = wrong(findings);
       assert.equal(found.length, expected.length, found.join('\n'));
