@@ -21,8 +21,11 @@ export async function openMachine(options: MachineOptions): Promise<Machine & Di
     tell(`egress: ${message}`);
   };
   const store = new Store(options.dataDir, { lockFile, isLocked: isFileLocked, nodePath, warn });
-  return { host, store, log, [Symbol.dispose]: () => host[Symbol.dispose]() };
+  return { host, store, log, build, [Symbol.dispose]: () => host[Symbol.dispose]() };
 }
+
+/** The program that runs, though another may be at its place by now. */
+const build = () => stateOf('/proc/self/exe');
 
 /** The text of a file; `undefined` when there is none of that name. Throws when it has more than `longest` bytes. */
 export function readFile(path: string, longest = Number.POSITIVE_INFINITY): string | undefined {

@@ -18,16 +18,22 @@ export async function warmUp(): Promise<void> {
   const dataDir = mkdtempSync(join(tmpdir(), 'egress-warm-up-'));
   const echo = new EchoSocket(); // not longer: what it keeps would be in the snapshot
   try {
-    for (const command of ['ADD', 'CHECK', 'ADD', 'DEL']) await call(command, dataDir, echo);
+    for (const [command, pod] of life) await call(command, pod, dataDir, echo);
   } finally {
     rmSync(dataDir, { recursive: true });
   }
 }
 
-async function call(command: string, dataDir: string, echo: EchoSocket): Promise<void> {
+/** The second pod finds the first one's note. */
+const life = [
+  ...[['ADD', 2] as const, ['ADD', 3] as const, ['CHECK', 3] as const],
+  ...[['ADD', 2] as const, ['CHECK', 2] as const, ['DEL', 3] as const, ['DEL', 2] as const],
+];
+
+async function call(command: string, pod: number, dataDir: string, echo: EchoSocket): Promise<void> {
   const { exitCode, stdout } = await runPlugin({
-    variables: { CNI_COMMAND: command, CNI_CONTAINERID: 'warm', CNI_NETNS: '/none', CNI_IFNAME: 'eth0' },
-    readStdin: () => JSON.stringify({ ...configuration, dataDir }),
+    variables: { CNI_COMMAND: command, CNI_CONTAINERID: `warm${pod}`, CNI_NETNS: '/none', CNI_IFNAME: 'eth0' },
+    readStdin: () => JSON.stringify({ ...configuration, dataDir, prevResult: prevResult(pod) }),
     readFile: () => undefined,
     identify: () => undefined,
     askLabels: () => Promise.reject(new Error('nobody is asked')),
@@ -35,6 +41,7 @@ async function call(command: string, dataDir: string, echo: EchoSocket): Promise
       host: new LinuxHost(() => echo as unknown as NetlinkSocket),
       store: new Store(dataDir, { lockFile: unlocked, warn: () => {} }),
       log: silent,
+      build: () => 'warm',
       [Symbol.dispose]: () => {},
     }),
   });
@@ -73,15 +80,16 @@ const configuration = {
     { name: 'far', namespaces: ['*'], destinations: ['198.51.100.0/24', '2001:db8:2::/48'], exit: 'gateway' },
     { name: 'rest', namespaces: ['*'], exit: 'drop', priority: -1 },
   ],
-  prevResult: {
-    cniVersion: '1.0.0',
-    interfaces: [{ name: 'veth0' }, { name: 'eth0', sandbox: '/none' }],
-    ips: [
-      { address: '10.0.0.2/24', interface: 1 },
-      { address: 'fd00:10::2/64', interface: 1 },
-    ],
-  },
 };
+
+const prevResult = (pod: number) => ({
+  cniVersion: '1.0.0',
+  interfaces: [{ name: 'veth0' }, { name: 'eth0', sandbox: '/none' }],
+  ips: [
+    { address: `10.0.0.${pod}/24`, interface: 1 },
+    { address: `fd00:10::${pod}/64`, interface: 1 },
+  ],
+});
 
 /** Types of questions, and of the messages whose bodies answer them: nf_tables, then rtnetlink. */
 const answers = new Map([
@@ -103,10 +111,13 @@ const ENODEV = 19;
  */
 class EchoSocket implements Pick<NetlinkSocket, keyof NetlinkSocket> {
   readonly #messages = new Map<number, Buffer[]>();
+  #generation = 1;
+  readonly namespace = '01';
 
   async request(request: Request): Promise<Reply[]> {
     const { type } = request;
-    if (type === getGeneration) return [reply(type, '00000000' + '0800010000000001')];
+    if (type === getGeneration)
+      return [reply(type, `000000000800010${this.#generation.toString(16).padStart(9, '0')}`)];
     // The first that is said of the tunnel's device makes it. The begin of a batch has the same type.
     const device = this.#messages.get(newLink)?.find((body) => body.includes(tunnelDevice));
     if (type === getLink && request.body.includes(tunnelDevice)) {
@@ -131,16 +142,21 @@ class EchoSocket implements Pick<NetlinkSocket, keyof NetlinkSocket> {
 
   async batch(requests: readonly Request[]): Promise<Reply[]> {
     for (const request of requests) await this.dump(request);
+    this.#generation++;
     return [];
   }
 
   async each(requests: readonly Request[]): Promise<undefined[]> {
-    await this.batch(requests);
+    for (const request of requests) await this.dump(request);
     return requests.map(() => undefined);
   }
 
+  /** Elements with the key that is asked for, which is the last of the question. */
   async answers(requests: readonly Request[]): Promise<Reply[][]> {
-    return Promise.all(requests.map((request) => this.dump(request)));
+    const isAbout = ({ body }: Request, answer: Reply) => answer.body.includes(body.subarray(-4));
+    return Promise.all(
+      requests.map(async (request) => (await this.dump(request)).filter((answer) => isAbout(request, answer))),
+    );
   }
 
   close(): void {}

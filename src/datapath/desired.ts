@@ -35,7 +35,7 @@ export function desired(
     ...(exits.length > 0 || checked.some(isChecked) ? [layout.netdevTable] : []),
     ...desiredEgressCounters(node.fwmark, exits),
     ...(gateway ? desiredGateway(node, gateway, exits) : []),
-    ...policyRules(node, lookupsOf(node, exits, gateway), closed),
+    ...policyRulesOf(node, { exits, closed, ...(gateway && { gateway }) }),
     ...closedRoutes(node, closed),
     ...ingressMarks(node, checked),
     ...desiredSources(node, checked),
@@ -43,7 +43,7 @@ export function desired(
     ...(attachment && checked.some(isEntered) ? [entryChain(attachment.program)] : []),
     ...[...(attachment ? [attachment] : []), ...fellows].flatMap((one) => [
       ...heldElements(one, node.exits),
-      ...desiredElements(one, exits),
+      ...podElements(one, exits),
     ]),
   ];
 }
@@ -146,6 +146,12 @@ function lookupsOf(node: NodeState, exits: readonly ResolvedExit[], gateway: Nee
   ];
 }
 
+/** The policy rules of exits, and of a gateway's answers. */
+export const policyRulesOf = (
+  node: NodeState,
+  { exits, gateway, closed = [] }: Pick<Needs, 'exits' | 'gateway' | 'closed'>,
+): PolicyRule[] => policyRules(node, lookupsOf(node, exits, gateway), closed);
+
 /** One rule jumps over all exits for packets that are not ours, so that they cost one comparison however many there are. */
 function policyRules(node: NodeState, lookups: readonly Lookup[], closed: readonly Family[]): PolicyRule[] {
   const { skip, exits: priority, end } = layout.rulePriorities(node.rulePriority);
@@ -178,7 +184,7 @@ function policyRules(node: NodeState, lookups: readonly Lookup[], closed: readon
 }
 
 /** The attachment's addresses: what makes packets go through its program. Written last. */
-function desiredElements(attachment: SteeredAttachment, exits: readonly ResolvedExit[]): Element[] {
+export function podElements(attachment: SteeredAttachment, exits: readonly ResolvedExit[]): Element[] {
   const { addresses, program, mark, sources } = attachment;
   const isShared = exits.some(({ shared }) => shared === true);
   return addresses.flatMap((address): Element[] => {

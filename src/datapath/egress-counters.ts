@@ -13,8 +13,13 @@ import { tunnelDevice } from './tunnel.ts';
  */
 export function desiredEgressCounters(fwmark: number, exits: readonly ResolvedExit[]): HostObject[] {
   if (exits.length === 0) return [];
+  return [layout.sentSet, ...exits.map(sentElement), ...sentChains(fwmark, exits)];
+}
+
+/** The chains alone: each goes with its interface. */
+export function sentChains(fwmark: number, exits: readonly Pick<ResolvedExit, 'device'>[]): Chain[] {
   const devices = [...new Set(exits.map(({ device }) => device))];
-  return [layout.sentSet, ...exits.map(sentElement), ...devices.map((device) => sentChain(fwmark, device))];
+  return devices.map((device) => sentChain(fwmark, device));
 }
 
 const sentElement = ({ id, device }: ResolvedExit): Element => ({

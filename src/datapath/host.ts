@@ -1,7 +1,7 @@
 import type { Address, Family } from '../base/address.ts';
-import type { Element, Table } from '../nftables/object.ts';
+import type { Chain, Element, NftSet, Table } from '../nftables/object.ts';
 import type { Counter } from '../nftables/observed.ts';
-import type { NodeState } from './attachment.ts';
+import type { NodeState, SteeredAttachment } from './attachment.ts';
 import type { Change } from './difference.ts';
 import type { Filter } from './filter.ts';
 import type { Kept } from './kept.ts';
@@ -175,6 +175,16 @@ export interface Asker extends Disposable {
   listen(isWanted: boolean): void;
 }
 
+/** What is a pod's alone in our tables, and who else uses its program. */
+export interface OwnState {
+  /** Elements at its addresses, also those of another pod that has one of them now. */
+  readonly elements: readonly Element[];
+  /** Chains at its interfaces. */
+  readonly chains: readonly Chain[];
+  /** How many rules and elements elsewhere lead to its program, and to the entry of that; of those that are there. */
+  readonly references: ReadonlyMap<string, number>;
+}
+
 /** Questions to the machine, and changes of it, for decisions. */
 export interface Host {
   /** Undefined when there is no interface of that name or index. */
@@ -221,6 +231,22 @@ export interface Host {
 
   /** The needed objects that are there; the contents of a program's sets only with `contents`. */
   observe(node: NodeState, needs: Needs, options: { contents: boolean }): Promise<Observed<HostObject[]>>;
+  /** Of the needed objects those that {@link desiredBesideNoted} names; `undefined` when the ruleset is not of `generation`. */
+  observeBesideNoted(node: NodeState, needs: Needs, generation: number): Promise<HostObject[] | undefined>;
+  /** Sets of ranges that are there, with the ranges that are in them. */
+  readRanges(sets: readonly NftSet[]): Promise<readonly NftSet[]>;
+  /** What is one pod's alone; `undefined` when the ruleset is not of `generation`. */
+  observeOwn(
+    attachment: Pick<SteeredAttachment, 'addresses' | 'sources' | 'program'>,
+    generation: number,
+  ): Promise<OwnState | undefined>;
+  /** The ruleset's number: it grows by one with each change of whomever. */
+  generation(): Promise<number>;
+  /**
+   * A text that tells this ruleset from that of every other network namespace, and of every other time that the machine was
+   * started. Undefined where the kernel does not tell (before Linux 5.14).
+   */
+  place(): string | undefined;
   /**
    * Reads everything we own, for all attachments: objects with our numbers and the shape that `node` gives them. Routes
    * are looked for in the tables of our rules and of its exits. Addresses are its own, and others on their interfaces
@@ -257,11 +283,12 @@ export interface Host {
 
   /**
    * Makes the changes in the order of `planOf`: what packets are sent to before nftables, what is stale after it. New sets
-   * and chains may be a transaction of their own, before the other. Returns false when the ruleset is not of `generation`
-   * any more: nothing in nftables is changed then, unless somebody came between the two; what stands before them is done.
+   * and chains may be a transaction of their own, before the other. Returns how many transactions that took; `undefined` when
+   * the ruleset is not of `generation` any more: nothing in nftables is changed then, unless somebody came between the two;
+   * what stands before them is done.
    * Throws `cannot-mark` when all is done but marks at interfaces.
    */
-  apply(changes: readonly Change[], generation: number): Promise<boolean>;
+  apply(changes: readonly Change[], generation: number): Promise<number | undefined>;
   /** Sets interfaces down, where name and index still belong together. */
   setDown(links: readonly { readonly name: string; readonly index: number }[]): Promise<void>;
   /** Forgets the connections of a pod's address, or only some of them. */

@@ -126,6 +126,16 @@ function putInPlace(path: string, text: string): void {
   }
 }
 
+/**
+ * Puts a text into a file for as long as the machine runs: after a kill it holds the old text or the new one, after a power loss
+ * anything. Only for the holder of the lock.
+ */
+export function replaceForNow(path: string, text: string): void {
+  const temporary = join(dirname(path), temporaryName);
+  writeFileSync(temporary, text, { mode: 0o600 });
+  renameSync(temporary, path);
+}
+
 /** Writes a file that is not there, for its owner alone. Throws `EEXIST` where there is one. */
 export function writeDurably(path: string, text: string): void {
   const fd = openSync(path, 'wx', 0o600);

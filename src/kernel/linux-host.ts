@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { Address, Family } from '../base/address.ts';
 import { EgressError } from '../base/errors.ts';
 import type { NodeState } from '../datapath/attachment.ts';
@@ -14,6 +15,7 @@ import type {
   Host,
   Introduction,
   Observed,
+  OwnState,
   PassingPacket,
   RouteTaken,
 } from '../datapath/host.ts';
@@ -24,7 +26,7 @@ import type { HostObject, Link, NodeRoute, NodeRule, Other } from '../datapath/o
 import { planOf } from '../datapath/operations.ts';
 import type { OurState } from '../datapath/release.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
-import type { Element, Table } from '../nftables/object.ts';
+import type { Element, NftSet, Table } from '../nftables/object.ts';
 import { applyEach, applyOutside, removeOutside } from './apply.ts';
 import {
   deleteChosenFlows,
@@ -44,8 +46,9 @@ import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { listFilters } from './nftables/foreign.ts';
 import { countReferences, readTable } from './nftables/read.ts';
 import { canHook, canLabel, readGeneration, runTransaction } from './nftables/transaction.ts';
-import { observeNetdev, observeTable } from './observe.ts';
+import { observeNetdev, observeTable, readSets } from './observe.ts';
 import { listKept } from './observe-kept.ts';
+import { observeBesideNoted, observeOwn } from './observe-noted.ts';
 import { listOthers, listOthersTables, observeOurs } from './observe-ours.ts';
 import { findElements, listSet } from './observe-pods.ts';
 import { announcement } from './packet/announcement.ts';
@@ -182,6 +185,28 @@ export class LinuxHost implements Host, Disposable {
     return { state: [...table, ...netdev, ...(await observeOutside(this.#route, node, needs))], generation };
   }
 
+  async observeBesideNoted(node: NodeState, needs: Needs, generation: number): Promise<HostObject[] | undefined> {
+    if ((await this.generation()) !== generation) return undefined;
+    return await observeBesideNoted(this.#netfilter, this.#route, node, needs);
+  }
+
+  readRanges(sets: readonly NftSet[]): Promise<readonly NftSet[]> {
+    return readSets(this.#netfilter, sets, true);
+  }
+
+  async observeOwn(attachment: Parameters<Host['observeOwn']>[0], generation: number): Promise<OwnState | undefined> {
+    return (await this.generation()) === generation ? await observeOwn(this.#netfilter, attachment) : undefined;
+  }
+
+  generation(): Promise<number> {
+    return readGeneration(this.#netfilter);
+  }
+
+  place(): string | undefined {
+    const namespace = this.#netfilter.namespace;
+    return namespace && `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()} ${namespace}`;
+  }
+
   async observeOurs(node: NodeState | undefined): Promise<Observed<OurState>> {
     const generation = await readGeneration(this.#netfilter);
     return { state: await observeOurs(this.#netfilter, this.#route, node), generation };
@@ -240,7 +265,7 @@ export class LinuxHost implements Host, Disposable {
     return canLabel(this.#netfilter);
   }
 
-  async apply(changes: readonly Change[], generation: number): Promise<boolean> {
+  async apply(changes: readonly Change[], generation: number): Promise<number | undefined> {
     const { shut, first, before, ahead, transaction, sets, open, after, last, closing } = planOf(changes);
     await applyOutside(this.#route, shut);
     await removeOutside(this.#route, first);
@@ -250,14 +275,14 @@ export class LinuxHost implements Host, Disposable {
       const next = ahead.length > 0 ? (generation + 1) >>> 0 : generation;
       await runTransaction(this.#netfilter, transaction, next, sets);
     } catch (error) {
-      if (isKernelError(error, 'ERESTART')) return false;
+      if (isKernelError(error, 'ERESTART')) return undefined;
       throw error;
     }
     await applyOutside(this.#route, open);
     await removeOutside(this.#route, after);
     await applyOutside(this.#route, last);
     await applyEach(this.#route, closing);
-    return true;
+    return [ahead, transaction].filter(({ length }) => length > 0).length;
   }
 
   async setDown(links: readonly { readonly name: string; readonly index: number }[]): Promise<void> {

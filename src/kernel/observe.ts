@@ -116,7 +116,7 @@ const baseSets: readonly string[] = [...layout.setsOf('base'), ...layout.setsOf(
 const isNodeSet = (name: string): boolean => !layout.isProgramChain(name);
 
 /** Content is read of the node's own ranges, and of a program's only when asked: its name is made from it. */
-async function readSets(socket: NetlinkSocket, sets: readonly NftSet[], contents: boolean): Promise<NftSet[]> {
+export async function readSets(socket: NetlinkSocket, sets: readonly NftSet[], contents: boolean): Promise<NftSet[]> {
   const read: NftSet[] = [];
   for (const { intervals, ...set } of sets) {
     if (intervals === undefined || !(contents || isNodeSet(set.name))) read.push(set);
@@ -150,7 +150,11 @@ const usedChains = once((chains: readonly ObservedChain[], all: readonly Observe
   return chains.map((chain) => usedChain(chain, rules.get(chain.name) ?? [], table));
 });
 
-function usedChain({ name, hook, use }: ObservedChain, rules: readonly ObservedRule[], { family }: InTable): UsedChain {
+export function usedChain(
+  { name, hook, use }: ObservedChain,
+  rules: readonly ObservedRule[],
+  { family }: InTable,
+): UsedChain {
   return {
     kind: 'chain',
     ...(family && { family }),

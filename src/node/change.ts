@@ -11,6 +11,10 @@ const tries = 100;
 export interface Decision<T> {
   readonly seen: T;
   readonly changes: readonly Change[];
+  /** The ruleset's, of what was seen. */
+  readonly generation: number;
+  /** How many transactions the changes took; `undefined`: nobody knows. */
+  readonly transactions: number | undefined;
 }
 
 /** Whether a change lets an interface mark what comes in by it. */
@@ -36,7 +40,7 @@ export async function change<T>(
     log.debug(() => ({ tried, commands: printChanges(changes) }), 'changing');
     const done = await carriedOut(machine, changes, generation);
     if (done === undefined) continue;
-    if (asleep.length === 0) return { seen, changes: [...woken, ...done] };
+    if (asleep.length === 0) return { ...done, seen, generation, changes: [...woken, ...done.changes] };
     woken.push(...asleep);
   }
   throw new EgressError('try-again', `The nftables ruleset was changed by somebody else ${tries} times in a row`);
@@ -46,17 +50,18 @@ export async function change<T>(
  * The changes that were made; `undefined` when somebody else came between. Pods are steered without marks at interfaces, so a
  * kernel that has none is told of once, and is no error.
  */
-async function carriedOut(
+export async function carriedOut(
   machine: Machine,
   changes: readonly Change[],
   generation: number,
-): Promise<readonly Change[] | undefined> {
+): Promise<Pick<Decision<unknown>, 'changes' | 'transactions'> | undefined> {
   try {
-    return (await machine.host.apply(changes, generation)) ? changes : undefined;
+    const transactions = await machine.host.apply(changes, generation);
+    return transactions === undefined ? undefined : { changes, transactions };
   } catch (error) {
     if (!(error instanceof EgressError) || error.code !== 'cannot-mark') throw error;
     tellUnmarked(machine, error);
-    return changes.filter((change) => !isMarking(change));
+    return { changes: changes.filter((change) => !isMarking(change)), transactions: undefined };
   }
 }
 

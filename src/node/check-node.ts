@@ -6,10 +6,11 @@ import { hindranceText, type Passage } from '../datapath/passage.ts';
 import { describeOther } from '../datapath/routing-words.ts';
 import type { NodeRecord } from '../store/record.ts';
 import type { Problems } from './check.ts';
+import { differenceNow } from './difference-now.ts';
 import { findHindrances, inputOf, inputsOfGateway, sendersOf } from './hindrance.ts';
 import type { Machine } from './machine.ts';
 import { gatewayUsers, otherWays } from './other-ways.ts';
-import { differenceNow, steeredOf } from './set-up.ts';
+import { steeredOf } from './set-up.ts';
 
 /** The faults and warnings of a node as a whole, one sentence each. */
 export interface NodeCheck {

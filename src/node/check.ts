@@ -1,13 +1,20 @@
 import { type Attachment, markOf } from '../base/attachment.ts';
 import { EgressError } from '../base/errors.ts';
+import type { SteeredAttachment } from '../datapath/attachment.ts';
 import { describe } from '../datapath/describe.ts';
-import { needsOf } from '../datapath/needs.ts';
+import { type Change, difference } from '../datapath/difference.ts';
+import { type Needs, needsOf } from '../datapath/needs.ts';
+import { isNotable } from '../datapath/noted.ts';
 import { type Hindrance, hindranceText } from '../datapath/passage.ts';
-import type { AttachmentRecord } from '../store/record.ts';
+import { desiredProgram } from '../datapath/program.ts';
+import type { NftSet } from '../nftables/object.ts';
+import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
+import { differenceBesideNoted, differenceNow } from './difference-now.ts';
 import { findHindrances, inputOf, sendersOf } from './hindrance.ts';
 import type { Machine } from './machine.ts';
+import { programIn, readNote } from './note.ts';
 import { otherWays, podUsers } from './other-ways.ts';
-import { differenceNow, steeredOf } from './set-up.ts';
+import { steeredOf } from './set-up.ts';
 import { settled } from './settled.ts';
 
 /**
@@ -69,12 +76,43 @@ async function problemsNow(machine: Machine, record: AttachmentRecord): Promise<
   const content = machine.store.loadProgram(record.program);
   const steered = { ...steeredOf(record), ...content };
   const needs = needsOf(node, steered);
-  const { state } = await machine.host.observe(node, needs, { contents: content !== undefined });
+  const changes =
+    (content && (await differenceByNote(machine, node, needs))) ??
+    (await differenceSeen(machine, node, needs, content !== undefined));
   const senders = await sendersOf(machine.host, record.addresses);
-  const objects = (await differenceNow(machine, node, needs, state)).flatMap(describe);
+  const objects = changes.flatMap(describe);
   return {
     objects: content === undefined ? [`The record of ${record.program} is missing`, ...objects] : objects,
     hindrances: await findHindrances(machine.host, needs.exits, senders.map(inputOf)),
     ways: await otherWays(machine.host, node, needs.exits, podUsers(steered, node, senders)),
   };
 }
+
+async function differenceSeen(machine: Machine, node: NodeRecord, needs: Needs, contents: boolean): Promise<Change[]> {
+  const { state } = await machine.host.observe(node, needs, { contents });
+  return await differenceNow(machine, node, needs, state);
+}
+
+/**
+ * Nothing, when all is there that the last call's note does not tell, and the ruleset is that of the note; `undefined` when
+ * everything has to be looked at.
+ */
+async function differenceByNote(machine: Machine, node: NodeRecord, needs: Needs): Promise<Change[] | undefined> {
+  const note = isNotable(needs) ? readNote(machine) : undefined;
+  const told = note && programIn(note, node, needs);
+  if (note === undefined || told === undefined) return undefined;
+  const { generation } = note;
+  const state = await machine.host.observeBesideNoted(node, needs, generation);
+  if (state === undefined) return undefined;
+  const sets = told.contents || needs.attachment === undefined ? [] : rangesOf(node, needs.attachment);
+  const changes = [
+    ...(await differenceBesideNoted(machine, node, needs, state)),
+    ...difference(sets, await machine.host.readRanges(sets)),
+  ];
+  // Meanwhile another call may have changed it.
+  return changes.length === 0 && (await machine.host.generation()) === generation ? changes : undefined;
+}
+
+/** The sets of a program, with the ranges in them. */
+const rangesOf = (node: NodeRecord, attachment: SteeredAttachment): NftSet[] =>
+  desiredProgram(node, attachment).flatMap((object) => (object.kind === 'set' ? [object] : []));

@@ -28,6 +28,8 @@ export interface Machine {
   readonly host: Host;
   readonly store: Store;
   readonly log: Log;
+  /** Tells this build of the program from all others; `undefined` moments after it was put where it is. Absent: the same. */
+  readonly build?: () => string | undefined;
   /** Asked between the parts of a repair. Absent: it goes on. */
   readonly onward?: Onward;
 }

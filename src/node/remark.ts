@@ -5,8 +5,9 @@ import { needsOfNode } from '../datapath/needs.ts';
 import { type HostObject, kindOf } from '../datapath/objects.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { change } from './change.ts';
+import { differenceNow } from './difference-now.ts';
 import type { Machine } from './machine.ts';
-import { differenceNow, steeredOf } from './set-up.ts';
+import { steeredOf } from './set-up.ts';
 
 /**
  * Gives the whole node another mark, while packets go on. Rules for the new mark come before the one transaction, and

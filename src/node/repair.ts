@@ -3,11 +3,12 @@ import { asEgressError, EgressError } from '../base/errors.ts';
 import { type Change, keyOf } from '../datapath/difference.ts';
 import { type Needs, needsOf, needsOfExit, needsOfNode } from '../datapath/needs.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
+import { differenceNow } from './difference-now.ts';
 import { hindrances } from './hindrance.ts';
 import { listLiving } from './living.ts';
 import type { Machine } from './machine.ts';
 import { wholeProgram } from './program-content.ts';
-import { differenceNow, settle, setUp, steeredOf } from './set-up.ts';
+import { settle, setUp, steeredOf } from './set-up.ts';
 import { settled } from './settled.ts';
 
 /** Something that could not be made as it should be. */

@@ -1,28 +1,24 @@
-import { type Address, families } from '../base/address.ts';
+import type { Address } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
 import { EgressError } from '../base/errors.ts';
 import type { ProgramContent, SteeredAttachment } from '../datapath/attachment.ts';
-import { type Place, placesOf } from '../datapath/behind.ts';
-import { countedTogether } from '../datapath/counting.ts';
-import { desired } from '../datapath/desired.ts';
-import { type Change, difference, keyOf } from '../datapath/difference.ts';
-import { needsEgressHook, withoutEgressHook } from '../datapath/egress-counters.ts';
+import type { Place } from '../datapath/behind.ts';
+import type { Change } from '../datapath/difference.ts';
 import type { HeldConnection } from '../datapath/held.ts';
 import { isKeeping } from '../datapath/kept.ts';
 import { describeType, sameType } from '../datapath/kinds/set.ts';
-import { addressHex, setNames } from '../datapath/layout.ts';
+import { addressHex } from '../datapath/layout.ts';
 import { type Needs, needsOf } from '../datapath/needs.ts';
-import { type Behind, type HostObject, kindOf, type Sysctl } from '../datapath/objects.ts';
-import { needsLabels, withoutLabels } from '../datapath/remembered.ts';
-import { carrierNames, looseReversePath, parameterValue, reversePathName } from '../datapath/reverse-path.ts';
+import { type HostObject, kindOf } from '../datapath/objects.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
-import type { Element } from '../nftables/object.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
-import { change, isMarking } from './change.ts';
+import { change, type Decision, isMarking } from './change.ts';
+import { differenceNow } from './difference-now.ts';
 import { forgetFlowsOf } from './flows.ts';
 import { keepingChanges, overwrittenBy } from './kept.ts';
 import type { Machine } from './machine.ts';
-import { wayBackOf } from './way-back.ts';
+import { noteSetUp } from './note.ts';
+import { setUpBesideNoted } from './set-up-beside-noted.ts';
 
 /** What an attachment's record says to the data path, with the outline of its program. */
 export const steeredOf = (record: AttachmentRecord): SteeredAttachment => ({
@@ -30,100 +26,6 @@ export const steeredOf = (record: AttachmentRecord): SteeredAttachment => ({
   mark: markOf(record),
   matches: record.outline,
 });
-
-/** What is missing, different or too much of all that is needed. */
-export async function differenceNow(
-  { host }: Machine,
-  node: NodeRecord,
-  needs: Needs,
-  observed: readonly HostObject[],
-): Promise<Change[]> {
-  const behind = await othersBehind(host, needs);
-  const wanted = [
-    ...parametersOf(host, needs),
-    ...behind,
-    ...(await possible(host, desiredNow(node, needs, observed), observed)),
-    ...(await wayBackOf(host, node, needs)), // behind the table that its chains are in
-  ];
-  const known = new Set(wanted.map(keyOf));
-  const missing = await missingElements(host, observed);
-  wanted.push(...missing.filter((element) => !known.has(keyOf(element))));
-  const sysctls = wanted.flatMap((object) => (object.kind === 'sysctl' ? observedSysctl(host, object) : []));
-  return markable(node, countedTogether(difference(wanted, [...sysctls, ...observed]), wanted));
-}
-
-/** A mark that the kernel refused is no difference. */
-const markable = ({ unmarked }: NodeRecord, changes: Change[]): Change[] =>
-  unmarked ? changes.filter((change) => !isMarking(change)) : changes;
-
-/**
- * Pods of a version that did not know the guard's own maps and sets get their elements there, before rules ask for them:
- * with those of the pods' maps, as the kernel has them.
- */
-async function missingElements(host: Machine['host'], observed: readonly HostObject[]): Promise<Element[]> {
-  const hasSet = (name: string) => observed.some((object) => object.kind === 'set' && object.name === name);
-  const old = families.flatMap((family) => {
-    const [pods, programs, steered] = [setNames.pods(family), setNames.programs(family), setNames.steered(family)];
-    return hasSet(pods)
-      ? [programs, steered].filter((set) => !hasSet(set)).map((set) => ({ pods, programs, set }))
-      : [];
-  });
-  const elements = old.length > 0 ? await host.findElements('') : [];
-  return old.flatMap(({ pods, programs, set }) =>
-    elements
-      .filter((element) => element.set === pods)
-      .map(({ verdict, ...element }) => ({ ...element, set, ...(set === programs && verdict && { verdict }) })),
-  );
-}
-
-/** With all ranges of an outlined program, if one of its sets has to be written; else their names say what is in them. */
-function desiredNow(node: NodeRecord, needs: Needs, observed: readonly HostObject[]): HostObject[] {
-  const [wanted, { attachment }] = [desired(node, needs), needs];
-  if (attachment?.whole === undefined) return wanted;
-  const isOwn = (object: HostObject) => object.kind === 'set' && object.name.startsWith(`${attachment.program}-`);
-  const changes = difference(wanted.filter(isOwn), observed.filter(isOwn));
-  return changes.length === 0
-    ? wanted
-    : desired(node, { ...needs, attachment: { ...attachment, ...attachment.whole() } });
-}
-
-/** Parameters of the interfaces that exits leave by; the tunnel's are part of the tunnel. */
-function parametersOf(host: Machine['host'], { exits }: Needs): Sysctl[] {
-  const all = host.readSysctl(reversePathName('all'));
-  const local = exits.filter(({ device }) => device !== tunnelDevice);
-  const filters = [...new Set(local.map(({ device }) => device))].flatMap(
-    (device) => looseReversePath(device, all, host.readSysctl(reversePathName(device))) ?? [],
-  );
-  const names = new Set(local.flatMap(carrierNames).filter((name) => host.readSysctl(name) !== undefined));
-  return [...filters, ...[...names].map((name): Sysctl => ({ kind: 'sysctl', name, value: parameterValue(name) }))];
-}
-
-/** Addresses that the kernel finds on interfaces of others, and not on that of their exit. */
-async function othersBehind(host: Machine['host'], { exits }: Needs): Promise<Behind[]> {
-  const behind: Behind[] = [];
-  for (const { device, address } of placesOf(exits)) {
-    const holder = await host.firstHolder(address);
-    if (holder === undefined || holder.behind || holder.device === device) continue;
-    behind.push({ kind: 'behind', device: holder.device, address });
-  }
-  return behind;
-}
-
-function observedSysctl(host: Machine['host'], sysctl: Sysctl): Sysctl[] {
-  const value = host.readSysctl(sysctl.name);
-  return value === undefined ? [] : [{ ...sysctl, value }];
-}
-
-/** What the kernel can have of what is desired. It is asked only while nothing that is there tells. */
-async function possible(
-  host: Machine['host'],
-  wanted: readonly HostObject[],
-  observed: readonly HostObject[],
-): Promise<readonly HostObject[]> {
-  const isUnknown = (needs: (object: HostObject) => boolean) => wanted.some(needs) && !observed.some(needs);
-  const counted = isUnknown(needsEgressHook) && !(await host.hasEgressHook()) ? withoutEgressHook(wanted) : wanted;
-  return isUnknown(needsLabels) && !(await host.hasLabels()) ? withoutLabels(counted) : counted;
-}
 
 /** How an attachment is set up, and who with it: see {@link setUp}. */
 interface SetUp {
@@ -153,8 +55,21 @@ export async function setUp(
   });
   const attachment = { ...steered(record), ...(thorough ? whole() : { whole }) };
   const needs = needsOf(node, attachment, others.map(steeredOf), fellows.map(steered));
-  const changes = await settle(machine, node, needs, thorough);
+  const changes =
+    (thorough || held ? undefined : await setUpBesideNoted(machine, node, needs)) ??
+    (await settleAndNote(machine, node, needs, thorough));
   if (!held) await forgetOthersFlows(machine, [record, ...fellows], changes);
+  return changes;
+}
+
+async function settleAndNote(
+  machine: Machine,
+  node: NodeRecord,
+  needs: Needs,
+  thorough: boolean,
+): Promise<readonly Change[]> {
+  const { changes, last } = await settleAll(machine, node, needs, thorough);
+  if (last.isWhole) await noteSetUp(machine, node, needs, { ...last, contents: thorough });
   return changes;
 }
 
@@ -165,10 +80,23 @@ export async function settle(
   needs: Needs,
   contents: boolean,
 ): Promise<readonly Change[]> {
-  const changes = await settleMarks(machine, node, needs, contents);
+  return (await settleAll(machine, node, needs, contents)).changes;
+}
+
+/** The changes, and the last decision for them. */
+interface Settled {
+  readonly changes: readonly Change[];
+  /** `isWhole`: all of its changes could be made. */
+  readonly last: Decision<readonly HostObject[]> & { readonly isWhole: boolean };
+}
+
+async function settleAll(machine: Machine, node: NodeRecord, needs: Needs, contents: boolean): Promise<Settled> {
+  const { changes, last } = await settleMarks(machine, node, needs, contents);
   // What was on a device goes with it when it is made anew, and was still there when we looked.
   const remade = changes.some(({ verb, object }) => verb === 'replace' && object.kind === 'tunnel');
-  return remade ? [...changes, ...(await settleOnce(machine, node, needs, contents))] : changes;
+  if (!remade) return { changes, last };
+  const again = await settleOnce(machine, node, needs, contents);
+  return { changes: [...changes, ...again.changes], last: again.last };
 }
 
 /** Marks at interfaces are tried each time: where the kernel refused them, it may take them now. */
@@ -177,10 +105,10 @@ async function settleMarks(
   { unmarked, ...node }: NodeRecord,
   needs: Needs,
   contents: boolean,
-): Promise<readonly Change[]> {
-  const changes = await settleOnce(machine, node, needs, contents);
-  if (unmarked && changes.some(isMarking)) forgetUnmarked(machine);
-  return changes;
+): Promise<Settled> {
+  const settled = await settleOnce(machine, node, needs, contents);
+  if (unmarked && settled.changes.some(isMarking)) forgetUnmarked(machine);
+  return settled;
 }
 
 function forgetUnmarked({ store }: Machine): void {
@@ -190,27 +118,24 @@ function forgetUnmarked({ store }: Machine): void {
   store.saveNode(node);
 }
 
-async function settleOnce(
-  machine: Machine,
-  node: NodeRecord,
-  needs: Needs,
-  contents: boolean,
-): Promise<readonly Change[]> {
+async function settleOnce(machine: Machine, node: NodeRecord, needs: Needs, contents: boolean): Promise<Settled> {
   const overwritten: Record<string, string> = {}; // also by an attempt that somebody else's change cut short
-  const { changes } = await change(
+  let isWhole = true;
+  const last = await change(
     machine,
     () => machine.host.observe(node, needs, { contents }),
     async (observed) => {
       const different = await differenceNow(machine, node, needs, observed);
       requireOurTypes(different);
       const changes = await attainable(machine, needs, different);
+      isWhole = changes.length === different.length;
       const values = overwrittenBy(machine, changes);
       remember(machine, node, changes, values);
       return [...changes, ...(await keepingChanges(machine, Object.assign(overwritten, values), changes))];
     },
   );
-  forgetAddresses(machine, changes);
-  return changes.filter((change) => !isKeeping(change));
+  forgetAddresses(machine, last.changes);
+  return { changes: last.changes.filter((change) => !isKeeping(change)), last: { ...last, isWhole } };
 }
 
 /** Throws `name-taken` for sets that cannot become ours: the kernel changes no type, and rules may look into them. */

@@ -16,6 +16,7 @@ import {
   releaseElements,
   type Stale,
 } from './release.ts';
+import { releaseOwn } from './release-own.ts';
 
 interface TearDown {
   readonly addresses?: readonly Address[];
@@ -74,11 +75,15 @@ async function takeDown(
   for (const record of keepLinks ? [] : records) await host.setDown(await linksOf(host, record, hostInterfaces));
   const marks = new Set(attachments.map(markOf));
   const own = new Set((await findMarked(machine, marks, at)).map(({ key }) => key));
-  const { isLost } = await releaseMarks(machine, marks, at, {
-    recorded: new Set(records.map(markOf)),
-    devices: keepLinks ? records.flatMap(devicesOf) : [],
-  });
-  for (const record of isLost && !keepLinks ? records : []) tellOfParameters(machine, record);
+  const [record, ...fellows] = records;
+  const isDone = record !== undefined && fellows.length === 0 && !keepLinks && (await releaseOwn(machine, record));
+  const { isLost } = isDone
+    ? { isLost: false }
+    : await releaseMarks(machine, marks, at, {
+        recorded: new Set(records.map(markOf)),
+        devices: keepLinks ? records.flatMap(devicesOf) : [],
+      });
+  for (const lost of isLost && !keepLinks ? records : []) tellOfParameters(machine, lost);
   const known = at ?? records.flatMap(({ addresses }) => addresses);
   const isOurs = (address: Address) => own.has(addressHex(address)) || hints.includes(address);
   await forgetFlows(machine, keepFlows ? [] : known.filter(isOurs));

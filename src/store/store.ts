@@ -1,5 +1,6 @@
 import { basename, join } from 'node:path';
 import type { Attachment } from '../base/attachment.ts';
+import { isSystemError } from '../base/errors.ts';
 import type { ProgramContent } from '../datapath/attachment.ts';
 import {
   entriesIn,
@@ -10,6 +11,7 @@ import {
   removeIfEmpty,
   removeLeftover,
   replaceFile,
+  replaceForNow,
   stateOf,
 } from '../files/file.ts';
 import { AgentFiles } from './agent-files.ts';
@@ -20,6 +22,7 @@ import type { AttachmentRecord, MovesRecord, NodeRecord, ProgramRecord } from '.
 import { RecordFiles } from './record-files.ts';
 
 const lookName = 'counted.json';
+const noteName = 'noted.json';
 
 /** What the store needs from outside. */
 export interface StoreSurroundings extends LockSurroundings {
@@ -37,6 +40,7 @@ export interface StoreSurroundings extends LockSurroundings {
  *     drained                                                 there: the node's agent hands exits over, and takes none
  *     policies.summary                                        what ADD needs of the policy file again and again
  *     look/counted.json                                       what `egress status` counted when somebody looked last
+ *     look/noted.json                                         what the last call knew of our tables: see `node/note.ts`
  *     agent/agent.json, agent/lock                            what the agent did last; held while it runs
  *     agent/objects.json                                      exits, policies and nodes that are objects of the cluster
  *     agent/elections.json                                    which gateway has the exits that this node is a gateway of
@@ -222,6 +226,26 @@ export class Store {
     if (!isThere(this.#node)) return;
     makeFolder(this.#look);
     replaceFile(join(this.#look, lookName), text);
+  }
+
+  /** What {@link saveNote} wrote, if it is there and can be read: whoever reads it has to judge it. */
+  loadNote(): string | undefined {
+    try {
+      return readIfThere(join(this.#look, noteName));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Keeps a text that saves the next call questions, while the machine runs. Whether it could be kept makes no other difference. */
+  saveNote(text: string): void {
+    this.#records.requireLock();
+    try {
+      makeFolder(this.#look);
+      replaceForNow(join(this.#look, noteName), text);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+    }
   }
 
   /** Writes the node's record. Durable when it returns. */

@@ -40,6 +40,7 @@ describe(
 );
 
 async function assertSame(lab: Lab, node: LabNode): Promise<void> {
+  await traffic(lab, node); // a node that had pods before has a note of them
   const few = await traffic(lab, node);
   await crowd(node);
   const crowded = await traffic(lab, node);

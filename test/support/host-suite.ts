@@ -7,6 +7,7 @@ import { type Change, difference, keyOf } from '../../src/datapath/difference.ts
 import type { Host } from '../../src/datapath/host.ts';
 import * as layout from '../../src/datapath/layout.ts';
 import { type Needs, needsOf, needsOfNode } from '../../src/datapath/needs.ts';
+import { desiredBesideNoted } from '../../src/datapath/noted.ts';
 import { type HostObject, type IngressMark, isOutside, type Route } from '../../src/datapath/objects.ts';
 import { released } from '../../src/datapath/release.ts';
 import { tunnelDevice } from '../../src/datapath/tunnel.ts';
@@ -99,18 +100,14 @@ async function changesFor({ host }: HostSubject, who: Who, present?: readonly Wh
 
 async function apply({ host }: HostSubject, changes: readonly Change[]): Promise<boolean> {
   const { generation } = await host.observe(node, needsFor('checked'), { contents: false });
-  return await host.apply(changes, generation);
+  return (await host.apply(changes, generation)) !== undefined;
 }
 
 async function setUp(subject: HostSubject, ...all: readonly Who[]): Promise<void> {
   for (const who of all) {
     const { changes, generation } = await changesFor(subject, who);
-    assert.ok(
-      await subject.host.apply(
-        changes.filter(({ verb }) => verb !== 'remove'),
-        generation,
-      ),
-    );
+    const additions = changes.filter(({ verb }) => verb !== 'remove');
+    assert.notEqual(await subject.host.apply(additions, generation), undefined);
   }
 }
 
@@ -280,7 +277,7 @@ export function hostSuite(create: () => Promise<HostSubject>): void {
   on('a change of an earlier ruleset is refused: only what stands before nftables is made', async (subject) => {
     const { changes, generation } = await changesFor(subject, 'checked');
     subject.interfere();
-    assert.equal(await subject.host.apply(changes, generation), false);
+    assert.equal(await subject.host.apply(changes, generation), undefined);
     const { chains, sets, outside } = (await subject.host.observeOurs(node)).state;
     assert.deepEqual([chains, sets], [[], []]);
     assert.deepEqual([...new Set(outside.map(({ kind }) => kind))].sort(), ['route', 'rule']);
@@ -291,7 +288,55 @@ export function hostSuite(create: () => Promise<HostSubject>): void {
   on('a change without nftables asks for no ruleset', async (subject) => {
     const { generation } = await subject.host.observe(node, needsFor('checked'), { contents: false });
     subject.interfere();
-    assert.equal(await subject.host.apply(add(someRoute), generation), true);
+    assert.equal(await subject.host.apply(add(someRoute), generation), 0);
+  });
+
+  on('the generation grows by one with each transaction, by an unknown number with others’, and else stays', async (subject) => {
+    const { host } = subject;
+    await setUp(subject, 'four');
+    const first = await host.generation();
+    assert.equal(await host.apply(add(someRoute), first), 0);
+    assert.equal(await host.generation(), first);
+    const { changes } = await changesFor(subject, 'checked');
+    const transactions = await host.apply(changes, first);
+    assert.ok(transactions);
+    assert.equal(await host.generation(), first + transactions);
+    assert.equal(await host.apply(remove(leading), first), undefined);
+    assert.equal(await host.generation(), first + transactions);
+    subject.interfere();
+    assert.notEqual(await host.generation(), first + transactions);
+  });
+
+  on('of one generation what it does not tell is seen alone, and of others nothing', async (subject) => {
+    const { host } = subject;
+    await setUp(subject, 'checked', 'four');
+    const [needs, generation] = [needsOf(node, { ...pods.checked, ports: [] }), await host.generation()];
+    const seen = await host.observeBesideNoted(node, needs, generation);
+    const isAsked = (object: HostObject) => object.kind !== 'sysctl';
+    assert.deepEqual(keys(seen ?? []), keys(desiredBesideNoted(node, needs).filter(isAsked)));
+    assert.equal(await host.observeBesideNoted(node, needs, generation - 1), undefined);
+    assert.equal(await host.observeOwn(pods.checked, generation - 1), undefined);
+  });
+
+  on('a pod’s own part is seen with those who use its program', async (subject) => {
+    const { host } = subject;
+    await setUp(subject, 'checked', 'fellow');
+    const { elements, chains, references } =
+      (await host.observeOwn(pods.checked, await host.generation())) ?? assert.fail();
+    const isOwn = ({ comment }: Element) => comment === pods.checked.mark;
+    const found = (await host.findElements(pods.checked.mark)).filter(({ set }) => !set.startsWith('blocks'));
+    assert.deepEqual(keys(elements), keys(found));
+    assert.ok(elements.every(isOwn));
+    assert.deepEqual(
+      chains.map(({ name, rules }) => [name, rules[0]?.comment]),
+      [[layout.chainNames.from('veth1'), pods.checked.mark]],
+    );
+    const { program } = pods.checked;
+    const counts = [program, layout.entryOf(program)].map((name) => [name, references.get(name)]);
+    assert.deepEqual(Object.fromEntries(counts), {
+      [program]: await host.countReferences(program),
+      [layout.entryOf(program)]: await host.countReferences(layout.entryOf(program)),
+    });
   });
 
   for (const { what, changes, code } of refusals) {

@@ -73,6 +73,17 @@ export function droppedMessages(fd: number): number {
   return values.readUInt32LE(4 * memoryInfo.drops);
 }
 
+const SO_NETNS_COOKIE = 71;
+
+/** The cookie of a socket's network namespace (Linux 5.14): none is given twice. */
+export function namespaceOf(fd: number): string | undefined {
+  const value = Buffer.alloc(8);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(value.length);
+  const isKnown = libc.getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, value, length) === 0;
+  return isKnown ? value.toString('hex') : undefined;
+}
+
 const SO_RCVTIMEO = 20;
 
 /** From now on receiving from a socket ends with EAGAIN when nothing came for some seconds. */

@@ -3,7 +3,7 @@ import { getSystemErrorName } from 'node:util';
 import { EgressError } from '../../base/errors.ts';
 import { cString, u32 } from './field.ts';
 import { flags, framed, messagesIn, netlinkHeaderLength, type Reply, type Request } from './framing.ts';
-import { limitWaiting, openNetlink, receiveFromKernel, sendToKernel, setSocketOption } from './libc.ts';
+import { limitWaiting, namespaceOf, openNetlink, receiveFromKernel, sendToKernel, setSocketOption } from './libc.ts';
 import { isTurnOver, nextTurn } from './turns.ts';
 import { decode } from './wire.ts';
 
@@ -171,6 +171,11 @@ export class NetlinkSocket {
   async #letOthersGoOn(): Promise<void> {
     await nextTurn({ mayRest: this.#remembered !== undefined }); // who changes something never remembers
     if (this.#isClosed) throw new EgressError('io-failure', 'The netlink socket was closed before it was asked');
+  }
+
+  /** A number that no other network namespace has or had since the machine was started; `undefined` where the kernel has none. */
+  get namespace(): string | undefined {
+    return namespaceOf(this.#descriptor);
   }
 
   close(): void {

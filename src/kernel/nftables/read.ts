@@ -39,13 +39,21 @@ export async function listChains(socket: NetlinkSocket, table: InTable = {}): Pr
   return decodeChains(replies, table);
 }
 
+/** One chain of our table of a family, by its name; `undefined` when it is not there. */
+export async function findChain(
+  socket: NetlinkSocket,
+  name: string,
+  table: InTable = {},
+): Promise<ObservedChain | undefined> {
+  const request = socket.request(message('getChain', 0, chainAttributes, { ...ourTable, name }, table));
+  const [reply] = await unlessAbsent(request);
+  return reply && decodeChain(attributesOf(chainAttributes, reply), table);
+}
+
 /** How many rules and elements elsewhere lead to a chain of our table of the family inet; 0 when it is not there. */
 export async function countReferences(socket: NetlinkSocket, name: string): Promise<number> {
-  const request = socket.request(message('getChain', 0, chainAttributes, { ...ourTable, name }));
-  const [reply] = await unlessAbsent(request);
-  if (reply === undefined) return 0;
-  const { use = 0 } = attributesOf(chainAttributes, reply);
-  return use - (await listRules(socket, name)).length;
+  const chain = await findChain(socket, name);
+  return chain === undefined ? 0 : chain.use - (await listRules(socket, name)).length;
 }
 
 const decodeChains = once((replies: readonly Reply[], table: InTable) =>

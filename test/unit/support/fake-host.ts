@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type Address, contains, type Family, familyOf, parsePrefix } from '../../../src/base/address.ts';
+import { type Address, contains, type Family, families, familyOf, parsePrefix } from '../../../src/base/address.ts';
 import type { NodeState } from '../../../src/datapath/attachment.ts';
 import type { Change } from '../../../src/datapath/difference.ts';
 import type { Filter } from '../../../src/datapath/filter.ts';
@@ -15,17 +15,27 @@ import type {
   Introduction,
   LinkAddress,
   Observed,
+  OwnState,
   PassingPacket,
   RouteTaken,
 } from '../../../src/datapath/host.ts';
 import { indexOfKept, type Kept, keptMaps } from '../../../src/datapath/kept.ts';
-import { podKey, podOfBlockKey, podSets, setNames } from '../../../src/datapath/layout.ts';
+import { chainNames, entryOf, podKey, podOfBlockKey, podSets, setNames } from '../../../src/datapath/layout.ts';
 import type { Needs } from '../../../src/datapath/needs.ts';
-import type { HostObject, Link, NodeRoute, NodeRule, Other } from '../../../src/datapath/objects.ts';
+import {
+  type HostObject,
+  isOutside,
+  type Link,
+  type NodeRoute,
+  type NodeRule,
+  type Other,
+} from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
 import type { OurState } from '../../../src/datapath/release.ts';
-import type { Element, Table } from '../../../src/nftables/object.ts';
+import type { Element, NftSet, Table } from '../../../src/nftables/object.ts';
 import { FakeKernel } from './fake-kernel.ts';
+
+const podSetNames = families.flatMap(podSets).map(({ name }) => name);
 
 /** A node in memory. What a test may change is a field; what a test wants to know was written down in another. */
 export class FakeHost implements Host, Disposable {
@@ -50,6 +60,9 @@ export class FakeHost implements Host, Disposable {
   counters: Counters | undefined;
   /** Next hops, by address, in the kernel's words. */
   readonly neighbours = new Map<Address, string>();
+
+  /** What tells this kernel from others. */
+  placeName: string | undefined = 'here';
 
   /** How many times somebody else will change the ruleset between a look and a change. */
   interferences = 0;
@@ -207,6 +220,43 @@ export class FakeHost implements Host, Disposable {
     return { state: this.kernel.observe(node, needs, contents), generation: this.kernel.generation };
   }
 
+  async observeBesideNoted(node: NodeState, needs: Needs, generation: number): Promise<HostObject[] | undefined> {
+    if (generation !== this.kernel.generation) return undefined;
+    const isBeside = (object: HostObject) =>
+      isOutside(object) ||
+      (object.kind === 'chain' && object.hook !== undefined && 'device' in object.hook) ||
+      (object.kind === 'element' && podSetNames.includes(object.set));
+    return this.kernel.observe(node, needs, false).filter(isBeside);
+  }
+
+  async observeOwn(
+    { addresses, sources, program }: Parameters<Host['observeOwn']>[0],
+    generation: number,
+  ): Promise<OwnState | undefined> {
+    if (generation !== this.kernel.generation) return undefined;
+    const { chains, sent = [] } = this.kernel.ourState([]);
+    const devices = (sources?.devices ?? []).map(chainNames.from);
+    const used = chains.filter(({ name }) => [program, entryOf(program)].includes(name));
+    return {
+      elements: (await this.findElements('', addresses)).filter(({ set }) => podSetNames.includes(set)),
+      chains: sent.filter(({ name }) => devices.includes(name)),
+      references: new Map(used.map(({ name, references }) => [name, references])),
+    };
+  }
+
+  async readRanges(sets: readonly NftSet[]): Promise<readonly NftSet[]> {
+    const names = new Set(sets.map(({ name }) => name));
+    return this.kernel.ourState([]).sets.filter(({ name }) => names.has(name));
+  }
+
+  async generation(): Promise<number> {
+    return this.kernel.generation;
+  }
+
+  place(): string | undefined {
+    return this.placeName;
+  }
+
   async observeOurs(node: NodeState | undefined): Promise<Observed<OurState>> {
     const tables = (node?.exits ?? []).map(({ id }) => (node?.routeTable ?? 0) + id);
     const state = { ...this.kernel.ourState(tables, node?.addresses), kept: await this.listKept() };
@@ -264,15 +314,15 @@ export class FakeHost implements Host, Disposable {
     return this.labels;
   }
 
-  async apply(changes: readonly Change[], generation: number): Promise<boolean> {
+  async apply(changes: readonly Change[], generation: number): Promise<number | undefined> {
     if (this.interferences > 0) {
       this.interferences--;
       this.kernel.generation++;
     }
-    const { transaction } = planOf(changes);
+    const { ahead, transaction } = planOf(changes);
     if (transaction.length > 0 && generation !== this.kernel.generation) {
       this.kernel.beginOutside(changes);
-      return false;
+      return undefined;
     }
     if (transaction.length > 0 && this.refusal !== undefined) {
       this.kernel.beginOutside(changes);
@@ -281,7 +331,7 @@ export class FakeHost implements Host, Disposable {
     this.applied.push(...changes);
     if (changes.length > 0) this.calls.push('apply');
     this.kernel.apply(changes);
-    return true;
+    return [ahead, transaction].filter(({ length }) => length > 0).length;
   }
 
   async setDown(links: readonly { readonly name: string; readonly index: number }[]): Promise<void> {

@@ -57,18 +57,19 @@ export function newMachine(t: TestContext): FakeMachine {
     host,
     dataDir,
     warnings,
+    build: () => 'this',
     store: new Store(dataDir, { lockFile, warn }),
     log: { debug: () => {}, info: () => {}, warn: (_fields, message) => warn(message) },
     [Symbol.dispose]: () => {},
   };
 }
 
-/** Everything that a call can leave: in the kernel, and in the store (but for its lock). */
+/** Everything that a call can leave: in the kernel, and in the store (but for its lock, and what is a note of the kernel). */
 export function stateOf({ host, dataDir }: FakeMachine) {
   // What is at a pod's interface goes with it, and here no interface ever goes.
   const kept = host.kernel.contents().filter(({ kind }) => kind !== 'ingressMark');
   const files = readdirSync(dataDir, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name !== 'lock')
+    .filter((entry) => entry.isFile() && !['lock', 'noted.json'].includes(entry.name))
     .map((entry) => join(entry.parentPath, entry.name));
   return {
     kernel: Object.fromEntries(kept.map((object) => [keyOf(object), object])),

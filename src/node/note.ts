@@ -1,0 +1,106 @@
+import type { Change } from '../datapath/difference.ts';
+import type { Needs } from '../datapath/needs.ts';
+import { isNotable, isOfWayBack, nodePart } from '../datapath/noted.ts';
+import { type HostObject, isOutside } from '../datapath/objects.ts';
+import type { NodeRecord } from '../store/record.ts';
+import type { Decision } from './change.ts';
+import type { Machine } from './machine.ts';
+
+/**
+ * What the last call knew of our tables, for the next one: while the generation of the ruleset is the same, nobody changed
+ * anything, and what all pods of a program have in common has not to be read again. A note is worth nothing in another network
+ * namespace, after another start of the machine, for another build of this program, or in another generation.
+ */
+export interface Note {
+  readonly place: string;
+  readonly build: string;
+  readonly generation: number;
+  /** The node's part of what is set up: see {@link nodePart}. */
+  readonly node: string;
+  /** By the name of a program that is set up, with the exits that it leads to. */
+  readonly programs: Readonly<Record<string, NotedProgram>>;
+}
+
+export interface NotedProgram {
+  /** It has a chain for checked pods. */
+  readonly entered: boolean;
+  /** The ranges in its sets are known, too; else their names alone. */
+  readonly contents: boolean;
+}
+
+/** More than a node uses at a time; the latest are kept. */
+const mostPrograms = 64;
+
+/** The last call's note, if it is about this ruleset, in whichever generation. Anybody may read it. */
+export function readNote({ host, store, build }: Machine): Note | undefined {
+  const text = store.loadNote();
+  const note = text === undefined ? undefined : parsed(text);
+  return note !== undefined && note.build === build?.() && note.place === host.place() ? note : undefined;
+}
+
+function parsed(text: string): Note | undefined {
+  try {
+    const note = JSON.parse(text) as Note | null;
+    return typeof note?.programs === 'object' && typeof note.generation === 'number' ? note : undefined;
+  } catch {
+    return undefined; // a power loss left half of it
+  }
+}
+
+/** What a note says of a program that is as the node's record wants it, but for the pod's own part; `undefined`: nothing. */
+export function programIn(note: Note, node: NodeRecord, { attachment }: Needs): NotedProgram | undefined {
+  const program = attachment && note.programs[attachment.program];
+  const isSame = program?.entered === (attachment?.sources !== undefined) && note.node === nodePart(node);
+  return isSame ? program : undefined;
+}
+
+/** How a change went that a note is kept of. */
+type Done = Pick<Decision<readonly HostObject[]>, 'seen' | 'changes' | 'generation' | 'transactions'>;
+
+/** Keeps a note of a pod that was set up by a full look. Needs the store's lock. */
+export async function noteSetUp(
+  machine: Machine,
+  node: NodeRecord,
+  needs: Needs,
+  { seen, changes, generation, transactions, contents }: Done & { readonly contents: boolean },
+): Promise<void> {
+  const { attachment } = needs;
+  const [place, build] = [machine.host.place(), machine.build?.()];
+  if (attachment === undefined || !isNotable(needs) || place === undefined || build === undefined) return;
+  // Chains that come and go with the node's default route are known by a full look alone.
+  if ([...seen, ...changes.map(({ object }) => object)].some(isOfWayBack)) return;
+  const isNew = !seen.some((object) => object.kind === 'set' && object.name.startsWith(`${attachment.program}-`));
+  const own: NotedProgram = { entered: attachment.sources !== undefined, contents: contents || isNew };
+  const known = readNote(machine);
+  const isKept = known?.generation === generation && known.node === nodePart(node) && changes.every(isAddition);
+  await keepNote(
+    machine,
+    {
+      place,
+      build,
+      generation,
+      node: nodePart(node),
+      programs: withProgram(isKept ? known.programs : {}, attachment.program, own),
+    },
+    transactions,
+  );
+}
+
+/** What is only added takes nothing from others. */
+const isAddition = ({ verb, object }: Change): boolean => verb === 'add' || isOutside(object);
+
+function withProgram(programs: Note['programs'], name: string, own: NotedProgram): Note['programs'] {
+  const others = Object.entries(programs).filter(([other]) => other !== name);
+  return Object.fromEntries([...others, [name, own] as const].slice(-mostPrograms));
+}
+
+/**
+ * Keeps a note after transactions on its generation. Not when anybody else's came since, or when the kernel counted ours in
+ * another way. Needs the store's lock.
+ */
+export async function keepNote(machine: Machine, note: Note, transactions: number | undefined): Promise<void> {
+  if (transactions === undefined) return;
+  const generation = (note.generation + transactions) >>> 0;
+  if ((await machine.host.generation()) === generation)
+    machine.store.saveNote(JSON.stringify({ ...note, generation } satisfies Note));
+}

@@ -1,0 +1,47 @@
+import { markOf } from '../base/attachment.ts';
+import type { Change } from '../datapath/difference.ts';
+import type { OwnState } from '../datapath/host.ts';
+import { entryOf } from '../datapath/layout.ts';
+import { nodePart } from '../datapath/noted.ts';
+import { ownerOfSourceChain } from '../datapath/sources.ts';
+import type { AttachmentRecord } from '../store/record.ts';
+import { carriedOut } from './change.ts';
+import type { Machine } from './machine.ts';
+import { keepNote, readNote } from './note.ts';
+
+/**
+ * Takes down a pod's own part, where the last call's note says that all else is as it should be, and the kernel's counts that
+ * another pod has the same program: then all of that stays. Returns whether that was so; else nothing was done, and everything
+ * of ours has to be looked at. The pod's interface goes with it. Needs the store's lock.
+ */
+export async function releaseOwn(machine: Machine, record: AttachmentRecord): Promise<boolean> {
+  const { program, ports, holds } = record;
+  const note = ports === undefined && holds === undefined ? readNote(machine) : undefined;
+  const node = note && machine.store.loadNode();
+  if (note?.programs[program] === undefined || node === undefined || note.node !== nodePart(node)) return false;
+  const { generation } = note;
+  const state = await machine.host.observeOwn(record, generation);
+  if (state === undefined || !isOthers(state, record)) return false;
+  const mark = markOf(record);
+  const own = [
+    ...state.elements.filter(({ comment }) => comment === mark),
+    ...state.chains.filter((chain) => ownerOfSourceChain(chain) === mark),
+  ];
+  const changes = own.map((object): Change => ({ verb: 'remove', object }));
+  const done = await carriedOut(machine, changes, generation);
+  if (done === undefined) return false;
+  await keepNote(machine, note, done.transactions);
+  return true;
+}
+
+/** Whether the program has other pods, and a checked pod's program other checked ones. */
+function isOthers({ elements, references }: OwnState, record: AttachmentRecord): boolean {
+  const mark = markOf(record);
+  const own = elements.filter(({ comment }) => comment === mark);
+  const leading = (name: string) =>
+    own.filter(({ verdict }) => verdict !== undefined && 'chain' in verdict && verdict.chain === name).length;
+  const left = (name: string, least: number) => (references.get(name) ?? 0) - leading(name) > least;
+  const entry = entryOf(record.program);
+  const hasEntry = references.has(entry);
+  return left(record.program, hasEntry ? 1 : 0) && (!hasEntry || left(entry, 0));
+}
