@@ -1,4 +1,6 @@
 const fs = require('node:fs');
+// While the snapshot is made: Node compiles it anew where it is first asked for in a call.
+const { getRawAsset } = process.getBuiltinModule('node:sea');
 
 /** A file without a name (open(2)): nobody can put another in its place, and nothing is left of it. */
 const O_TMPFILE = 0o20200000;
@@ -7,7 +9,7 @@ const folders = ['/dev/shm', '/run', '/tmp', '/var/lib/cni', '/var/lib', '/var/t
 
 /** Loads an addon out of the binary. The descriptor stays open: dlopen(3) takes an equal path for the same library. */
 function load(asset) {
-  const bytes = new Uint8Array(process.getBuiltinModule('node:sea').getRawAsset(asset));
+  const bytes = new Uint8Array(getRawAsset(asset));
   const failures = [];
   for (const folder of folders) {
     try {

@@ -35,11 +35,26 @@ const prototypes = {
 
 type Call = ReturnType<ReturnType<typeof koffi.load>['func']>;
 
-let library: ReturnType<typeof koffi.load> | undefined;
+/** What makes the calls. */
+export type Native = Pick<typeof koffi, 'load' | 'address' | 'errno'>;
+
+let native: Native = koffi;
+let library: ReturnType<Native['load']> | undefined;
 const bound = new Map<string, Call>();
 
+/** Has something else make the calls until what it returns is disposed of: for the build, which speaks to no kernel. */
+export function callInstead(other: Native): Disposable {
+  native = other;
+  const end = () => {
+    native = koffi;
+    library = undefined;
+    bound.clear();
+  };
+  return { [Symbol.dispose]: end };
+}
+
 function bindCall(name: keyof typeof prototypes): Call {
-  library ??= koffi.load(null);
+  library ??= native.load(null);
   const call = bound.get(name) ?? library.func(prototypes[name]);
   bound.set(name, call);
   return call;
@@ -133,7 +148,7 @@ export function receiveFromKernel(fd: number, buffer: Buffer): number {
     size.writeUInt32LE(addressLength);
     const length = Number(libc.recvfrom(fd, buffer, buffer.length, MSG_TRUNC, address, size));
     if (length >= 0 && address.readUInt32LE(4) === 0) return length;
-    if (length < 0 && koffi.errno() !== EINTR) throw systemError('recvfrom');
+    if (length < 0 && native.errno() !== EINTR) throw systemError('recvfrom');
   }
 }
 
@@ -194,7 +209,7 @@ const ENOLCK = 37;
 
 /** The error of the call that just failed, as Node makes them: errno as a negative number, its name, the call. */
 export function systemError(syscall: string): NodeJS.ErrnoException {
-  const errno = -koffi.errno();
+  const errno = -native.errno();
   const code = errno === -ENOLCK ? 'ENOLCK' : getSystemErrorName(errno);
   return Object.assign(new Error(`${syscall}: ${code}`), { errno, code, syscall });
 }
@@ -235,7 +250,7 @@ export function bindSocket(fd: number, address: Buffer): void {
 /** sendto(2) of one message to a struct sockaddr of its family; waits for room. Throws {@link systemError}. */
 export function sendTo(fd: number, bytes: Buffer, address: Buffer): void {
   while (libc.sendto(fd, bytes, bytes.length, 0, address, address.length) < 0)
-    if (koffi.errno() !== EINTR) throw systemError('sendto');
+    if (native.errno() !== EINTR) throw systemError('sendto');
 }
 
 /**
@@ -287,7 +302,7 @@ function unlockMemory(): boolean {
 }
 
 /** Where bytes lie in memory, for structures that hold pointers. They must live until the call is over. */
-export const addressOf = (bytes: Buffer): bigint => koffi.address(bytes);
+export const addressOf = (bytes: Buffer): bigint => native.address(bytes);
 
 const MADV_DONTNEED = 4;
 
