@@ -12,7 +12,7 @@ import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import { differenceBesideNoted, differenceNow } from './difference-now.ts';
 import { findHindrances, inputOf, sendersOf } from './hindrance.ts';
 import type { Machine } from './machine.ts';
-import { programIn, readNote } from './note.ts';
+import { programIn, readNotes } from './note.ts';
 import { otherWays, podUsers } from './other-ways.ts';
 import { steeredOf } from './set-up.ts';
 import { settled } from './settled.ts';
@@ -98,7 +98,7 @@ async function differenceSeen(machine: Machine, node: NodeRecord, needs: Needs, 
  * everything has to be looked at.
  */
 async function differenceByNote(machine: Machine, node: NodeRecord, needs: Needs): Promise<Change[] | undefined> {
-  const note = isNotable(needs) ? readNote(machine) : undefined;
+  const note = isNotable(needs) ? readNotes(machine)?.note : undefined;
   const told = note && programIn(note, node, needs);
   if (note === undefined || told === undefined) return undefined;
   const { generation } = note;

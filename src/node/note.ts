@@ -1,6 +1,6 @@
 import type { Change } from '../datapath/difference.ts';
 import type { Needs } from '../datapath/needs.ts';
-import { isNotable, isOfWayBack, nodePart } from '../datapath/noted.ts';
+import { isOfWayBack, nodePart } from '../datapath/noted.ts';
 import { type HostObject, isOutside } from '../datapath/objects.ts';
 import type { NodeRecord } from '../store/record.ts';
 import type { Decision } from './change.ts';
@@ -31,11 +31,20 @@ export interface NotedProgram {
 /** More than a node uses at a time; the latest are kept. */
 const mostPrograms = 64;
 
-/** The last call's note, if it is about this ruleset, in whichever generation. Anybody may read it. */
-export function readNote({ host, store, build }: Machine): Note | undefined {
+/** Which ruleset and which program a note would be of, and the last call's note if it is of the same. */
+export interface Notes {
+  readonly place: string;
+  readonly build: string;
+  readonly note?: Note;
+}
+
+/** The last call's note, in whichever generation. Anybody may read it. `undefined` when no note can be of this ruleset. */
+export function readNotes({ host, store, build: buildNow }: Machine): Notes | undefined {
+  const [place, build] = [host.place(), buildNow?.()];
+  if (place === undefined || build === undefined) return undefined;
   const text = store.loadNote();
   const note = text === undefined ? undefined : parsed(text);
-  return note !== undefined && note.build === build?.() && note.place === host.place() ? note : undefined;
+  return { place, build, ...(note?.build === build && note.place === place && { note }) };
 }
 
 function parsed(text: string): Note | undefined {
@@ -62,16 +71,15 @@ export async function noteSetUp(
   machine: Machine,
   node: NodeRecord,
   needs: Needs,
+  { place, build, note: known }: Notes,
   { seen, changes, generation, transactions, contents }: Done & { readonly contents: boolean },
 ): Promise<void> {
   const { attachment } = needs;
-  const [place, build] = [machine.host.place(), machine.build?.()];
-  if (attachment === undefined || !isNotable(needs) || place === undefined || build === undefined) return;
+  if (attachment === undefined) return;
   // Chains that come and go with the node's default route are known by a full look alone.
   if ([...seen, ...changes.map(({ object }) => object)].some(isOfWayBack)) return;
   const isNew = !seen.some((object) => object.kind === 'set' && object.name.startsWith(`${attachment.program}-`));
   const own: NotedProgram = { entered: attachment.sources !== undefined, contents: contents || isNew };
-  const known = readNote(machine);
   const isKept = known?.generation === generation && known.node === nodePart(node) && changes.every(isAddition);
   await keepNote(
     machine,

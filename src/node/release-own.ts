@@ -7,7 +7,7 @@ import { ownerOfSourceChain } from '../datapath/sources.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { carriedOut } from './change.ts';
 import type { Machine } from './machine.ts';
-import { keepNote, readNote } from './note.ts';
+import { keepNote, readNotes } from './note.ts';
 
 /**
  * Takes down a pod's own part, where the last call's note says that all else is as it should be, and the kernel's counts that
@@ -16,7 +16,7 @@ import { keepNote, readNote } from './note.ts';
  */
 export async function releaseOwn(machine: Machine, record: AttachmentRecord): Promise<boolean> {
   const { program, ports, holds } = record;
-  const note = ports === undefined && holds === undefined ? readNote(machine) : undefined;
+  const note = ports === undefined && holds === undefined ? readNotes(machine)?.note : undefined;
   const node = note && machine.store.loadNode();
   if (note?.programs[program] === undefined || node === undefined || note.node !== nodePart(node)) return false;
   const { generation } = note;

@@ -1,27 +1,27 @@
 import { EgressError } from '../base/errors.ts';
 import type { Change } from '../datapath/difference.ts';
 import type { Needs } from '../datapath/needs.ts';
-import { isNotable, isPodsOwn } from '../datapath/noted.ts';
+import { isPodsOwn } from '../datapath/noted.ts';
 import { printChanges } from '../datapath/print.ts';
 import type { NodeRecord } from '../store/record.ts';
 import { carriedOut } from './change.ts';
 import { differenceBesideNoted } from './difference-now.ts';
 import type { Machine } from './machine.ts';
-import { keepNote, programIn, readNote } from './note.ts';
+import { keepNote, type Note, programIn } from './note.ts';
 
 /**
  * Gives a pod its own part of a program that the last call's note knows, without a look at the rest. Returns what that changed;
- * `undefined` when nothing was done: there is no such note, somebody has changed the ruleset since, or something else than the
+ * `undefined` when nothing was done: the note does not know it, somebody has changed the ruleset since, or something else than the
  * pod's own part is missing. Then everything has to be looked at. Needs the store's lock.
  */
 export async function setUpBesideNoted(
   machine: Machine,
   node: NodeRecord,
   needs: Needs,
+  note: Note,
 ): Promise<readonly Change[] | undefined> {
   const { attachment } = needs;
-  const note = isNotable(needs) && !node.unmarked ? readNote(machine) : undefined; // marks are tried by a full look
-  if (attachment === undefined || note === undefined || programIn(note, node, needs) === undefined) return undefined;
+  if (attachment === undefined || node.unmarked || programIn(note, node, needs) === undefined) return undefined; // marks are tried by a full look
   const { generation } = note;
   const state = await machine.host.observeBesideNoted(node, needs, generation);
   if (state === undefined) return undefined;

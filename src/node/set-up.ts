@@ -9,6 +9,7 @@ import { isKeeping } from '../datapath/kept.ts';
 import { describeType, sameType } from '../datapath/kinds/set.ts';
 import { addressHex } from '../datapath/layout.ts';
 import { type Needs, needsOf } from '../datapath/needs.ts';
+import { isNotable } from '../datapath/noted.ts';
 import { type HostObject, kindOf } from '../datapath/objects.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
@@ -17,7 +18,7 @@ import { differenceNow } from './difference-now.ts';
 import { forgetFlowsOf } from './flows.ts';
 import { keepingChanges, overwrittenBy } from './kept.ts';
 import type { Machine } from './machine.ts';
-import { noteSetUp } from './note.ts';
+import { type Notes, noteSetUp, readNotes } from './note.ts';
 import { setUpBesideNoted } from './set-up-beside-noted.ts';
 
 /** What an attachment's record says to the data path, with the outline of its program. */
@@ -55,9 +56,10 @@ export async function setUp(
   });
   const attachment = { ...steered(record), ...(thorough ? whole() : { whole }) };
   const needs = needsOf(node, attachment, others.map(steeredOf), fellows.map(steered));
+  const notes = held || !isNotable(needs) ? undefined : readNotes(machine);
   const changes =
-    (thorough || held ? undefined : await setUpBesideNoted(machine, node, needs)) ??
-    (await settleAndNote(machine, node, needs, thorough));
+    (thorough || !notes?.note ? undefined : await setUpBesideNoted(machine, node, needs, notes.note)) ??
+    (await settleAndNote(machine, node, needs, { thorough, notes }));
   if (!held) await forgetOthersFlows(machine, [record, ...fellows], changes);
   return changes;
 }
@@ -66,10 +68,10 @@ async function settleAndNote(
   machine: Machine,
   node: NodeRecord,
   needs: Needs,
-  thorough: boolean,
+  { thorough, notes }: { readonly thorough: boolean; readonly notes: Notes | undefined },
 ): Promise<readonly Change[]> {
   const { changes, last } = await settleAll(machine, node, needs, thorough);
-  if (last.isWhole) await noteSetUp(machine, node, needs, { ...last, contents: thorough });
+  if (last.isWhole && notes) await noteSetUp(machine, node, needs, notes, { ...last, contents: thorough });
   return changes;
 }
 

@@ -291,21 +291,24 @@ export function hostSuite(create: () => Promise<HostSubject>): void {
     assert.equal(await subject.host.apply(add(someRoute), generation), 0);
   });
 
-  on('the generation grows by one with each transaction, by an unknown number with others’, and else stays', async (subject) => {
-    const { host } = subject;
-    await setUp(subject, 'four');
-    const first = await host.generation();
-    assert.equal(await host.apply(add(someRoute), first), 0);
-    assert.equal(await host.generation(), first);
-    const { changes } = await changesFor(subject, 'checked');
-    const transactions = await host.apply(changes, first);
-    assert.ok(transactions);
-    assert.equal(await host.generation(), first + transactions);
-    assert.equal(await host.apply(remove(leading), first), undefined);
-    assert.equal(await host.generation(), first + transactions);
-    subject.interfere();
-    assert.notEqual(await host.generation(), first + transactions);
-  });
+  on(
+    'the generation grows by one with each transaction, by an unknown number with others’, and else stays',
+    async (subject) => {
+      const { host } = subject;
+      await setUp(subject, 'four');
+      const first = await host.generation();
+      assert.equal(await host.apply(add(someRoute), first), 0);
+      assert.equal(await host.generation(), first);
+      const { changes } = await changesFor(subject, 'checked');
+      const transactions = await host.apply(changes, first);
+      assert.ok(transactions);
+      assert.equal(await host.generation(), first + transactions);
+      assert.equal(await host.apply(remove(leading), first), undefined);
+      assert.equal(await host.generation(), first + transactions);
+      subject.interfere();
+      assert.notEqual(await host.generation(), first + transactions);
+    },
+  );
 
   on('of one generation what it does not tell is seen alone, and of others nothing', async (subject) => {
     const { host } = subject;
