@@ -38,6 +38,23 @@ export function* elementsOf(text: string, from: number): Generator<Span> {
   }
 }
 
+/** Bytes; of longer texts a second one would take more memory than the time is worth. */
+const longestCompact = 64 * 1024;
+
+/**
+ * The value of a valid JSON text that is written without spaces, and without a key that an object has twice: as programs write it.
+ * `undefined` for any other: that has to be looked through.
+ */
+export function compactValue(text: string): { readonly value: unknown } | undefined {
+  if (text.length > longestCompact || !'{['.includes(text[0] ?? ' ')) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return JSON.stringify(value) === text ? { value } : undefined;
+  } catch {
+    return undefined; // nested too deeply to be written
+  }
+}
+
 /** The place of the first character at or behind `from` that is no white space of JSON. */
 export function nextNonSpace(text: string, from: number): number {
   let at = from;

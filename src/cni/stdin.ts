@@ -1,5 +1,5 @@
 import { EgressError } from '../base/errors.ts';
-import { membersOf } from '../base/json-text.ts';
+import { compactValue, membersOf } from '../base/json-text.ts';
 import { shown } from '../base/shown.ts';
 import { isValidName } from './environment.ts';
 import { supportedVersions } from './versions.ts';
@@ -57,6 +57,8 @@ function parseObject(text: string): Record<string, unknown> {
  * as for JSON.parse.
  */
 export function rawMember(text: string, key: string): string | undefined {
+  const compact = compactValue(text)?.value as Readonly<Record<string, unknown>> | undefined;
+  if (compact !== undefined) return Object.hasOwn(compact, key) ? JSON.stringify(compact[key]) : undefined;
   let found: string | undefined;
   for (const member of membersOf(text)) if (member.key === key) found = text.slice(member.start, member.end);
   return found;

@@ -1,4 +1,4 @@
-import { endOfString, nextNonSpace } from '../base/json-text.ts';
+import { compactValue, endOfString, nextNonSpace } from '../base/json-text.ts';
 import { pointerOf } from './problem.ts';
 
 /** The value of a JSON document. A byte order mark, which some editors write, is no part of it (RFC 8259, section 8.1). */
@@ -18,6 +18,7 @@ interface Frame {
  * a word: half of the policies would be gone.
  */
 export function repeatedKeys(json: string): string[] {
+  if (compactValue(json)) return [];
   const frames: Frame[] = [];
   const repeated: string[] = [];
   const tokens = new RegExp(token);
