@@ -6,7 +6,7 @@
 #   bench   plugins of others that test/bench measures beside ours: the first time minutes of building, and 3 GB of memory
 #   charts  helm and kustomize, for the test of the Helm chart: some minutes of building, so only when it is asked for
 #   cluster what test/cluster runs: etcd and Kubernetes, built from the Go module proxy. The first time that takes about half
-#           an hour on two cores, so only when it is asked for
+#           an hour on two cores, so only when it is asked for. KUBERNETES=1.37.2 builds that version beside the other one
 # Without an argument, the first three. With nothing to do it is silent and fast: the npm scripts run it every time.
 set -eu
 cd "$(dirname "$0")/.."
@@ -24,7 +24,7 @@ crictl=sigs.k8s.io/cri-tools@v1.30.0
 # What the bench measures ours beside: the newest releases.
 peer_plugins=v1.10.0
 peer_aws=v1.23.2
-kubernetes=1.34.4
+kubernetes=${KUBERNETES:-1.34.4}
 etcd=go.etcd.io/etcd/server/v3@v3.6.16
 oldest_go=24
 newer_go=go1.24.4
@@ -132,12 +132,15 @@ chart_tools() {
   [ -x .cache/tools/kustomize ] || build $kustomize
 }
 
-# A whole Kubernetes, and what it keeps its objects in. Each program that is there already stays.
+# A whole Kubernetes, what it keeps its objects in, and helm. Each program that is there already stays.
 cluster_tools() {
   runtime_tools
+  [ -x .cache/tools/helm ] || build $helm
   folder=$PWD/.cache/tools/kubernetes
   mkdir -p "$folder"
   [ -x "$folder/etcd" ] || build_module "$folder/etcd" ${etcd%@*} ${etcd#*@} ''
+  folder=$folder${KUBERNETES:+-$KUBERNETES}
+  mkdir -p "$folder"
   for program in kube-apiserver kubectl kubelet kube-controller-manager kube-scheduler kube-proxy; do
     [ -x "$folder/$program" ] || build_kubernetes $program
   done

@@ -6,25 +6,13 @@ import { hangsAfterMs } from './guard.ts';
 import type { Lab } from './lab.ts';
 import type { Namespace } from './namespace.ts';
 import { type Outcome, run } from './run.ts';
-import { missingForLab, tool } from './tools.ts';
+import { kubernetesTool, missingForLab, missingFromKubernetes } from './tools.ts';
 
 const root = resolve(import.meta.dirname, '../..');
-const programs = ['etcd', 'kube-apiserver', 'kubectl'] as const;
 
 /** Why no API server can be started here, or `undefined` when one can. */
-export function missingForCluster(): string | undefined {
-  const absent = programs.filter((name) => !isBuilt(name));
-  const reason = absent.length > 0 ? `${absent.join(', ')} not built: "sh install/tools.sh cluster"` : undefined;
-  return missingForLab() ?? reason;
-}
-
-function isBuilt(name: (typeof programs)[number]): boolean {
-  try {
-    return tool(`kubernetes/${name}`) !== '';
-  } catch {
-    return false;
-  }
-}
+const missingForCluster = (): string | undefined =>
+  missingForLab() ?? missingFromKubernetes(['etcd', 'kube-apiserver', 'kubectl']);
 
 /** An object of the API, as kubectl shows it. */
 // biome-ignore lint/suspicious/noExplicitAny: any object of Kubernetes
@@ -98,7 +86,7 @@ export class ClusterApi {
     const api = new ClusterApi(machine, folder, options);
     api.#writeFiles();
     await machine.start(
-      [tool('kubernetes/etcd'), '--data-dir', join(folder, 'etcd'), '--unsafe-no-fsync', '--log-level', 'info'],
+      [kubernetesTool('etcd'), '--data-dir', join(folder, 'etcd'), '--unsafe-no-fsync', '--log-level', 'info'],
       'ready to serve client requests',
     );
     await api.startServer();
@@ -110,7 +98,7 @@ export class ClusterApi {
     const file = (name: string) => this.file(name);
     this.#server = await this.machine.start(
       [
-        ...[tool('kubernetes/kube-apiserver'), '--etcd-servers', 'http://127.0.0.1:2379'],
+        ...[kubernetesTool('kube-apiserver'), '--etcd-servers', 'http://127.0.0.1:2379'],
         ...['--advertise-address', address, '--secure-port', '6443'],
         ...['--tls-cert-file', file('server.crt'), '--tls-private-key-file', file('server.key')],
         ...['--token-auth-file', file('tokens.csv'), '--authorization-mode', 'Node,RBAC'],
@@ -173,7 +161,7 @@ export class ClusterApi {
 
   /** What kubectl says, whatever that is. */
   try(words: readonly string[], stdin?: string): Promise<Outcome> {
-    const command = [tool('kubernetes/kubectl'), '--kubeconfig', join(this.#folder, 'admin.kubeconfig'), ...words];
+    const command = [kubernetesTool('kubectl'), '--kubeconfig', join(this.#folder, 'admin.kubeconfig'), ...words];
     return run(this.machine.inside(command), stdin === undefined ? {} : { stdin });
   }
 

@@ -89,6 +89,16 @@ export const egressCommandsInText: readonly string[] = [
   ),
 ];
 
+/** The commands of kubectl and helm within sentences and tables of what users read, each once. */
+export const clusterCommandsInText: readonly string[] = [
+  ...new Set(
+    codeInText
+      .filter(({ document }) => !/^(src|test|cmd)\/|^CHANGELOG/.test(document))
+      .map(({ code }) => code)
+      .filter((code) => /^(kubectl|helm) [a-z-]/.test(code)),
+  ),
+];
+
 /** All targets of links and pictures of a document, but those on the web. */
 export function linksOf(document: string): readonly string[] {
   const text = withoutBlocks(document).replaceAll(/`[^`]*`/g, '');

@@ -10,7 +10,7 @@ export type Trial =
 /** Where `test/lab/readme.test.ts` gives commands: the repository, a new host, a node with steered pods. */
 export type Scene = 'repository' | 'new host' | 'steered pods';
 
-const needsCluster = { untried: 'needs a cluster, or the container runtime of its nodes' };
+const inCluster = { test: 'test/cluster/whole-commands.test.ts' };
 const needsSystemd = { untried: 'needs systemd; test/unit/conf/service.test.ts looks at the unit' };
 
 /** Every command that stands in a block of a document. */
@@ -35,16 +35,14 @@ export const trials: Readonly<Record<string, Trial>> = {
   'ip rule': { scene: 'steered pods' },
   'ip route show table all': { scene: 'steered pods' },
   'npm run -s image': { test: 'test/unit/install/image.test.ts' },
-  'ctr -n k8s.io images import dist/image.tar': needsCluster,
+  'ctr -n k8s.io images import dist/image.tar': inCluster,
   'skopeo copy oci:dist/image docker://YOUR.REGISTRY/cni-egress:0.1.0': { untried: 'needs a registry' },
-  'helm install cni-egress install/helm/cni-egress --namespace cni-egress --create-namespace': {
-    test: 'test/unit/install/helm.test.ts',
-  },
-  'kubectl label namespace cni-egress pod-security.kubernetes.io/enforce=privileged': needsCluster,
+  'helm install cni-egress install/helm/cni-egress --namespace cni-egress --create-namespace': inCluster,
+  'kubectl label namespace cni-egress pod-security.kubernetes.io/enforce=privileged': inCluster,
   'kubectl apply -f install/objects.yaml': { test: 'test/cluster/objects.test.ts' },
-  'kubectl get egressexits,egresspolicies': { test: 'test/cluster/objects.test.ts' },
+  'kubectl get egressexits,egresspolicies': inCluster,
   'kubectl explain egresspolicy.spec': { test: 'test/cluster/objects.test.ts' },
-  'kubelet --register-with-taints=egress.cni/not-ready=:NoSchedule': needsCluster,
+  'kubelet --register-with-taints=egress.cni/not-ready=:NoSchedule': { test: 'test/cluster/whole.test.ts' },
   'node_modules/.bin/node --test test/unit/store/store.test.ts': { scene: 'repository' },
   "node_modules/.bin/node --test --test-name-pattern='first packet' test/lab/first-packet.test.ts": {
     untried: 'npm test runs that file, and this takes as long',
@@ -79,6 +77,32 @@ export const shown: Readonly<Record<string, { readonly test: string } | { readon
     drawing: 'chains on two nodes; test/unit/datapath/layout.test.ts knows their names',
   },
 };
+
+/** Commands of kubectl and helm within sentences and tables. */
+export const ofClusters: Readonly<Record<string, Trial>> = {
+  'kubectl apply -k install/kustomize': inCluster,
+  'kubectl -n cni-egress get pods': inCluster,
+  'kubectl -n cni-egress exec POD -c installer -- egress ready': inCluster,
+  'kubectl -n cni-egress exec POD -c agent -- egress status': inCluster,
+  'kubectl -n cni-egress exec POD -c agent -- egress doctor': inCluster,
+  'kubectl -n cni-egress logs POD -c agent': inCluster,
+  'kubectl get nodes -o yaml': inCluster,
+  'kubectl taint node NODE egress.cni/not-ready-': inCluster,
+  'kubectl apply -k install/kustomize-remove': inCluster,
+  'kubectl -n cni-egress rollout status daemonset cni-egress': inCluster,
+  'kubectl -n cni-egress logs POD -c installer': inCluster,
+  'kubectl delete -k install/kustomize': inCluster,
+  'helm upgrade cni-egress install/helm/cni-egress --namespace cni-egress --reuse-values --set uninstall=true':
+    inCluster,
+  'helm uninstall cni-egress --namespace cni-egress': inCluster,
+  'kubectl apply': { untried: 'names the command' },
+  'kubectl delete -k': { test: 'test/cluster/whole-life.test.ts' },
+};
+
+/** Those that a whole cluster is given, of blocks and of sentences. */
+export const givenInCluster: readonly string[] = Object.entries({ ...trials, ...ofClusters }).flatMap(
+  ([command, trial]) => (trial === inCluster ? [command] : []),
+);
 
 const waits = 'goes on until it is told to stop, or packets come';
 const installs = 'test/lab/installer.test.ts and uninstall-gateway.test.ts give it with folders of their own';

@@ -29,6 +29,21 @@ export function tool(name: string): string {
   return found;
 }
 
+/**
+ * The path of `etcd`, or of a program of Kubernetes: of the version that KUBERNETES in the environment names, or of the one that
+ * `install/tools.sh cluster` builds if none is named.
+ */
+export function kubernetesTool(name: string): string {
+  const { KUBERNETES: version } = process.env;
+  return tool(`kubernetes${version && name !== 'etcd' ? `-${version}` : ''}/${name}`);
+}
+
+/** Why there are not all of some programs that {@link kubernetesTool} finds, or `undefined` when there are. */
+export function missingFromKubernetes(names: readonly string[]): string | undefined {
+  const absent = names.filter((name) => !isFound(() => kubernetesTool(name)));
+  return absent.length > 0 ? `${absent.join(', ')} not built: "sh install/tools.sh cluster"` : undefined;
+}
+
 function isProgram(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
@@ -64,9 +79,11 @@ export function missingForRuntime(): string | undefined {
   return missingForLab() ?? reason;
 }
 
-function isInstalled(name: string): boolean {
+const isInstalled = (name: string): boolean => isFound(() => tool(name));
+
+function isFound(find: () => string): boolean {
   try {
-    return tool(name) !== '';
+    return find() !== '';
   } catch {
     return false;
   }

@@ -11,6 +11,7 @@ import { startupTaint } from '../../src/installer/node-taint.ts';
 import {
   anchorsOf,
   blocks,
+  clusterCommandsInText,
   codeInText,
   documents,
   egressCommandsInText,
@@ -20,7 +21,7 @@ import {
   shownCommands,
   textOf,
 } from '../support/documents.ts';
-import { findNothing, shown, trials, untriedInText } from '../support/readme-commands.ts';
+import { findNothing, ofClusters, shown, trials, untriedInText } from '../support/readme-commands.ts';
 
 // What people read is so: what they copy works, what they are shown is what is said, what they are led to is there.
 
@@ -101,8 +102,12 @@ describe('commands in documents', () => {
     );
   });
 
+  test('of kubectl and helm that stand in sentences are given in a whole cluster, or have a reason why not', () => {
+    assert.deepEqual(clusterCommandsInText.toSorted(), Object.keys(ofClusters).toSorted());
+  });
+
   test('are tried by tests that are there', () => {
-    const tests = [...Object.values(trials), ...Object.values(shown)].flatMap((trial) =>
+    const tests = [...Object.values(trials), ...Object.values(ofClusters), ...Object.values(shown)].flatMap((trial) =>
       'test' in trial ? [trial.test] : [],
     );
     assert.deepEqual(

@@ -1,6 +1,6 @@
 import { ClusterApi } from '../cluster-api.ts';
 import type { Lab } from '../lab.ts';
-import { tool } from '../tools.ts';
+import { kubernetesTool } from '../tools.ts';
 
 /** Those whom a cluster knows beside people and agents, by the names that Kubernetes gave them. */
 const users = {
@@ -27,7 +27,7 @@ export async function startControlPlane(lab: Lab, nodes: readonly string[]): Pro
 function startControllers(api: ClusterApi) {
   return api.machine.start(
     [
-      ...[tool('kubernetes/kube-controller-manager'), '--kubeconfig', api.file('controllers.kubeconfig')],
+      ...[kubernetesTool('kube-controller-manager'), '--kubeconfig', api.file('controllers.kubeconfig')],
       ...['--use-service-account-credentials', '--service-account-private-key-file', api.file('sa.key')],
       ...['--root-ca-file', api.file('server.crt'), '--leader-elect=false', '--allocate-node-cidrs=false'],
       ...['--node-monitor-grace-period=10s', '--node-monitor-period=1s'],
@@ -40,7 +40,7 @@ function startScheduler(api: ClusterApi) {
   const file = api.file('scheduler.kubeconfig');
   const own = ['--authentication-kubeconfig', file, '--authorization-kubeconfig', file];
   return api.machine.start(
-    [tool('kubernetes/kube-scheduler'), '--kubeconfig', file, ...own, '--leader-elect=false'],
+    [kubernetesTool('kube-scheduler'), '--kubeconfig', file, ...own, '--leader-elect=false'],
     'Serving securely',
   );
 }

@@ -6,7 +6,7 @@ import { conflist, defaultNetwork } from '../chain.ts';
 import type { Daemon } from '../run.ts';
 import { image as sandboxImage } from '../runtime/image.ts';
 import { type Release, releases } from '../runtime/releases.ts';
-import { tool } from '../tools.ts';
+import { kubernetesTool, tool } from '../tools.ts';
 import { endInside, type Machine } from './machine.ts';
 
 /** Which kind of rules kube-proxy makes. */
@@ -86,9 +86,11 @@ export class NodePrograms {
     await this.#start(
       'kubelet',
       [
-        ...['env', `PATH=${process.env.PATH}:/usr/sbin:/sbin`, tool('kubernetes/kubelet')],
+        ...['env', `PATH=${process.env.PATH}:/usr/sbin:/sbin`, kubernetesTool('kubelet')],
         ...['--config', machine.path('kubelet.yaml')],
         ...['--kubeconfig', this.#options.file(`${machine.name}.kubeconfig`), '--hostname-override', machine.name],
+        // As install/README.md has it.
+        ...(this.#options.taint ? ['--register-with-taints=egress.cni/not-ready=:NoSchedule'] : []),
         ...['--node-ip', addresses, '--root-dir', machine.path('kubelet'), '--cert-dir', machine.path('kubelet/pki')],
       ],
       'Started kubelet',
@@ -97,7 +99,7 @@ export class NodePrograms {
 
   async startProxy(): Promise<void> {
     const file = this.machine.path('proxy.yaml');
-    const command = ['env', `PATH=${process.env.PATH}:/usr/sbin:/sbin`, tool('kubernetes/kube-proxy'), '--config'];
+    const command = ['env', `PATH=${process.env.PATH}:/usr/sbin:/sbin`, kubernetesTool('kube-proxy'), '--config'];
     await this.#start('kube-proxy', [...command, file], 'Caches are synced');
   }
 
@@ -131,7 +133,6 @@ export class NodePrograms {
       staticPodPath: machine.path('static'),
       // A node that is off is known to be so within seconds.
       ...{ nodeStatusUpdateFrequency: '2s', nodeLeaseDurationSeconds: 4 },
-      ...(this.#options.taint ? { registerWithTaints: [{ key: 'egress.cni/not-ready', effect: 'NoSchedule' }] } : {}),
     };
   }
 

@@ -26,6 +26,8 @@ export interface WholeOptions {
   readonly proxy?: ProxyMode;
   /** Nodes register with the taint that keeps pods away until egress is there. */
   readonly taint?: boolean;
+  /** Archives of images that nodes have beside that of pods; ours if none are given. */
+  readonly images?: readonly string[];
 }
 
 /** Which manifests are applied. */
@@ -66,7 +68,7 @@ export class WholeCluster {
 
   /** Starts all of it, and waits until all nodes are ready. */
   static async start(lab: Lab, options: WholeOptions = {}): Promise<WholeCluster> {
-    const { nodes = [3, 4, 5], later = [] } = options;
+    const { nodes = [3, 4, 5], later = [], images = [ourImage()] } = options;
     const [api, own] = await Promise.all([
       startControlPlane(
         lab,
@@ -74,7 +76,7 @@ export class WholeCluster {
       ),
       makeImage(lab.folder),
     ]);
-    const cluster = new WholeCluster(lab, api, options, [own, ourImage()]);
+    const cluster = new WholeCluster(lab, api, options, [own, ...images]);
     await Promise.all(nodes.map((number) => cluster.join(number)));
     return cluster;
   }
@@ -156,8 +158,8 @@ export class WholeCluster {
   }
 
   /** Installs egress with a policy file, and waits until it is ready on all nodes. */
-  async install(policy: object): Promise<void> {
-    await this.api.kubectl(['apply', '-k', this.kustomization(policy)]);
+  async install(policy: object, more: Manifests = {}): Promise<void> {
+    await this.api.kubectl(['apply', '-k', this.kustomization(policy, more)]);
     await this.rolledOut();
   }
 
