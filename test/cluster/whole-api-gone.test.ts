@@ -64,7 +64,11 @@ describe('a whole cluster whose API server is gone', wholeClusterTest, () => {
 
   test('pods start, end and leave by the exit, another gateway takes over, connections go on; afterwards the status is right', async (t) => {
     const { api } = cluster;
-    const { status } = await api.until('egressexit', 'internet', (one) => one.status?.answering === '2/2');
+    const { status } = await api.until(
+      'egressexit',
+      'internet',
+      ({ status: is }) => is?.answering === '2/2' && is.holder,
+    );
     const served = cluster.node(Number(status.holder.replace('node-', '')));
     const labelled = (await pods.ready(3, 'labelled')).find(({ spec }) => spec.nodeName === worker.name);
     await requireKept('before');

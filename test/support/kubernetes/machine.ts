@@ -88,7 +88,6 @@ export class Machine {
       [this.lab.back, 'eth1'],
     ] as const) {
       const lengths = uplink === 'eth0' ? [16, 64] : [24, 64];
-      await run(['ip', '-n', fabric.namespace.name, 'link', 'delete', this.port]);
       const addresses = this.addresses(uplink).map((address, i) => `${address}/${lengths[i]}`);
       await fabric.plug(network, this.port, uplink, addresses);
     }
@@ -96,12 +95,17 @@ export class Machine {
     await network.sysctl({ 'net.ipv4.ip_forward': 1, 'net.ipv6.conf.all.forwarding': 1 });
   }
 
-  /** Takes its power away. What is not on its disk is gone. */
+  /**
+   * Takes its power away. What is not on its disk is gone. It sends nothing any more from the first moment on: while a namespace ends, its
+   * rules go before its devices, and its stack would reset what comes for an egress address.
+   */
   async off(): Promise<void> {
     const [holder, network] = [this.#holder, this.#network];
     this.#holder = undefined;
     this.isOn = false;
     if (holder === undefined || network === undefined) return;
+    for (const fabric of [this.lab.front, this.lab.back])
+      await must(['ip', '-n', fabric.namespace.name, 'link', 'delete', this.port]);
     process.kill(childOf(holder.pid), 'SIGKILL');
     await holder.closed;
     // What only entered it is ending, too.
