@@ -97,6 +97,7 @@ describe('a whole cluster whose API server is gone', wholeClusterTest, () => {
     await api.startServer();
     const { status: now } = await api.until('egressexit', 'internet', (one) => one.status?.holder !== served.name);
     assert.equal(now.holder, served.name === 'node-3' ? 'node-4' : 'node-3');
+    await api.until('egressexit', 'internet', (one) => one.status?.answering === '1/2');
     await cluster.boot(served);
     await api.until('egressexit', 'internet', (one) => one.status?.answering === '2/2');
     // Three of the DaemonSet, and the one that a kubelet has by itself.
@@ -105,7 +106,7 @@ describe('a whole cluster whose API server is gone', wholeClusterTest, () => {
     await requireKept('with the API server again');
     shown(t, `${seconds} s, ${started} pods started`);
     shown(t, await api.kubectl(['get', 'egressexits,egresspolicies']));
-    shown(t, await api.kubectl(['get', 'events', '-A', '--field-selector', 'reason!=Scheduled']));
+    shown(t, await api.kubectl(['get', 'events', '--field-selector', 'involvedObject.kind=EgressExit']));
   });
 
   test('nothing of the pods has left their node in any other way', async () => {
