@@ -16,7 +16,7 @@ export class NodePods {
   }
 
   #crictl(...words: readonly string[]) {
-    const endpoint = ['--runtime-endpoint', 'unix:///run/containerd/containerd.sock'];
+    const endpoint = ['--runtime-endpoint', 'unix:///run/containerd/containerd.sock', '--timeout', '300s'];
     return this.#node.machine.inside.run([tool('crictl'), ...endpoint, ...words]);
   }
 
