@@ -222,15 +222,15 @@ export class Agent {
     }
   }
 
-  /** What this node serves to others goes with its own last pod, when egress leaves it. */
+  /** What makes this node a gateway goes with its own last pod, when egress leaves it. */
   async #leave(machine: Machine, chains: Chains): Promise<void> {
     const { log } = this.#surroundings;
     const before = this.#memory.isLeaving;
     this.#memory.isLeaving = isLeaving(before, chains);
     if (this.#memory.isLeaving && !before) log.info({}, 'egress leaves this node: the agent begins nothing any more');
     if (this.#memory.isLeaving && !machine.store.hasAttachments()) await this.#stopElections(machine);
-    const left = this.#memory.isLeaving ? await leaveAfterLastPod(machine) : [];
-    if (left.length > 0) log.info({ exits: left }, 'serves no exit to others any more: egress leaves this node');
+    const left = this.#memory.isLeaving ? await leaveAfterLastPod(machine) : undefined;
+    if (left !== undefined) log.info({ exits: left }, 'serves no exit to others any more: egress leaves this node');
   }
 
   /** The other gateways have the addresses before they go here. */

@@ -1,5 +1,5 @@
 import type { Change } from '../datapath/difference.ts';
-import { leave, servedExits } from '../gateway/gateway.ts';
+import { isGateway, leave } from '../gateway/gateway.ts';
 import type { Machine } from '../node/machine.ts';
 import { planReleaseServed } from '../node/tear-down.ts';
 import type { Chains } from '../runtimes/conflists.ts';
@@ -12,18 +12,17 @@ export const isLeaving = (before: boolean, { present, areDraining }: Chains): bo
   present.length === 0 && (before || areDraining);
 
 /**
- * Ends what a node that egress leaves serves to others, when no pod of its own is steered any more. Returns the names of
- * those exits. Whoever waits for it sees the node's record go.
+ * Ends that a node that egress leaves is a gateway, when no pod of its own is steered any more. Returns the names of the exits that it
+ * served to others; `undefined` when there is nothing to end. Whoever waits for it sees the node's record go.
  */
-export const leaveAfterLastPod = async (machine: Machine): Promise<readonly string[]> =>
-  isServingAlone(machine) ? await leave(machine) : [];
+export const leaveAfterLastPod = async (machine: Machine): Promise<readonly string[] | undefined> =>
+  isGatewayAlone(machine) ? await leave(machine) : undefined;
 
 /** The changes of {@link leaveAfterLastPod}. Changes nothing. */
 export const planLeaving = async (machine: Machine): Promise<readonly Change[]> =>
-  isServingAlone(machine) ? await planReleaseServed(machine, () => true) : [];
+  isGatewayAlone(machine) ? await planReleaseServed(machine, () => true) : [];
 
-const isServingAlone = (machine: Machine): boolean =>
-  !machine.store.hasAttachments() && servedExits(machine).length > 0;
+const isGatewayAlone = (machine: Machine): boolean => !machine.store.hasAttachments() && isGateway(machine);
 
 /**
  * Forgets that an agent ran here when egress has left the node: it is in no chain, and nothing of it is on record. Only

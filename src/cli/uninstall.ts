@@ -1,9 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
+import { isEqual } from '../base/canonical.ts';
 import { counted } from '../base/counted.ts';
 import { EgressError } from '../base/errors.ts';
 import { isThere } from '../files/file.ts';
 import { watchFolder } from '../files/watch-folder.ts';
-import { leave, servedExits } from '../gateway/gateway.ts';
+import { isGateway, leave, servedExits } from '../gateway/gateway.ts';
 import { Drain, type Drained } from '../installer/drain.ts';
 import { type Places, placesOf } from '../installer/installer.ts';
 import { removeStatus, writeStatus } from '../installer/status.ts';
@@ -136,20 +137,20 @@ async function leaveGateway(
   agents: Agents,
   write: CliSurroundings['write'],
 ): Promise<void> {
+  if (!isGateway(machine)) return;
   const names = inQuotes(servedExits(machine));
-  if (names === '') return;
+  const is = names === '' ? 'is a gateway' : `serves ${names} to others`;
   if (isContainer(places)) {
-    const what = `This node serves ${names} to others: call "egress gateway --down" on it, or move the exit`;
+    const what = `This node ${is}: call "egress gateway --down" on it, or move the exit`;
     throw new EgressError('partly-done', `${what}; then egress leaves it`);
   }
   if (agents.runs) {
-    const what = `This node serves ${names} to others, and ${agentRuns}, which would serve it again`;
+    const what = `This node ${is}, and ${agentRuns}, which would make it one again`;
     throw new EgressError('partly-done', `${what}: end the agent first, or say --drain`);
   }
   await leave(machine);
-  write(
-    `${names} is not served here any more; an "egress gateway --watch" that still runs would serve it again: end it\n`,
-  );
+  const said = names === '' ? 'The node is no gateway any more' : `${names} is not served here any more`;
+  write(`${said}; an "egress gateway --watch" that still runs would serve it again: end it\n`);
 }
 
 const inQuotes = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(', ');
@@ -184,10 +185,13 @@ async function drained(
   return done.signal.aborted;
 }
 
-/** Exits that this node serves to others, when the agent is who takes them down. */
-function servedByAgent({ machine, places }: Pick<Work, 'machine' | 'places'>, isClaimed: IsClaimed): readonly string[] {
-  const names = servedExits(machine);
-  return isContainer(places) || isClaimed(machine.store.agent.lock) ? names : [];
+/** Exits that this node serves to others, when it is a gateway and the agent is who takes that down. */
+function servedByAgent(
+  { machine, places }: Pick<Work, 'machine' | 'places'>,
+  isClaimed: IsClaimed,
+): readonly string[] | undefined {
+  const isOfAgent = isGateway(machine) && (isContainer(places) || isClaimed(machine.store.agent.lock));
+  return isOfAgent ? servedExits(machine) : undefined;
 }
 
 type IsClaimed = CliSurroundings['isClaimed'];
@@ -197,14 +201,16 @@ const steered = (attachments: number): string =>
     ? '1 attachment of pods is steered until it ends'
     : `${counted(attachments, 'attachment')} of pods are steered until they end`;
 
-const servedToOthers = (names: string): string =>
-  `${names} is served to others until the agent ends that, or "egress gateway --down" on the node`;
+const isStillGateway = (served: readonly string[]): string => {
+  const what = served.length > 0 ? `${inQuotes(served)} is served to others` : 'the node is a gateway';
+  return `${what} until the agent ends that, or "egress gateway --down" on the node`;
+};
 
 /** What a removal waits for, in sentences. */
 function waitsFor({ attachments, served, network }: Drained): readonly string[] {
   return [
     ...(attachments > 0 ? [steered(attachments)] : []),
-    ...(served.length > 0 ? [servedToOthers(inQuotes(served))] : []),
+    ...(served !== undefined ? [isStillGateway(served)] : []),
     ...(network.ok ? [] : [`network: ${network.text}`]),
   ];
 }
@@ -215,8 +221,7 @@ function reporter({ write, remark }: CliSurroundings): (found: Drained) => void 
   return (found) => {
     const { attachments, served, network } = found;
     if (attachments !== reported?.attachments && attachments > 0) write(`${steered(attachments)}\n`);
-    const names = inQuotes(served);
-    if (names !== '' && names !== inQuotes(reported?.served ?? [])) write(`${servedToOthers(names)}\n`);
+    if (served !== undefined && !isEqual(served, reported?.served)) write(`${isStillGateway(served)}\n`);
     if (!network.ok && network.text !== reported?.network.text) remark(`egress: network: ${network.text}\n`);
     reported = found;
   };

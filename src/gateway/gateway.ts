@@ -3,6 +3,7 @@ import type { Configuration } from '../config/configuration.ts';
 import { printChanges } from '../datapath/print.ts';
 import type { Machine } from '../node/machine.ts';
 import { findOwnEnd } from '../node/own-end.ts';
+import { forgetting } from '../node/release.ts';
 import { releaseServed } from '../node/tear-down.ts';
 import { type Outcome, planReconcile, reconcile } from './reconcile.ts';
 
@@ -31,16 +32,23 @@ export async function bringDown(machine: Machine, configuration: Configuration):
 }
 
 /**
- * Stops serving exits, without a configuration. The gateway's side goes, its egress addresses too, and nothing is made
- * anew; pods of this node lose nothing else. Returns the names of the exits that were served.
+ * Stops serving exits, and being ready to, without a configuration. The gateway's side goes, its egress addresses too, and nothing is
+ * made anew; pods of this node lose nothing else. Returns the names of the exits that were served.
  */
 export async function leave(machine: Machine): Promise<readonly string[]> {
   using _lock = await machine.store.lock();
   const served = servedExits(machine);
+  forgetting(machine, () => machine.store.agent.saveElections({})); // a node that may be given addresses stays deaf on them
   const changes = await releaseServed(machine, () => true);
   for (const { object } of changes) if (object.kind === 'address') await machine.host.deleteFlowsTo(object.address);
   return served;
 }
+
+/**
+ * Whether this node is set up as a gateway, by its record. One that another gateway stands before, and whose own pods went there, serves
+ * nothing, and is one all the same.
+ */
+export const isGateway = ({ store }: Machine): boolean => store.loadNode()?.gateway !== undefined;
 
 /** Names of the exits that this node serves to others, by its record. */
 export function servedExits({ store }: Machine): readonly string[] {

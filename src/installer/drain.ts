@@ -14,8 +14,8 @@ import type { Finding } from './status.ts';
 export interface Drained {
   /** How many attachments are steered. */
   readonly attachments: number;
-  /** Names of exits that are served to others, and that somebody else is to take down. */
-  readonly served: readonly string[];
+  /** Names of exits that the node serves to others; absent when it is no gateway that somebody else is to take down. */
+  readonly served?: readonly string[];
   /** Whether the chain says that it is drained. */
   readonly network: Finding;
 }
@@ -72,17 +72,17 @@ export class Drain {
    * Says so in the chain, also when somebody has written it anew. Returns what is left, and whether the chain says so;
    * `undefined` when all has ended, or without the binary, which the chain must never name then.
    *
-   * @param served names of exits that the agent of this node serves to others until the chain says so
+   * @param served names of exits that this node serves to others while its agent has it as a gateway: until the chain says so
    */
-  async look(served: readonly string[] = []): Promise<Drained | undefined> {
+  async look(served?: readonly string[]): Promise<Drained | undefined> {
     if (!this.#isLeft(served)) return undefined;
     using _lock = await lockBinaries(this.#bin(), this.#lockFile);
     if (!this.#isLeft(served)) return undefined; // whoever had the lock may have removed the binary
-    return { attachments: this.#steered(), served, network: this.#network.look() };
+    return { attachments: this.#steered(), ...(served && { served }), network: this.#network.look() };
   }
 
-  #isLeft(served: readonly string[]): boolean {
-    return existsSync(join(this.#bin(), pluginType)) && this.#steered() + served.length > 0;
+  #isLeft(served: readonly string[] | undefined): boolean {
+    return existsSync(join(this.#bin(), pluginType)) && (this.#steered() > 0 || served !== undefined);
   }
 
   #steered(): number {

@@ -4,9 +4,11 @@ import { describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { RunningAgent } from '../support/agent.ts';
 import { Cluster, internet, policyFile } from '../support/cluster.ts';
+import { isHeldBy, isServed, until } from '../support/elected.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import { assertUnchanged, snapshot } from '../support/snapshot.ts';
+import { egressBinary } from '../support/tools.ts';
 
 describe('egress uninstall on a gateway', labTest, () => {
   for (const more of [[], ['--drain']] as const) {
@@ -65,6 +67,11 @@ async function anotherRound({ state, configuration }: LabNode): Promise<void> {
   while ((await looked()) === before) await setTimeout(50);
 }
 
+/** The ids of the exits that a gateway serves to others, by its record. */
+async function servedOn({ state }: LabNode): Promise<readonly number[]> {
+  return JSON.parse(await readFile(state('egress/node.json'), 'utf8')).gateway.served;
+}
+
 describe('egress uninstall on a gateway with an agent', labTest, () => {
   for (const [where, root] of Object.entries({
     'on the host': [],
@@ -92,6 +99,39 @@ describe('egress uninstall on a gateway with an agent', labTest, () => {
       assertUnchanged(before, await snapshot(gateway));
     });
   }
+
+  test('that serves nothing, since another one has the addresses and its own pod went there: nothing is left, either', async () => {
+    await using lab = await Lab.create();
+    const cluster = await Cluster.create(lab);
+    const [first, second] = cluster.gateways;
+    assert.ok(first && second);
+    await mkdir(second.state('bin'));
+    await writeFile(second.state('bin/egress'), 'found by --drain');
+    await second.settle();
+    const before = await snapshot(second);
+    await RunningAgent.start(first);
+    await isHeldBy(cluster, first);
+    const earlier = await RunningAgent.start(second);
+    const own = await second.started();
+    await isServed(own);
+    await until(async () => (await servedOn(second)).length === 0);
+    await earlier.end();
+    const inContainer = ['--host-root', '/proc/self/root', '--stay', '--ready-file', second.state('ready.json')];
+    const uninstall = await second.machine.start(
+      [egressBinary, 'uninstall', ...places, ...inContainer, '--drain'],
+      '1 attachment of pods',
+    );
+    await second.end(own);
+    // Only now an agent is there again, as when a DaemonSet has changed.
+    await uninstall.line('the node is a gateway until the agent ends that');
+    const agent = await RunningAgent.start(second);
+    await uninstall.line('egress is off this node');
+    await uninstall.stop();
+    await anotherRound(second);
+    assert.equal(await agent.end(), 'exit code 0');
+    assert.deepEqual(await second.records(), ['lock']);
+    assertUnchanged(before, await snapshot(second));
+  });
 
   test('without --drain refuses, for the agent would serve again what is taken down', async () => {
     await using lab = await Lab.create();
