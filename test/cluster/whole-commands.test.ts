@@ -67,6 +67,10 @@ describe('commands of documents in a whole cluster', wholeClusterTest, () => {
     await requireOneAddress();
     shown(t, await commands.give('kubectl get egressexits,egresspolicies'));
     shown(t, await commands.give('kubectl -n cni-egress get pods'));
+    assert.match(await commands.give('kubectl get pod POD -o wide'), / node-3 /);
+    assert.match(await commands.give('kubectl -n cni-egress get pods -o wide'), / node-3 /);
+    const doctor = await commands.give('kubectl -n cni-egress exec EGRESS-POD -c agent -- egress doctor');
+    assert.match(doctor, /forwarding/);
     assert.match(await commands.give('kubectl -n cni-egress exec POD -c installer -- egress ready'), /ready/);
     assert.match(await commands.give('kubectl -n cni-egress exec POD -c agent -- egress status'), /internet/);
     assert.match(await commands.give('kubectl -n cni-egress exec POD -c agent -- egress doctor'), /forwarding/);
@@ -74,6 +78,12 @@ describe('commands of documents in a whole cluster', wholeClusterTest, () => {
     const nodes = await commands.give('kubectl get nodes -o yaml');
     assert.match(nodes, /podCIDRs/);
     assert.match(nodes, /InternalIP/);
+    assert.match(await commands.give('kubectl get nodes -o wide'), / 172\.18\.0\.3 /);
+    const ranges = await commands.give("kubectl get nodes -o jsonpath='{.items[*].spec.podCIDRs}'");
+    assert.match(ranges, /10\.0\.3\.0\/24/);
+    assert.match(await commands.give('kubectl get servicecidrs'), /10\.96\.0\.0\/16/);
+    assert.match(await commands.give('kubectl get egresspolicies'), /internet/);
+    assert.match(await commands.give('kubectl describe egresspolicy NAME'), /Accepted/);
     await cluster.api.kubectl(['taint', 'node', 'node-3', 'egress.cni/not-ready=:NoSchedule']);
     // Once in hundreds the installer, which looks every five minutes, is faster.
     await commands.attempt('kubectl taint node NODE egress.cni/not-ready-');

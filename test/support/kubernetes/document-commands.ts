@@ -32,16 +32,25 @@ export class DocumentCommands {
     return stdout;
   }
 
-  /** Gives a command that may fail. POD is our pod on node 3, NODE is node 3. */
+  /** Gives a command that may fail. NAME is `internet`, NODE is node 3, POD is our pod there, or in the namespace `default` the one that runs there. */
   async attempt(command: string, on?: WholeNode) {
     const { api } = this.#cluster;
     this.given.add(command);
     const node = this.#cluster.node(3);
-    const words = command.includes('POD') ? command.replace('POD', await this.#cluster.ourPod(node)) : command;
-    const script = `cd ${this.#folder}; ${words.replace('NODE', node.name)}`;
+    const pod = command.includes('POD') ? await this.#podIn(command, node) : '';
+    const script = `cd ${this.#folder}; ${command
+      .replace(/(EGRESS-)?POD/, pod)
+      .replace('NODE', node.name)
+      .replace('NAME', 'internet')}`;
     if (on !== undefined) return on.machine.inside.run(['sh', '-ec', script]);
     const path = [join(kubernetesTool('kubectl'), '..'), toolFolder, process.env.PATH].join(':');
     const environment = [`PATH=${path}`, `KUBECONFIG=${api.file('admin.kubeconfig')}`, `HOME=${this.#folder}`];
     return run(api.machine.inside(['env', ...environment, 'sh', '-ec', script]));
+  }
+
+  async #podIn(command: string, node: WholeNode): Promise<string> {
+    if (command.includes('-n cni-egress')) return this.#cluster.ourPod(node);
+    const chosen = ['--field-selector', `spec.nodeName=${node.name}`, '-o', 'name'];
+    return (await this.#cluster.api.kubectl(['get', 'pods', ...chosen])).trim().replace('pod/', '');
   }
 }
