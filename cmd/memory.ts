@@ -33,10 +33,14 @@ export function giveBack({ collects }: { readonly collects: boolean }): void {
   for (const [start, end] of unwritten(readFileSync('/proc/self/smaps', 'utf8'))) letGo(start, end);
 }
 
-/** V8's own, which is no part of the language. */
+/**
+ * V8's own, which is no part of the language. Of the ways that it has this one alone shrinks the space for new objects and forgets
+ * what it could compile anew: 4 MiB more are free behind it.
+ */
 function collector(): () => void {
   setFlagsFromString('--expose-gc');
-  return runInNewContext('gc') as () => void;
+  const gc = runInNewContext('gc') as (how: { readonly type: 'major'; readonly flavor: 'last-resort' }) => void;
+  return () => gc({ type: 'major', flavor: 'last-resort' });
 }
 
 /**
