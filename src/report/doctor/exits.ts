@@ -82,18 +82,17 @@ async function routedHere({ host, node }: Facts, exit: Exit): Promise<readonly S
   const served = node?.exits.find(({ name, gateway }) => name === exit.name && gateway === undefined);
   if (served === undefined || exit.gateways.length === 0 || exit.announce === 'elsewhere') return [];
   const link = await host.readLink(served.device);
-  const networks = networksOf(link ? await host.listAddresses(link) : []);
-  const isForeign = (address: Address) =>
-    networks.some((range) => familyOf(range) === familyOf(address)) &&
-    !networks.some((range) => contains(range, address));
-  return exit.addresses
-    .filter(isForeign)
-    .map((address) =>
+  const all = networksOf(link ? await host.listAddresses(link) : []).filter((range) => !range.startsWith('fe80:'));
+  return exit.addresses.flatMap((address) => {
+    const networks = all.filter((range) => familyOf(range) === familyOf(address));
+    if (networks.length === 0 || networks.some((range) => contains(range, address))) return [];
+    return [
       warning(
         `${address} of exit "${exit.name}" is in no network of ${served.device} (${networks.join(', ')}): answers come only if the routers there have a route to it`,
         `give the exit a free address of the network of ${served.device}, or the routers a route to ${address} by each gateway`,
       ),
-    );
+    ];
+  });
 }
 
 /** Pods whose packets of a family are dropped because nobody gave the exit an address of it. */

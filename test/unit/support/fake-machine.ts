@@ -100,7 +100,7 @@ export const configuration = (changes: PolicyDocument = {}): Configuration =>
 export const policyTo = (exit: string, destinations = ['203.0.113.0/24']): Configuration =>
   configuration({ policies: [{ name: 'other', namespaces: ['*'], destinations, exit }] });
 
-const gatewayDocument: PolicyDocument = {
+export const gatewayDocument: PolicyDocument = {
   nodes: [
     { address: '172.18.0.5', podCIDRs: ['10.0.0.0/24'] },
     { address: '172.18.0.6', podCIDRs: ['10.0.1.0/24'] },

@@ -11,6 +11,8 @@ import {
   added,
   type FakeMachine,
   gatewayConfiguration,
+  gatewayDocument,
+  held,
   newMachine,
   newNode,
   noCounters,
@@ -455,6 +457,23 @@ describe('doctor asks a gateway', () => {
       `gateway ${gateway} of "shared" answers through the tunnel, with packets of 1450 bytes, too`,
     ]);
   });
+});
+
+test('doctor tells on a gateway an address that is in no network there', async (t) => {
+  const machine = newNode(t, '172.18.0.6');
+  await added(machine, 'a', '10.0.0.5', { configuration: gatewayConfiguration() });
+  machine.host.counters = noCounters;
+  const patient = { machine, examiner: new FakeExaminer(), system: new FakeSystem() };
+  writeChain(patient, { type: 'bridge' }, { type: 'egress', ...gatewayDocument });
+  const told = async () =>
+    (await examined(patient)).findings.filter(({ check }) => check === 'exits').map(({ text }) => text);
+  const inNetwork = (address: string) => machine.host.linkAddresses.set('eth1', [held(address), held('fe80::1')]);
+  inNetwork('192.0.2.1');
+  assert.deepEqual(await told(), ['what is configured can be had on this node']);
+  inNetwork('172.30.0.1');
+  assert.deepEqual(await told(), [
+    '192.0.2.50 of exit "shared" is in no network of eth1 (172.30.0.0/24): answers come only if the routers there have a route to it',
+  ]);
 });
 
 test('a bundle holds no annotation of a pod, and each part says what it is', async (t) => {
