@@ -27,10 +27,8 @@ export class Journal {
     const { adopted, collected, failures } = round;
     const mended = mendedIn(round);
     if (mended.length > 0) {
-      this.#log.info(
-        { [changed ? 'applied' : 'mended']: mended, ...(changed ? {} : wrongFor(since)) },
-        changed ? 'the node is as the configuration says now' : 'put back what somebody had taken or changed',
-      );
+      const fields = { [changed ? 'applied' : 'mended']: mended, ...(changed ? {} : wrongFor(since)) };
+      this.#log.info(fields, changed ? 'the node is as the configuration says now' : mendedWords(since));
     }
     for (const adoption of adopted) this.#log.info(fieldsOf(adoption), wordsOf(adoption));
     if (collected.length > 0) this.#log.info({ collected }, 'took down what pods left that are gone');
@@ -43,6 +41,10 @@ export class Journal {
     this.#failures = failures;
   }
 }
+
+/** Of the first round nobody knows whether somebody took it: of a new gateway nothing was there. */
+const mendedWords = ({ fine }: Since): string =>
+  fine === undefined ? 'set up what was not there when the agent began' : 'put back what somebody had taken or changed';
 
 /** Fields of a line in the log: how long it was wrong, or how long at most. */
 function wrongFor({ noticed, fine }: Since): { wrongForMs?: number; wrongForMsAtMost?: number } {

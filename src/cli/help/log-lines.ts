@@ -105,6 +105,13 @@ const words: Readonly<Record<string, Words & { readonly remedy: string }>> = {
     example: '{"level":"info","applied":["route default via 192.168.0.9 …"], …}',
     solution: 'egress status',
   },
+  'set up what was not there when the agent began': {
+    cause:
+      'The agent began on a node that is a gateway now, or after a reboot, or after somebody took something while no agent ran: “mended” has what.',
+    remedy: 'Nothing has to be done',
+    example: '{"level":"info","mended":["table inet cni-egress is missing", …], …}',
+    solution: 'egress status shows what the node serves.',
+  },
   'put back what somebody had taken or changed': {
     cause: 'Somebody flushed, removed or changed something of ours: “mended” has what, “wrongForMs” for how long.',
     remedy: 'Find out who does it: a firewall that flushes the ruleset, a tool that resets parameters',

@@ -28,7 +28,9 @@ describe('a journal', () => {
   test('says what was put back, and how long it was wrong, as far as that is known', () => {
     const line = (fields: object) =>
       `put back what somebody had taken or changed ${JSON.stringify({ mended, ...fields })}`;
-    assert.deepEqual(said([{ changes: [table] }]), [line({})]);
+    assert.deepEqual(said([{ changes: [table] }]), [
+      `set up what was not there when the agent began ${JSON.stringify({ mended })}`,
+    ]);
     assert.deepEqual(said([{ changes: [table] }, { noticed: 12.4, fine: 300 }]), [line({ wrongForMs: 12 })]);
     assert.deepEqual(said([{ changes: [table] }, { noticed: undefined, fine: 300 }]), [
       line({ wrongForMsAtMost: 300 }),
