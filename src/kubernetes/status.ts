@@ -107,13 +107,20 @@ export function summaryOf(
   );
   if (verdict.kind !== 'EgressExit') return { pods, conditions };
   const holder = holderAmong(said);
-  const ready = said.filter(({ holds, problem }) => holds !== undefined && problem === undefined).length;
+  const ready = said.filter(({ holds, problem }) => holds !== undefined && problem === undefined);
+  const answering = ready.filter(({ name }) => isHeard(name, said, nodes)).length;
   const { gateways } = verdict;
   return {
     ...(holder !== undefined && { holder }),
-    ...(gateways.length > 0 && { gateways, answering: `${ready}/${gateways.length}` }),
+    ...(gateways.length > 0 && { gateways, answering: `${answering}/${gateways.length}` }),
     ...{ pods, conditions },
   };
+}
+
+/** The word of a node that is not ready may be from before: it counts only while another node says that this gateway answers. */
+function isHeard(name: string, said: readonly NodeWord[], nodes: readonly ClusterNode[]): boolean {
+  const node = nodes.find((each) => each.name === name);
+  return node?.ready === true || said.some((one) => one.answers === true && one.gateway === node?.addresses[0]);
 }
 
 /** Of several the last one: who lost the addresses with its power says no more. */

@@ -10,8 +10,11 @@ const exit: Verdict = {
   ...{ policies: [], exits: ['partners'] },
 };
 const object = egressObjectOf({ metadata: { name: 'partners', generation: 3 } });
-const node = (name: string, status: 'True' | 'False' = 'True') =>
-  nodeOf({ metadata: { name }, status: { conditions: [{ type: 'Ready', status }] } });
+const node = (name: string, status: 'True' | 'False' = 'True', address = '172.18.0.9') =>
+  nodeOf({
+    metadata: { name },
+    status: { conditions: [{ type: 'Ready', status }], addresses: [{ type: 'InternalIP', address }] },
+  });
 const nodes = [node('a'), node('b'), node('c')];
 const now = '2026-11-29T03:00:00.000Z';
 
@@ -53,8 +56,8 @@ describe('the word of a node', () => {
 });
 
 describe('what all words come to', () => {
-  const ready = (words: readonly NodeWord[], of = object) => {
-    const { conditions, ...summary } = summaryOf(exit, of, words, nodes, now);
+  const ready = (words: readonly NodeWord[], of = object, among = nodes) => {
+    const { conditions, ...summary } = summaryOf(exit, of, words, among, now);
     const { status, reason } = conditions.find(({ type }) => type === 'Ready') ?? {};
     return [status, reason, summary.holder, summary.answering, summary.pods];
   };
@@ -75,6 +78,17 @@ describe('what all words come to', () => {
       { name: 'c', pods: 2 },
     ];
     assert.deepEqual(ready([...words, { name: 'gone', pods: 7 }]), ['True', 'Ready', 'a', '2/2', 3]);
+  });
+
+  test('knows a gateway no more whose node is not ready, unless another node says that it answers', () => {
+    const words: readonly NodeWord[] = [
+      { name: 'a', holds: true, since: '2026-11-29T01:00:00.000Z' },
+      { name: 'b', holds: true, since: '2026-11-29T02:00:00.000Z' },
+    ];
+    const among = [node('a', 'False', '172.18.0.3'), node('b', 'True', '172.18.0.4'), node('c')];
+    const heard = (gateway: string) => ready([...words, { name: 'c', gateway, answers: true }], object, among);
+    assert.deepEqual(heard('172.18.0.4').slice(2, 4), ['b', '1/2']);
+    assert.deepEqual(heard('172.18.0.3').slice(2, 4), ['b', '2/2']);
   });
 
   test('is not ready without a gateway that has the addresses, or that answers', () => {
