@@ -46,6 +46,8 @@ export interface AddRequest {
   readonly podNetwork: PodNetwork;
   /** The pod runs already: its connections go on, as its policies say (`onChange`). */
   readonly isRunning?: true;
+  /** The record that the caller saw of the attachment, for looks before the lock. */
+  readonly known?: AttachmentRecord;
 }
 
 /**

@@ -57,7 +57,10 @@ export async function lookEarly(
   const { store } = machine;
   const known = store.loadNode();
   if (known === undefined || !drafts.every(({ request }) => request.isRunning)) return undefined;
-  const pods = drafts.map(({ request, draft }) => ({ record: draft, previous: store.load(request.attachment) }));
+  const pods = drafts.map(({ request, draft }) => ({
+    record: draft,
+    previous: request.known ?? store.load(request.attachment),
+  }));
   const moved = await lookAtConnections(machine, changedPods(machine, known, pods, whole));
   const seen = pods.map(({ record, previous }, i) => [markOf(record), { previous, moved: moved[i] ?? [] }] as const);
   return { known, pods: new Map(seen) };

@@ -257,5 +257,6 @@ async function requestOf(
   );
   adoption.exits = [...new Set(policies.choose(adoption.pod).outline.map(({ exit }) => exit))];
   const { network, containerId, ifname } = cached;
-  return { attachment: { network, containerId, ifname }, pod: adoption.pod, policies, podNetwork, isRunning: true };
+  const attachment = { network, containerId, ifname };
+  return { attachment, pod: adoption.pod, policies, podNetwork, isRunning: true, ...(record && { known: record }) };
 }
