@@ -53,7 +53,7 @@ describe('gateways with agents', labTest, () => {
       await isHeldBy(cluster, second);
       await tunnel.line('192.0.0.8 is-at'); // a hint to the nodes of pods, who then ask at once
     };
-    await goOn(t, world, handOver, { handsOver: true });
+    await goOn(t, world, handOver);
     await goOn(t, world, async () => {
       const back = await RunningAgent.start(first);
       void back;
@@ -70,7 +70,7 @@ describe('gateways with agents', labTest, () => {
       assert.match(stdout, /^Other gateways have the exits/);
       assert.deepEqual(await holders(cluster), [second.number]);
     };
-    await goOn(t, world, drain, { handsOver: true });
+    await goOn(t, world, drain);
     assert.match((await first.egress('status')).stdout, /it takes no part: the node is drained/);
     assert.equal((await second.egress('gateway', '--drain')).code, 1);
     assert.deepEqual(await holders(cluster), [second.number]);
@@ -126,7 +126,7 @@ describe('gateways with agents', labTest, () => {
       for (const { namespace } of [lab.front, lab.back]) await namespace.ip(`link set node${first.number} down`);
       await until(async () => (await held(second)) === internet.addresses.length);
     };
-    await goOn(t, others, fails, { handsOver: true });
+    await goOn(t, others, fails);
     void worker;
   });
 
