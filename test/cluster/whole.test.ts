@@ -40,6 +40,7 @@ for (const [kind, { release, proxy, missing = false }] of Object.entries(kinds))
       assert.equal((await pods.all()).filter(({ spec }) => spec.nodeName !== undefined).length, 0);
       await cluster.install(objectsOnly);
       await until(async () => (await api.kubectl(['get', 'nodes', '-o', 'jsonpath={.items[*].spec.taints}'])) === '');
+      shown(t, await api.kubectl(['get', 'nodes', '-o', 'wide']));
       shown(t, await api.kubectl(['-n', 'cni-egress', 'get', 'pods', '-o', 'wide']));
       assert.deepEqual(await seen(), ['172.18.0.3', '172.18.0.4', '172.18.0.5']);
     });
