@@ -37,12 +37,13 @@ export function framed(
 ): Buffer {
   const bytes = Buffer.alloc(requests.reduce((size, { body }) => size + framedLength(body), 0));
   let offset = 0;
-  for (const [i, { type, flags: more, body }] of requests.entries()) {
-    bytes.writeUInt32LE(netlinkHeaderLength + body.length, offset);
-    bytes.writeUInt16LE(type, offset + 4);
-    bytes.writeUInt16LE(more | flags.request, offset + 6);
-    bytes.writeUInt32LE(first + i, offset + 8);
-    bytes.writeUInt32LE(port, offset + 12);
+  let number = first;
+  for (const { type, flags: more, body } of requests) {
+    u32.inPlace.write(netlinkHeaderLength + body.length, bytes, offset);
+    u16.inPlace.write(type, bytes, offset + 4);
+    u16.inPlace.write(more | flags.request, bytes, offset + 6);
+    u32.inPlace.write(number++, bytes, offset + 8);
+    u32.inPlace.write(port, bytes, offset + 12);
     body.copy(bytes, offset + netlinkHeaderLength);
     offset += framedLength(body);
   }
@@ -61,18 +62,16 @@ interface Message extends Reply {
 export function messagesIn(bytes: Buffer): readonly Message[] {
   const messages: Message[] = [];
   for (let offset = 0; offset < bytes.length; ) {
-    const { length, ...header } = headerAt(bytes, offset);
+    const length = u32.decodeIn(bytes, offset, offset + 4);
     if (length < netlinkHeaderLength || offset + length > bytes.length)
       throw new RangeError(`A message by netlink claims ${length} bytes at ${offset} of ${bytes.length}`);
-    messages.push({ ...header, body: bytes.subarray(offset + netlinkHeaderLength, offset + length) });
+    messages.push({
+      type: u16.decodeIn(bytes, offset + 4, offset + 6),
+      flags: u16.decodeIn(bytes, offset + 6, offset + 8),
+      sequence: u32.decodeIn(bytes, offset + 8, offset + 12),
+      body: bytes.subarray(offset + netlinkHeaderLength, offset + length),
+    });
     offset += (length + 3) & ~3;
   }
   return messages;
 }
-
-const headerAt = (bytes: Buffer, offset: number) => ({
-  length: u32.decodeIn(bytes, offset, offset + 4),
-  type: u16.decodeIn(bytes, offset + 4, offset + 6),
-  flags: u16.decodeIn(bytes, offset + 6, offset + 8),
-  sequence: u32.decodeIn(bytes, offset + 8, offset + 12),
-});

@@ -114,16 +114,14 @@ const SOCK_CLOEXEC = 0o2000000;
 /** struct sockaddr_nl: family, pad, port (0 is the kernel's), groups. */
 const addressLength = 12;
 
-function kernelAddress(): Buffer {
-  const address = Buffer.alloc(addressLength);
-  address.writeUInt16LE(AF_NETLINK);
-  return address;
-}
+/** The kernel's, which nobody writes. */
+const kernelAddress = Buffer.alloc(addressLength);
+kernelAddress.writeUInt16LE(AF_NETLINK);
 
 /** A netlink socket, to be closed with close(2), and its port, which the kernel chose. Throws {@link systemError}. */
 export function openNetlink(protocol: number): { readonly fd: number; readonly port: number } {
   const fd = openSocket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
-  const isBound = libc.bind(fd, kernelAddress(), addressLength) === 0;
+  const isBound = libc.bind(fd, kernelAddress, addressLength) === 0;
   const port = isBound ? portOf(fd) : undefined;
   if (port !== undefined) return { fd, port };
   const error = systemError(isBound ? 'getsockname' : 'bind');
@@ -132,10 +130,15 @@ export function openNetlink(protocol: number): { readonly fd: number; readonly p
 }
 
 /** Sends messages to the kernel by a netlink socket. Throws {@link systemError}. */
-export const sendToKernel = (fd: number, bytes: Buffer): void => sendTo(fd, bytes, kernelAddress());
+export const sendToKernel = (fd: number, bytes: Buffer): void => sendTo(fd, bytes, kernelAddress);
 
 const MSG_TRUNC = 0x20;
 const EINTR = 4;
+
+/** Whom a message is from: written by recvfrom(2), and read before the next call. */
+const sender = new Uint32Array(addressLength / 4);
+const senderPort = 1;
+const senderLength = new Uint32Array(1);
 
 /**
  * Waits for a message of the kernel on a netlink socket, and puts it into the buffer. Returns how long it is, which may
@@ -143,11 +146,10 @@ const EINTR = 4;
  * {@link systemError}.
  */
 export function receiveFromKernel(fd: number, buffer: Buffer): number {
-  const [address, size] = [Buffer.alloc(addressLength), Buffer.alloc(4)];
   for (;;) {
-    size.writeUInt32LE(addressLength);
-    const length = Number(libc.recvfrom(fd, buffer, buffer.length, MSG_TRUNC, address, size));
-    if (length >= 0 && address.readUInt32LE(4) === 0) return length;
+    senderLength[0] = addressLength;
+    const length = Number(libc.recvfrom(fd, buffer, buffer.length, MSG_TRUNC, sender, senderLength));
+    if (length >= 0 && sender[senderPort] === 0) return length;
     if (length < 0 && native.errno() !== EINTR) throw systemError('recvfrom');
   }
 }

@@ -219,7 +219,11 @@ export class NetlinkSocket {
 
   #receive(): Buffer {
     const length = explained(() => receiveFromKernel(this.#descriptor, this.#buffer));
-    if (length <= messageBytes) return Buffer.from(this.#buffer.subarray(0, length));
+    if (length <= messageBytes) {
+      const bytes = Buffer.allocUnsafe(length);
+      this.#buffer.copy(bytes, 0, 0, length);
+      return bytes;
+    }
     throw new EgressError(
       'io-failure',
       `An answer of the kernel by netlink has ${length} bytes, expected ${messageBytes}`,

@@ -100,13 +100,18 @@ export function eachAttribute(
   found: (type: number, start: number, end: number) => void,
 ): void {
   for (let offset = start; offset + headerLength <= end; ) {
-    const length = numberAt(bytes, offset);
-    const type = numberAt(bytes, offset + 2) & typeMask;
-    if (length < headerLength || offset + length > end)
-      throw new RangeError(`Attribute ${type} claims ${length} bytes at ${offset - start} of ${end - start}`);
-    found(type, offset + headerLength, offset + length);
+    const length = lengthAt(bytes, offset, end);
+    found(numberAt(bytes, offset + 2) & typeMask, offset + headerLength, offset + length);
     offset += aligned(length);
   }
+}
+
+/** With its header. */
+function lengthAt(bytes: Buffer, offset: number, end: number): number {
+  const length = numberAt(bytes, offset);
+  if (length >= headerLength && offset + length <= end) return length;
+  const type = numberAt(bytes, offset + 2) & typeMask;
+  throw new RangeError(`Attribute ${type} claims ${length} bytes of ${end - offset} that are left`);
 }
 
 /** 16 bits in the order of the host: Buffer's method for it is slow where nothing is optimized. */
@@ -129,10 +134,13 @@ export function walk(bytes: Buffer): readonly Attribute[] {
 export function decode<T extends Table>(table: T, bytes: Buffer, start = 0, end = bytes.length): Values<T> {
   const rows = rowsByType(table);
   const values: Record<string, unknown> = {};
-  eachAttribute(bytes, start, end, (type, from, to) => {
-    const row = rows.get(type);
-    if (row !== undefined) values[row.name] = decodePart(row.field, bytes, from, to);
-  });
+  // eachAttribute without a function of its own for each message: there are hundreds.
+  for (let offset = start; offset + headerLength <= end; ) {
+    const length = lengthAt(bytes, offset, end);
+    const row = rows.get(numberAt(bytes, offset + 2) & typeMask);
+    if (row !== undefined) values[row.name] = decodePart(row.field, bytes, offset + headerLength, offset + length);
+    offset += aligned(length);
+  }
   return values as Values<T>;
 }
 

@@ -1,5 +1,5 @@
 import type { Field } from '../netlink/field.ts';
-import { decode, decodePart, encode, type Table, type Values } from '../netlink/wire.ts';
+import { decode, decodePart, encodedSize, type Table, type Values, writeAll } from '../netlink/wire.ts';
 
 /** The members of a C struct of integers, in their order and without holes: padding is a member too. */
 export type Struct = Readonly<Record<string, Field<number>>>;
@@ -14,10 +14,15 @@ export interface Message<S extends Struct, T extends Table> {
 
 /** A kind of message from the two tables that describe it. */
 export function message<S extends Struct, T extends Table>(struct: S, table: T): Message<S, T> {
-  const length = encodeStruct(struct, {}).length;
   const members = membersOf(struct);
+  const length = members.at(-1)?.end ?? 0;
   return {
-    encode: (header, attributes = {}) => encode(table, attributes, encodeStruct(struct, header)),
+    encode: (header, attributes = {}) => {
+      const bytes = Buffer.alloc(length + encodedSize(table, attributes));
+      encodeStruct(members, header, bytes);
+      writeAll(table, attributes, bytes, length);
+      return bytes;
+    },
     decode: (body) => {
       if (body.length < length) throw new RangeError(`A message has ${body.length} bytes, expected ${length} at least`);
       return { header: decodeStruct(members, body) as Header<S>, attributes: decode(table, body, length) };
@@ -25,8 +30,18 @@ export function message<S extends Struct, T extends Table>(struct: S, table: T):
   };
 }
 
-function encodeStruct(struct: Struct, values: Readonly<Record<string, number | undefined>>): Buffer {
-  return Buffer.concat(Object.entries(struct).map(([name, field]) => field.encode(values[name] ?? 0)));
+/** Into a buffer of zeros. */
+function encodeStruct(
+  members: readonly Member[],
+  values: Readonly<Record<string, number | undefined>>,
+  bytes: Buffer,
+): void {
+  for (const { name, field, start } of members) {
+    const value = values[name] ?? 0;
+    if (value === 0) continue;
+    if (field.inPlace) field.inPlace.write(value, bytes, start);
+    else field.encode(value).copy(bytes, start);
+  }
 }
 
 /** A member, and where it lies. */
