@@ -135,7 +135,7 @@ async function change(
     if (!isEqual(known, node)) machine.store.saveNode(node);
     // Content of a tenant's choice is not trusted by its name.
     const thorough = isRepeated || choice.outline.some(({ policy }) => policy === wishName);
-    await setUpMembers(machine, node, members, { whole, others, thorough });
+    await setUpMembers(machine, node, members, { whole, others, thorough, isRepeated });
     const runs = first.running !== undefined;
     if (!runs) await leavePrevious(machine, node, members);
     return { requests, members: runs ? members : [], left };

@@ -1,9 +1,12 @@
+import { families } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
 import type { Change } from '../datapath/difference.ts';
+import { leadsToHeld } from '../datapath/held.ts';
 import type { OwnState } from '../datapath/host.ts';
-import { entryOf } from '../datapath/layout.ts';
+import { entryOf, podSets } from '../datapath/layout.ts';
 import { nodePart } from '../datapath/noted.ts';
 import { ownerOfSourceChain } from '../datapath/sources.ts';
+import type { Element } from '../nftables/object.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { carriedOut } from './change.ts';
 import type { Machine } from './machine.ts';
@@ -13,8 +16,15 @@ import { keepNote, readNotes } from './note.ts';
  * Takes down a pod's own part, where the last call's note says that all else is as it should be, and the kernel's counts that
  * another pod has the same program: then all of that stays. Returns whether that was so; else nothing was done, and everything
  * of ours has to be looked at. The pod's interface goes with it. Needs the store's lock.
+ *
+ * @param found what the kernel has with its mark, ports and held connections among that
  */
-export async function releaseOwn(machine: Machine, record: AttachmentRecord): Promise<boolean> {
+export async function releaseOwn(
+  machine: Machine,
+  record: AttachmentRecord,
+  found: readonly Element[],
+): Promise<boolean> {
+  if (!found.every((element) => isInPodSet(element) && !leadsToHeld(element))) return false;
   const { program, ports, holds } = record;
   const note = ports === undefined && holds === undefined ? readNotes(machine)?.note : undefined;
   const node = note && machine.store.loadNode();
@@ -33,6 +43,9 @@ export async function releaseOwn(machine: Machine, record: AttachmentRecord): Pr
   await keepNote(machine, note, done.transactions);
   return true;
 }
+
+const podSetNames = new Set(families.flatMap(podSets).map(({ name }) => name));
+const isInPodSet = ({ set }: Element): boolean => podSetNames.has(set);
 
 /** Whether the program has other pods, and a checked pod's program other checked ones. */
 function isOthers({ elements, references }: OwnState, record: AttachmentRecord): boolean {

@@ -117,7 +117,12 @@ export async function setUpMembers(
   machine: Machine,
   node: NodeRecord,
   [first, ...others]: readonly Pick<Member, 'record' | 'running'>[],
-  more: { whole: () => WholeProgram; others?: readonly AttachmentRecord[]; thorough: boolean },
+  more: {
+    whole: () => WholeProgram;
+    others?: readonly AttachmentRecord[];
+    thorough: boolean;
+    isRepeated?: boolean;
+  },
 ): Promise<void> {
   if (first === undefined) return;
   const members = [first, ...others];

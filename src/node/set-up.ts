@@ -34,6 +34,8 @@ interface SetUp {
   readonly others?: readonly AttachmentRecord[];
   readonly fellows?: readonly AttachmentRecord[];
   readonly thorough: boolean;
+  /** It was set up before, and what only that needs is still there: of such a state there is no note. */
+  readonly isRepeated?: boolean;
   /** The pods run: their connections go on, and of these some stay with another exit than their program's, by the pods' marks. */
   readonly held?: ReadonlyMap<string, readonly HeldConnection[]>;
 }
@@ -48,7 +50,7 @@ export async function setUp(
   machine: Machine,
   node: NodeRecord,
   record: AttachmentRecord,
-  { whole, others = [], fellows = [], thorough, held }: SetUp,
+  { whole, others = [], fellows = [], thorough, isRepeated = false, held }: SetUp,
 ): Promise<readonly Change[]> {
   const steered = (one: AttachmentRecord) => ({
     ...steeredOf(one),
@@ -56,7 +58,7 @@ export async function setUp(
   });
   const attachment = { ...steered(record), ...(thorough ? whole() : { whole }) };
   const needs = needsOf(node, attachment, others.map(steeredOf), fellows.map(steered));
-  const notes = held || !isNotable(needs) ? undefined : readNotes(machine);
+  const notes = held || isRepeated || !isNotable(needs) ? undefined : readNotes(machine);
   const changes =
     (thorough || !notes?.note ? undefined : await setUpBesideNoted(machine, node, needs, notes.note)) ??
     (await settleAndNote(machine, node, needs, { thorough, notes }));

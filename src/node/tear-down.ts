@@ -74,9 +74,11 @@ async function takeDown(
   // A pod that is still running must not go on by the node's way while its own is taken down.
   for (const record of keepLinks ? [] : records) await host.setDown(await linksOf(host, record, hostInterfaces));
   const marks = new Set(attachments.map(markOf));
-  const own = new Set((await findMarked(machine, marks, at)).map(({ key }) => key));
+  const found = await findMarked(machine, marks, at);
+  const own = new Set(found.map(({ key }) => key));
   const [record, ...fellows] = records;
-  const isDone = record !== undefined && fellows.length === 0 && !keepLinks && (await releaseOwn(machine, record));
+  const isDone =
+    record !== undefined && fellows.length === 0 && !keepLinks && (await releaseOwn(machine, record, found));
   const { isLost } = isDone
     ? { isLost: false }
     : await releaseMarks(machine, marks, at, {

@@ -78,6 +78,16 @@ describe('beside a note of the last call', () => {
     assert.deepEqual(stateOf(machine), one);
   });
 
+  test('a repeated ADD leaves none: what only the earlier one needed may be there', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    const second = await added(machine, 'b', '10.0.0.6');
+    await added(machine, 'b', '10.0.0.6', { configuration: policyTo('partners', ['198.51.100.0/24']) });
+    const looks = fullLooks(machine);
+    await del(machine, second, []);
+    assert.ok(looks() > 0);
+  });
+
   for (const [what, change] of Object.entries<(machine: FakeMachine) => void>({
     'somebody deleted the tables': ({ host }) => host.kernel.deleteTables(),
     'somebody changed the ruleset': ({ host }) => void host.kernel.generation++,
