@@ -65,8 +65,10 @@ describe('egress in a whole cluster, from an older version to its removal', whol
   const noPods = () => until(async () => (await cluster.api.kubectl(['get', 'pods', '-o', 'name'])) === '', 300);
 
   /** Long connections of a pod on each node go on, with the exit's addresses alone. */
-  const goOn = async (when: string) => {
-    for (const connections of kept) await requireKept(cluster, connections, addresses, when);
+  const goOn = async (when: string): Promise<string> => {
+    const gaps: number[] = [];
+    for (const connections of kept) gaps.push(await requireKept(cluster, connections, addresses, when));
+    return `longest gaps of the pods' connections: ${gaps.map((gap) => gap.toFixed(1)).join(', ')} s`;
   };
 
   /** Packets to the outside that have another source, or leave a node that is no gateway, by lines. */
@@ -105,7 +107,7 @@ describe('egress in a whole cluster, from an older version to its removal', whol
 
   test('an upgrade: connections of pods go on, and new pods start', async (t) => {
     await runs(egressBinary, {});
-    await goOn('after the upgrade');
+    shown(t, await goOn('after the upgrade'));
     await newPods('upgraded');
     shown(t, await cluster.api.kubectl(['-n', 'cni-egress', 'get', 'pods', '-o', 'wide']));
     shown(t, await cluster.api.kubectl(['get', 'egressexits,egresspolicies']));
@@ -113,14 +115,14 @@ describe('egress in a whole cluster, from an older version to its removal', whol
 
   test('back to the version before: the same', async (t) => {
     await runs(older.binary, { checkout: older.checkout, tag: older.tag });
-    await goOn('after the way back');
+    shown(t, await goOn('after the way back'));
     await newPods('downgraded');
     shown(t, await cluster.api.kubectl(['get', 'egressexits,egresspolicies']));
   });
 
-  test('and to the newer one again', async () => {
+  test('and to the newer one again', async (t) => {
     await runs(egressBinary, {});
-    await goOn('after the second upgrade');
+    shown(t, await goOn('after the second upgrade'));
   });
 
   test('nothing of the pods left with another source, in all that', async () => {
