@@ -26,6 +26,8 @@ export interface Notice {
   readonly note: string;
   /** It happens once and is over, and may happen again: else it is the same as long as it lasts. */
   readonly isHappening?: true;
+  /** Which time it is, as all nodes know it: they may say it in other words, and at another moment. */
+  readonly occasion?: string;
 }
 
 /** Who reports, and when. */
@@ -58,10 +60,9 @@ export const eventsPath = ({ namespace = 'default' }: Regarding): string =>
  * is for them to tell. What happens again is another one after ten seconds.
  */
 export function eventName(notice: Notice, { at }: Reporter): string {
-  const { regarding, reason, note, isHappening } = notice;
-  const of = [regarding.kind, regarding.name, regarding.uid, reason, note, isHappening ? at.slice(0, 18) : ''].join(
-    '\n',
-  );
+  const { regarding, reason, note, isHappening, occasion } = notice;
+  const what = occasion === undefined ? [note, isHappening ? at.slice(0, 18) : ''] : [occasion];
+  const of = [regarding.kind, regarding.name, regarding.uid, reason, ...what].join('\n');
   const hash = [of, `${of}\n`].map((text) => fnv1a(text).toString(16).padStart(8, '0')).join('');
   return `${regarding.name.slice(0, longestName)}.${hash}`;
 }
@@ -139,7 +140,11 @@ function movedOf(
   if (from === undefined || to === undefined || from === to) return undefined;
   const why = whyMoved(from, to, words, nodes);
   const note = `The exit has moved from ${from} to ${to}${why === undefined ? '' : `: ${why}`}`;
-  return { regarding, type: 'Normal', reason: 'ExitMoved', action: 'Move', note, isHappening: true };
+  const since = words.find(({ name }) => name === to)?.since;
+  return {
+    ...{ regarding, type: 'Normal', reason: 'ExitMoved', action: 'Move', note, isHappening: true },
+    ...(since !== undefined && { occasion: `${from} ${to} ${since}` }),
+  };
 }
 
 function whyMoved(

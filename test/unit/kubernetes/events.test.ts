@@ -51,6 +51,17 @@ describe('what a status tells that it did not before', () => {
     assert.deepEqual(told(summary('a'), summary('b')), ['Normal ExitMoved: The exit has moved from a to b']);
   });
 
+  test('is told once of a move, also by two nodes that know different things of it', () => {
+    const words = [{ name: 'b', why: 'c is silent', since: '2026-11-29T02:59:00.000Z' }];
+    const names = [nodes, [node('a'), node('b'), node('c')]].map((known, i) => {
+      const [notice] = noticesOf(regarding, summary('c'), summary('b'), words, known);
+      assert.ok(notice);
+      return [notice.note, eventName(notice, { node: 'a', at: `2026-11-29T03:00:${i}9.000Z` })] as const;
+    });
+    assert.notEqual(names[0]?.[0], names[1]?.[0]);
+    assert.equal(names[0]?.[1], names[1]?.[1]);
+  });
+
   test('is no move where nobody was before, or where all stays', () => {
     assert.deepEqual([told(summary(undefined), summary('b')), told(summary('b'), summary('b'))], [[], []]);
   });
@@ -111,6 +122,9 @@ describe('an Event', () => {
     const later = { ...reporter, at: '2026-11-29T04:00:00.000Z' };
     assert.equal(eventName(notice, reporter), eventName(notice, later));
     assert.notEqual(eventName(notice, reporter), eventName({ ...notice, note: 'y' }, reporter));
+    const known = { ...notice, isHappening: true, occasion: 'a b 2026' } as const;
+    assert.equal(eventName(known, reporter), eventName({ ...known, note: 'in other words' }, later));
+    assert.notEqual(eventName(known, reporter), eventName({ ...known, occasion: 'a b 2027' }, reporter));
     const moved = { ...notice, isHappening: true } as const;
     assert.notEqual(eventName(moved, reporter), eventName(moved, later));
     assert.match(
