@@ -78,7 +78,7 @@ export async function gatewayParts(machine: Machine, node: NodeRecord): Promise<
 }
 
 /** Of an exit that another gateway has now nothing is missing here: it is ready but for the addresses. */
-function isHere({ store }: Machine): (exit: NodeRecord['exits'][number]) => boolean {
+export function isHere({ store }: Machine): (exit: Pick<NodeRecord['exits'][number], 'name'>) => boolean {
   const elections = store.agent.loadElections();
   return ({ name }) => elections[name]?.holds !== false;
 }

@@ -26,7 +26,11 @@ describe('gateways with agents', labTest, () => {
     await using lab = await Lab.create();
     const { cluster, first, second } = await elected(lab);
     assert.deepEqual(await holders(cluster), [first.number]);
-    for (const node of cluster.all) assert.equal((await node.egress('check')).code, 0, `node ${node.number}`);
+    for (const node of cluster.all) {
+      assert.equal((await node.egress('check')).code, 0, `node ${node.number}`);
+      const { code, stdout } = await node.egress('doctor');
+      assert.equal(code, 0, `node ${node.number}: ${stdout}`);
+    }
     const [of1, of2] = await Promise.all([first, second].map(async (node) => (await node.egress('status')).stdout));
     assert.match(of1 ?? '', /Exit "internet": this gateway has its addresses since .*: no other gateway spoke/);
     assert.match(of2 ?? '', /Exit "internet": gateway 172\.18\.0\.3 has its addresses, this one is ready since/);

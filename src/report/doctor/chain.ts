@@ -12,7 +12,18 @@ export function chain(facts: Facts): readonly Seen[] {
   const runtimes = system.findRuntimes().map(({ name, version }) => `${name} ${version ?? '(version unknown)'}`);
   const by = runtimes.length > 0 ? runtimes.join(', ') : 'no container runtime is seen from here';
   if (own.length === 0) return [notInChain(chains.length, pods.length), ok(by)];
-  return [...own.map((each) => judge(facts, each)), ok(by)];
+  return [...first(chains), ...own.map((each) => judge(facts, each)), ok(by)];
+}
+
+/** Runtimes give pods the network whose file comes first, unless they are told of more. */
+function first([chain]: Facts['chains']): readonly Seen[] {
+  if (chain === undefined || chain.types.includes('egress')) return [];
+  return [
+    warning(
+      `network "${chain.name}" comes first in the folder, with the chain ${chain.types.join(' → ')}: where the runtime takes the first, new pods are not steered`,
+      'egress install puts egress there; or take the file of that network away, if nobody needs it',
+    ),
+  ];
 }
 
 function notInChain(chains: number, pods: number): Seen {

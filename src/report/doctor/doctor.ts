@@ -22,13 +22,13 @@ import { clock, disk, program } from './system.ts';
 
 type Look = (facts: Facts) => readonly Seen[] | Promise<readonly Seen[]>;
 
-/** The checks by name, in the order in which a person reads them: what is ours, what others do, the machine. */
+/** The checks by name, in the order in which a person reads them: what cannot be had, what is ours, what others do, the machine. */
 const checks = {
+  exits,
   objects,
   rules: ways,
   addresses: (facts) =>
     orOk(hindrancesAbout(facts, 'address', 'interface'), 'exits have their addresses and interfaces'),
-  exits,
   neighbours,
   gateways,
   forwarding,

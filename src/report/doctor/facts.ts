@@ -5,7 +5,7 @@ import type { Examiner } from '../../datapath/examiner.ts';
 import type { Host } from '../../datapath/host.ts';
 import type { Hindrance, Passage } from '../../datapath/passage.ts';
 import { partsSeen } from '../../node/check.ts';
-import { gatewayParts, passagesOf } from '../../node/check-node.ts';
+import { gatewayParts, isHere, passagesOf } from '../../node/check-node.ts';
 import { findHindrances, inputOf, inputsOfGateway, sendersOf } from '../../node/hindrance.ts';
 import type { Machine, Onward } from '../../node/machine.ts';
 import { settled } from '../../node/settled.ts';
@@ -89,7 +89,7 @@ export async function gather(machine: Machine, host: Host, surroundings: Surroun
     ...numbersOf(node, networks),
     ...{ machine: looking, host, node, pods, inputs, objects, ways, networks },
     passages: node ? await passagesOf(looking, node) : [],
-    hindrances: await findHindrances(host, node?.exits ?? [], inputs),
+    hindrances: await findHindrances(host, node?.exits.filter(isHere(machine)) ?? [], inputs),
     chains: chainsIn(confDir, readFile),
     saved: savedWithUs(readFile, filesIn),
   };

@@ -5,7 +5,7 @@ import type { ResolvedExit } from '../../datapath/exit.ts';
 import { unjudgedId } from '../../datapath/layout.ts';
 import { tunnelDevice, tunnelMac, tunnelMtu } from '../../datapath/tunnel.ts';
 import type { Facts } from './facts.ts';
-import { fault, ok, type Seen, warning } from './finding.ts';
+import { fault, ok, orOk, type Seen, warning } from './finding.ts';
 import { hindrancesAbout } from './hindrances.ts';
 
 /** The least that an IPv6 network carries; anything carries a packet that is this small. */
@@ -15,12 +15,27 @@ const small = 128;
 export async function gateways(facts: Facts): Promise<readonly Seen[]> {
   const { node } = facts;
   const remote = node?.exits.filter(({ gateway }) => gateway !== undefined) ?? [];
-  if (node?.tunnel === undefined || remote.length === 0) return [ok('no exit in use leaves from another node')];
-  const found = [...hindrancesAbout(facts, 'gateway'), ...(await deviceMtu(facts, node.tunnel))];
+  const strange = node?.gateway ? await strangers(facts) : [];
+  if (node?.tunnel === undefined || remote.length === 0) {
+    return orOk(strange, 'no exit in use leaves from another node');
+  }
+  const found = [...strange, ...hindrancesAbout(facts, 'gateway'), ...(await deviceMtu(facts, node.tunnel))];
   for (const [gateway, exits] of Map.groupBy(remote, ({ gateway }) => gateway ?? '')) {
     found.push(...(await reach(facts, node.tunnel, gateway, exits)));
   }
   return found;
+}
+
+/** Packets that this gateway took from nobody: of a node that is not listed, all. */
+async function strangers({ host, tunnel: { port } }: Facts): Promise<readonly Seen[]> {
+  const { packets } = ((await host.hasTable()) ? await host.readCounters() : undefined)?.strangers ?? { packets: 0n };
+  if (packets === 0n) return [];
+  return [
+    warning(
+      `${packets} packets for the tunnel came from addresses that are not in "nodes", and were dropped`,
+      `if pods of a node cannot leave here, list the node in "nodes", or its network in tunnel.allowedSources; who sends: tcpdump -n udp port ${port}`,
+    ),
+  ];
 }
 
 /** The device’s own MTU against that of the way below. */

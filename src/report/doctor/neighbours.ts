@@ -2,6 +2,7 @@ import type { Address } from '../../base/address.ts';
 import type { Examiner, KnownNeighbour } from '../../datapath/examiner.ts';
 import type { ResolvedExit, Way } from '../../datapath/exit.ts';
 import type { Mac } from '../../datapath/objects.ts';
+import { isHere } from '../../node/check-node.ts';
 import type { Facts } from './facts.ts';
 import { fault, ok, orOk, type Seen } from './finding.ts';
 
@@ -24,7 +25,9 @@ export async function neighbours(facts: Facts): Promise<readonly Seen[]> {
   const answers = await ask(examiner, local);
   const found: Seen[] = [];
   for (const one of local) {
-    found.push(...duplicates(one, answers), ...nextHop(one, answers, before));
+    // Another gateway may have the addresses, as it should.
+    if (isHere(facts.machine)(one.exit)) found.push(...duplicates(one, answers));
+    found.push(...nextHop(one, answers, before));
   }
   return orOk(
     eachOnce(found),

@@ -24,7 +24,10 @@ export async function verdictOn(
 ): Promise<Verdict> {
   const fate = fateOf(packet);
   const arrives = isAnswer && (fate.kind === 'left' || fate.kind === 'routed');
-  if (arrives) return { left: true, sentence: `The answer went on to the pod by ${await deviceOf(host, packet)}` };
+  if (arrives) {
+    const by = `${await deviceOf(host, packet)}${await viaOf(host, packet)}`;
+    return { left: true, sentence: `The answer went on to the pod by ${by}` };
+  }
   switch (fate.kind) {
     case 'dropped':
       return died(`${filterText(fate.by)} dropped it at ${fate.by.hook}: ${byWhat(fate.by)}`);
@@ -66,6 +69,12 @@ const hex = (mark: number): string => `0x${mark.toString(16)}`;
 
 const deviceOf = async (host: Host, { outputIndex }: Followed): Promise<string> =>
   (outputIndex === undefined ? undefined : (await host.readLink(outputIndex))?.name) ?? 'an unknown interface';
+
+/** Of an answer that goes on to another node: the router that has to know the pod. */
+async function viaOf(host: Host, { last }: Followed): Promise<string> {
+  const via = last && (await host.routeTo(last.destination))?.via;
+  return via === undefined ? '' : `, to next hop ${via}, which has to know the way to it`;
+}
 
 async function leaving(host: Host, node: NodeRecord | undefined, packet: Followed, isGiven: boolean): Promise<Verdict> {
   const { outputIndex, last, stops } = packet;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
 import type { Echo, ForeignChain, ForeignRule } from '../../../../src/datapath/examiner.ts';
+import { bringUp } from '../../../../src/gateway/gateway.ts';
 import { bundleOf } from '../../../../src/report/doctor/bundle.ts';
 import { checkNames, examine, isHealthy } from '../../../../src/report/doctor/doctor.ts';
 import type { Finding } from '../../../../src/report/doctor/finding.ts';
@@ -102,6 +103,16 @@ function handOver({ examiner }: Patient, devices: readonly string[], rules: Fore
 /** What is done to the patient, and what is wrong then: nothing else. */
 const rows: readonly (readonly [string, (patient: Patient) => unknown, readonly RegExp[]])[] = [
   ['nothing', () => {}, []],
+  [
+    'a network without egress whose file comes first',
+    ({ machine }) => {
+      const text = JSON.stringify({ cniVersion: '1.0.0', name: 'other', plugins: [{ type: 'ptp' }] });
+      writeFileSync(`${machine.dataDir}/net.d/05.conflist`, text);
+    },
+    [
+      /^warning chain: network "other" comes first in the folder, with the chain ptp: .* → egress install puts egress there/,
+    ],
+  ],
   [
     'a rule of iptables that writes its own bits of the mark',
     ({ examiner }) => examiner.chains.push(mangle(rule(xt('target', 'MARK', '0040000000400000')))),
@@ -474,6 +485,36 @@ test('doctor tells on a gateway an address that is in no network there', async (
   assert.deepEqual(await told(), [
     '192.0.2.50 of exit "shared" is in no network of eth1 (172.30.0.0/24): answers come only if the routers there have a route to it',
   ]);
+});
+
+test('doctor finds nothing wrong with a gateway that is ready while another one has the addresses', async (t) => {
+  const machine = newNode(t, '172.18.0.6');
+  await added(machine, 'a', '10.0.0.5', { configuration: gatewayConfiguration() });
+  machine.host.counters = noCounters;
+  const patient = { machine, examiner: new FakeExaminer(), system: new FakeSystem() };
+  writeChain(patient, { type: 'bridge' }, { type: 'egress', ...gatewayDocument });
+  machine.host.linkAddresses.set('eth1', [held('192.0.2.1')]);
+  patient.examiner.macs.set('192.0.2.50', ['02:00:00:00:00:07']);
+  const told = async () =>
+    wrong((await examined(patient)).findings.filter(({ check }) => ['addresses', 'neighbours'].includes(check)));
+  assert.equal((await told()).length, 2, 'without a word of an election it should be here');
+  const elected = { by: 'vrrp', addresses: [], since: '2026-11-28T18:50:34.123Z' } as const;
+  machine.store.agent.saveElections({ shared: { ...elected, holds: false, gateway: '172.18.0.7' } });
+  assert.deepEqual(await told(), []);
+});
+
+test('doctor tells on a gateway that packets come from nodes that are not listed', async (t) => {
+  const machine = newNode(t, '172.18.0.6');
+  await bringUp(machine, gatewayConfiguration());
+  const patient = { machine, examiner: new FakeExaminer(), system: new FakeSystem() };
+  const told = async () => wrong((await examined(patient)).findings.filter(({ check }) => check === 'gateways'));
+  machine.host.counters = noCounters;
+  assert.deepEqual(await told(), []);
+  machine.host.counters = { ...noCounters, strangers: { packets: 7n, bytes: 700n } };
+  assert.match(
+    String(await told()),
+    /^warning gateways: 7 packets for the tunnel came from addresses that are not in "nodes", .* → /,
+  );
 });
 
 test('a bundle holds no annotation of a pod, and each part says what it is', async (t) => {
