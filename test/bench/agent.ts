@@ -231,6 +231,7 @@ async function measureAdds(one: AgentNode, alone: AgentNode): Promise<ResultTabl
     };
   };
   for (let round = 0; round <= rounds.add; round++) {
+    await setTimeout(3_000); // the agent looks at all of its node behind the calls of the round before
     const none = await (await added(alone, pods.alone))();
     const rest = await (await added(one, pods.one))();
     const from = one.agent.length;
