@@ -207,7 +207,7 @@ describe('egress install --watch', () => {
     mount('..2', policy('two').replace('exit', 'exti'));
     assert.match(
       await daemon.line('refused'),
-      /policy\.yaml#\/policies\/0\/exti: unknown key.*the last good one stays/,
+      /policy\.yaml#\/policies\/0\/exti \(line \d+\): unknown key.*the last good one stays/,
     );
     await until(() => !existsSync(host.readyFile));
     assert.match((await host.ready()).stdout, /"policy": "refused: /);
