@@ -30,9 +30,9 @@ export function adoptOn(
       policiesOf: (entry) => policiesOf(forRunning(of(entry))),
       labelsOf,
       ...(pace && {
-        onward: async () => {
+        rest: async () => {
+          if (machine.store.isWanted) pace.met(); // who has the lock is rarely seen by who waits for it
           await pace.rest();
-          return true;
         },
         isBesideOthers: () => pace.isBesideOthers,
       }),

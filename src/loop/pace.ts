@@ -9,7 +9,7 @@ export interface PaceSurroundings {
 /** Milliseconds of work after which somebody else is looked for. */
 const stretch = 5;
 /** How many times as long as it worked one rests, and milliseconds of work that count at most: a tenth of a processor is left to it. */
-const [times, counted] = [9, 20] as const;
+const [times, counted] = [9, 40] as const;
 /** Milliseconds for which somebody counts who was seen at work: runtimes start pods one after the other. */
 const linger = 1_000;
 /** Milliseconds that one task rests at most: it comes to its end, whatever others do. */
@@ -42,6 +42,11 @@ export class Pace {
   /** Nothing can wait now. */
   hurry(): void {
     this.#hurriedUntil = this.#surroundings.now() + urgent;
+  }
+
+  /** Somebody else was met, as by a wait for what he had. */
+  met(): void {
+    this.#seenAt = this.#surroundings.now();
   }
 
   /** Whether somebody else was at work of late. */

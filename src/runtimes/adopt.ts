@@ -44,6 +44,8 @@ export interface AdoptSurroundings {
   isWhole?(machine: Machine, record: AttachmentRecord): Promise<boolean>;
   /** Asked before each pod. Absent: it goes on. */
   readonly onward?: Onward;
+  /** Asked before each pod and each change, neither of which it is part of: rests where it is to. Absent: never. */
+  rest?(): Promise<void>;
   /** Whether others change things, too. Absent: only what was seen at the lock tells. */
   isBesideOthers?(): boolean;
 }
@@ -70,6 +72,7 @@ export async function adoptAll(options: AdoptOptions, surroundings: AdoptSurroun
   const groups = new Groups(surroundings);
   const all = candidates(options, surroundings);
   for (const [done, { cached, entry }] of all.entries()) {
+    await surroundings.rest?.();
     if ((await surroundings.onward?.({ what: cached.containerId, done, of: all.length })) === false) break;
     const policies = (machine: Machine) => {
       const found = known.get(entry) ?? surroundings.policiesOf(entry, machine);
@@ -183,6 +186,7 @@ class Groups {
     for (let rest = group; rest.length > 0; ) {
       const part = rest.slice(0, this.#atOnce);
       rest = rest.slice(part.length);
+      await this.#surroundings.rest?.();
       await this.#adopt(part);
     }
   }

@@ -68,7 +68,16 @@ describe('work that can wait', () => {
     const { world, pace } = begun();
     world.isOtherAtWork = true;
     world.now = 10_000;
-    assert.equal(pace.pause(), 180);
+    assert.equal(pace.pause(), 360);
+  });
+
+  test('rests for a second after others were met', () => {
+    const { world, pace, work } = begun();
+    pace.met();
+    work(90);
+    assert.equal(world.rested, 810);
+    work(1_000);
+    assert.ok(world.rested <= 1_000, `${world.rested} ms`);
   });
 
   test('tells whether others are at work, or were of late', () => {
