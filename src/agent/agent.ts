@@ -16,7 +16,7 @@ import { type Configured, ConfiguredNode, type ConfiguredPlaces } from './config
 import type { Elector } from './elector.ts';
 import { Journal, type Since } from './journal.ts';
 import type { LabelSource } from './label-answers.ts';
-import { isLeaving, leaveAfterLastPod } from './leaving.ts';
+import { configurationOf, isLeaving, leaveAfterLastPod } from './leaving.ts';
 import { Rest } from './rest.ts';
 import { leadExits, mendedIn, type Round, round } from './round.ts';
 
@@ -74,7 +74,7 @@ interface Memory {
   /** Whether egress leaves this node, or has left it. */
   isLeaving: boolean;
   /** The last configuration that could be read. */
-  configuration?: Configuration;
+  configuration?: Configuration | undefined;
   /** The configuration that the node was made to fit last. */
   applied?: Configuration | undefined;
   /** Whether the last round began nothing. */
@@ -152,8 +152,9 @@ export class Agent {
   }
 
   async #lead(machine: Machine): Promise<void> {
-    const { configuration, startsNothing } = this.#memory;
-    const isMoved = await this.#surroundings.elector?.prepare(machine, configuration, !startsNothing);
+    const { configuration, startsNothing, isLeaving } = this.#memory;
+    const mayElect = !startsNothing || (isLeaving && machine.store.hasAttachments());
+    const isMoved = await this.#surroundings.elector?.prepare(machine, configuration, mayElect);
     if (isMoved !== true) return;
     await leadExits({ machine, configuration, startsNothing }).catch(() => {}); // the round behind it fails as well, and tells why
   }
@@ -170,7 +171,7 @@ export class Agent {
     this.#surroundings.follow?.(configured.policyFile);
     await this.#leave(machine, configured.chains);
     if (!memory.isLeaving) this.#surroundings.cluster?.prepare(machine.store, configured);
-    const isReadable = memory.isLeaving ? this.#needsNone() : this.#readConfiguration(configured);
+    const isReadable = memory.isLeaving ? this.#needsNone(machine, configured) : this.#readConfiguration(configured);
     const startsNothing = memory.isLeaving || !isReadable;
     const { configuration } = memory;
     if (!startsNothing) await this.#surroundings.labels?.prepared?.(configuration);
@@ -201,9 +202,14 @@ export class Agent {
     return JSON.stringify([records, results, [...chains.own], startsNothing]);
   }
 
-  /** Nobody asks for a configuration once egress leaves: that it cannot be read is over. */
-  #needsNone(): true {
-    this.#memory.said.delete('configuration');
+  /**
+   * Nobody asks for a configuration once egress leaves: that it cannot be read is over. An agent that has begun since goes by what is
+   * still there, if it is what the node was set up by: pods that run follow their gateways until they end.
+   */
+  #needsNone({ store }: Machine, configured: Configured): true {
+    const memory = this.#memory;
+    memory.configuration ??= configurationOf(store.loadNode(), configured);
+    memory.said.delete('configuration');
     return true;
   }
 

@@ -40,7 +40,7 @@ export interface RoundSurroundings {
   /** Undefined while it cannot be read, and never could: the node is kept as its records say. */
   readonly configuration: Configuration | undefined;
   /**
-   * Whether nothing is begun: served exits stay, and no other exit is served. So it is while the configuration cannot be
+   * Whether nothing is begun: served exits stay, and none is served but those that this node is elected for. So it is while the configuration cannot be
    * read, for it may have been taken away, and while egress leaves the node.
    */
   readonly startsNothing?: boolean;
@@ -200,7 +200,8 @@ async function lookWithoutLock(
 
 /** What the node shall be in a round. */
 export function wantedBy({ machine, startsNothing }: Pick<RoundSurroundings, 'machine' | 'startsNothing'>): Wanted {
-  const served = new Set(servedExits(machine));
+  // A gateway by its elections may have the addresses at any moment, also of an exit that its own pods have left by another one.
+  const served = new Set([...servedExits(machine), ...Object.keys(machine.store.agent.loadElections())]);
   return {
     serves: ({ name }) => startsNothing !== true || served.has(name),
     moves: machine.store.loadMoves(),
