@@ -134,7 +134,7 @@ describe('egress in a whole cluster, from an older version to its removal', whol
     const folder = cluster.kustomization(objectsOnly, removal);
     await api.kubectl(['apply', '-k', folder]);
     await until(async () => (await installers()).every(({ args }) => args.includes('--drain')));
-    await goOn('while egress waits for the pods');
+    shown(t, await goOn('while egress waits for the pods'));
     shown(t, await api.kubectl(['-n', 'cni-egress', 'get', 'pods']));
     await Promise.all(kept.map((connections) => connections.end()));
     await api.kubectl(['delete', 'daemonset', 'net-tshoot']);
