@@ -8,8 +8,6 @@ export interface PaceSurroundings {
 
 /** Milliseconds of work after which somebody else is looked for. */
 const stretch = 5;
-/** How many times as long as it worked one rests, and milliseconds of work that count at most: a tenth of a processor is left to it. */
-const [times, counted] = [9, 40] as const;
 /** Milliseconds for which somebody counts who was seen at work: runtimes start pods one after the other. */
 const linger = 1_000;
 /** Milliseconds that one task rests at most: it comes to its end, whatever others do. */
@@ -18,8 +16,8 @@ const patience = 10_000;
 const urgent = 10_000;
 
 /**
- * Work that can wait goes on slowly while somebody else is at work: a processor, the kernel's locks and caches are shared. Without
- * others, and in a hurry, it never rests.
+ * Work that can wait rests while somebody else is at work, and goes on when nobody was seen for a second: a processor, the kernel's locks
+ * and caches are shared. Without others, and in a hurry, it never rests.
  */
 export class Pace {
   readonly #surroundings: PaceSurroundings;
@@ -59,12 +57,11 @@ export class Pace {
   /** Milliseconds to rest now, 0 for none; they count as spent. Nobody who waits for this work may be kept waiting by it. */
   pause(): number {
     const now = this.#surroundings.now();
-    const worked = now - this.#since;
-    if (worked < stretch) return 0;
+    if (now - this.#since < stretch) return 0;
     this.#since = now;
     if (this.#surroundings.isOtherAtWork()) this.#seenAt = now;
     if (now < this.#hurriedUntil || now >= this.#seenAt + linger) return 0;
-    const pause = Math.min(this.#left, times * Math.min(worked, counted));
+    const pause = Math.min(this.#left, this.#seenAt + linger - now);
     this.#left -= pause;
     this.#since = now + pause;
     return pause;
