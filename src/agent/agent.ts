@@ -127,6 +127,7 @@ export class Agent {
   async look(isRung = true): Promise<Round> {
     const began = this.#surroundings.now();
     this.#surroundings.pace?.begin();
+    if (isRung) await this.#surroundings.pace?.giveWay(); // it was an ADD that rang, most of the time, and the next one follows it
     using machine = await this.#openMachine();
     try {
       const seen = await this.#seen(machine, began, isRung);

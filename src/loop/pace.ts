@@ -67,6 +67,22 @@ export class Pace {
     return pause;
   }
 
+  /** Waits, before a task begins, until nobody else was at work for a second. It counts as rest. */
+  async giveWay(): Promise<void> {
+    for (let pause = this.#pauseBefore(); pause > 0; pause = this.#pauseBefore()) {
+      this.#left -= pause;
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+    this.#since = this.#surroundings.now();
+  }
+
+  #pauseBefore(): number {
+    const now = this.#surroundings.now();
+    if (now < this.#hurriedUntil) return 0;
+    if (this.#surroundings.isOtherAtWork()) this.#seenAt = now;
+    return Math.max(0, Math.min(this.#left, this.#seenAt + linger - now));
+  }
+
   /** Rests, where it is time to. */
   async rest(): Promise<void> {
     const pause = this.pause();

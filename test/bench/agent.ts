@@ -216,6 +216,9 @@ async function measureFlush(one: AgentNode): Promise<ResultTable> {
 
 const toSlow: Format = { shows: ['p50', 'p95'] };
 
+/** Milliseconds behind calls, in which the agent looks at all of its node, and the kernel ends what links that go and come leave to do. */
+const quietAfter = 3_000;
+
 /** ADD on a node without an agent, with one at rest, and with one that gives all pods another exit, in turns. */
 async function measureAdds(one: AgentNode, alone: AgentNode): Promise<ResultTable> {
   const pods = { one: await one.plug(addsAtOnce), alone: await alone.plug(addsAtOnce) };
@@ -231,9 +234,11 @@ async function measureAdds(one: AgentNode, alone: AgentNode): Promise<ResultTabl
     };
   };
   for (let round = 0; round <= rounds.add; round++) {
-    await setTimeout(3_000); // the agent looks at all of its node behind the calls of the round before
+    await setTimeout(quietAfter);
     const none = await (await added(alone, pods.alone))();
+    await setTimeout(quietAfter);
     const rest = await (await added(one, pods.one))();
+    await setTimeout(quietAfter);
     const from = one.agent.length;
     one.replacePolicy(round % 2 === 0 ? 'second' : partners.name);
     await one.haveBegun(from); // the node has the new exit: what the first pod of an exit takes is no matter of the agent

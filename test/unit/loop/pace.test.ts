@@ -88,4 +88,24 @@ describe('work that can wait', () => {
     world.now = 1_000;
     assert.equal(pace.isBesideOthers, false);
   });
+
+  test('does not begin beside others, unless in a hurry', async (t) => {
+    const { world, pace } = begun();
+    const rests: number[] = [];
+    t.mock.method(globalThis, 'setTimeout', (go: () => void, pause: number) => {
+      rests.push(pause);
+      world.now += pause;
+      world.isOtherAtWork = rests.length < 3;
+      queueMicrotask(go);
+    });
+    await pace.giveWay();
+    assert.deepEqual(rests, []);
+    world.isOtherAtWork = true;
+    await pace.giveWay();
+    assert.deepEqual(rests, [1_000, 1_000, 1_000]);
+    world.isOtherAtWork = true;
+    pace.hurry();
+    await pace.giveWay();
+    assert.equal(rests.length, 3);
+  });
 });
