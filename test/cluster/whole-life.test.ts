@@ -3,22 +3,29 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { packetsOutside } from '../support/cluster.ts';
 import { shown } from '../support/cluster-agents.ts';
-import { egressObject, type Shown } from '../support/cluster-api.ts';
+import type { Shown } from '../support/cluster-api.ts';
 import { Connections, Partner } from '../support/connections.ts';
 import { requireKept } from '../support/kubernetes/kept.ts';
 import { until } from '../support/kubernetes/kubelet.ts';
 import { type Older, olderVersion } from '../support/kubernetes/older.ts';
 import { daemonSet, WholePods } from '../support/kubernetes/pods.ts';
 import { wholeClusterTest } from '../support/kubernetes/requirements.ts';
-import { type Manifests, objectsOnly, ourImage, WholeCluster, type WholeNode } from '../support/kubernetes/whole.ts';
+import {
+  exitAddresses,
+  internetObjects,
+  type Manifests,
+  objectsOnly,
+  ourImage,
+  WholeCluster,
+  type WholeNode,
+} from '../support/kubernetes/whole.ts';
 import { Lab } from '../support/lab.ts';
 import { describePacket, packetsTo, tally } from '../support/packets.ts';
 import { changedLines, snapshot } from '../support/snapshot.ts';
 import { egressBinary } from '../support/tools.ts';
 import { world } from '../support/world.ts';
 
-const gatewaySelector = { matchLabels: { egress: 'gateway' } };
-const addresses = ['172.18.0.33', 'fd00:172::33'];
+const addresses = exitAddresses;
 /** An empty folder and an empty file, as install/README.md says. */
 const saidToStay = ['+ etc/egress', '+ lib/egress/lock'];
 const removal = { components: ['kustomize-remove/component'] };
@@ -46,13 +53,7 @@ describe('egress in a whole cluster, from an older version to its removal', whol
 
     await cluster.install(objectsOnly, { checkout: older.checkout, tag: older.tag });
     await api.kubectl(['label', 'node', 'node-3', 'node-4', 'egress=gateway']);
-    await api.mustApply(
-      egressObject('EgressExit', 'internet', { gatewaySelector, addresses }),
-      egressObject('EgressPolicy', 'internet', {
-        ...{ namespaces: ['default'], destinations: world.outside, exit: 'internet' },
-      }),
-      daemonSet({ name: 'net-tshoot' }),
-    );
+    await api.mustApply(...internetObjects, daemonSet({ name: 'net-tshoot' }));
     await Partner.start(lab.front.host);
     const all = await pods.ready(3);
     for (const pod of all) await until(async () => (await pods.seen(pod, world.service[0])) === addresses[0]);

@@ -3,19 +3,17 @@ import { after, before, describe, test } from 'node:test';
 import type { Capture } from '../support/capture.ts';
 import { packetsOutside } from '../support/cluster.ts';
 import { shown } from '../support/cluster-agents.ts';
-import { egressObject } from '../support/cluster-api.ts';
 import { Connections, Partner } from '../support/connections.ts';
 import { requireKept as requireAllKept } from '../support/kubernetes/kept.ts';
 import { until } from '../support/kubernetes/kubelet.ts';
 import { daemonSet, WholePods } from '../support/kubernetes/pods.ts';
 import { wholeClusterTest } from '../support/kubernetes/requirements.ts';
-import { objectsOnly, WholeCluster } from '../support/kubernetes/whole.ts';
+import { exitAddresses, internetObjects, objectsOnly, WholeCluster } from '../support/kubernetes/whole.ts';
 import { Lab } from '../support/lab.ts';
 import { describePacket, tally } from '../support/packets.ts';
 import { world } from '../support/world.ts';
 
-const gatewaySelector = { matchLabels: { egress: 'gateway' } };
-const addresses = ['172.18.0.33', 'fd00:172::33'];
+const addresses = exitAddresses;
 
 describe('gateways of a whole cluster come and go', wholeClusterTest, () => {
   let lab: Lab;
@@ -30,13 +28,7 @@ describe('gateways of a whole cluster come and go', wholeClusterTest, () => {
     const { api } = cluster;
     await cluster.install(objectsOnly);
     await api.kubectl(['label', 'node', 'node-3', 'node-4', 'egress=gateway']);
-    await api.mustApply(
-      egressObject('EgressExit', 'internet', { gatewaySelector, addresses }),
-      egressObject('EgressPolicy', 'internet', {
-        ...{ namespaces: ['default'], destinations: world.outside, exit: 'internet' },
-      }),
-      daemonSet({ name: 'net-tshoot' }),
-    );
+    await api.mustApply(...internetObjects, daemonSet({ name: 'net-tshoot' }));
     await Partner.start(lab.front.host);
     const pod = (await pods.ready(3)).find(({ spec }) => spec.nodeName === 'node-5');
     await until(async () => (await pods.seen(pod, world.service[0])) === addresses[0]);

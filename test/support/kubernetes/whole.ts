@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { type ImageOptions, writeImage } from '../../../install/image.ts';
 import { Capture } from '../capture.ts';
-import type { ClusterApi } from '../cluster-api.ts';
+import { type ClusterApi, egressObject } from '../cluster-api.ts';
 import type { Lab } from '../lab.ts';
 import { makeImage } from '../runtime/image.ts';
 import type { Release } from '../runtime/releases.ts';
@@ -14,6 +14,20 @@ import { Machine } from './machine.ts';
 
 /** A policy file for those who have exits and policies as objects: only the ranges of the cluster are in it. */
 export const objectsOnly = { kubernetes: true, clusterCIDRs: world.cluster, exits: [], policies: [] } as const;
+
+/** Addresses that no node has yet, for an exit that leaves as gateways do. */
+export const exitAddresses = ['172.18.0.33', 'fd00:172::33'];
+
+/** The exit "internet" with them, whose gateways are nodes with the label `egress=gateway`, and what gives it to all pods of `default`. */
+export const internetObjects = [
+  egressObject('EgressExit', 'internet', {
+    gatewaySelector: { matchLabels: { egress: 'gateway' } },
+    addresses: exitAddresses,
+  }),
+  egressObject('EgressPolicy', 'internet', {
+    ...{ namespaces: ['default'], destinations: world.outside, exit: 'internet' },
+  }),
+];
 
 const root = resolve(import.meta.dirname, '../../..');
 
