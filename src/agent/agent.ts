@@ -133,6 +133,7 @@ export class Agent {
       const seen = await this.#seen(machine, began, isRung);
       await this.#surroundings.observe?.(seen);
       this.#tell(machine, seen, began);
+      this.#surroundings.pace?.ended(began);
       return seen.round;
     } catch (error) {
       this.#writeDown(machine, [asEgressError(error).message]);

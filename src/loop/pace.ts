@@ -12,8 +12,6 @@ const stretch = 5;
 const linger = 1_000;
 /** Milliseconds that one task rests at most: it comes to its end, whatever others do. */
 const patience = 10_000;
-/** Milliseconds for which nobody rests after {@link Pace.hurry}. */
-const urgent = 10_000;
 
 /**
  * Work that can wait rests while somebody else is at work, and goes on when nobody was seen for a second: a processor, the kernel's locks
@@ -23,7 +21,8 @@ export class Pace {
   readonly #surroundings: PaceSurroundings;
   #since: number;
   #seenAt = Number.NEGATIVE_INFINITY;
-  #hurriedUntil = Number.NEGATIVE_INFINITY;
+  /** When something became urgent that no task has seen to yet. */
+  #urgentSince = Number.POSITIVE_INFINITY;
   #left = patience;
 
   constructor(surroundings: PaceSurroundings) {
@@ -37,9 +36,14 @@ export class Pace {
     this.#since = this.#surroundings.now();
   }
 
-  /** Nothing can wait now. */
+  /** Nothing can wait now, until a task has seen to it. */
   hurry(): void {
-    this.#hurriedUntil = this.#surroundings.now() + urgent;
+    this.#urgentSince = this.#surroundings.now();
+  }
+
+  /** A task has ended that began at a time of the clock: what was urgent by then is done. */
+  ended(began: number): void {
+    if (this.#urgentSince <= began) this.#urgentSince = Number.POSITIVE_INFINITY;
   }
 
   /** Somebody else was met, as by a wait for what he had. */
@@ -60,7 +64,7 @@ export class Pace {
     if (now - this.#since < stretch) return 0;
     this.#since = now;
     if (this.#surroundings.isOtherAtWork()) this.#seenAt = now;
-    if (now < this.#hurriedUntil || now >= this.#seenAt + linger) return 0;
+    if (now >= this.#urgentSince || now >= this.#seenAt + linger) return 0;
     const pause = Math.min(this.#left, this.#seenAt + linger - now);
     this.#left -= pause;
     this.#since = now + pause;
@@ -78,7 +82,7 @@ export class Pace {
 
   #pauseBefore(): number {
     const now = this.#surroundings.now();
-    if (now < this.#hurriedUntil) return 0;
+    if (now >= this.#urgentSince) return 0;
     if (this.#surroundings.isOtherAtWork()) this.#seenAt = now;
     return Math.max(0, Math.min(this.#left, this.#seenAt + linger - now));
   }

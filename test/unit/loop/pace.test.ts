@@ -51,13 +51,17 @@ describe('work that can wait', () => {
     assert.equal(world.rested, 20_000);
   });
 
-  test('rests not at all in a hurry', () => {
+  test('rests not at all in a hurry, until a task that began behind it has ended', () => {
     const { world, pace, work } = begun();
     world.isOtherAtWork = true;
+    const before = world.now;
+    work(4);
     pace.hurry();
-    work(9_000);
+    pace.ended(before);
+    work(20_000);
     assert.equal(world.rested, 0);
-    work(2_000);
+    pace.ended(world.now);
+    work(10);
     assert.ok(world.rested > 0);
   });
 
