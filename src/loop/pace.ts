@@ -10,6 +10,8 @@ export interface PaceSurroundings {
 const stretch = 5;
 /** Milliseconds for which somebody counts who was seen at work: runtimes start pods one after the other. */
 const linger = 1_000;
+/** Milliseconds of one rest at most: what becomes urgent meanwhile waits no longer. */
+const longest = 250;
 /** Milliseconds that one task rests at most: it comes to its end, whatever others do. */
 const patience = 10_000;
 
@@ -65,7 +67,7 @@ export class Pace {
     this.#since = now;
     if (this.#surroundings.isOtherAtWork()) this.#seenAt = now;
     if (now >= this.#urgentSince || now >= this.#seenAt + linger) return 0;
-    const pause = Math.min(this.#left, this.#seenAt + linger - now);
+    const pause = Math.min(this.#left, longest, this.#seenAt + linger - now);
     this.#left -= pause;
     this.#since = now + pause;
     return pause;
@@ -84,7 +86,7 @@ export class Pace {
     const now = this.#surroundings.now();
     if (now >= this.#urgentSince) return 0;
     if (this.#surroundings.isOtherAtWork()) this.#seenAt = now;
-    return Math.max(0, Math.min(this.#left, this.#seenAt + linger - now));
+    return Math.max(0, Math.min(this.#left, longest, this.#seenAt + linger - now));
   }
 
   /** Rests, where it is time to. */
