@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -8,7 +8,7 @@ import type { ChainEntry, PolicyDocument } from '../../../src/config/schema.ts';
 import { keyOf } from '../../../src/datapath/difference.ts';
 import type { Counters, LinkAddress } from '../../../src/datapath/host.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
-import { lockFile } from '../../../src/kernel/lock.ts';
+import type { LockFile } from '../../../src/files/file.ts';
 import { type AddRequest, add } from '../../../src/node/add.ts';
 import type { Machine } from '../../../src/node/machine.ts';
 import { policiesOf } from '../../../src/sources/policies.ts';
@@ -58,9 +58,25 @@ export function newMachine(t: TestContext): FakeMachine {
     dataDir,
     warnings,
     build: () => 'this',
-    store: new Store(dataDir, { lockFile, warn }),
+    store: new Store(dataDir, { lockFile: newLocks(), warn }),
     log: { debug: () => {}, info: () => {}, warn: (_fields, message) => warn(message) },
     [Symbol.dispose]: () => {},
+  };
+}
+
+/** Locks of files among those who use one machine, in their order. The kernel's have pauses, which no test's clock turns. */
+function newLocks(): LockFile {
+  const ends = new Map<string, Promise<void>>();
+  return async (descriptor, path) => {
+    const before = ends.get(path);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    ends.set(path, promise);
+    await before;
+    const release = () => {
+      closeSync(descriptor);
+      resolve();
+    };
+    return { isWanted: false, [Symbol.dispose]: release };
   };
 }
 
