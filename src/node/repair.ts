@@ -33,7 +33,7 @@ export interface Repair {
 export async function repair(machine: Machine): Promise<Repair> {
   const node = machine.store.loadNode();
   if (node === undefined) return { changes: [], failures: [] };
-  return await withHindrances(machine, node, await all(machine, await partsOf(machine, node), mended));
+  return await withHindrances(machine, node, told(machine, await all(machine, await partsOf(machine, node), mended)));
 }
 
 const mended = ({ mend }: Part) => mend();
@@ -43,7 +43,7 @@ const mended = ({ mend }: Part) => mend();
  * unused objects. Needs the store's lock.
  */
 export const repairPods = async (machine: Machine, node: NodeRecord): Promise<Repair> =>
-  await all(machine, podParts(machine, node, await listLiving(machine)), mended);
+  told(machine, await all(machine, podParts(machine, node, await listLiving(machine)), mended));
 
 /** What {@link repairPods} would change. Changes nothing. */
 export const planRepairPods = async (machine: Machine, node: NodeRecord): Promise<Repair> =>
@@ -158,7 +158,8 @@ async function all(
     try {
       add(await action(part));
     } catch (error) {
-      const one = part.each ? await all(machine, part.each, action) : failed(machine, part, error);
+      const alone = { changes: [], failures: [{ of: part.of, error: asEgressError(error) }] };
+      const one = part.each ? await all(machine, part.each, action) : alone;
       add(one.changes);
       failures.push(...one.failures);
     }
@@ -166,7 +167,8 @@ async function all(
   return { changes: [...changes.values()], failures };
 }
 
-function failed({ log }: Machine, { of }: Part, error: unknown): Repair {
-  log.warn({ of, error: String(error) }, 'could not be repaired');
-  return { changes: [], failures: [{ of, error: asEgressError(error) }] };
+/** Logs what could not be mended. A look alone logs nothing: without the lock it may see the half of a DEL. */
+function told({ log }: Machine, done: Repair): Repair {
+  for (const { of, error } of done.failures) log.warn({ of, error: String(error) }, 'could not be repaired');
+  return done;
 }
