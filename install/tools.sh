@@ -1,12 +1,14 @@
 #!/bin/sh
-# Gets what building and testing need, and only what is missing: sh install/tools.sh [node|lab|runtime|bench|charts|cluster]
+# Gets what building and testing need, and only what is missing: sh install/tools.sh [node|lab|runtime|bench|kernels|charts|cluster]
 #   node    the npm packages that package-lock.json names
 #   lab     the programs that test/lab runs; on Debian and Ubuntu, as root
 #   runtime those that test/runtime runs beside them: container runtimes
 #   bench   plugins of others that test/bench measures beside ours: the first time minutes of building, and 3 GB of memory
+#   kernels qemu, and what makes disks for it: for test/kernels, where the lab runs on other kernels
 #   charts  helm and kustomize, for the test of the Helm chart: some minutes of building, so only when it is asked for
 #   cluster what test/cluster runs: etcd and Kubernetes, built from the Go module proxy. The first time that takes about half
 #           an hour on two cores, so only when it is asked for. KUBERNETES=1.37.2 builds that version beside the other one
+#   packages gets nothing: prints the packages of the lab's programs
 # Without an argument, the first three. With nothing to do it is silent and fast: the npm scripts run it every time.
 set -eu
 cd "$(dirname "$0")/.."
@@ -51,6 +53,14 @@ ctr containerd
 runc runc
 podman podman
 busybox busybox-static
+'
+
+# What makes machines with other kernels, and disks for them.
+kernels_needs='
+qemu-system-x86_64 qemu-system-x86
+debootstrap debootstrap
+/usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
+mke2fs e2fsprogs
 '
 
 fail() {
@@ -196,6 +206,14 @@ peer() {
   mv "$folder/versions.new" "$folder/versions"
 }
 
+kernels_tools() {
+  [ "$(uname -m)" = x86_64 ] || fail 'machines with other kernels need a processor of x86_64'
+  lab_tools
+  [ "$(id -u)" -eq 0 ] || return 0
+  # shellcheck disable=SC2046 # one word for each package
+  apt_install $(missing_packages "$kernels_needs")
+}
+
 # Builds a Go program into .cache/tools.
 build() {
   work=$PWD/.cache/go
@@ -272,6 +290,8 @@ case ${1-} in
   lab) lab_tools ;;
   runtime) runtime_tools ;;
   bench) bench_tools ;;
+  kernels) kernels_tools ;;
+  packages) echo "$lab_needs" | awk 'NF == 2 { print $2 }' | sort -u ;;
   charts) chart_tools ;;
   cluster) cluster_tools ;;
   *) fail "unknown argument: $1" ;;

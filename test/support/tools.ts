@@ -1,7 +1,8 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 
-const root = resolve(import.meta.dirname, '../..');
+/** The folder of the repository. */
+export const root = resolve(import.meta.dirname, '../..');
 
 /** The built binary; its folder is on CNI_PATH, so `"type": "egress"` finds it. */
 export const egressBinary = join(root, 'dist/egress');
