@@ -108,9 +108,17 @@ export function isLockedIfThere(path: string, isLocked: (fd: number) => boolean)
  */
 export const replaceFile = (path: string, text: string): void => replaceFiles(dirname(path), [[basename(path), text]]);
 
-/** The same for files of a folder, by their names, one after the other: the folder is synced once, which is half of what one takes. */
-export function replaceFiles(folder: string, texts: readonly (readonly [name: string, text: string])[]): void {
-  for (const [name, text] of texts) putInPlace(join(folder, name), text);
+/**
+ * The same for files of a folder, by their names, one after the other: the folder is synced once, which is half of what one takes.
+ * What is staged has only to be put in its place.
+ */
+export function replaceFiles(
+  folder: string,
+  texts: readonly (readonly [name: string, text: string])[],
+  staged?: { put(name: string, text: string, path: string): boolean },
+): void {
+  for (const [name, text] of texts)
+    if (staged?.put(name, text, join(folder, name)) !== true) putInPlace(join(folder, name), text);
   syncFolder(folder);
 }
 

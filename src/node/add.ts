@@ -1,27 +1,25 @@
 import type { Address, Prefix } from '../base/address.ts';
-import { type Attachment, markOf } from '../base/attachment.ts';
+import type { Attachment } from '../base/attachment.ts';
 import { canonicalJson, isEqual } from '../base/canonical.ts';
 import { type Pod, wishName } from '../policy/match.ts';
 import { programName } from '../policy/program.ts';
 import type { Choice, Policies } from '../sources/policies.ts';
 import type { AttachmentRecord } from '../store/record.ts';
+import { type ChangeOptions, type Decided, type Draft, decide } from './decide.ts';
 import { leavePrevious } from './leave-previous.ts';
 import type { Machine } from './machine.ts';
 import { isRunning, newRecord, outsideOf } from './new-record.ts';
-import { nodeFor } from './node-for-program.ts';
 import { passThrough } from './pass-through.ts';
-import { choosePorts, givesPorts, type PortsRequest } from './ports.ts';
+import { Prepared } from './prepared.ts';
 import { wholeProgram } from './program-content.ts';
 import { remark } from './remark.ts';
 import {
   type ChangedPods,
-  type EarlyLook,
   finishChange,
   lookEarly,
   type Member,
   setUpMembers,
   type WholeProgram,
-  withConnections,
 } from './running-pods.ts';
 import { setUp } from './set-up.ts';
 import { tearDown, tearDownRunning } from './tear-down.ts';
@@ -67,9 +65,19 @@ export async function add(machine: Machine, request: AddRequest): Promise<void> 
  * @param requests with one {@link togetherKey}, and the same policies
  * @returns those of pods that still run
  */
-export async function addTogether(machine: Machine, requests: readonly AddRequest[]): Promise<readonly AddRequest[]> {
+export async function addTogether(
+  machine: Machine,
+  requests: readonly AddRequest[],
+  options: TogetherOptions = {},
+): Promise<readonly AddRequest[]> {
   const [first] = requests;
-  return first === undefined ? [] : await addChosen(machine, requests, first.policies.choose(first.pod));
+  return first === undefined ? [] : await addChosen(machine, requests, first.policies.choose(first.pod), options);
+}
+
+/** How pods are changed together. */
+export interface TogetherOptions {
+  /** Takes for how long the store's lock was held, and for how many pods. */
+  held?(pods: number, milliseconds: number): void;
 }
 
 /** Equal for requests with the same policies that get the same program. */
@@ -79,63 +87,88 @@ export function togetherKey({ policies, pod, podNetwork }: AddRequest): string {
   return canonicalJson([programName(digest, outsideOf(podNetwork.subnets, clusterCIDRs), clusterCIDRs), outline]);
 }
 
-async function addChosen(machine: Machine, all: readonly AddRequest[], choice: Choice): Promise<readonly AddRequest[]> {
+async function addChosen(
+  machine: Machine,
+  all: readonly AddRequest[],
+  choice: Choice,
+  { held }: TogetherOptions = {},
+): Promise<readonly AddRequest[]> {
   const [{ policies } = unreachable()] = all;
   const considered: Draft[] = [];
   for (const request of all)
     if (await goesOn(machine, request)) considered.push({ request, draft: await newRecord(machine, request, choice) });
   const whole = wholeOf(choice, policies.configuration.clusterCIDRs);
   const early = await lookEarly(machine, considered, whole);
-  const { requests, ...changed } = await change(machine, considered, { policies, choice, whole, early });
+  const options = { policies, choice, whole, early };
+  using prepared = await prepare(machine, considered, options);
+  const { requests, ...changed } = await change(machine, considered, { ...options, prepared, held });
   await finishChange(machine, changed, whole);
   return requests;
 }
 
-/** What a change goes by, and what was looked at before it. */
-interface ChangeOptions {
-  readonly policies: Policies;
-  readonly choice: Choice;
-  readonly whole: () => WholeProgram;
-  readonly early: EarlyLook | undefined;
+/** Content of a tenant's choice is not trusted by its name, nor is what was set up before. */
+const isThorough = (isRepeated: boolean, { outline }: Choice): boolean =>
+  isRepeated || outline.some(({ policy }) => policy === wishName);
+
+const isAnyRepeated = (members: readonly Member[]): boolean => members.some(({ previous }) => previous !== undefined);
+
+/** Of pods that run: what takes long is done before the lock, and holds while nobody changes anything. */
+async function prepare(
+  machine: Machine,
+  drafts: readonly Draft[],
+  options: ChangeOptions,
+): Promise<Prepared | undefined> {
+  if (options.early === undefined || drafts.length === 0) return undefined; // others wait for each of the questions, but nobody for a pod that starts
+  const { whole, choice } = options;
+  const isRepeatedOf = ({ members }: Decided) => isAnyRepeated(members);
+  return await Prepared.of(
+    machine,
+    () => decide(machine, drafts, options),
+    (decided) => ({
+      whole,
+      others: decided.others,
+      thorough: isThorough(isRepeatedOf(decided), choice),
+      isRepeated: isRepeatedOf(decided),
+    }),
+  );
 }
 
 /** The change itself, with the store's lock. Returns the requests of pods that still run, and of these those that run anyway. */
 async function change(
   machine: Machine,
   considered: readonly Draft[],
-  { policies, choice, whole, early }: ChangeOptions,
+  {
+    prepared,
+    held = () => {},
+    ...options
+  }: ChangeOptions & { readonly prepared: Prepared | undefined; readonly held: TogetherOptions['held'] },
 ): Promise<ChangedPods & { readonly requests: readonly AddRequest[] }> {
-  const { configuration } = policies;
+  const { policies, choice, whole } = options;
   using _lock = await machine.store.lock();
+  using _time = timed((milliseconds) => held(considered.length, milliseconds));
   const drafts: Draft[] = [];
   for (const one of considered) if (await goesOn(machine, one.request)) drafts.push(one);
   const requests = drafts.map(({ request }) => request);
   if (requests.length === 0) return { requests, members: [], left: [] };
-  const { known, node, ...own } = await nodeFor(machine, configuration, choice.outline);
-  // Without ports to give, the others are only pods whose ports go with a changed exit.
-  const isAboutOthers = givesPorts(configuration, own.exits) || !isEqual(known?.exits, node.exits);
-  const { others, gone } = isAboutOthers ? othersThan(machine, requests) : noOthers;
-  const given = withPorts(machine, drafts, { configuration, ...own, others });
-  const found = await withConnections(machine, { known, node }, given, { whole, early });
-  const isSteered = choice.outline.length > 0;
-  const members = found.filter(({ running, record }) => running === undefined || isSteered || record.holds);
-  const left = found.filter((member) => !members.includes(member));
+  const ready = drafts.length === considered.length && (await prepared?.holds(machine)) === true ? prepared : undefined;
+  const { known, node, others, gone, members, left } = ready?.decided ?? (await decide(machine, drafts, options));
   await leaveWithoutPolicy(machine, left);
   const [first] = members;
   if (first === undefined) return { requests, members, left };
   try {
-    machine.store.saveAll(members.map(({ record }) => record)); // first: DEL takes down attachments with a record
+    const records = members.map(({ record }) => record);
+    machine.store.saveAll(records, ready?.staged); // first: DEL takes down attachments with a record
     for (const { ports: _, ...other } of gone) machine.store.save(other);
-    const isRepeated = members.some(({ previous }) => previous !== undefined);
+    const isRepeated = isAnyRepeated(members);
     if (isRepeated || !machine.store.hasProgram(first.record.program)) {
       machine.store.saveProgram(first.record.program, whole());
     }
     policies.keep();
     await remark(machine, node);
     if (!isEqual(known, node)) machine.store.saveNode(node);
-    // Content of a tenant's choice is not trusted by its name.
-    const thorough = isRepeated || choice.outline.some(({ policy }) => policy === wishName);
-    await setUpMembers(machine, node, members, { whole, others, thorough, isRepeated });
+    const thorough = isThorough(isRepeated, choice);
+    const ahead = ready?.ahead;
+    await setUpMembers(machine, node, members, { whole, others, thorough, isRepeated, ...(ahead && { ahead }) });
     const runs = first.running !== undefined;
     if (!runs) await leavePrevious(machine, node, members);
     return { requests, members: runs ? members : [], left };
@@ -145,6 +178,11 @@ async function change(
   }
 }
 
+const timed = (ended: (milliseconds: number) => void): Disposable => {
+  const began = performance.now();
+  return { [Symbol.dispose]: () => ended(performance.now() - began) };
+};
+
 /** A pod that runs may end while its change is made ready; its DEL takes the lock. A new pod waits for its ADD. */
 const goesOn = async (machine: Machine, { isRunning: runs, podNetwork }: AddRequest): Promise<boolean> =>
   !runs || (await isRunning(machine, podNetwork));
@@ -152,31 +190,6 @@ const goesOn = async (machine: Machine, { isRunning: runs, podNetwork }: AddRequ
 const unreachable = (): never => {
   throw new RangeError('no request');
 };
-
-/** A request, and the record for it without ports and connections. */
-interface Draft {
-  readonly request: AddRequest;
-  readonly draft: AttachmentRecord;
-}
-
-/** With ports of their own, of which no two get the same. */
-function withPorts(
-  { store }: Machine,
-  drafts: readonly Draft[],
-  { others, ...facts }: Pick<PortsRequest, 'configuration' | 'exits' | 'ownEnd' | 'others'>,
-): Member[] {
-  const members = drafts.map(({ request, draft }): Member => {
-    const previous = store.load(request.attachment);
-    return { request, previous, record: previous?.ports ? { ...draft, ports: previous.ports } : draft };
-  });
-  for (const [i, { request, draft }] of drafts.entries()) {
-    const previous = members[i]?.previous;
-    const fellows = members.toSpliced(i, 1).map(({ record }) => record);
-    const ports = choosePorts({ ...facts, ...draft, previous: previous?.ports ?? [], others: [...others, ...fellows] });
-    members[i] = { request, previous, record: { ...draft, ...(ports.length > 0 && { ports }) } };
-  }
-  return members;
-}
 
 /**
  * All ranges of a program. The cluster's ranges are part of it, so that a change of the policy file reaches no running
@@ -197,31 +210,11 @@ async function leaveWithoutPolicy(machine: Machine, members: readonly Member[]):
   await tearDownRunning(machine, pods);
 }
 
-/** The other attachments to the node. */
-interface Others {
-  readonly others: readonly AttachmentRecord[];
-  /** Pods with ports of their own whose address another pod gets: they are gone, though their DEL has not come. */
-  readonly gone: readonly AttachmentRecord[];
-}
-
-const noOthers: Others = { others: [], gone: [] };
-
-function othersThan({ store }: Machine, requests: readonly AddRequest[]): Others {
-  const marks = new Set(requests.map(({ attachment }) => markOf(attachment)));
-  const given = new Set(requests.flatMap(({ podNetwork }) => podNetwork.addresses));
-  const all = store.list().filter((record) => !marks.has(markOf(record)));
-  const isGone = ({ addresses }: AttachmentRecord) => addresses.some((own) => given.has(own));
-  return {
-    others: all.filter((other) => !isGone(other)),
-    gone: all.filter((other) => isGone(other) && other.ports !== undefined),
-  };
-}
-
 /**
  * Repeated ADDs that failed leave the attachments as the earlier ones made them. The DEL that follows undoes the rest:
  * the runtime shall hear why ADD failed, not why undoing failed.
  */
-async function undo(machine: Machine, members: readonly Member[], gone: Others['gone']): Promise<void> {
+async function undo(machine: Machine, members: readonly Member[], gone: Decided['gone']): Promise<void> {
   try {
     for (const record of gone) machine.store.save(record); // the ports are theirs again, or two would get them
     for (const member of members) await undoOne(machine, member);

@@ -16,7 +16,7 @@ import {
 import { heldAmong, type MovedConnection } from './hold.ts';
 import { leavePrevious, mayLeave } from './leave-previous.ts';
 import type { Machine } from './machine.ts';
-import { setUp } from './set-up.ts';
+import { type Ahead, lookAhead, type SetUp, setUp } from './set-up.ts';
 
 /** All of a program. */
 export type WholeProgram = Required<ProgramContent>;
@@ -112,24 +112,31 @@ function movedBy(
   return seen.length === members.length ? seen : undefined;
 }
 
+export type Together = Omit<SetUp, 'fellows' | 'held'>;
+
 /** Sets members up, the first of them with all others as its fellows. */
 export async function setUpMembers(
   machine: Machine,
   node: NodeRecord,
-  [first, ...others]: readonly Pick<Member, 'record' | 'running'>[],
-  more: {
-    whole: () => WholeProgram;
-    others?: readonly AttachmentRecord[];
-    thorough: boolean;
-    isRepeated?: boolean;
-  },
+  members: readonly Pick<Member, 'record' | 'running'>[],
+  more: Together,
 ): Promise<void> {
-  if (first === undefined) return;
-  const members = [first, ...others];
+  const [first] = members;
+  if (first !== undefined) await setUp(machine, node, first.record, { ...more, ...withFellows(members) });
+}
+
+/** {@link lookAhead} for the same. */
+export const lookAheadOf = (
+  machine: Machine,
+  node: NodeRecord,
+  members: readonly [Member, ...Member[]],
+  more: Together,
+): Promise<Ahead> => lookAhead(machine, node, members[0].record, { ...more, ...withFellows(members) });
+
+function withFellows(members: readonly Pick<Member, 'record' | 'running'>[]): Pick<SetUp, 'fellows' | 'held'> {
   const held = new Map(members.map(({ record, running }) => [markOf(record), heldAmong(running?.moved ?? [])]));
   const isRunning = members.some(({ running }) => running !== undefined);
-  const fellows = others.map(({ record }) => record);
-  await setUp(machine, node, first.record, { ...more, fellows, ...(isRunning && { held }) });
+  return { fellows: members.slice(1).map(({ record }) => record), ...(isRunning && { held }) };
 }
 
 /** Pods that run, and were changed: those with a program, and those without a policy, of which nothing is there any more. */

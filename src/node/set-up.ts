@@ -29,7 +29,7 @@ export const steeredOf = (record: AttachmentRecord): SteeredAttachment => ({
 });
 
 /** How an attachment is set up, and who with it: see {@link setUp}. */
-interface SetUp {
+export interface SetUp {
   readonly whole: () => ProgramContent;
   readonly others?: readonly AttachmentRecord[];
   readonly fellows?: readonly AttachmentRecord[];
@@ -38,6 +38,15 @@ interface SetUp {
   readonly isRepeated?: boolean;
   /** The pods run: their connections go on, and of these some stay with another exit than their program's, by the pods' marks. */
   readonly held?: ReadonlyMap<string, readonly HeldConnection[]>;
+  /** What {@link lookAhead} found for the same. */
+  readonly ahead?: Ahead;
+}
+
+/** What was seen and decided before the store's lock was taken: it holds in that generation of the ruleset alone. */
+export interface Ahead {
+  readonly seen: readonly HostObject[];
+  readonly changes: readonly Change[];
+  readonly generation: number;
 }
 
 /**
@@ -50,29 +59,50 @@ export async function setUp(
   machine: Machine,
   node: NodeRecord,
   record: AttachmentRecord,
-  { whole, others = [], fellows = [], thorough, isRepeated = false, held }: SetUp,
+  options: SetUp,
 ): Promise<readonly Change[]> {
+  const { fellows = [], thorough, isRepeated = false, held, ahead } = options;
+  const needs = needsFor(node, record, options);
+  const notes = held || isRepeated || !isNotable(needs) ? undefined : readNotes(machine);
+  const changes =
+    (thorough || !notes?.note ? undefined : await setUpBesideNoted(machine, node, needs, notes.note)) ??
+    (await settleAndNote(machine, node, needs, { thorough, notes, ahead }));
+  if (!held) await forgetOthersFlows(machine, [record, ...fellows], changes);
+  return changes;
+}
+
+function needsFor(
+  node: NodeRecord,
+  record: AttachmentRecord,
+  { whole, others = [], fellows = [], thorough, held }: SetUp,
+): Needs {
   const steered = (one: AttachmentRecord) => ({
     ...steeredOf(one),
     ...(held && { held: held.get(markOf(one)) ?? [] }),
   });
   const attachment = { ...steered(record), ...(thorough ? whole() : { whole }) };
-  const needs = needsOf(node, attachment, others.map(steeredOf), fellows.map(steered));
-  const notes = held || isRepeated || !isNotable(needs) ? undefined : readNotes(machine);
-  const changes =
-    (thorough || !notes?.note ? undefined : await setUpBesideNoted(machine, node, needs, notes.note)) ??
-    (await settleAndNote(machine, node, needs, { thorough, notes }));
-  if (!held) await forgetOthersFlows(machine, [record, ...fellows], changes);
-  return changes;
+  return needsOf(node, attachment, others.map(steeredOf), fellows.map(steered));
+}
+
+/** Looks and decides for a {@link setUp} that shall keep the store's lock for a short time. Changes nothing. */
+export async function lookAhead(
+  machine: Machine,
+  { unmarked: _, ...node }: NodeRecord,
+  record: AttachmentRecord,
+  options: SetUp,
+): Promise<Ahead> {
+  const needs = needsFor(node, record, options);
+  const { state, generation } = await machine.host.observe(node, needs, { contents: options.thorough });
+  return { seen: state, changes: await differenceNow(machine, node, needs, state), generation };
 }
 
 async function settleAndNote(
   machine: Machine,
   node: NodeRecord,
   needs: Needs,
-  { thorough, notes }: { readonly thorough: boolean; readonly notes: Notes | undefined },
+  { thorough, notes, ahead }: { thorough: boolean; notes: Notes | undefined; ahead: Ahead | undefined },
 ): Promise<readonly Change[]> {
-  const { changes, last } = await settleAll(machine, node, needs, thorough);
+  const { changes, last } = await settleAll(machine, node, needs, { contents: thorough, ahead });
   if (last.isWhole && notes) await noteSetUp(machine, node, needs, notes, { ...last, contents: thorough });
   return changes;
 }
@@ -84,7 +114,7 @@ export async function settle(
   needs: Needs,
   contents: boolean,
 ): Promise<readonly Change[]> {
-  return (await settleAll(machine, node, needs, contents)).changes;
+  return (await settleAll(machine, node, needs, { contents })).changes;
 }
 
 /** The changes, and the last decision for them. */
@@ -94,12 +124,18 @@ interface Settled {
   readonly last: Decision<readonly HostObject[]> & { readonly isWhole: boolean };
 }
 
-async function settleAll(machine: Machine, node: NodeRecord, needs: Needs, contents: boolean): Promise<Settled> {
-  const { changes, last } = await settleMarks(machine, node, needs, contents);
+/** How all is made as it should be. */
+interface Settling {
+  readonly contents: boolean;
+  readonly ahead?: Ahead | undefined;
+}
+
+async function settleAll(machine: Machine, node: NodeRecord, needs: Needs, settling: Settling): Promise<Settled> {
+  const { changes, last } = await settleMarks(machine, node, needs, settling);
   // What was on a device goes with it when it is made anew, and was still there when we looked.
   const remade = changes.some(({ verb, object }) => verb === 'replace' && object.kind === 'tunnel');
   if (!remade) return { changes, last };
-  const again = await settleOnce(machine, node, needs, contents);
+  const again = await settleOnce(machine, node, needs, { contents: settling.contents });
   return { changes: [...changes, ...again.changes], last: again.last };
 }
 
@@ -108,9 +144,9 @@ async function settleMarks(
   machine: Machine,
   { unmarked, ...node }: NodeRecord,
   needs: Needs,
-  contents: boolean,
+  settling: Settling,
 ): Promise<Settled> {
-  const settled = await settleOnce(machine, node, needs, contents);
+  const settled = await settleOnce(machine, node, needs, settling);
   if (unmarked && settled.changes.some(isMarking)) forgetUnmarked(machine);
   return settled;
 }
@@ -122,22 +158,30 @@ function forgetUnmarked({ store }: Machine): void {
   store.saveNode(node);
 }
 
-async function settleOnce(machine: Machine, node: NodeRecord, needs: Needs, contents: boolean): Promise<Settled> {
+async function settleOnce(
+  machine: Machine,
+  node: NodeRecord,
+  needs: Needs,
+  { contents, ahead }: Settling,
+): Promise<Settled> {
+  let first = ahead && { state: ahead.seen, generation: ahead.generation };
+  const look = async () => {
+    const seen = first ?? (await machine.host.observe(node, needs, { contents }));
+    first = undefined; // somebody else changed the ruleset meanwhile
+    return seen;
+  };
   const overwritten: Record<string, string> = {}; // also by an attempt that somebody else's change cut short
   let isWhole = true;
-  const last = await change(
-    machine,
-    () => machine.host.observe(node, needs, { contents }),
-    async (observed) => {
-      const different = await differenceNow(machine, node, needs, observed);
-      requireOurTypes(different);
-      const changes = await attainable(machine, needs, different);
-      isWhole = changes.length === different.length;
-      const values = overwrittenBy(machine, changes);
-      remember(machine, node, changes, values);
-      return [...changes, ...(await keepingChanges(machine, Object.assign(overwritten, values), changes))];
-    },
-  );
+  const last = await change(machine, look, async (observed) => {
+    const isAhead = ahead !== undefined && observed === ahead.seen;
+    const different = isAhead ? ahead.changes : await differenceNow(machine, node, needs, observed);
+    requireOurTypes(different);
+    const changes = await attainable(machine, needs, different);
+    isWhole = changes.length === different.length;
+    const values = overwrittenBy(machine, changes);
+    remember(machine, node, changes, values);
+    return [...changes, ...(await keepingChanges(machine, Object.assign(overwritten, values), changes))];
+  });
   forgetAddresses(machine, last.changes);
   return { changes: last.changes.filter((change) => !isKeeping(change)), last: { ...last, isWhole } };
 }

@@ -6,6 +6,7 @@ import { type MachineOptions, machineOptionsOf } from '../cni/plugin.ts';
 import { readPrevResult } from '../cni/prev-result.ts';
 import type { ReadFile } from '../config/read.ts';
 import { filesIn } from '../files/file.ts';
+import { Portion } from '../loop/portion.ts';
 import { type AddRequest, addTogether, togetherKey } from '../node/add.ts';
 import type { Machine, Onward } from '../node/machine.ts';
 import { isRunning } from '../node/new-record.ts';
@@ -145,8 +146,12 @@ async function consider(
   }
 }
 
-/** Pods in one change: more would take less time in all, and an ADD would wait longer for the store's lock; beside ADDs and DELs. */
-const atOnce = { most: 32, besideOthers: 8 } as const;
+/**
+ * Pods in one change: more would take less time in all, and an ADD would wait longer for the store's lock. The first that comes is
+ * seen only when it waits already.
+ */
+const atOnce = { least: 8, most: 32, milliseconds: 12 } as const;
+const besideOthers = 8;
 
 type Waiting = Required<Considered>;
 
@@ -156,6 +161,7 @@ class Groups {
   readonly #groups = new Map<string, Waiting[]>();
   /** Pods that ended while they waited. */
   readonly gone = new Set<Adoption>();
+  readonly #portion = new Portion(atOnce);
   #isWanted = false;
 
   constructor(surroundings: AdoptSurroundings) {
@@ -163,7 +169,8 @@ class Groups {
   }
 
   get #atOnce(): number {
-    return this.#isWanted || this.#surroundings.isBesideOthers?.() ? atOnce.besideOthers : atOnce.most;
+    const { size } = this.#portion;
+    return this.#isWanted || this.#surroundings.isBesideOthers?.() ? Math.min(size, besideOthers) : size;
   }
 
   async add(one: Waiting): Promise<void> {
@@ -206,7 +213,8 @@ class Groups {
     if (first === undefined) return;
     using machine = await this.#surroundings.openMachine(machineOptionsOf(first.entry));
     const requests = group.map(({ request }) => request);
-    const done = await addTogether(machine, requests);
+    const held = (pods: number, milliseconds: number) => this.#portion.took(pods, milliseconds);
+    const done = await addTogether(machine, requests, { held });
     this.#isWanted = machine.store.isWanted;
     for (const { adoption, request } of group) {
       if (!done.includes(request)) {

@@ -1,6 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import { EgressError, isSystemError } from '../base/errors.ts';
 import { makeFolder, moveAside, removeFile, replaceFiles } from '../files/file.ts';
+import { Staged } from '../files/staged.ts';
 import type { Kind } from './kinds.ts';
 import type { Lock } from './lock.ts';
 import { recordVersion } from './migration.ts';
@@ -45,15 +46,18 @@ export class RecordFiles {
     this.replaceAll(dirname(path), kind, [record]);
   }
 
-  /** The same for records of a folder, one after the other. */
-  replaceAll<T>(folder: string, kind: Kind<T>, records: readonly T[]): void {
+  /** The same for records of a folder, one after the other, of which some may be staged. */
+  replaceAll<T>(folder: string, kind: Kind<T>, records: readonly T[], staged?: Staged): void {
     this.requireLock();
     makeFolder(folder);
-    const texts = records.map(
-      (record) => [kind.fileNameOf(record), `${JSON.stringify(record, undefined, 2)}\n`] as const,
-    );
+    const texts = textsOf(kind, records);
     for (const [name] of texts) this.read(join(folder, name), kind); // refuses newer records, and moves broken ones aside: neither is overwritten
-    replaceFiles(folder, texts);
+    replaceFiles(folder, texts, staged);
+  }
+
+  /** Writes records into files that wait for the lock, see {@link Staged}. */
+  stage<T>(place: string, kind: Kind<T>, records: readonly T[]): Staged | undefined {
+    return Staged.of(place, textsOf(kind, records));
   }
 
   /** Removes a record. */
@@ -83,3 +87,6 @@ export class RecordFiles {
     }
   }
 }
+
+const textsOf = <T>(kind: Kind<T>, records: readonly T[]) =>
+  records.map((record) => [kind.fileNameOf(record), `${JSON.stringify(record, undefined, 2)}\n`] as const);

@@ -14,6 +14,7 @@ import {
   replaceForNow,
   stateOf,
 } from '../files/file.ts';
+import type { Staged } from '../files/staged.ts';
 import { AgentFiles } from './agent-files.ts';
 import { attachmentKind, fileNameOf, movesKind, nodeKind, programKind } from './kinds.ts';
 import { Lock, type LockSurroundings } from './lock.ts';
@@ -44,6 +45,7 @@ export interface StoreSurroundings extends LockSurroundings {
  *     agent/agent.json, agent/lock                            what the agent did last; held while it runs
  *     agent/objects.json                                      exits, policies and nodes that are objects of the cluster
  *     agent/elections.json                                    which gateway has the exits that this node is a gateway of
+ *     staged/                                                 records that wait for the lock: see `files/staged.ts`
  *     broken/                                                 files that are no records, for a person to look at
  *     lock                                                    held by whoever changes anything
  *
@@ -56,6 +58,7 @@ export class Store {
   readonly #moves: string;
   readonly #summary: string;
   readonly #look: string;
+  readonly #staged: string;
   readonly #folder: string;
   readonly #lock: Lock;
   readonly #surroundings: StoreSurroundings;
@@ -71,6 +74,7 @@ export class Store {
     this.#moves = join(dataDir, 'moves.json');
     this.#summary = join(dataDir, 'policies.summary');
     this.#look = join(dataDir, 'look');
+    this.#staged = join(dataDir, 'staged');
     this.#folder = dataDir;
     this.#lock = new Lock(join(dataDir, 'lock'), surroundings);
     this.#surroundings = surroundings;
@@ -119,9 +123,14 @@ export class Store {
     this.saveAll([record]);
   }
 
-  /** The same for the records of several attachments. */
-  saveAll(records: readonly AttachmentRecord[]): void {
-    this.#records.replaceAll(this.#attachments, attachmentKind, records);
+  /** The same for the records of several attachments, which may be staged. */
+  saveAll(records: readonly AttachmentRecord[], staged?: Staged): void {
+    this.#records.replaceAll(this.#attachments, attachmentKind, records, staged);
+  }
+
+  /** Writes records where nobody reads them, without the lock: to put them in their places takes the disk little. */
+  stage(records: readonly AttachmentRecord[]): Staged | undefined {
+    return this.#records.stage(this.#staged, attachmentKind, records);
   }
 
   /**
@@ -263,6 +272,7 @@ export class Store {
     this.#records.remove(this.#node, nodeKind);
     removeFile(this.#summary);
     removeFile(this.#look);
+    removeFile(this.#staged);
   }
 
   /** Names of exits that were moved, with the underlay addresses of their gateways. Throws `record-newer`. */

@@ -7,8 +7,12 @@ import { tool } from '../support/tools.ts';
 export interface Hold {
   /** Calls of netlink: questions, listings and transactions. */
   readonly calls: number;
+  /** Of these listings of whatever. */
+  readonly listings: number;
   /** Of these listings of conntrack, each of which walks through the table of the whole machine. */
   readonly connectionListings: number;
+  /** Calls that wait for the disk. */
+  readonly syncs: number;
   /** Records of pods that were written. */
   readonly records: number;
 }
@@ -20,7 +24,7 @@ export async function holdsDuring(
   action: () => Promise<void>,
 ): Promise<readonly Hold[]> {
   const trace = join(lab.folder, lab.unique('holds'));
-  const calls = 'trace=flock,close,sendto,sendmsg,rename';
+  const calls = 'trace=flock,close,sendto,sendmsg,rename,fsync';
   const strace = await machine.start(
     [tool('strace'), '-f', '-y', '-v', '-s', '256', '-e', calls, '-o', trace, '-p', String(pid)],
     'attached',
@@ -33,7 +37,7 @@ export async function holdsDuring(
 /** The holds that a trace shows: the file of the lock is locked for writing, and closed. */
 export function holdsIn(lines: readonly string[]): readonly Hold[] {
   const holds: Hold[] = [];
-  let held: { calls: number; connectionListings: number; records: number } | undefined;
+  let held: { -readonly [key in keyof Hold]: Hold[key] } | undefined;
   let descriptor: string | undefined;
   const waiting = new Map<string, string>();
   for (const line of lines) {
@@ -43,12 +47,15 @@ export function holdsIn(lines: readonly string[]): readonly Hold[] {
     const taken = line.includes('<... flock resumed>') ? waiting.get(thread) : asked;
     if (taken !== undefined && / = 0$/.test(line)) {
       descriptor = taken;
-      held = { calls: 0, connectionListings: 0, records: 0 };
+      held = { calls: 0, listings: 0, connectionListings: 0, syncs: 0, records: 0 };
     }
     if (held === undefined) continue;
     if (line.includes('nlmsg_len=')) held.calls++;
-    if (/IPCTNL_MSG_CT_GET\b/.test(line) && /NLM_F_DUMP|NLM_F_ROOT/.test(line)) held.connectionListings++;
-    if (/rename\(".*\/attachments\/\.new"/.test(line)) held.records++;
+    const isListing = line.includes('nlmsg_len=') && /NLM_F_DUMP|NLM_F_ROOT|\|0x[37]00\b/.test(line);
+    if (isListing) held.listings++;
+    if (isListing && /IPCTNL_MSG_CT_GET\b/.test(line)) held.connectionListings++;
+    if (/ fsync\(/.test(line)) held.syncs++;
+    if (/rename\(".*", ".*\/attachments\/[^"]*"/.test(line)) held.records++;
     if (new RegExp(`close\\(${descriptor}<[^>]*/egress/lock>`).test(line)) {
       holds.push(held);
       held = undefined;

@@ -37,7 +37,7 @@ const table: Readonly<Record<string, Row>> = {
     types: ['config', 'sources'],
   },
   cni: { imports: ['base', 'policy', 'config', 'sources', 'node'], types: ['datapath', 'store'] },
-  runtimes: { imports: ['base', 'policy', 'config', 'files', 'sources', 'node', 'cni'], types: ['store'] },
+  runtimes: { imports: ['base', 'policy', 'config', 'files', 'loop', 'sources', 'node', 'cni'], types: ['store'] },
   gateway: { imports: [...pure, 'store', 'node'] },
   // What is outdated is told from what the configurations of runtimes say now.
   report: { imports: [...pure, 'files', 'store', 'sources', 'node', 'runtimes'], packages: ['node:path', 'zod'] },
