@@ -53,6 +53,7 @@ async function runAsOperator(words: readonly string[]): Promise<number> {
     openService,
     openWork,
     findMissingRights,
+    worked,
     openExamination,
     isClaimed,
     get cluster() {
@@ -80,6 +81,12 @@ async function runAsOperator(words: readonly string[]): Promise<number> {
     return error instanceof EgressError && error.code === 'invalid-argument' ? 2 : 1;
   }
   return exitCode;
+}
+
+/** Milliseconds of a processor that this thread had so far. */
+function worked(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
 }
 
 /** A terminal that does not know its size says 0. */

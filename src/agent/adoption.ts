@@ -15,7 +15,7 @@ import { noLabels } from './label-answers.ts';
 export function adoptOn(
   machine: Machine,
   { resultsDir }: Pick<AgentPlaces, 'resultsDir'>,
-  { readFile, labels = noLabels, pace }: Pick<AgentSurroundings, 'readFile' | 'labels' | 'pace'>,
+  { readFile, labels = noLabels, pace, worked }: Pick<AgentSurroundings, 'readFile' | 'labels' | 'pace' | 'worked'>,
   { own, of }: Configured,
   more: { readonly dryRun?: true } = {},
 ): Promise<readonly Adoption[]> {
@@ -29,6 +29,7 @@ export function adoptOn(
       openMachine: async () => ({ ...machine, [Symbol.dispose]: () => {} }),
       policiesOf: (entry) => policiesOf(forRunning(of(entry))),
       labelsOf,
+      ...(worked && { worked }),
       ...(pace && {
         rest: async () => {
           if (machine.store.isWanted) pace.met(); // who has the lock is rarely seen by who waits for it

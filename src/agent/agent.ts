@@ -37,6 +37,8 @@ export interface AgentSurroundings {
   findMissingRights(): readonly string[];
   /** Milliseconds of a clock that does not go back. */
   now(): number;
+  /** Milliseconds of a processor that this thread had so far. Absent: those of a clock. */
+  worked?(): number;
   /** Takes each round that came to an end, for whoever counts them. */
   observe?(seen: Seen): Promise<void>;
   /** Elects who serves exits that have this node among their gateways. */

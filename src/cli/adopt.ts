@@ -16,7 +16,7 @@ type Options = AdoptOptions & ConfOptions & { readonly json?: true };
 
 /** `egress adopt`: see {@link adoptAll}. Exit code 1 when a pod could not have its own. */
 export async function adopt({ confDir, ...options }: Options, surroundings: CliSurroundings): Promise<void> {
-  const { readFile, openMachine, askLabels, write, setExitCode } = surroundings;
+  const { readFile, openMachine, askLabels, write, setExitCode, worked } = surroundings;
   const labelsOf = labelsIfTold(askLabels);
   const configurations = new Configurations(readFile);
   const { own: entries } = readChains(confDir, readFile);
@@ -29,7 +29,7 @@ export async function adopt({ confDir, ...options }: Options, surroundings: CliS
     ...{ readFile, openMachine, entries, onward: work.onward },
     isWhole: async (machine, record) => (await partsSeen(machine, record))?.objects.length === 0,
     policiesOf: (entry, machine) => policiesOf(configurationOf(machine)(entry)),
-    labelsOf,
+    ...{ labelsOf, worked },
     whyOutdated: (machine, record) => outdatedBy(machine, { own: entries }, configurationOf(machine), labelsOf)(record),
   });
   if (adoptions.some(({ problem }) => problem !== undefined)) setExitCode(1);

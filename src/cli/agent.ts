@@ -75,13 +75,13 @@ function monitorOptions({ metrics, metricsPods }: Options, version: string): Mon
 }
 
 async function surroundingsOf(
-  { openMachine, readFile, findMissingRights }: CliSurroundings,
+  { openMachine, readFile, findMissingRights, worked }: CliSurroundings,
   service: Service,
 ): Promise<AgentSurroundings> {
   const log = await service.openLog();
   const report = (error: unknown, consequence: string) => service.report(error, consequence);
   const opened = sharingStores(openMachine);
-  return { readFile, openMachine: opened, findMissingRights, log, report, now: () => performance.now() };
+  return { readFile, openMachine: opened, findMissingRights, worked, log, report, now: () => performance.now() };
 }
 
 /** One store for each data folder: it remembers the records from one round to the next, and sockets are opened anew. */

@@ -41,6 +41,8 @@ export interface CliSurroundings {
    * way first. `changes`: whether it changes anything; what only looks ends at once.
    */
   openWork(changes: boolean): Work & Disposable;
+  /** Milliseconds of a processor that this thread had so far. */
+  worked(): number;
   /** What this process may not do, of all that keeping a node takes, in sentences. */
   findMissingRights(): readonly string[];
   /** Opens what only an examination of the host needs. */

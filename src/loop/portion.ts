@@ -3,7 +3,7 @@ export interface PortionBounds {
   /** How many it begins with, and at least. */
   readonly least: number;
   readonly most: number;
-  /** Milliseconds that one shall take. */
+  /** Milliseconds that one shall take at most. */
   readonly milliseconds: number;
 }
 

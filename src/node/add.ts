@@ -76,8 +76,8 @@ export async function addTogether(
 
 /** How pods are changed together. */
 export interface TogetherOptions {
-  /** Takes for how long the store's lock was held, and for how many pods. */
-  held?(pods: number, milliseconds: number): void;
+  /** Called with the store's lock, for so many pods; what it returns is called when it is given back. */
+  holding?(pods: number): () => void;
 }
 
 /** Equal for requests with the same policies that get the same program. */
@@ -91,7 +91,7 @@ async function addChosen(
   machine: Machine,
   all: readonly AddRequest[],
   choice: Choice,
-  { held }: TogetherOptions = {},
+  { holding }: TogetherOptions = {},
 ): Promise<readonly AddRequest[]> {
   const [{ policies } = unreachable()] = all;
   const considered: Draft[] = [];
@@ -101,7 +101,7 @@ async function addChosen(
   const early = await lookEarly(machine, considered, whole);
   const options = { policies, choice, whole, early };
   using prepared = await prepare(machine, considered, options);
-  const { requests, ...changed } = await change(machine, considered, { ...options, prepared, held });
+  const { requests, ...changed } = await change(machine, considered, { ...options, prepared, holding });
   await finishChange(machine, changed, whole);
   return requests;
 }
@@ -139,13 +139,14 @@ async function change(
   considered: readonly Draft[],
   {
     prepared,
-    held = () => {},
+    holding = () => () => {},
     ...options
-  }: ChangeOptions & { readonly prepared: Prepared | undefined; readonly held: TogetherOptions['held'] },
+  }: ChangeOptions & { readonly prepared: Prepared | undefined; readonly holding: TogetherOptions['holding'] },
 ): Promise<ChangedPods & { readonly requests: readonly AddRequest[] }> {
   const { policies, choice, whole } = options;
   using _lock = await machine.store.lock();
-  using _time = timed((milliseconds) => held(considered.length, milliseconds));
+  using ends = new DisposableStack();
+  ends.defer(holding(considered.length));
   const drafts: Draft[] = [];
   for (const one of considered) if (await goesOn(machine, one.request)) drafts.push(one);
   const requests = drafts.map(({ request }) => request);
@@ -177,11 +178,6 @@ async function change(
     throw error;
   }
 }
-
-const timed = (ended: (milliseconds: number) => void): Disposable => {
-  const began = performance.now();
-  return { [Symbol.dispose]: () => ended(performance.now() - began) };
-};
 
 /** A pod that runs may end while its change is made ready; its DEL takes the lock. A new pod waits for its ADD. */
 const goesOn = async (machine: Machine, { isRunning: runs, podNetwork }: AddRequest): Promise<boolean> =>

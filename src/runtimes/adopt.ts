@@ -47,6 +47,11 @@ export interface AdoptSurroundings {
   readonly onward?: Onward;
   /** Asked before each pod and each change, neither of which it is part of: rests where it is to. Absent: never. */
   rest?(): Promise<void>;
+  /**
+   * Milliseconds of a processor that this thread had so far: on a busy machine all takes longer, and in smaller parts longer still.
+   * Absent: those of a clock.
+   */
+  worked?(): number;
   /** Whether others change things, too. Absent: only what was seen at the lock tells. */
   isBesideOthers?(): boolean;
 }
@@ -213,8 +218,12 @@ class Groups {
     if (first === undefined) return;
     using machine = await this.#surroundings.openMachine(machineOptionsOf(first.entry));
     const requests = group.map(({ request }) => request);
-    const held = (pods: number, milliseconds: number) => this.#portion.took(pods, milliseconds);
-    const done = await addTogether(machine, requests, { held });
+    const { worked = () => performance.now() } = this.#surroundings;
+    const holding = (pods: number) => {
+      const began = worked();
+      return () => this.#portion.took(pods, worked() - began);
+    };
+    const done = await addTogether(machine, requests, { holding });
     this.#isWanted = machine.store.isWanted;
     for (const { adoption, request } of group) {
       if (!done.includes(request)) {

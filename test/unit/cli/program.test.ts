@@ -31,6 +31,7 @@ async function run(
     },
     colors: false,
     openWork: () => quietWork,
+    worked: () => 0,
     hostName: 'node-1',
     sinceBoot: () => ({ boot: 'b', uptime: 0 }),
     openMachine: async ({ dataDir }) => {

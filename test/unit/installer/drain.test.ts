@@ -97,7 +97,7 @@ class Host {
     const surroundings = {
       ...{ version: '1', colors: false, readFile: () => undefined, hostTools: tools },
       openWork: () => quietWork,
-      ...{ hostName: 'node-1', sinceBoot: () => ({ boot: 'b', uptime: 0 }) },
+      ...{ worked: () => 0, hostName: 'node-1', sinceBoot: () => ({ boot: 'b', uptime: 0 }) },
       ...{ write: (text: string) => said.push(text), remark: (text: string) => said.push(text) },
       setExitCode: (code: number) => {
         exitCode = code;

@@ -26,6 +26,7 @@ export async function runOnFiles(readFile: ReadFile, ...words: readonly string[]
     },
     colors: false,
     openWork: () => quietWork,
+    worked: () => 0,
     hostName: 'node-1',
     sinceBoot: () => ({ boot: 'b', uptime: 0 }),
     openMachine: () => assert.fail('no kernel and no state'),
