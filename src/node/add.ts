@@ -6,6 +6,7 @@ import { programName } from '../policy/program.ts';
 import type { Choice, Policies } from '../sources/policies.ts';
 import type { AttachmentRecord } from '../store/record.ts';
 import { type ChangeOptions, type Decided, type Draft, decide } from './decide.ts';
+import { holdAhead } from './hold-ahead.ts';
 import { leavePrevious } from './leave-previous.ts';
 import type { Machine } from './machine.ts';
 import { isRunning, newRecord, outsideOf } from './new-record.ts';
@@ -15,6 +16,7 @@ import { wholeProgram } from './program-content.ts';
 import { remark } from './remark.ts';
 import {
   type ChangedPods,
+  type EarlyLook,
   finishChange,
   lookEarly,
   type Member,
@@ -98,12 +100,27 @@ async function addChosen(
   for (const request of all)
     if (await goesOn(machine, request)) considered.push({ request, draft: await newRecord(machine, request, choice) });
   const whole = wholeOf(choice, policies.configuration.clusterCIDRs);
-  const early = await lookEarly(machine, considered, whole);
+  const early = await lookAndHold(machine, considered, whole);
   const options = { policies, choice, whole, early };
   using prepared = await prepare(machine, considered, options);
   const { requests, ...changed } = await change(machine, considered, { ...options, prepared, holding });
   await finishChange(machine, changed, whole);
   return requests;
+}
+
+/** How often connections are held ahead: more may begin meanwhile, and those that begin behind the last look are few. */
+const holdsAhead = 3;
+
+/** {@link lookEarly}, and where connections that stay with their exits are many, they are held before. */
+async function lookAndHold(
+  machine: Machine,
+  drafts: readonly Draft[],
+  whole: () => WholeProgram,
+): Promise<EarlyLook | undefined> {
+  let early = await lookEarly(machine, drafts, whole);
+  for (let i = 0; i < holdsAhead && early !== undefined && (await holdAhead(machine, early)); i++)
+    early = await lookEarly(machine, drafts, whole, true);
+  return early;
 }
 
 /** Content of a tenant's choice is not trusted by its name, nor is what was set up before. */

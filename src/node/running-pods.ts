@@ -48,18 +48,21 @@ const mostMoved = 2048;
 /**
  * Looks at the connections of pods that run without the store's lock: a listing of conntrack takes 10 ms of a processor for each
  * family, however few there are. `undefined` where there is nothing to look at yet, or a pod is new.
+ *
+ * @param isAgain the caller's records are not those of now
  */
 export async function lookEarly(
   machine: Machine,
   drafts: readonly { readonly request: AddRequest; readonly draft: AttachmentRecord }[],
   whole: () => WholeProgram,
+  isAgain = false,
 ): Promise<EarlyLook | undefined> {
   const { store } = machine;
   const known = store.loadNode();
   if (known === undefined || !drafts.every(({ request }) => request.isRunning)) return undefined;
   const pods = drafts.map(({ request, draft }) => ({
     record: draft,
-    previous: request.known ?? store.load(request.attachment),
+    previous: (isAgain ? undefined : request.known) ?? store.load(request.attachment),
   }));
   const moved = await lookAtConnections(machine, changedPods(machine, known, pods, whole));
   const seen = pods.map(({ record, previous }, i) => [markOf(record), { previous, moved: moved[i] ?? [] }] as const);
