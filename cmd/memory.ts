@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { letGo, trimHeap } from '../src/kernel/netlink/libc.ts';
+import { trimHeap } from '../src/kernel/native/calls.ts';
+import { letGo } from '../src/kernel/netlink/libc.ts';
 
 /**
  * Has V8 collect garbage sooner, for processes that run on and mostly wait: a round makes some MiB of garbage, and V8 would rather

@@ -2,7 +2,7 @@ import { closeSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runPlugin } from '../src/cni/plugin.ts';
-import { callInstead } from '../src/kernel/netlink/libc.ts';
+import { callInstead } from '../src/kernel/native/calls.ts';
 import { Store } from '../src/store/store.ts';
 import { answer } from './answer.ts';
 import { identify, openMachine, readFile } from './machine.ts';

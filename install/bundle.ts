@@ -18,10 +18,22 @@ export async function bundle(folder: string, version: string): Promise<Bundle> {
   const options = optionsFor(version);
   const main = join(folder, 'main.js');
   const entry = join(root, 'cmd', 'egress.ts');
-  await esbuild.build({ ...options, entryPoints: [entry], outfile: main, plugins: [apart(sources)], metafile: true });
+  await esbuild.build({
+    ...options,
+    entryPoints: [entry],
+    outfile: main,
+    plugins: [callsAddon, apart(sources)],
+    metafile: true,
+  });
   const parts = new Map([...sources.keys()].map((name) => [name, join(folder, `${name}.js`)]));
   for (const [name, source] of sources)
-    await esbuild.build({ ...options, ...wrapped, entryPoints: [source], outfile: join(folder, `${name}.js`) });
+    await esbuild.build({
+      ...options,
+      ...wrapped,
+      entryPoints: [source],
+      outfile: join(folder, `${name}.js`),
+      plugins: [callsAddon],
+    });
   return { main, parts };
 }
 
@@ -37,7 +49,6 @@ const optionsFor = (version: string): esbuild.BuildOptions => ({
   define: { EGRESS_VERSION: JSON.stringify(version) },
   alias: {
     'node-gyp-build': join(binaryFolder, 'netlink-addon.cjs'),
-    koffi: join(binaryFolder, 'koffi-addon.cjs'),
   },
   logLevel: 'warning',
 });
@@ -50,6 +61,13 @@ const wrapped: esbuild.BuildOptions = {
 
 /** Modules that are parts where they are imported dynamically; and those that are where they are imported at all: see {@link stub}. */
 const [partsOnDemand, partsBehindStubs] = [/\/operator\.ts$/, /\/(schema|record)-judge\.ts$/];
+
+/** The addon for system calls is in the binary, and not in a file. */
+const callsAddon: esbuild.Plugin = {
+  name: 'calls',
+  setup: (build) =>
+    build.onResolve({ filter: /\/addon\.ts$/ }, () => ({ path: join(binaryFolder, 'calls-addon.cjs') })),
+};
 
 /** Takes what not every call of a runtime needs out of a bundle, and writes down where its source is. */
 const apart = (sources: Map<string, string>): esbuild.Plugin => ({

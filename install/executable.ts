@@ -31,7 +31,7 @@ export function makeExecutable(folder: string, { main, parts }: Bundle): string 
   const snapshot = makeSnapshot(output, options, main);
   const assets: Record<string, string> = {
     'netlink.node': require.resolve(`netlink/prebuilds/linux-${arch}/node.napi.node`),
-    'koffi.node': require.resolve(`@koromix/koffi-linux-${arch}/linux_${arch}/koffi.node`),
+    'calls.node': join(import.meta.dirname, '..', 'src', 'kernel', 'native', `calls.linux-${arch}.node`),
   };
   if (parts.size > 0) compileParts(output, snapshot, folder, [...parts.keys()]);
   for (const [name, file] of parts) {

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import koffi from 'koffi';
+import { call } from '../../src/kernel/native/calls.ts';
 import type { Namespace } from '../support/namespace.ts';
 
 /** A program to run, with all of its environment. */
@@ -12,7 +12,6 @@ export interface Command {
   readonly stdin?: string;
 }
 
-const setns = koffi.load(null).func('int setns(int fd, int type)');
 const CLONE_NEWNET = 0x40000000;
 const ownNetwork = openSync('/proc/self/ns/net', 'r');
 
@@ -23,10 +22,10 @@ const ownNetwork = openSync('/proc/self/ns/net', 'r');
 function inside<T>({ path }: Namespace, action: () => T): T {
   const network = openSync(path, 'r');
   try {
-    if (setns(network, CLONE_NEWNET) !== 0) throw new Error(`This process cannot enter ${path}`);
+    if (call('setns', network, CLONE_NEWNET) !== 0) throw new Error(`This process cannot enter ${path}`);
     return action();
   } finally {
-    setns(ownNetwork, CLONE_NEWNET);
+    call('setns', ownNetwork, CLONE_NEWNET);
     closeSync(network);
   }
 }

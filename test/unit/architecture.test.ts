@@ -27,7 +27,7 @@ const table: Readonly<Record<string, Row>> = {
   kernel: {
     imports: ['base', 'nftables', 'datapath'],
     types: ['election', 'files'],
-    packages: ['koffi', 'netlink', 'node:fs', 'node:os', 'node:util'],
+    packages: ['netlink', 'node:fs', 'node:module', 'node:os', 'node:util'],
   },
   store: { imports: ['base', 'files'], types: ['policy', 'datapath'], packages: ['zod', 'node:fs', 'node:path'] },
   sources: { imports: ['base', 'policy', 'config', 'files', 'store'] },

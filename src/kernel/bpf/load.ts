@@ -1,4 +1,5 @@
-import { addressOf, bpf } from '../netlink/libc.ts';
+import { addressOf } from '../native/calls.ts';
+import { bpf } from '../netlink/libc.ts';
 
 const BPF_PROG_LOAD = 5;
 const BPF_PROG_TYPE_SCHED_CLS = 3;

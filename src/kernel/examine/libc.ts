@@ -1,23 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
-import koffi from 'koffi';
+import { call } from '../native/calls.ts';
 import { setSocketBytes, systemError } from '../netlink/libc.ts';
-
-/** Calls that only an examination needs, bound on first use. */
-let bound: ReturnType<typeof bindCalls> | undefined;
-
-function bindCalls() {
-  const libc = koffi.load(null);
-  return {
-    unshare: libc.func('int unshare(int flags)'),
-    setns: libc.func('int setns(int fd, int type)'),
-    recv: libc.func('long recv(int fd, void *bytes, size_t length, int flags)'),
-  };
-}
-
-const calls = () => {
-  bound ??= bindCalls();
-  return bound;
-};
 
 const CLONE_NEWNET = 0x40000000;
 
@@ -29,9 +12,9 @@ const CLONE_NEWNET = 0x40000000;
 export function openElsewhere<T>(open: () => T): T {
   const home = openSync('/proc/self/ns/net', 'r');
   try {
-    if (calls().unshare(CLONE_NEWNET) !== 0) throw systemError('unshare');
+    if (call('unshare', CLONE_NEWNET) !== 0) throw systemError('unshare');
     const result = settledAs(open);
-    if (calls().setns(home, CLONE_NEWNET) !== 0) throw systemError('setns');
+    if (call('setns', home, CLONE_NEWNET) !== 0) throw systemError('setns');
     if ('error' in result) throw result.error;
     return result.value;
   } finally {
@@ -64,6 +47,6 @@ const longest = 65_536;
 /** The next message of a socket; undefined when none came in time, or the wait was broken off. */
 export function receive(fd: number): Buffer | undefined {
   const bytes = Buffer.allocUnsafe(longest);
-  const length = Number(calls().recv(fd, bytes, bytes.length, 0));
+  const length = call('recvfrom', fd, bytes, bytes.length, 0, null, null);
   return length < 0 ? undefined : bytes.subarray(0, length);
 }

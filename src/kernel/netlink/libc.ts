@@ -1,77 +1,17 @@
 import { closeSync, readdirSync } from 'node:fs';
-import { arch } from 'node:os';
 import { getSystemErrorName } from 'node:util';
-import koffi from 'koffi';
+import { call, callLater, errno, isLoaded } from '../native/calls.ts';
 
-/**
- * The calls of the C library that Node has not. `socket`, `bind`, `sendto`, `recvfrom` and others around them: Node
- * opens neither netlink nor packet nor raw sockets. `getsockopt`: the package `netlink` does not report losses.
- * `flock`: a lock that the kernel releases when its holder dies. `chroot` and `renameat2`: for the installer. `_exit`:
- * for an end that nothing can fail in. `syscall`: for bpf(2), which the C library has not; `prlimit` goes with it. `madvise` and
- * `malloc_trim`: for processes that run on. Each is
- * bound when it is first used: a call of a runtime needs few of them, and VERSION none, nor koffi's addon.
- */
-const prototypes = {
-  setsockopt: 'int setsockopt(int fd, int level, int name, const void *value, unsigned int length)',
-  getsockopt: 'int getsockopt(int fd, int level, int name, void *value, void *length)',
-  getsockname: 'int getsockname(int fd, void *address, void *length)',
-  flock: 'int flock(int fd, int operation)',
-  socket: 'int socket(int domain, int type, int protocol)',
-  sendto: 'long sendto(int fd, const void *bytes, size_t length, int flags, const void *address, unsigned int size)',
-  bind: 'int bind(int fd, const void *address, unsigned int length)',
-  recvfrom: 'long recvfrom(int fd, void *bytes, size_t length, int flags, void *address, void *size)',
-  recvmsg: 'long recvmsg(int fd, void *message, int flags)',
-  epoll_create1: 'int epoll_create1(int flags)',
-  epoll_ctl: 'int epoll_ctl(int epoll, int operation, int fd, void *event)',
-  epoll_wait: 'int epoll_wait(int epoll, void *events, int most, int timeout)',
-  _exit: 'void _exit(int status)',
-  chroot: 'int chroot(const char *path)',
-  renameat2: 'int renameat2(int from, const char *path, int to, const char *other, unsigned int flags)',
-  syscall: 'long syscall(long number, int command, void *attributes, unsigned int size)',
-  prlimit: 'int prlimit(int pid, int resource, const void *limit, void *old)',
-  madvise: 'int madvise(uintptr_t start, size_t length, int advice)',
-  malloc_trim: 'int malloc_trim(size_t left)',
-} as const;
-
-type Call = ReturnType<ReturnType<typeof koffi.load>['func']>;
-
-/** What makes the calls. */
-export type Native = Pick<typeof koffi, 'load' | 'address' | 'errno'>;
-
-let native: Native = koffi;
-let library: ReturnType<Native['load']> | undefined;
-const bound = new Map<string, Call>();
-
-/** Has something else make the calls until what it returns is disposed of: for the build, which speaks to no kernel. */
-export function callInstead(other: Native): Disposable {
-  native = other;
-  const end = () => {
-    native = koffi;
-    library = undefined;
-    bound.clear();
-  };
-  return { [Symbol.dispose]: end };
-}
-
-function bindCall(name: keyof typeof prototypes): Call {
-  library ??= native.load(null);
-  const call = bound.get(name) ?? library.func(prototypes[name]);
-  bound.set(name, call);
-  return call;
-}
-
-const bindings = Object.fromEntries(
-  (Object.keys(prototypes) as (keyof typeof prototypes)[]).map((name) => [name, { get: () => bindCall(name) }]),
-);
-
-/** The calls themselves, for who opens sockets or files of its own kind: results as the C library gives them. */
-export const libc = Object.defineProperties({}, bindings) as { readonly [N in keyof typeof prototypes]: Call };
+// System calls that Node has not, by the addon of `native`. `socket`, `bind`, `sendto`, `recvfrom` and others around them: Node
+// opens neither netlink nor packet nor raw sockets. `getsockopt`: the package `netlink` does not report losses. `flock`: a lock that
+// the kernel releases when its holder dies. `chroot` and `renameat2`: for the installer. `exit_group`: for an end that nothing can fail
+// in. `bpf`, and `prlimit64` with it. `madvise`: for processes that run on.
 
 /** setsockopt(2) with an int. Returns whether it succeeded: old kernels lack some options. */
 export function setSocketOption(fd: number, level: number, name: number, value: number): boolean {
   const bytes = Buffer.alloc(4);
   bytes.writeInt32LE(value);
-  return libc.setsockopt(fd, level, name, bytes, bytes.length) === 0;
+  return call('setsockopt', fd, level, name, bytes, bytes.length) === 0;
 }
 
 const SOL_SOCKET = 1;
@@ -84,7 +24,7 @@ export function droppedMessages(fd: number): number {
   const values = Buffer.alloc(4 * memoryInfo.values);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(values.length);
-  libc.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, values, length);
+  call('getsockopt', fd, SOL_SOCKET, SO_MEMINFO, values, length);
   return values.readUInt32LE(4 * memoryInfo.drops);
 }
 
@@ -95,7 +35,7 @@ export function namespaceOf(fd: number): string | undefined {
   const value = Buffer.alloc(8);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(value.length);
-  const isKnown = libc.getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, value, length) === 0;
+  const isKnown = call('getsockopt', fd, SOL_SOCKET, SO_NETNS_COOKIE, value, length) === 0;
   return isKnown ? value.toString('hex') : undefined;
 }
 
@@ -105,7 +45,7 @@ const SO_RCVTIMEO = 20;
 export function limitWaiting(fd: number, seconds: number): boolean {
   const time = Buffer.alloc(16); // struct timeval
   time.writeBigInt64LE(BigInt(seconds));
-  return libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, time, time.length) === 0;
+  return call('setsockopt', fd, SOL_SOCKET, SO_RCVTIMEO, time, time.length) === 0;
 }
 
 const AF_NETLINK = 16;
@@ -121,7 +61,7 @@ kernelAddress.writeUInt16LE(AF_NETLINK);
 /** A netlink socket, to be closed with close(2), and its port, which the kernel chose. Throws {@link systemError}. */
 export function openNetlink(protocol: number): { readonly fd: number; readonly port: number } {
   const fd = openSocket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
-  const isBound = libc.bind(fd, kernelAddress, addressLength) === 0;
+  const isBound = call('bind', fd, kernelAddress, addressLength) === 0;
   const port = isBound ? portOf(fd) : undefined;
   if (port !== undefined) return { fd, port };
   const error = systemError(isBound ? 'getsockname' : 'bind');
@@ -148,9 +88,9 @@ const senderLength = new Uint32Array(1);
 export function receiveFromKernel(fd: number, buffer: Buffer): number {
   for (;;) {
     senderLength[0] = addressLength;
-    const length = Number(libc.recvfrom(fd, buffer, buffer.length, MSG_TRUNC, sender, senderLength));
+    const length = call('recvfrom', fd, buffer, buffer.length, MSG_TRUNC, sender, senderLength);
     if (length >= 0 && sender[senderPort] === 0) return length;
-    if (length < 0 && native.errno() !== EINTR) throw systemError('recvfrom');
+    if (length < 0 && errno() !== EINTR) throw systemError('recvfrom');
   }
 }
 
@@ -170,7 +110,7 @@ function portOf(fd: number): number | undefined {
   const address = Buffer.alloc(addressLength);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(address.length);
-  const known = libc.getsockname(fd, address, length) === 0;
+  const known = call('getsockname', fd, address, length) === 0;
   return known && address.readUInt16LE(0) === AF_NETLINK ? address.readUInt32LE(4) : undefined;
 }
 
@@ -183,11 +123,11 @@ export type LockResult = 'locked' | (string & {});
 
 /** flock(2) for writing, without waiting. */
 export const tryFileLock = (fd: number): LockResult =>
-  libc.flock(fd, LOCK_EX | LOCK_NB) === 0 ? 'locked' : (systemError('flock').code ?? '');
+  call('flock', fd, LOCK_EX | LOCK_NB) === 0 ? 'locked' : (systemError('flock').code ?? '');
 
 /** Whether somebody holds a file for writing. That is asked with a shared lock, which goes when the file is closed. */
 export function isFileLocked(fd: number): boolean {
-  if (libc.flock(fd, LOCK_SH | LOCK_NB) === 0) return false;
+  if (call('flock', fd, LOCK_SH | LOCK_NB) === 0) return false;
   const error = systemError('flock');
   if (error.code === 'EAGAIN') return true;
   throw error;
@@ -198,12 +138,16 @@ export function isFileLocked(fd: number): boolean {
  * that wait before; if the descriptor is closed meanwhile, the kernel gives the lock back as soon as it is had.
  */
 export function waitForFileLock(fd: number, done: (result: LockResult) => void): void {
-  libc.flock.async(fd, LOCK_EX, (error: unknown, result: number) => {
-    if (error) throw error;
-    const { code = '' } = result === 0 ? { code: 'locked' } : systemError('flock');
-    if (code === 'EINTR') waitForFileLock(fd, done);
-    else done(code);
-  });
+  callLater(
+    'flock',
+    (result) => {
+      const { code = '' } = result === 0 ? { code: 'locked' } : systemError('flock');
+      if (code === 'EINTR') waitForFileLock(fd, done);
+      else done(code);
+    },
+    fd,
+    LOCK_EX,
+  );
 }
 
 /** Node has no name for it. */
@@ -211,14 +155,14 @@ const ENOLCK = 37;
 
 /** The error of the call that just failed, as Node makes them: errno as a negative number, its name, the call. */
 export function systemError(syscall: string): NodeJS.ErrnoException {
-  const errno = -native.errno();
-  const code = errno === -ENOLCK ? 'ENOLCK' : getSystemErrorName(errno);
-  return Object.assign(new Error(`${syscall}: ${code}`), { errno, code, syscall });
+  const number = -errno();
+  const code = number === -ENOLCK ? 'ENOLCK' : getSystemErrorName(number);
+  return Object.assign(new Error(`${syscall}: ${code}`), { errno: number, code, syscall });
 }
 
 /** socket(2): the descriptor, to be closed with close(2). Throws {@link systemError}. */
 export function openSocket(domain: number, type: number, protocol: number): number {
-  const fd: number = libc.socket(domain, type, protocol);
+  const fd = call('socket', domain, type, protocol);
   if (fd < 0) throw systemError('socket');
   return fd;
 }
@@ -231,7 +175,7 @@ const MSG_DONTWAIT = 0x40;
  */
 export function receiveIfAny(fd: number, buffer: Buffer): number | undefined {
   for (;;) {
-    const length = Number(libc.recvfrom(fd, buffer, buffer.length, MSG_DONTWAIT, null, null));
+    const length = call('recvfrom', fd, buffer, buffer.length, MSG_DONTWAIT, null, null);
     if (length >= 0) return length;
     const error = systemError('recvfrom');
     if (error.code === 'EAGAIN') return undefined;
@@ -241,31 +185,34 @@ export function receiveIfAny(fd: number, buffer: Buffer): number | undefined {
 
 /** setsockopt(2) with bytes. Throws {@link systemError}. */
 export function setSocketBytes(fd: number, level: number, name: number, value: Buffer): void {
-  if (libc.setsockopt(fd, level, name, value, value.length) !== 0) throw systemError('setsockopt');
+  if (call('setsockopt', fd, level, name, value, value.length) !== 0) throw systemError('setsockopt');
 }
 
 /** bind(2) to a struct sockaddr. Throws {@link systemError}. */
 export function bindSocket(fd: number, address: Buffer): void {
-  if (libc.bind(fd, address, address.length) !== 0) throw systemError('bind');
+  if (call('bind', fd, address, address.length) !== 0) throw systemError('bind');
 }
 
 /** sendto(2) of one message to a struct sockaddr of its family; waits for room. Throws {@link systemError}. */
 export function sendTo(fd: number, bytes: Buffer, address: Buffer): void {
-  while (libc.sendto(fd, bytes, bytes.length, 0, address, address.length) < 0)
-    if (native.errno() !== EINTR) throw systemError('sendto');
+  while (call('sendto', fd, bytes, bytes.length, 0, address, address.length) < 0)
+    if (errno() !== EINTR) throw systemError('sendto');
 }
 
 /**
  * Ends the process at once: _exit(2). Node's own end, which closes loops and flushes streams, does not run: it could
- * fail or wait. Does nothing where no call of this file was needed.
+ * fail or wait. Does nothing where no call was needed.
  */
 export function exitAtOnce(code: number): void {
-  if (library !== undefined) libc._exit(code);
+  if (isLoaded()) call('exit_group', code);
 }
+
+/** As C has it. */
+const textOf = (text: string): Buffer => Buffer.from(`${text}\0`);
 
 /** chroot(2): from now on `/` is this folder, for this process and its children. Throws {@link systemError}. */
 export function changeRoot(folder: string): void {
-  if (libc.chroot(folder) !== 0) throw systemError('chroot');
+  if (call('chroot', textOf(folder)) !== 0) throw systemError('chroot');
 }
 
 const AT_FDCWD = -100;
@@ -273,11 +220,9 @@ const RENAME_EXCHANGE = 2;
 
 /** renameat2(2): two files take each other's name in one step. Throws {@link systemError}: not every file system can. */
 export function exchangeFiles(path: string, other: string): void {
-  if (libc.renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE) !== 0) throw systemError('renameat2');
+  if (call('renameat2', AT_FDCWD, textOf(path), AT_FDCWD, textOf(other), RENAME_EXCHANGE) !== 0)
+    throw systemError('renameat2');
 }
-
-/** Numbers of bpf(2) by architecture, as Node calls it. */
-const bpfNumbers: Readonly<Record<string, number>> = { x64: 321, arm64: 280 };
 
 /** A signal that arrives while the kernel looks at a program ends that with EAGAIN; it is asked again so often. */
 const bpfTries = 10;
@@ -288,7 +233,7 @@ const bpfTries = 10;
  * Returns the descriptor. Throws {@link systemError}.
  */
 export function bpf(command: number, attributes: Buffer): number {
-  const ask = () => Number(libc.syscall(bpfNumbers[arch()] ?? -1, command, attributes, attributes.length));
+  const ask = () => call('bpf', command, attributes, attributes.length);
   let fd = ask();
   for (let tries = 1; fd < 0 && tries < bpfTries && systemError('bpf').code === 'EAGAIN'; tries++) fd = ask();
   if (fd < 0 && systemError('bpf').code === 'EPERM' && unlockMemory()) fd = ask();
@@ -300,11 +245,8 @@ const RLIMIT_MEMLOCK = 8;
 
 function unlockMemory(): boolean {
   const unlimited = Buffer.alloc(16, 0xff); // struct rlimit: both RLIM_INFINITY
-  return libc.prlimit(0, RLIMIT_MEMLOCK, unlimited, null) === 0;
+  return call('prlimit64', 0, RLIMIT_MEMLOCK, unlimited, null) === 0;
 }
-
-/** Where bytes lie in memory, for structures that hold pointers. They must live until the call is over. */
-export const addressOf = (bytes: Buffer): bigint => native.address(bytes);
 
 const MADV_DONTNEED = 4;
 
@@ -313,10 +255,5 @@ const MADV_DONTNEED = 4;
  * never written. That it cannot be makes no difference.
  */
 export function letGo(start: bigint, end: bigint): void {
-  libc.madvise(start, end - start, MADV_DONTNEED);
-}
-
-/** malloc_trim(3): freed memory goes back to the kernel. */
-export function trimHeap(): void {
-  libc.malloc_trim(0);
+  call('madvise', Number(start), Number(end - start), MADV_DONTNEED);
 }

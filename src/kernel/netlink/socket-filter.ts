@@ -1,4 +1,5 @@
-import { addressOf, setSocketBytes } from './libc.ts';
+import { addressOf } from '../native/calls.ts';
+import { setSocketBytes } from './libc.ts';
 
 /** An instruction of classic BPF (linux/filter.h, struct sock_filter): code, jumps if true and false, operand. */
 export type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, operand: number];

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { type Address, addressFromBytes } from '../../base/address.ts';
-import { addressOf, bindSocket, libc, openSocket, setSocketBytes, systemError } from '../netlink/libc.ts';
+import { addressOf, call } from '../native/calls.ts';
+import { bindSocket, openSocket, setSocketBytes, systemError } from '../netlink/libc.ts';
 import type { ReadableSockets } from './readable.ts';
 
 const AF_INET6 = 10;
@@ -98,7 +99,7 @@ export class ListeningSocket implements Disposable {
   /** The kernel's refusal as its name (`ENETDOWN`, `ENOBUFS`); `undefined` when it was sent. Does not wait. */
   send(bytes: Buffer, address: Buffer): string | undefined {
     if (this.#isClosed) return 'EBADF';
-    const sent = Number(libc.sendto(this.#fd, bytes, bytes.length, MSG_DONTWAIT, address, address.length));
+    const sent = call('sendto', this.#fd, bytes, bytes.length, MSG_DONTWAIT, address, address.length);
     return sent < 0 ? systemError('sendto').code : undefined;
   }
 
@@ -114,7 +115,7 @@ export class ListeningSocket implements Disposable {
   #receive(): Received | undefined {
     this.#header.writeUInt32LE(nameLength, 8);
     this.#header.writeBigUInt64LE(BigInt(controlLength), 40);
-    const length = Number(libc.recvmsg(this.#fd, this.#header, MSG_DONTWAIT));
+    const length = call('recvmsg', this.#fd, this.#header, MSG_DONTWAIT);
     if (length < 0) return undefined;
     const is6 = this.#domain === AF_INET6;
     return {

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import { arch } from 'node:os';
-import { libc, systemError } from '../netlink/libc.ts';
+import { call, callLater } from '../native/calls.ts';
+import { systemError } from '../netlink/libc.ts';
 
 // epoll(7), which Node has for its own descriptors alone.
 
@@ -31,7 +32,7 @@ export class ReadableSockets implements Disposable {
     const interest = Buffer.alloc(event.size);
     interest.writeUInt32LE(EPOLLIN);
     interest.writeInt32LE(fd, event.data);
-    if (libc.epoll_ctl(this.#epoll, EPOLL_CTL_ADD, fd, interest) !== 0) throw systemError('epoll_ctl');
+    if (call('epoll_ctl', this.#epoll, EPOLL_CTL_ADD, fd, interest) !== 0) throw systemError('epoll_ctl');
     this.#callbacks.set(fd, readable);
     if (isFirst) this.#wait(this.#epoll);
     return { [Symbol.dispose]: () => this.#remove(fd) };
@@ -42,25 +43,32 @@ export class ReadableSockets implements Disposable {
   }
 
   #open(): number {
-    const fd: number = libc.epoll_create1(EPOLL_CLOEXEC);
+    const fd = call('epoll_create1', EPOLL_CLOEXEC);
     if (fd < 0) throw systemError('epoll_create1');
     return fd;
   }
 
   #remove(fd: number): void {
     this.#callbacks.delete(fd);
-    if (this.#epoll !== undefined) libc.epoll_ctl(this.#epoll, EPOLL_CTL_DEL, fd, Buffer.alloc(event.size));
+    if (this.#epoll !== undefined) call('epoll_ctl', this.#epoll, EPOLL_CTL_DEL, fd, Buffer.alloc(event.size));
   }
 
   #wait(epoll: number): void {
     const events = Buffer.alloc(most * event.size);
-    libc.epoll_wait.async(epoll, events, most, patience, (error: unknown, count: number) => {
-      if (error) throw error;
-      this.#tell(events, count);
-      if (!this.#isClosed && this.#callbacks.size > 0) return this.#wait(epoll);
-      this.#epoll = undefined;
-      closeSync(epoll);
-    });
+    callLater(
+      'epoll_pwait',
+      (count) => {
+        this.#tell(events, count);
+        if (!this.#isClosed && this.#callbacks.size > 0) return this.#wait(epoll);
+        this.#epoll = undefined;
+        closeSync(epoll);
+      },
+      epoll,
+      events,
+      most,
+      patience,
+      null,
+    );
   }
 
   #tell(events: Buffer, count: number): void {
