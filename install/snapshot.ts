@@ -7,9 +7,10 @@ export function makeSnapshot(node: string, options: readonly string[], script: s
   const [folder, name] = [dirname(script), basename(script, '.js')];
   const [config, file] = [join(folder, `${name}.json`), join(folder, `${name}.snapshot`)];
   writeFileSync(config, JSON.stringify({ builder: script }));
-  execFileSync(node, [...options, '--snapshot-blob', file, '--build-snapshot-config', config], {
+  // `cmd/warm-up.ts` has Node show how it begins.
+  execFileSync(node, [...options, '--expose-internals', '--snapshot-blob', file, '--build-snapshot-config', config], {
     env: { ...process.env, TMPDIR: folder },
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: ['ignore', 'ignore', 'inherit'],
   });
   writeFileSync(file, withoutCodeCache(readFileSync(file)));
   return file;

@@ -45,6 +45,9 @@ export async function lockFile(descriptor: number, path: string): Promise<HeldLo
 /** One for each file that this process ever locked, by its device and inode: two paths may lead to one file. */
 const queues = new Map<string, Queue>();
 
+/** As if this process had locked nothing before: for the build, whose locks are no other process's. */
+export const forgetLocks = (): void => queues.clear();
+
 function queueOf(descriptor: number): Queue {
   const { dev, ino } = fstatSync(descriptor, { bigint: true });
   const key = `${dev}:${ino}`;
