@@ -6,6 +6,7 @@ import { type Figures, withFigures } from './figures.ts';
 import { plotsOf } from './plots.ts';
 import type { PartResult, ResultTable, Run } from './result.ts';
 import { svgOf } from './svg.ts';
+import { textOf } from './text.ts';
 
 // Where results, plots and README.md are read and written.
 
@@ -63,7 +64,8 @@ function runNow(before: number): Run {
 /** Processes at work, the mean of the last minute. */
 export const loadNow = (): number => Number(loadavg()[0]?.toFixed(1));
 
-function commit(): string {
+/** The checkout's commit, as a result names it. */
+export function commit(): string {
   const git = (...words: readonly string[]) => spawnSync('git', words, { cwd: root, encoding: 'utf8' }).stdout ?? '';
   const name = git('rev-parse', '--short', 'HEAD').trim() || 'unknown';
   const changed = git(
@@ -76,4 +78,12 @@ function commit(): string {
     ':!README.md',
   );
   return changed === '' ? name : `${name} and changes`;
+}
+
+/** A result as the terminal shows it. */
+export function printed({ part, run, tables }: PartResult): string {
+  const { date, commit, machine, kernel, node, load } = run;
+  const head = `${part}, ${date}, commit ${commit}: ${machine}, Linux ${kernel}, Node ${node}`;
+  const busy = `Processes at work in the last minute: ${load.before} before, ${load.after} after`;
+  return [head, busy, '', ...tables.map(textOf)].join('\n');
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { tool } from '../support/tools.ts';
 import type { BenchNode, BenchPod } from './node.ts';
+import { secondsOf } from './statistics.ts';
 
 /** One way to measure the traffic of a pod: the higher the figure, the better. */
 export interface Measure {
@@ -9,7 +10,7 @@ export interface Measure {
 }
 
 /** How long one measurement lasts. */
-const seconds = 1;
+const seconds = secondsOf(1);
 
 export const measures: readonly Measure[] = [
   { name: 'TCP, Gbit/s', run: async (_, pod) => (Number(await traffic(pod, 'bulk')) * 8) / 1e9 },

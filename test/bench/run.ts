@@ -2,11 +2,10 @@ import { missingForLab } from '../support/tools.ts';
 import { measureAdd } from './add.ts';
 import { measureAgent } from './agent.ts';
 import { measureFailover } from './failover.ts';
-import { draw, loadNow, resultOf, resultsFolder, writeResult } from './files.ts';
+import { draw, loadNow, printed, resultOf, resultsFolder, writeResult } from './files.ts';
 import { measurePods } from './pods.ts';
-import type { PartResult, ResultTable } from './result.ts';
+import type { ResultTable } from './result.ts';
 import { measureStart } from './start.ts';
-import { textOf } from './text.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureTunnel } from './tunnel.ts';
 
@@ -50,11 +49,4 @@ async function measure(name: string): Promise<void> {
   const result = resultOf(name, (await parts[name]?.()) ?? [], before);
   writeResult(resultsFolder, result);
   console.log(printed(result));
-}
-
-function printed({ part, run, tables }: PartResult): string {
-  const { date, commit, machine, kernel, node, load } = run;
-  const head = `${part}, ${date}, commit ${commit}: ${machine}, Linux ${kernel}, Node ${node}`;
-  const busy = `Processes at work in the last minute: ${load.before} before, ${load.after} after`;
-  return [head, busy, '', ...tables.map(textOf)].join('\n');
 }

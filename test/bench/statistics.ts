@@ -20,9 +20,13 @@ export const roundsOf = (usual: number, environment: NodeJS.ProcessEnv = process
 export const podsOf = (usual: number, environment: NodeJS.ProcessEnv = process.env): number =>
   Math.min(usual, numberIn(environment, 'BENCH_PODS') ?? usual);
 
+/** For how many seconds traffic is sent: as many as usual, or as `BENCH_SECONDS` says. */
+export const secondsOf = (usual: number, environment: NodeJS.ProcessEnv = process.env): number =>
+  numberIn(environment, 'BENCH_SECONDS') ?? usual;
+
 function numberIn(environment: NodeJS.ProcessEnv, name: string): number | undefined {
   const { [name]: text } = environment;
-  if (text === undefined) return undefined;
+  if (text === undefined || text === '') return undefined;
   if (!/^[1-9]\d*$/.test(text)) throw new Error(`${name} is a number, 1 or more, not "${text}"`);
   return Number(text);
 }

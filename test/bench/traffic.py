@@ -1,9 +1,9 @@
 """What a pod and an outside host run to measure the path between them.
 
-traffic.py serve              the outside host: closes each TCP connection, takes UDP packets and forgets them
+traffic.py serve              the outside host: closes each TCP connection, answers the first UDP packet of each flow, and forgets the others
 traffic.py bulk <seconds>     sends on one TCP connection; prints how many bytes arrived in a second
 traffic.py connect <seconds>  opens TCP connections one after another; prints how many a second
-traffic.py send <seconds>     sends UDP packets of 64 bytes as fast as it can; prints for how many seconds it did
+traffic.py send <seconds>     sends UDP packets of 64 bytes as fast as it can, once one was answered; prints for how many seconds it did
 """
 
 import itertools
@@ -22,13 +22,28 @@ RESET = struct.pack("ii", 1, 0)
 
 
 def serve():
-    sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sink.bind(("", PORT))
+    threading.Thread(target=answer, args=(listen(),), daemon=True).start()
     threading.Thread(target=take_in, args=(socket.create_server(("", BULK_PORT)),), daemon=True).start()
     with socket.create_server(("", PORT), backlog=1024) as server:
         print("ready", flush=True)
         while True:
             server.accept()[0].close()
+
+
+def listen():
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((DESTINATIONS[0], PORT))
+    return listener
+
+
+def answer(listener):
+    """The rest of a flow is for a socket that nobody reads, so that the kernel forgets it."""
+    while True:
+        packet, sender = listener.recvfrom(64)
+        flow = listen()
+        flow.connect(sender)
+        flow.send(packet)
 
 
 def take_in(server):
@@ -68,7 +83,11 @@ def connect(seconds):
 def send(seconds):
     packet = bytes(64)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(10)
         sender.connect((DESTINATIONS[0], PORT))
+        sender.send(packet)
+        sender.recv(64)
+        sender.setblocking(True)
         start = time.monotonic()
         while (elapsed := time.monotonic() - start) < seconds:
             for _ in range(100):

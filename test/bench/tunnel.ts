@@ -22,6 +22,8 @@ import {
 
 const rounds = roundsOf(9);
 const ends = { gateway: '172.18.0.3', worker: '172.18.0.5' } as const;
+/** The exit's id, which its packets carry in the tunnel. */
+export const exitId = 77;
 const vxlan = { id: 14597, port: 4788, mtu: 1450 } as const;
 
 /**
@@ -35,6 +37,19 @@ const ownRatios: readonly Ratio[] = [
   [1, 0],
 ];
 
+/** A pod whose way out is a gateway. */
+export interface TunnelSubject extends Subject {
+  /** The pod's node. */
+  readonly worker: BenchNode;
+}
+
+/** Which tunnel, if it is not this build's with answers through it. */
+interface TunnelOptions {
+  readonly name?: string;
+  readonly replyPath?: ReplyPath;
+  readonly binary?: string;
+}
+
 /** A worker whose pods reach the outside through a gateway. */
 interface Pair {
   readonly worker: BenchNode;
@@ -45,8 +60,12 @@ interface Pair {
 export async function measureTunnel(): Promise<readonly ResultTable[]> {
   await using lab = await Lab.create();
   const subjects = [await masqueraded(lab), await throughBareVxlan(lab)];
-  for (const replyPath of replyPaths.toReversed()) subjects.push(await throughTunnel(lab, replyPath));
-  if (earlierBinary !== undefined) subjects.push(await throughTunnel(lab, 'tunnel', earlierBinary));
+  for (const replyPath of replyPaths.toReversed())
+    subjects.push(
+      await throughTunnel(lab, { name: replyPath === 'tunnel' ? 'tunnel' : 'answers directly', replyPath }),
+    );
+  if (earlierBinary !== undefined)
+    subjects.push(await throughTunnel(lab, { name: 'tunnel, earlier build', binary: earlierBinary }));
   const ratios: readonly Ratio[] = earlierBinary === undefined ? ownRatios : [...ownRatios, [2, 4]];
   for (const subject of subjects) await requireSource(subject);
   const rows: Row[] = [];
@@ -80,7 +99,7 @@ async function makePair(lab: Lab, name: string): Promise<Pair> {
 }
 
 /** As an overlay has it: the worker sends all by VXLAN, and the gateway masquerades. */
-async function throughBareVxlan(lab: Lab): Promise<Subject> {
+export async function throughBareVxlan(lab: Lab): Promise<Subject> {
   const { worker, gateway } = await makePair(lab, 'bare');
   await masquerade(worker.machine, '! -o vxlan0');
   await gateway.machine.ip(...bareVxlan(ends.gateway, ends.worker), 'route replace 10.0.0.0/16 via 172.19.0.5');
@@ -94,17 +113,19 @@ const bareVxlan = (local: string, remote: string): readonly string[] => [
   'link set vxlan0 up',
 ];
 
-async function throughTunnel(lab: Lab, replyPath: ReplyPath, earlier?: string): Promise<Subject> {
-  const { worker, gateway } = await makePair(lab, earlier ? 'earlier' : replyPath);
-  const binary = earlier ?? egressBinary;
+/** As egress has it. */
+export async function throughTunnel(
+  lab: Lab,
+  { name = 'tunnel', replyPath = 'tunnel', binary = egressBinary }: TunnelOptions = {},
+): Promise<TunnelSubject> {
+  const { worker, gateway } = await makePair(lab, lab.unique('tunnel'));
   await masquerade(worker.machine);
   const file = join(gateway.dataDir, 'policy.json');
   writeFileSync(file, JSON.stringify(policy(replyPath)));
   await gateway.machine.must([binary, 'gateway', '--policy', file, '--data-dir', gateway.dataDir]);
   const pod = await makePod(lab, worker, 1);
   timeOf(worker.machine, egressByFile(worker, 'ADD', pod, file, binary));
-  const name = earlier ? 'tunnel, earlier build' : replyPath === 'tunnel' ? 'tunnel' : 'answers directly';
-  return { name, node: gateway, pod, source: '192.168.0.246' };
+  return { name, node: gateway, pod, source: '192.168.0.246', worker };
 }
 
 /** The exit's address is one that no node has before. */
@@ -115,6 +136,6 @@ const policy = (replyPath: ReplyPath) => ({
     { address: ends.worker, podCIDRs: ['10.0.0.0/24'] },
   ],
   tunnel: { vni: vxlan.id, port: vxlan.port, replyPath },
-  exits: [{ name: 'partners', gateways: [ends.gateway], addresses: ['192.168.0.246'] }],
+  exits: [{ name: 'partners', id: exitId, gateways: [ends.gateway], addresses: ['192.168.0.246'] }],
   policies: [{ name: 'bench', namespaces: ['default'], destinations: ['203.0.113.0/24'], exit: 'partners' }],
 });

@@ -33,13 +33,19 @@ export class Machine implements Disposable {
     process.on('exit', this.#end);
   }
 
-  /** Starts it, has it carry out a line of shell in the folder of the repository, and returns the line's exit code. */
-  async run(disk: Disk, line: string): Promise<number> {
+  /**
+   * Starts it, has it carry out a line of shell in the folder of the repository, and returns the line's exit code. With `countsInstructions`
+   * it has one processor, and a second of its clock is 125 million instructions while that is not idle, however busy the host is.
+   */
+  async run(disk: Disk, line: string, { countsInstructions = false } = {}): Promise<number> {
     const tools = realpathSync(toolFolder);
     copyFileSync(join(import.meta.dirname, 'first.sh'), join(this.folder, 'first.sh'));
     writeFileSync(join(this.folder, 'places'), `repository=${quoted(root)}\ntools=${quoted(tools)}\n`);
     writeFileSync(join(this.folder, 'command'), `${line}\n`);
-    const words = emulation({ ...disk, repository: root, tools, folder: this.folder });
+    const words = [
+      ...(countsInstructions ? instructionClock : twoProcessors),
+      ...emulation({ ...disk, repository: root, tools, folder: this.folder }),
+    ];
     // The kernel ends it however this process ends.
     const child = spawn(tool('setpriv'), ['--pdeathsig', 'KILL', tool('qemu-system-x86_64'), ...words], {
       stdio: ['pipe', 'inherit', 'inherit'],
@@ -83,15 +89,19 @@ interface Hardware extends Disk {
   readonly folder: string;
 }
 
-/** The arguments of qemu. */
+// Not kvm, which is not everywhere where there is a /dev/kvm.
+const twoProcessors = ['-accel', 'tcg,thread=multi', '-smp', '2'];
+/** An instruction takes 2^3 ns of the machine's time. */
+const instructionClock = ['-accel', 'tcg,thread=single', '-smp', '1', '-icount', 'shift=3'];
+
+/** The arguments of qemu, but for processors. */
 function emulation({ image, kernel, initrd, repository, tools, folder }: Hardware): readonly string[] {
   const shared = (tag: string, path: string, more = '') => [
     '-virtfs',
     `local,path=${path.replaceAll(',', ',,')},mount_tag=${tag},security_model=none,multidevs=remap${more}`,
   ];
   return [
-    // Not kvm, which is not everywhere where there is a /dev/kvm: with it one would measure another machine.
-    ...['-accel', 'tcg,thread=multi', '-cpu', 'Nehalem', '-smp', '2', '-m', process.env.MACHINE_MEMORY ?? '3072'],
+    ...['-cpu', 'Nehalem', '-m', process.env.MACHINE_MEMORY ?? '3072'],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-monitor', 'none', '-no-reboot'],
     ...['-kernel', kernel, '-initrd', initrd],
     '-append',
