@@ -229,6 +229,12 @@ export interface Host {
    */
   look(): Host & Disposable;
 
+  /**
+   * Until disposed of, or {@link apply}, equal questions about links, addresses, rules and routes are asked once: for who holds the store's
+   * lock and is about to decide.
+   */
+  onceEach(): Disposable;
+
   /** The needed objects that are there; the contents of a program's sets only with `contents`. */
   observe(node: NodeState, needs: Needs, options: { contents: boolean }): Promise<Observed<HostObject[]>>;
   /** Of the needed objects those that {@link desiredBesideNoted} names; `undefined` when the ruleset is not of `generation`. */

@@ -90,6 +90,11 @@ export class LinuxHost implements Host, Disposable {
     return new LinuxHost((protocol) => this.#open(protocol, { remembers: true }));
   }
 
+  onceEach(): Disposable {
+    this.#route.remember();
+    return { [Symbol.dispose]: () => this.#route.forget() };
+  }
+
   get #route(): NetlinkSocket {
     this.#routeSocket ??= this.#open(protocols.route);
     return this.#routeSocket;
@@ -266,6 +271,7 @@ export class LinuxHost implements Host, Disposable {
   }
 
   async apply(changes: readonly Change[], generation: number): Promise<number | undefined> {
+    this.#routeSocket?.forget(); // whoever looks again sees what is there then
     const { shut, first, before, ahead, transaction, sets, open, after, last, closing } = planOf(changes);
     await applyOutside(this.#route, shut);
     await removeOutside(this.#route, first);

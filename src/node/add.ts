@@ -162,6 +162,7 @@ async function change(
 ): Promise<ChangedPods & { readonly requests: readonly AddRequest[] }> {
   const { policies, choice, whole } = options;
   using _lock = await machine.store.lock();
+  using _once = machine.host.onceEach();
   using _holding = { [Symbol.dispose]: holding(considered.length) };
   const drafts: Draft[] = [];
   for (const one of considered) if (await goesOn(machine, one.request)) drafts.push(one);

@@ -80,7 +80,8 @@ export class NetlinkSocket {
   readonly #descriptor: number;
   readonly #port: number;
   /** Answers by their questions, for a look at many things at once. */
-  readonly #remembered: Map<string, Promise<Reply[]>> | undefined;
+  #remembered: Map<string, Promise<Reply[]>> | undefined;
+  readonly #isLook: boolean;
   readonly #buffer = Buffer.allocUnsafeSlow(messageBytes);
   #sequence = 1;
   #isClosed = false;
@@ -92,9 +93,23 @@ export class NetlinkSocket {
    */
   constructor(protocol: (typeof protocols)[keyof typeof protocols], { remembers = false } = {}) {
     this.#remembered = remembers ? new Map() : undefined;
+    this.#isLook = remembers;
     const { fd, port } = explained(() => openNetlink(protocol));
     setOptions(fd);
     [this.#descriptor, this.#port] = [fd, port];
+  }
+
+  /**
+   * From now on, and from each request that is no question of rtnetlink, an answer stands for all equal questions, until
+   * {@link forget}. For who is about to decide: what others change meanwhile they could as well have changed a moment later.
+   */
+  remember(): void {
+    this.#remembered ??= new Map();
+  }
+
+  /** Ends {@link remember}. */
+  forget(): void {
+    if (!this.#isLook) this.#remembered = undefined;
   }
 
   /** Sends one request and waits for its acknowledgement. Throws {@link KernelError}. */
@@ -132,7 +147,7 @@ export class NetlinkSocket {
   /** The same for questions: for each in its place the answer to it, or why the kernel refused it. No listings. */
   async answers(requests: readonly Request[]): Promise<(readonly Reply[] | KernelError)[]> {
     if (isTurnOver()) await this.#letOthersGoOn();
-    if (this.#remembered === undefined) return this.#together(requests);
+    if (!this.#isLook) return this.#together(requests);
     return await Promise.all(requests.map((request) => this.request(request).catch(asAnswer)));
   }
 
@@ -161,6 +176,10 @@ export class NetlinkSocket {
 
   #once(request: Request, ask: (request: Request) => Promise<Reply[]>): Promise<Reply[]> {
     if (this.#remembered === undefined) return ask(request);
+    if (!this.#isLook && !isQuestion(request)) {
+      this.#remembered.clear();
+      return ask(request);
+    }
     const question = `${request.type} ${request.flags} ${request.body.toString('latin1')}`;
     const answer = this.#remembered.get(question) ?? ask(request);
     this.#remembered.set(question, answer);
@@ -169,7 +188,7 @@ export class NetlinkSocket {
 
   /** Meanwhile whoever asked may have given up: the number of the socket may be another's then. */
   async #letOthersGoOn(): Promise<void> {
-    await nextTurn({ mayRest: this.#remembered !== undefined }); // who changes something never remembers
+    await nextTurn({ mayRest: this.#isLook }); // who changes something never remembers
     if (this.#isClosed) throw new EgressError('io-failure', 'The netlink socket was closed before it was asked');
   }
 
@@ -230,6 +249,9 @@ export class NetlinkSocket {
     );
   }
 }
+
+/** Types of rtnetlink are new, delete, get and set, in turn. */
+const isQuestion = ({ type }: Request): boolean => type % 4 === 2;
 
 function asAnswer(error: unknown): KernelError {
   if (error instanceof KernelError) return error;

@@ -102,6 +102,10 @@ export class FakeHost implements Host, Disposable {
 
   [Symbol.dispose](): void {}
 
+  onceEach(): Disposable {
+    return { [Symbol.dispose]: () => {} };
+  }
+
   look(): this {
     return this;
   }
