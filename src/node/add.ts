@@ -23,7 +23,7 @@ import {
   setUpMembers,
   type WholeProgram,
 } from './running-pods.ts';
-import { setUp } from './set-up.ts';
+import { forgetOthersFlows, setUp } from './set-up.ts';
 import { tearDown, tearDownRunning } from './tear-down.ts';
 
 /**
@@ -103,7 +103,8 @@ async function addChosen(
   const early = await lookAndHold(machine, considered, whole);
   const options = { policies, choice, whole, early };
   using prepared = await prepare(machine, considered, options);
-  const { requests, ...changed } = await change(machine, considered, { ...options, prepared, holding });
+  const { requests, behind, ...changed } = await change(machine, considered, { ...options, prepared, holding });
+  await behind?.();
   await finishChange(machine, changed, whole);
   return requests;
 }
@@ -150,7 +151,14 @@ async function prepare(
   );
 }
 
-/** The change itself, with the store's lock. Returns the requests of pods that still run, and of these those that run anyway. */
+interface Changed extends ChangedPods {
+  /** Of pods that still run. */
+  readonly requests: readonly AddRequest[];
+  /** What the call waits for, and others that wait for the lock do not. When it throws, nothing of the change is left. */
+  behind?(): Promise<void>;
+}
+
+/** The change itself, with the store's lock. */
 async function change(
   machine: Machine,
   considered: readonly Draft[],
@@ -159,7 +167,7 @@ async function change(
     holding = () => () => {},
     ...options
   }: ChangeOptions & { readonly prepared: Prepared | undefined; readonly holding: TogetherOptions['holding'] },
-): Promise<ChangedPods & { readonly requests: readonly AddRequest[] }> {
+): Promise<Changed> {
   const { policies, choice, whole } = options;
   using _lock = await machine.store.lock();
   using _once = machine.host.onceEach();
@@ -186,11 +194,28 @@ async function change(
     if (!isEqual(known, node)) machine.store.saveNode(node);
     const thorough = isThorough(isRepeated, choice);
     const ahead = ready?.ahead;
-    await setUpMembers(machine, node, members, { whole, others, thorough, isRepeated, ...(ahead && { ahead }) });
-    const runs = first.running !== undefined;
-    if (!runs) await leavePrevious(machine, node, members);
-    return { requests, members: runs ? members : [], left };
+    const how = { whole, others, thorough, isRepeated, leavesFlows: true, ...(ahead && { ahead }) } as const;
+    const changes = await setUpMembers(machine, node, members, how);
+    if (first.running !== undefined) return { requests, members, left };
+    await leavePrevious(machine, node, members);
+    // A listing of conntrack takes 10 ms, as for each IPv6 address.
+    const behind = () => unlessUndone(machine, { members, gone }, () => forgetOthersFlows(machine, records, changes));
+    return { requests, members: [], left, behind };
   } catch (error) {
+    await undo(machine, members, gone);
+    throw error;
+  }
+}
+
+async function unlessUndone(
+  machine: Machine,
+  { members, gone }: Pick<Decided, 'members' | 'gone'>,
+  action: () => Promise<void>,
+): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    using _lock = await machine.store.lock();
     await undo(machine, members, gone);
     throw error;
   }

@@ -2,6 +2,7 @@ import { markOf } from '../base/attachment.ts';
 import { isEqual } from '../base/canonical.ts';
 import { EgressError } from '../base/errors.ts';
 import type { ProgramContent } from '../datapath/attachment.ts';
+import type { Change } from '../datapath/difference.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
 import type { AddRequest } from './add.ts';
 import {
@@ -117,15 +118,15 @@ function movedBy(
 
 export type Together = Omit<SetUp, 'fellows' | 'held'>;
 
-/** Sets members up, the first of them with all others as its fellows. */
+/** Sets members up, the first of them with all others as its fellows. Returns what was changed. */
 export async function setUpMembers(
   machine: Machine,
   node: NodeRecord,
   members: readonly Pick<Member, 'record' | 'running'>[],
   more: Together,
-): Promise<void> {
+): Promise<readonly Change[]> {
   const [first] = members;
-  if (first !== undefined) await setUp(machine, node, first.record, { ...more, ...withFellows(members) });
+  return first === undefined ? [] : await setUp(machine, node, first.record, { ...more, ...withFellows(members) });
 }
 
 /** {@link lookAhead} for the same. */

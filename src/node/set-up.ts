@@ -38,6 +38,8 @@ export interface SetUp {
   readonly isRepeated?: boolean;
   /** The pods run: their connections go on, and of these some stay with another exit than their program's, by the pods' marks. */
   readonly held?: ReadonlyMap<string, readonly HeldConnection[]>;
+  /** Connections that whoever had the addresses before left behind are left to the caller: see {@link forgetOthersFlows}. */
+  readonly leavesFlows?: true;
   /** What {@link lookAhead} found for the same. */
   readonly ahead?: Ahead;
 }
@@ -61,13 +63,13 @@ export async function setUp(
   record: AttachmentRecord,
   options: SetUp,
 ): Promise<readonly Change[]> {
-  const { fellows = [], thorough, isRepeated = false, held, ahead } = options;
+  const { fellows = [], thorough, isRepeated = false, held, leavesFlows, ahead } = options;
   const needs = needsFor(node, record, options);
   const notes = held || isRepeated || !isNotable(needs) ? undefined : readNotes(machine);
   const changes =
     (thorough || !notes?.note ? undefined : await setUpBesideNoted(machine, node, needs, notes.note)) ??
     (await settleAndNote(machine, node, needs, { thorough, notes, ahead }));
-  if (!held) await forgetOthersFlows(machine, [record, ...fellows], changes);
+  if (!held && !leavesFlows) await forgetOthersFlows(machine, [record, ...fellows], changes);
   return changes;
 }
 
@@ -258,7 +260,11 @@ function forgetAddresses({ store }: Machine, changes: readonly Change[]): void {
 }
 
 /** Connections that whoever had the addresses before left behind; those of the attachments themselves go on. */
-async function forgetOthersFlows(machine: Machine, records: readonly AttachmentRecord[], changes: readonly Change[]) {
+export async function forgetOthersFlows(
+  machine: Machine,
+  records: readonly AttachmentRecord[],
+  changes: readonly Change[],
+) {
   const written = new Set(changes.flatMap(({ object }) => (object.kind === 'element' ? [object.key] : [])));
   const addresses = records.flatMap((record) => record.addresses);
   await forgetFlowsOf(

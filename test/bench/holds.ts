@@ -24,15 +24,17 @@ export async function holdsDuring(
   action: () => Promise<void>,
 ): Promise<readonly Hold[]> {
   const trace = join(lab.folder, lab.unique('holds'));
-  const calls = 'trace=flock,close,sendto,sendmsg,rename,fsync';
-  const strace = await machine.start(
-    [tool('strace'), '-f', '-y', '-v', '-s', '256', '-e', calls, '-o', trace, '-p', String(pid)],
-    'attached',
-  );
+  const strace = await machine.start([...traceOfHolds(trace), '-p', String(pid)], 'attached');
   await action();
   await strace.stop('SIGINT');
   return holdsIn(readFileSync(trace, 'utf8').split('\n'));
 }
+
+/** The command that records what {@link holdsIn} reads. */
+export const traceOfHolds = (trace: string): readonly string[] => {
+  const calls = 'trace=flock,close,sendto,sendmsg,rename,fsync';
+  return [tool('strace'), '-f', '-y', '-v', '-s', '256', '-e', calls, '-o', trace];
+};
 
 /** The holds that a trace shows: the file of the lock is locked for writing, and closed. */
 export function holdsIn(lines: readonly string[]): readonly Hold[] {

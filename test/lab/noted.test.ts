@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { holdsIn, traceOfHolds } from '../bench/holds.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import { netlinkTraffic } from '../support/netlink-traffic.ts';
 import type { LabNode } from '../support/node.ts';
@@ -43,6 +46,33 @@ describe('what the last call knew of our tables', labTest, () => {
     await call(node, 'DEL', pod);
     await call(node, 'ADD', pod);
     assert.ok((await sent(lab, node, 'CHECK', pod)) < 0.8 * checked);
+  });
+
+  // On real nodes the plugin before us changes the ruleset for its masquerade, before each ADD.
+  test('is little worth beside a plugin that changes nftables before each ADD, which asks some more then', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const pod = await twoPods(node);
+    await call(node, 'ADD', pod);
+    await call(node, 'DEL', pod);
+    const noted = await sent(lab, node, 'ADD', pod);
+    await call(node, 'DEL', pod);
+    await node.machine.must(['nft', 'add table ip another; delete table ip another']);
+    const besideOthers = await sent(lab, node, 'ADD', pod);
+    assert.ok(noted <= 31 && besideOthers <= 56, `${noted} messages, ${besideOthers} beside others`);
+  });
+
+  // A listing walks through all of conntrack's table, however few connections are in it: that is ten milliseconds.
+  test('or not: an ADD lists connections, and others that wait for the lock do not wait for that', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const pod = await twoPods(node);
+    const trace = join(lab.folder, 'holds');
+    assert.equal((await node.plugin('ADD', { pod, config, through: traceOfHolds(trace) })).code, 0);
+    const lines = readFileSync(trace, 'utf8').split('\n');
+    const [hold, ...others] = holdsIn(lines);
+    assert.deepEqual([others, hold?.connectionListings, hold?.records], [[], 0, 1]);
+    assert.ok(lines.some((line) => line.includes('IPCTNL_MSG_CT_GET')));
   });
 
   for (const [what, command] of Object.entries({
