@@ -3,8 +3,11 @@ import type { VrrpState } from './vrrp.ts';
 
 /** Milliseconds from one new socket to the next. */
 const deafAfter = 1_000;
-/** Questions without an answer behind which nobody is there: with a fifth of all packets lost, that many in a row are one case in 3500. */
-const enoughQuestions = 8;
+/**
+ * Questions without an answer behind which nobody is there: with a fifth of all packets lost, that many in a row are one case in 27,000.
+ * Between the first question and the timer there is time for one and a half times as many.
+ */
+const enoughQuestions = 10;
 /** Timers in a row that are not believed. */
 const mostDoubts = 10;
 
@@ -26,7 +29,7 @@ export class Silence {
   #spokenAt = Number.NEGATIVE_INFINITY;
   #listenedAnewAt = Number.NEGATIVE_INFINITY;
   #doubts = 0;
-  /** Questions since somebody spoke or answered. */
+  /** Questions in time since somebody spoke or answered. */
   #unanswered = 0;
 
   /** @param interval of advertisements, in centiseconds */
@@ -72,7 +75,7 @@ export class Silence {
     const due = this.nextQuestion(state);
     if (due === undefined || now < due) return false;
     this.#askedAt = now;
-    this.#unanswered++;
+    if (now < due + this.#pause) this.#unanswered++; // else whoever keeps us from asking may keep the kernel from answering
     return true;
   }
 

@@ -182,13 +182,14 @@ async function change(
   const [first] = members;
   if (first === undefined) return { requests, members, left };
   try {
-    const records = members.map(({ record }) => record);
-    machine.store.saveAll(records, ready?.staged); // first: DEL takes down attachments with a record
-    for (const { ports: _, ...other } of gone) machine.store.save(other);
     const isRepeated = isAnyRepeated(members);
-    if (isRepeated || !machine.store.hasProgram(first.record.program)) {
-      machine.store.saveProgram(first.record.program, whole());
-    }
+    const { program } = first.record;
+    // Before running pods have it on record: whoever is killed in between leaves none of which nobody knows the program.
+    if (isRepeated) machine.store.saveProgram(program, whole());
+    const records = members.map(({ record }) => record);
+    machine.store.saveAll(records, ready?.staged); // first else: DEL takes down attachments with a record
+    for (const { ports: _, ...other } of gone) machine.store.save(other);
+    if (!machine.store.hasProgram(program)) machine.store.saveProgram(program, whole());
     policies.keep();
     await remark(machine, node);
     if (!isEqual(known, node)) machine.store.saveNode(node);

@@ -182,6 +182,21 @@ describe('a pod without a policy', () => {
 });
 
 describe('ADD with another outcome than before', () => {
+  // An agent killed in between (0.1.0, 29 November 2026) left pods with a record of a program of which nobody knew what it says.
+  test('writes down the program before the record that names it', async (t) => {
+    const machine = newMachine(t);
+    await added(machine, 'a', '10.0.0.5');
+    const { store } = machine;
+    const saveAll = store.saveAll.bind(store);
+    const seen: boolean[] = [];
+    store.saveAll = (records, staged) => {
+      seen.push(...records.map(({ program }) => store.hasProgram(program)));
+      saveAll(records, staged);
+    };
+    await added(machine, 'a', '10.0.0.5', { configuration: policyTo('backup') });
+    assert.deepEqual(seen, [true]);
+  });
+
   test('releases the program and the exit that the changed policy no longer names', async (t) => {
     const [machine, fresh] = [newMachine(t), newMachine(t)];
     await added(machine, 'a', '10.0.0.5');
