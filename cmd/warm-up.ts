@@ -52,11 +52,13 @@ async function live(): Promise<void> {
   }
 }
 
+const podWithoutPolicy = 9;
+
 /** The second pod finds the first one's note. */
 const life = [
   ...[['ADD', 2] as const, ['ADD', 3] as const, ['CHECK', 3] as const],
   ...[['ADD', 2] as const, ['CHECK', 2] as const, ['DEL', 3] as const, ['DEL', 2] as const],
-  ...[['STATUS', 2] as const, ['VERSION', 2] as const],
+  ...[['ADD', podWithoutPolicy] as const, ['STATUS', 2] as const, ['VERSION', 2] as const],
 ];
 
 /** A lock that this process has given back it leaves to others for a while, by a timer, which would be in the snapshot. */
@@ -79,6 +81,7 @@ async function call(command: string, pod: number, dataDir: string): Promise<void
     readStdin: () =>
       JSON.stringify({
         ...configuration,
+        ...(pod === podWithoutPolicy && { policies: [] }),
         dataDir,
         policyFile: join(dataDir, 'policy.json'),
         prevResult: prevResult(pod),

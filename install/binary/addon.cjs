@@ -25,7 +25,7 @@ function load(asset) {
   throw new Error(`The addon ${asset} cannot be loaded from any folder (${failures.join('; ')})`);
 }
 
-/** An addon that is loaded when it is first used: the snapshot can hold none, and VERSION needs none. */
+/** An addon that is loaded when it is first used: the snapshot can hold none. */
 exports.lazily = (asset) => {
   let loaded;
   return () => {

@@ -36,14 +36,11 @@ let native: Native | undefined;
 /** Of the call that failed last. */
 let lastErrno = 0;
 
-/** The addon, from its first use on: the start-up snapshot can hold none, and VERSION needs none. */
+/** The addon, from its first use on: the start-up snapshot can hold none. */
 const loaded = (): Native => {
   native ??= load();
   return native;
 };
-
-/** Whether something was called before. */
-export const isLoaded = (): boolean => native !== undefined;
 
 /** Has something else make the calls until what it returns is disposed of: for the build, which speaks to no kernel. */
 export function callInstead(other: Native): Disposable {
