@@ -42,7 +42,7 @@ strace strace
 keepalived keepalived
 nsenter util-linux
 ps procps
-python3 python3-minimal
+python3 python3
 /usr/lib/cni/bridge containernetworking-plugins
 '
 

@@ -13,7 +13,10 @@ process.chdir(root);
 const disk = await diskOf(suite);
 using machine = new Machine();
 const [program] = await bundle(['test/bench/in-machine.ts'], machine.folder);
-const variables = ['BENCH_ROUNDS', 'BENCH_SECONDS'].map((name) => `${name}=${process.env[name] ?? ''}`);
+const variables = ['BENCH_ROUNDS', 'BENCH_SECONDS'].flatMap((name) => {
+  const value = process.env[name];
+  return value === undefined ? [] : [`${name}='${value}'`];
+});
 const line = `${variables.join(' ')} node_modules/.bin/node ${program} /mnt`;
 const code = await machine.run(disk, line, { countsInstructions: process.env.BENCH_CLOCK !== 'host' });
 const result = code === 0 ? readResults(machine.folder).find(({ part }) => part === 'kernels') : undefined;

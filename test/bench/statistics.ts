@@ -26,7 +26,7 @@ export const secondsOf = (usual: number, environment: NodeJS.ProcessEnv = proces
 
 function numberIn(environment: NodeJS.ProcessEnv, name: string): number | undefined {
   const { [name]: text } = environment;
-  if (text === undefined || text === '') return undefined;
+  if (text === undefined) return undefined;
   if (!/^[1-9]\d*$/.test(text)) throw new Error(`${name} is a number, 1 or more, not "${text}"`);
   return Number(text);
 }
