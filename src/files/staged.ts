@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isSystemError } from '../base/errors.ts';
 import { removeIfEmpty, unlessAbsent, writeDurably } from './file.ts';
@@ -30,7 +30,7 @@ export class Staged implements Disposable {
     const staged = new Staged(place, folder, new Map(texts));
     try {
       removeForgotten(place);
-      mkdirSync(place, { recursive: true, mode: 0o700 });
+      makePlace(place);
       mkdirSync(folder, { mode: 0o700 });
       for (const [name, text] of texts) writeDurably(join(folder, name), text);
       return staged;
@@ -60,6 +60,15 @@ export class Staged implements Disposable {
     } catch (error) {
       if (!isSystemError(error)) throw error; // the disk takes nothing any more; another stager may have come
     }
+  }
+}
+
+/** Another stager may have made it. Not with `recursive`: where no folder can be made Node 24 tries for ever. */
+function makePlace(place: string): void {
+  try {
+    mkdirSync(place, { mode: 0o700 });
+  } catch (error) {
+    if (!existsSync(place)) throw error;
   }
 }
 
