@@ -9,15 +9,25 @@ const pause = 200;
 /** Milliseconds for a process to end: it may hang. */
 const patience = 3_000;
 
+/** The same for the process of the fast path. */
+export const fastPathCommand = 'fast-path';
+
+type Start = (told: (status: unknown) => void, report: (problem: string) => void) => ElectionProcess;
+
 /** Starts the process of elections, and starts it anew whenever it ends. `told` takes what it tells; `report` its ends. */
-export function startElection(told: (status: unknown) => void, report: (problem: string) => void): ElectionProcess {
+export const startElection: Start = (told, report) => start(electionCommand, told, report);
+
+/** The same for the process of the fast path. */
+export const startFastPath: Start = (told, report) => start(fastPathCommand, told, report);
+
+function start(command: string, told: (status: unknown) => void, report: (problem: string) => void): ElectionProcess {
   let child: ChildProcessWithoutNullStreams | undefined;
   let timer: NodeJS.Timeout | undefined;
   let wanted: Orders['want'];
   let isEnding = false;
   const say = (orders: Orders) => child?.stdin.write(`${JSON.stringify(orders)}\n`);
   const begin = () => {
-    child = spawn(process.execPath, [electionCommand], { stdio: 'pipe' });
+    child = spawn(process.execPath, [command], { stdio: 'pipe' });
     child.stderr.pipe(process.stderr);
     child.stdin.on('error', () => {}); // it has ended: that is told below
     forEachLine(child, (line) => told(JSON.parse(line)));

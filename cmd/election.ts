@@ -39,7 +39,7 @@ export async function runElection(): Promise<number> {
 }
 
 /** On a busy node others wait, and not who has a tenth of a second. It may be forbidden. */
-function beFirst(): void {
+export function beFirst(): void {
   try {
     setPriority(constants.priority.PRIORITY_HIGHEST);
   } catch {
@@ -48,7 +48,7 @@ function beFirst(): void {
 }
 
 /** Not by `process.stdout`, which waits while a pipe is full: the agent may hang. */
-function writeLine(line: string): Promise<void> {
+export function writeLine(line: string): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   write(1, line, () => resolve());
   return promise;

@@ -8,7 +8,7 @@ import { findSysctlsIn } from '../src/kernel/sysctl.ts';
 import { isClaimed } from './claim.ts';
 import { openCluster } from './cluster.ts';
 import { requireDataDir } from './data-dir.ts';
-import { electionCommand } from './election-process.ts';
+import { electionCommand, fastPathCommand } from './election-process.ts';
 import { end } from './end.ts';
 import { explain } from './explain.ts';
 import { inRootCommand, runInRoot, tryInRoot } from './in-root.ts';
@@ -28,6 +28,7 @@ export async function operate(words: readonly string[]): Promise<never> {
 async function runAsOperator(words: readonly string[]): Promise<number> {
   if (words[0] === inRootCommand) return runInRoot(words.slice(1));
   if (words[0] === electionCommand) return await (await import('./election.ts')).runElection();
+  if (words[0] === fastPathCommand) return await (await import('./fast-path.ts')).runFastPath();
   // Loaded only now: a runtime does not need the parser of command lines.
   const { commandLine, withVersion } = await import('../src/cli/program.ts');
   let exitCode = 0;

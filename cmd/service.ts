@@ -2,7 +2,7 @@ import { unwatchFile, watchFile } from 'node:fs';
 import type { Service } from '../src/cli/command.ts';
 import { restBetweenTurns, takeTurns } from '../src/kernel/netlink/turns.ts';
 import { claimFile } from './claim.ts';
-import { startElection } from './election-process.ts';
+import { startElection, startFastPath } from './election-process.ts';
 import { explain } from './explain.ts';
 import { openLogTo } from './log.ts';
 import { giveBack, staySmall } from './memory.ts';
@@ -31,6 +31,7 @@ export function openService(): Service & Disposable {
     report: (error, consequence) => process.stderr.write(`${explain(error)} ${consequence}\n`),
     openLog: async () => openLogTo({ write: (line) => void writeOut(Buffer.from(line), patience) }, 'info'),
     startElection,
+    startFastPath,
     claim: claimFile,
     answerQuestions: async (...question) => (await import('./labels.ts')).answerQuestions(...question),
     rest: giveBack,

@@ -127,6 +127,10 @@ const exitRules: readonly Rule[] = [
     message: 'expected no "portsPerPod" beside "addressPerFlow": a block of ports belongs to one pod on one address',
   },
   {
+    rule: '!has(self.fastPath) || !self.fastPath || !(has(self.gateways) || has(self.gatewaySelector))',
+    message: 'expected no "fastPath" beside "gateways": only what leaves from the pod’s own node has a fast path yet',
+  },
+  {
     rule: '!has(self.portBlocksPerNamespace) || has(self.portsPerPod)',
     message: 'expected how many ports the blocks have that "portBlocksPerNamespace" counts',
   },

@@ -14,6 +14,7 @@ import { adoptOn } from './adoption.ts';
 import type { Cluster } from './cluster.ts';
 import { type Configured, ConfiguredNode, type ConfiguredPlaces } from './configured.ts';
 import type { Elector } from './elector.ts';
+import type { FastPathKeeper } from './fast-path.ts';
 import { Journal, type Since } from './journal.ts';
 import type { LabelSource } from './label-answers.ts';
 import { configurationOf, isLeaving, leaveAfterLastPod } from './leaving.ts';
@@ -43,6 +44,8 @@ export interface AgentSurroundings {
   observe?(seen: Seen): Promise<void>;
   /** Elects who serves exits that have this node among their gateways. */
   readonly elector?: Elector;
+  /** Keeps the fast path. */
+  readonly fastPath?: FastPathKeeper;
   /** Keeps the objects of the cluster. */
   readonly cluster?: Cluster;
   /** What is known of the gateways of exits. */
@@ -164,9 +167,13 @@ export class Agent {
   }
 
   async #openMachine(): Promise<Machine & Disposable> {
-    const { openMachine, log } = this.#surroundings;
+    const { openMachine, log, fastPath } = this.#surroundings;
     const machine = await openMachine({ dataDir: this.#places.dataDir });
-    return { host: machine.host, store: machine.store, log, [Symbol.dispose]: () => machine[Symbol.dispose]() };
+    return {
+      ...{ host: machine.host, store: machine.store, log },
+      ...(fastPath && { before: () => fastPath.hold() }),
+      [Symbol.dispose]: () => machine[Symbol.dispose](),
+    };
   }
 
   async #seen(machine: Machine, began: number, isRung: boolean): Promise<Seen> {
@@ -192,6 +199,7 @@ export class Agent {
     );
     this.#rest.ended(done, inputs, began);
     this.#surroundings.elector?.begin();
+    await this.#surroundings.fastPath?.follow(machine);
     const isOther = memory.applied !== undefined && !isEqual(memory.applied, configuration);
     const isApplied = done.isConfigured && isOther;
     if (done.isConfigured && done.isWhole) memory.applied = configuration;
@@ -285,10 +293,12 @@ export class Agent {
       const last = memory.mended ?? store.agent.load()?.mended;
       const lookedAt = new Date().toISOString();
       const gateways = this.#surroundings.gateways?.() ?? [];
+      const fastPath = this.#surroundings.fastPath?.status;
       store.agent.save({
         ...{ version: recordVersion, startedAt, lookedAt, failures },
         ...(last && { mended: last }),
         ...(gateways.length > 0 && { gateways }),
+        ...(fastPath && { fastPath }),
       });
       memory.said.delete('record');
     } catch (error) {

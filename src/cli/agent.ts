@@ -5,6 +5,7 @@ import { Cluster } from '../agent/cluster.ts';
 import { ClusterLabels } from '../agent/cluster-labels.ts';
 import { Elector } from '../agent/elector.ts';
 import { Events } from '../agent/events.ts';
+import { FastPathKeeper } from '../agent/fast-path.ts';
 import { answerForLabels, type LabelSource } from '../agent/label-answers.ts';
 import { forgetOnceGone } from '../agent/leaving.ts';
 import { readListenAddress } from '../agent/listen-address.ts';
@@ -129,6 +130,7 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
     },
     told: (status) => monitor?.elected(status),
   });
+  const fastPath = new FastPathKeeper({ log: own.log, start: service.startFastPath, changed: bell.ring });
   const events = new Events({ ...access, report, now: own.now });
   const words = new StatusWords({ ...access, report, tell: (notices) => events.tell(notices) });
   const notices = { round: new RoundNotices(), others: new OthersNotices() };
@@ -139,7 +141,7 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
   });
   using labels = new ClusterLabels({ ...access, report, changed: bell.ringAtOnce });
   const agent = new Agent(places, {
-    ...{ ...own, report, elector, cluster, labels, pace },
+    ...{ ...own, report, elector, fastPath, cluster, labels, pace },
     observe: async (seen) => {
       labels.follow(seen.configuration);
       await prober.follow(seen.configuration);
@@ -168,6 +170,7 @@ async function run(surroundings: CliSurroundings, { places, shown, access }: Wis
     report: (error) => report(error, 'It is tried again until then.'),
     ...{ bell, signal, rest: agentRest },
   });
+  await fastPath.end();
   if (await elector.end('the agent ends')) {
     pace.hurry();
     await agent.look().catch((error) => report(error, leavesBehind));

@@ -73,6 +73,8 @@ export interface Work {
 export interface Service {
   /** Starts the process of elections. `told` takes what it tells, `ended` in what way it ended before it should. */
   startElection(told: (status: unknown) => void, ended: (problem: string) => void): ElectionProcess;
+  /** The same for the process of the fast path. */
+  startFastPath(told: (status: unknown) => void, ended: (problem: string) => void): ElectionProcess;
   /** Aborted when the command shall end. */
   readonly signal: AbortSignal;
   /** Tells a person, on stderr, of an error that does not end the command. */

@@ -25,9 +25,12 @@ export function printStatus(status: Status, paper: Paper): string {
     ...tables.map(({ text }) => text),
     ...sentences.map((sentence) => wrapped(sentence, paper.width)),
     ...ofAgent,
-    ...[...exits.flatMap(electedText), ...exits.flatMap(problemText), ...outdatedText(pods)].map((sentence) =>
-      wrapped(sentence, paper.width),
-    ),
+    ...[
+      ...exits.flatMap(electedText),
+      ...exits.flatMap(fastPathText),
+      ...exits.flatMap(problemText),
+      ...outdatedText(pods),
+    ].map((sentence) => wrapped(sentence, paper.width)),
   ].join('\n');
 }
 
@@ -136,6 +139,13 @@ function failsText({ name, health, why = [] }: ExitStatus): string[] {
 }
 
 const packetsOf = (counter?: Pick<Counter, 'packets'>): string => String(counter?.packets ?? '-');
+
+/** Whether established connections take the fast path, of an exit that has one. */
+function fastPathText({ name, fastPath }: ExitStatus): string[] {
+  if (fastPath === undefined) return [];
+  const { isOn, why } = fastPath;
+  return [`The fast path of exit "${name}" is ${isOn ? 'on' : `off${why === undefined ? '' : `: ${why}`}`}.\n`];
+}
 
 /** Objects that went with an interface, say: only a person puts them back. */
 function problemText({ name, problems = [] }: ExitStatus): string[] {

@@ -146,7 +146,7 @@ const toExtraSource = ({ namespaces, pods, addresses }: Listed<'extraSources'>):
 
 const toNode = ({ address, podCIDRs = [] }: Listed<'nodes'>): KnownNode => ({ address, podCIDRs });
 
-function toExit({ id, nextHop, onlink, addressesOn, addressPerFlow, ...exit }: Listed<'exits'>): Exit {
+function toExit({ id, nextHop, onlink, addressesOn, addressPerFlow, fastPath, ...exit }: Listed<'exits'>): Exit {
   const { name, gateways, addresses, portsPerPod, portBlocksPerNamespace, annotationNamespaces, ...rest } = exit;
   const { interface: device, onUnavailable, announce, vrid, ...others } = rest;
   nothingElse(others);
@@ -162,6 +162,7 @@ function toExit({ id, nextHop, onlink, addressesOn, addressPerFlow, ...exit }: L
     addresses: addresses ?? [],
     addressesOn: addressesOn?.length ? addressesOn : undefined,
     addressPerFlow: addressPerFlow ? true : undefined,
+    fastPath: fastPath ? true : undefined,
     portsPerPod,
     portBlocksPerNamespace,
     annotationNamespaces: annotationNamespaces ?? defaults.annotationNamespaces,

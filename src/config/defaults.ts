@@ -22,6 +22,7 @@ export const defaults = {
   vrrpInterval: 100,
   preempt: false,
   addressPerFlow: false,
+  fastPath: false,
   draining: false,
   checkSources: true,
   kubernetes: false,

@@ -8,6 +8,7 @@ import {
   familiesAgree,
   hasAddressesOfGateways,
   hasAddressesOfOthers,
+  hasFastPathFromHere,
   hasFlowsOrPorts,
   hasGatewaysOfAnnounce,
   hasGatewaysOfVrid,
@@ -125,6 +126,11 @@ export const exit = z
         'With several addresses of a family: spread connections over them, not pods.',
         defaults.addressPerFlow,
       ),
+      fastPath: optional(
+        truth,
+        'Let established connections of checked pods pass the kernel’s flowtable, where the kernel has one and while `egress agent` runs. They are judged when they begin and after each change, not packet by packet. Not with `gateways` yet.',
+        defaults.fastPath,
+      ),
       portsPerPod: optional(
         integer(fewestPorts, 32768),
         'Give each pod so many source ports of its own, so that an address and port seen outside name the pod (`egress who`). Without it, pods share all ports.',
@@ -182,6 +188,11 @@ export const exit = z
     z.refine(hasFlowsOrPorts, {
       error: 'no "portsPerPod" beside "addressPerFlow": a block of ports belongs to one pod on one address',
       path: ['portsPerPod'],
+      ...inAnyObject,
+    }),
+    z.refine(hasFastPathFromHere, {
+      error: 'no "fastPath" beside "gateways": only what leaves from the pod’s own node has a fast path yet',
+      path: ['fastPath'],
       ...inAnyObject,
     }),
     z.refine(hasPortsOfBlocks, {

@@ -7,6 +7,7 @@ import type { NodeState, SteeredAttachment } from './attachment.ts';
 import { desiredClassify } from './classify.ts';
 import { desiredEgressCounters } from './egress-counters.ts';
 import type { ResolvedExit, Way } from './exit.ts';
+import { desiredFastPath } from './fast-path.ts';
 import { desiredGateway, replyRoutes } from './gateway.ts';
 import { desiredGuard } from './guard.ts';
 import { entryChainOf, heldElements } from './held.ts';
@@ -34,6 +35,7 @@ export function desired(
     ...desiredUplinks(exits),
     ...(exits.length > 0 || checked.some(isChecked) ? [layout.netdevTable] : []),
     ...desiredEgressCounters(node.fwmark, exits),
+    ...desiredFastPath(node.fwmark, exits),
     ...(gateway ? desiredGateway(node, gateway, exits) : []),
     ...policyRulesOf(node, { exits, closed, ...(gateway && { gateway }) }),
     ...closedRoutes(node, closed),

@@ -3,6 +3,7 @@ import { rule } from '../nftables/chain.ts';
 import type { Chain, Element } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { ResolvedExit } from './exit.ts';
+import { isFastJudge } from './fast-path.ts';
 import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
 import { tunnelDevice } from './tunnel.ts';
@@ -50,6 +51,7 @@ const sentChain = (fwmark: number, device: string): Chain => ({
 
 /** Whether only a kernel with the egress hook of netdev can have the object: one from 5.16, unless built without it. */
 export function needsEgressHook(object: HostObject): boolean {
+  if (isFastJudge(object)) return true;
   if (!('family' in object) || object.family !== 'netdev') return false;
   if (object.kind === 'chain') return object.hook?.hook === 'egress';
   return object.kind === 'set' ? object.name === layout.setNames.sent : object.kind === 'element';

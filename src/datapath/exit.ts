@@ -32,6 +32,8 @@ export interface ResolvedExit {
   readonly addressesOn?: readonly string[];
   /** Of several addresses each connection gets one, not each pod. */
   readonly addressPerFlow?: true;
+  /** Established connections of checked pods may pass a flowtable. Absent when packets leave from another node. */
+  readonly fastPath?: true;
   /**
    * The fate of packets while the exit has no route: with `node` they leave with the node's address, else they are
    * dropped.

@@ -65,6 +65,8 @@ export const chainNames = {
   exitLocal: (id: number) => `exit-${id}-local`,
   /** Of answers by an exit on a node without a default route. */
   exitBack: (id: number) => `exit-${id}-back`,
+  /** Of an exit with a fast path: in the family inet at forward, and in netdev at the exit's interface. */
+  exitFast: (id: number) => `exit-${id}-fast`,
   /** A chain's name holds no colons. */
   ports: (id: number, address: Address) => `${portsPrefix}${id}-${address.replaceAll(':', '_')}`,
   sent: (device: string) => `${sentPrefix}${device}`,
@@ -84,8 +86,8 @@ const exitPrefix = 'exit-';
 /** Whether a chain at a hook may be one of ours, in the table of a family. Ours have fixed names, or an interface's. */
 export const isBaseChain = (chain: string, family?: 'netdev'): boolean =>
   family === undefined
-    ? Object.values(chainNames).some((name) => name === chain)
-    : chain.startsWith(sentPrefix) || chain.startsWith(sourcePrefix);
+    ? Object.values(chainNames).some((name) => name === chain) || isFastChain(chain)
+    : chain.startsWith(sentPrefix) || chain.startsWith(sourcePrefix) || isFastChain(chain);
 
 /** Whether a chain has one of our names, in the table of whichever family. */
 export const isOurChain = (chain: string): boolean =>
@@ -122,9 +124,12 @@ export function exitIdOfChain(chain: string): number | undefined {
 
 /** The id of the exit that a chain or set is a part of: not the one that steers; `undefined` for other chains and sets. */
 export function exitIdOfPart(name: string): number | undefined {
-  const id = /^exit-(\d+)-(?:snat|returns|local|back|slots[46]|flows[46])$/.exec(name)?.[1];
+  const id = /^exit-(\d+)-(?:snat|returns|local|back|fast|slots[46]|flows[46])$/.exec(name)?.[1];
   return id === undefined ? undefined : Number(id);
 }
+
+/** Whether a chain is one of {@link chainNames.exitFast}. */
+export const isFastChain = (chain: string): boolean => exitIdOfPart(chain) !== undefined && chain.endsWith('-fast');
 
 /** Whether a chain is one of {@link chainNames.exitBack}. */
 export const isBackChain = (chain: string): boolean => exitIdOfPart(chain) !== undefined && chain.endsWith('-back');

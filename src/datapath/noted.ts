@@ -2,6 +2,7 @@ import type { NodeState, SteeredAttachment } from './attachment.ts';
 import { exitRoutes, podElements, policyRulesOf } from './desired.ts';
 import type { Change } from './difference.ts';
 import { sentChains } from './egress-counters.ts';
+import { fastLeftChains } from './fast-path.ts';
 import { isBackChain, isSourceChain } from './layout.ts';
 import type { Needs } from './needs.ts';
 import { type HostObject, isOutside } from './objects.ts';
@@ -20,6 +21,7 @@ export function desiredBesideNoted(node: NodeState, needs: Needs): HostObject[] 
     ...(tunnel ? desiredTunnel(node, tunnel).filter(isOutside) : []),
     ...exits.flatMap((exit) => exitRoutes(node, exit)),
     ...sentChains(node.fwmark, exits),
+    ...fastLeftChains(node.fwmark, exits),
     ...policyRulesOf(node, needs),
     ...closedRoutes(node, closed),
     ...ingressMarks(node, checked),

@@ -179,7 +179,9 @@ function goneSent({ sent = [], exitElements }: OurState, used: ReadonlySet<numbe
   const elements = exitElements.filter(({ family }) => family === 'netdev');
   const isUsed = (element: Element) => used.has(layout.exitIdOfElement(element));
   const left = elements.filter(isUsed).map(({ key }) => layout.chainNames.sent(layout.deviceOfKey(key)));
-  const chains = sent.filter(({ hook, name }) => hook?.hook === 'egress' && !left.includes(name));
+  const isLeft = (name: string) =>
+    layout.isFastChain(name) ? used.has(layout.exitIdOfPart(name)) : left.includes(name);
+  const chains = sent.filter(({ hook, name }) => hook?.hook === 'egress' && !isLeft(name));
   return [
     ...elements.filter((element) => !isUsed(element)),
     ...chains,

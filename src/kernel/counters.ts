@@ -24,6 +24,10 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
     const id = layout.exitIdOfKey(key);
     left.set(id, add(left.get(id) ?? none, counter));
   }
+  for (const [id, counter] of await readFast(socket)) {
+    // The flowtable takes none that does not leave: what it took was steered, too.
+    for (const counts of [steered, left]) if (counts.has(id)) counts.set(id, add(counts.get(id) ?? none, counter));
+  }
   for (const { key, counter = none } of await listElements(socket, layout.servedMap))
     served.set(layout.exitIdOfKey(key), counter);
   for (const family of families) {
@@ -59,4 +63,16 @@ async function listLeft(socket: NetlinkSocket): Promise<ObservedElement[]> {
   const elements: ObservedElement[] = [];
   for (const set of sets) elements.push(...(await listElements(socket, set)));
   return elements.filter(isFed);
+}
+
+/** Packets that left by a flowtable, by the ids of their exits. */
+async function readFast(socket: NetlinkSocket): Promise<ReadonlyMap<number, Counter>> {
+  const fast = new Map<number, Counter>();
+  const chains = (await listChains(socket, layout.netdevTable)).filter(({ name }) => layout.isFastChain(name));
+  for (const { name } of chains) {
+    const id = layout.exitIdOfPart(name) ?? 0;
+    for (const { counter = none } of await listRules(socket, name, layout.netdevTable))
+      fast.set(id, add(fast.get(id) ?? none, counter));
+  }
+  return fast;
 }

@@ -62,6 +62,7 @@ const chainsOfExit = (id: number): string[] => [
   layout.chainNames.exitReturns(id),
   layout.chainNames.exitLocal(id),
   layout.chainNames.exitBack(id),
+  layout.chainNames.exitFast(id),
 ];
 
 /** Names of the chains and of the sets that are looked for, but for a program's sets. */
@@ -97,7 +98,7 @@ export async function observeNetdev(socket: NetlinkSocket, { exits, checked = []
   const table = exits.length + devices.length === 0 ? undefined : await readTable(socket, layout.netdevTable);
   if (table === undefined) return [];
   const names = new Set([
-    ...exits.map(({ device }) => layout.chainNames.sent(device)),
+    ...exits.flatMap(({ device, id }) => [layout.chainNames.sent(device), layout.chainNames.exitFast(id)]),
     ...(devices.length > 0 ? [layout.chainNames.unowned, ...devices.map(layout.chainNames.from)] : []),
   ]);
   const elements = await listElements(socket, layout.sentSet);

@@ -26,6 +26,28 @@ export const keepMark = (mask: number): Statement => ({
 });
 
 /**
+ * Writes another source address of the packet's connection into its header: the one that answers go to (after SNAT), or the one
+ * that it began with. Asks for the family itself: no statement before it may.
+ */
+export function writeSource(of: Family, address: 'ct reply daddr' | 'ct original saddr'): Statement {
+  const { protocol, saddr, length, src, dst } = header[of];
+  const [key, direction, word] =
+    address === 'ct reply daddr' ? ([dst, 'reply', 'daddr'] as const) : ([src, 'original', 'saddr'] as const);
+  return {
+    text: `${protocol} saddr set ct ${direction} ${protocol} ${word}`,
+    expressions: [
+      ...ofFamily(of),
+      { name: 'ct', key, direction, dreg: 1 },
+      {
+        ...{ name: 'payload', sreg: 1, base: 'network', offset: saddr, length },
+        ...(of === 4 ? { checksum: 'inet', checksumOffset: 10 } : { checksum: 'none', checksumOffset: 0 }),
+        checksumFlags: 1,
+      },
+    ],
+  };
+}
+
+/**
  * Gives the connection the source address that a map of `mark . ifname` has for masked mark and outgoing interface
  * together; none: the next rule.
  */

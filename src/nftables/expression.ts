@@ -15,6 +15,18 @@ export type Expression =
       readonly dreg: number;
     }
   | {
+      /** Writes into the packet's header; the checksums of the header (`inet`, at an offset of it) and behind it go with that. */
+      readonly name: 'payload';
+      readonly sreg: number;
+      readonly base: 'network';
+      readonly offset: number;
+      readonly length: number;
+      readonly checksum: 'none' | 'inet';
+      readonly checksumOffset: number;
+      /** 1: the checksum of the transport's header, which covers the addresses. */
+      readonly checksumFlags: number;
+    }
+  | {
       /** A field of an IPv6 extension header of type `header`; without such a header in the packet the rule ends. */
       readonly name: 'exthdr';
       readonly header: number;

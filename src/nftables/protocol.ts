@@ -114,6 +114,9 @@ export const icmpOfItsOwn = (of: Family): Statement => ({
  */
 export const isTracked = hasBits('state', 'established,related,new', establishedPacket | relatedPacket | newConnection);
 
+/** A packet of a connection that both sides have sent packets of. */
+export const isEstablished = hasBits('state', 'established', establishedPacket);
+
 /** An ICMP error that belongs to a connection, or a connection that another one asked for. */
 export const isRelated = hasBits('state', 'related', relatedPacket);
 

@@ -176,6 +176,15 @@ export const originNotIn = (of: Family, set: string): Statement => ({
   ],
 });
 
+/** The address that the connection began at, before any translation, is in a set; see {@link originNotIn}. */
+export const originIn = (of: Family, set: string): Statement => ({
+  text: `ct original ${header[of].protocol} saddr @${set}`,
+  expressions: [
+    { name: 'ct', key: header[of].src, direction: 'original', dreg: 1 },
+    { name: 'lookup', set, sreg: 1 },
+  ],
+});
+
 /** The verdict that a map has for masked mark and source address together; none: the next rule. */
 export const markSourceVerdict = (of: Family, mask: number, map: string): Statement => ({
   text: `meta mark & ${printMark(mask)} . ${header[of].protocol} saddr vmap @${map}`,

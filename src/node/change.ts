@@ -56,6 +56,7 @@ export async function carriedOut(
   generation: number,
 ): Promise<Pick<Decision<unknown>, 'changes' | 'transactions'> | undefined> {
   try {
+    if (changes.length > 0) await machine.before?.();
     const transactions = await machine.host.apply(changes, generation);
     return transactions === undefined ? undefined : { changes, transactions };
   } catch (error) {

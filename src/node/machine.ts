@@ -30,6 +30,8 @@ export interface Machine {
   readonly log: Log;
   /** Tells this build of the program from all others; `undefined` moments after it was put where it is. Absent: the same. */
   readonly build?: () => string | undefined;
+  /** Waited for before something is changed in the kernel. Absent: nobody has to know. */
+  readonly before?: () => Promise<void>;
   /** Asked between the parts of a repair. Absent: it goes on. */
   readonly onward?: Onward;
 }

@@ -35,6 +35,8 @@ export interface Exit {
   readonly addressesOn?: readonly string[];
   /** Of several addresses each connection gets one, not each pod. */
   readonly addressPerFlow?: true;
+  /** Established connections may pass the kernel's flowtable, while an agent lives. */
+  readonly fastPath?: true;
   /** How many source ports each pod has for itself; absent: pods share them all. */
   readonly portsPerPod?: number;
   /** How many pods of one namespace may have ports of their own on a node; absent: as many as there are blocks. */

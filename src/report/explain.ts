@@ -104,9 +104,22 @@ async function explainOne(
     sentence: sentence(podName(record), from, packet, trace.words),
     ...trace,
     considered,
-    notes: [...('unknown' in known ? [known.unknown] : []), ...hints(packet, considered), ...trace.notes],
+    notes: [
+      ...('unknown' in known ? [known.unknown] : []),
+      ...hints(packet, considered),
+      ...trace.notes,
+      ...fastPathNotes(state, trace),
+    ],
   };
 }
+
+/** This is about a connection's first packet; later ones may take a shorter way to the same end. */
+const fastPathNotes = ({ node }: AttachmentState, { exit }: Trace): readonly string[] =>
+  node?.exits.some(({ name, fastPath }) => name === exit && fastPath) === true
+    ? [
+        `Exit "${exit}" has a fast path: while it is on, packets of established connections pass no rule ("egress status").`,
+      ]
+    : [];
 
 /** Whether the packet comes to no policy. */
 const isBeforePolicies = ({ by }: Trace): boolean => by === 'own' || by === 'cluster' || by === 'subnet';

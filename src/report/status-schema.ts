@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { EgressError } from '../base/errors.ts';
 import type { Pod } from '../policy/match.ts';
 import type { PodLabels } from '../policy/selector.ts';
-import type { ElectedExit, ExitGateways } from '../store/record.ts';
+import type { ElectedExit, ExitGateways, FastPathRecord } from '../store/record.ts';
 import type { AgentStatus, ExitStatus, PodStatus, Status, TunnelStatus } from './status.ts';
 
 /** The schemas of all members of a type: one that the type gets later has to be described here, too. */
@@ -47,6 +47,11 @@ const elected = z.strictObject({
   notes: maybe(texts('What a person should know, in sentences')),
 } satisfies Members<ElectedExit>);
 
+const fastPath = z.strictObject({
+  isOn: yes('Established connections pass the kernel’s flowtable'),
+  why: maybe(text('Why they do not')),
+} satisfies Members<FastPathRecord>);
+
 const exit = z.strictObject({
   name: text('Name of the exit'),
   id: described(z.int(), 'Its id, from 1 to 16383'),
@@ -65,6 +70,7 @@ const exit = z.strictObject({
   left: maybe(counter('Of the steered, what left by it')),
   tunnelled: maybe(counter('Of the steered, what went into the tunnel')),
   dropped: maybe(described(z.strictObject({ packets: z.int() }), 'Of the steered, the rest; absent when unknown')),
+  fastPath: maybe(described(fastPath, 'Of an exit that has one')),
   problems: maybe(texts('Its missing and different objects, in sentences')),
 } satisfies Members<ExitStatus>);
 
@@ -124,6 +130,7 @@ const agent = z.strictObject({
       } satisfies Members<ExitGateways>),
     ),
   ),
+  fastPath: maybe(described(fastPath, 'Of all exits that have one; absent while no pod uses one of them')),
 } satisfies Members<AgentStatus>);
 
 const tunnel = z.strictObject({

@@ -10,7 +10,7 @@ import { inputOf, inputsOfGateway, sendersOf } from '../node/hindrance.ts';
 import type { Machine } from '../node/machine.ts';
 import { exitProblems } from '../node/repair.ts';
 import { settled } from '../node/settled.ts';
-import type { AgentRecord, AttachmentRecord, ElectedExit, NodeRecord } from '../store/record.ts';
+import type { AgentRecord, AttachmentRecord, ElectedExit, FastPathRecord, NodeRecord } from '../store/record.ts';
 import { podName } from './asked-pod.ts';
 import { type ExitHealth, healthOf } from './health.ts';
 import { nothingSaid, type WhyOutdated } from './outdated.ts';
@@ -85,6 +85,8 @@ export interface ExitStatus extends ExitHealth {
    * leave with the node's address.
    */
   readonly dropped?: { readonly packets: bigint };
+  /** Of an exit with one: whether established connections take it now, and why they do not. */
+  readonly fastPath?: FastPathRecord;
   /** Its missing and different objects, by which its pods may be cut off; absent when there are none. */
   readonly problems?: readonly string[];
 }
@@ -168,9 +170,20 @@ async function readExits({ store, ...machine }: Machine, agent: AgentStatus | un
       neighbours: new Map(status.ways.flatMap(({ via, neighbour }) => (via && neighbour ? [[via, neighbour]] : []))),
       inputs: await inputsOf(host, exit, store.list(), served.has(exit.id)),
     });
-    exits.push({ ...status, ...health, ...(wrong && { problems: wrong }) });
+    const fastPath = fastPathStatus(exit, agent);
+    exits.push({ ...status, ...health, ...(fastPath && { fastPath }), ...(wrong && { problems: wrong }) });
   }
   return { node, counters, exits };
+}
+
+/** Whether the fast path of an exit is on, if it has one; `undefined` else. Only an agent that lives has it on. */
+export function fastPathStatus(
+  { fastPath }: Pick<ResolvedExit, 'fastPath'>,
+  agent: AgentStatus | undefined,
+): FastPathRecord | undefined {
+  if (fastPath !== true) return undefined;
+  if (agent?.runs !== true) return { isOn: false, why: 'no agent runs' };
+  return agent.fastPath ?? { isOn: false, why: 'the agent has not begun it, or no checked pod uses it' };
 }
 
 /** The interfaces that packets for an exit come in by, each once. */

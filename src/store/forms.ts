@@ -111,6 +111,7 @@ export const recordForms = {
             shared: form29,
             addressesOn: { kind: 'optional', of: form41 },
             addressPerFlow: form29,
+            fastPath: form29,
             onUnavailable: { kind: 'optional', of: { kind: 'one', of: ['node'] } },
           },
         },
@@ -198,6 +199,7 @@ export const recordForms = {
           },
         },
       },
+      fastPath: { kind: 'optional', of: { kind: 'object', members: { isOn: form67, why: form3 } } },
     },
   },
 } satisfies Record<string, Form>;

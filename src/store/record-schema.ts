@@ -11,6 +11,7 @@ import type {
   ElectedExit,
   ElectionRecord,
   ExitGateways,
+  FastPathRecord,
   MovesRecord,
   NodeRecord,
   ProgramRecord,
@@ -56,6 +57,7 @@ const exit = z.object({
   shared: z.exactOptional(z.literal(true)),
   addressesOn: z.exactOptional(z.array(z.string())),
   addressPerFlow: z.exactOptional(z.literal(true)),
+  fastPath: z.exactOptional(z.literal(true)),
   onUnavailable: z.exactOptional(z.literal('node')),
 } satisfies Members<ResolvedExit>);
 
@@ -179,6 +181,9 @@ export const agentRecord: z.ZodMiniType<AgentRecord> = z.object({
         moved: z.exactOptional(z.object({ at: time, from: address })),
       } satisfies Members<ExitGateways>),
     ),
+  ),
+  fastPath: z.exactOptional(
+    z.object({ isOn: z.boolean(), why: z.exactOptional(z.string()) } satisfies Members<FastPathRecord>),
   ),
 } satisfies Members<AgentRecord>);
 

@@ -88,6 +88,13 @@ export interface ElectionRecord {
   readonly exits: Readonly<Record<string, ElectedExit>>;
 }
 
+/** Whether established connections of exits with `fastPath` pass the kernel's flowtable. */
+export interface FastPathRecord {
+  readonly isOn: boolean;
+  /** Why it is off, in words. */
+  readonly why?: string;
+}
+
 /** What the agent of this node did last, for whoever asks. */
 export interface AgentRecord {
   readonly version: Version;
@@ -101,6 +108,8 @@ export interface AgentRecord {
   readonly failures: readonly string[];
   /** Of the exits that leave from other nodes. */
   readonly gateways?: readonly ExitGateways[];
+  /** Absent while no pod uses an exit with a fast path. */
+  readonly fastPath?: FastPathRecord;
 }
 
 /** The kinds of records, by what a schema is called. */

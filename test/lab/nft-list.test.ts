@@ -13,7 +13,7 @@ const severalAddresses = [...world.exitAddress, '192.168.0.246', 'fd00:168::246'
 const rich = egressEntry({
   exits: [
     partners,
-    { ...partners, name: 'named-by-id', id: 7 },
+    { ...partners, name: 'named-by-id', id: 7, fastPath: true },
     { ...partners, name: 'spread', addresses: severalAddresses },
     { ...partners, name: 'spread-flows', addresses: severalAddresses, addressPerFlow: true },
   ],

@@ -32,7 +32,7 @@ export const trials: Readonly<Record<string, Trial>> = {
   'install -m 644 egress-agent.service /etc/systemd/system/': needsSystemd,
   'systemctl enable --now egress-agent': needsSystemd,
   'journalctl -u egress-agent -o cat': needsSystemd,
-  "(echo 'flush ruleset'; nft list tables | grep -v ' cni-egress$' | while read -r table; do nft -s list $table; done) > /etc/nftables.conf":
+  "(echo 'flush ruleset'; nft list tables | grep -vE ' cni-egress(-fast)?$' | while read -r table; do nft -s list $table; done) > /etc/nftables.conf":
     { test: 'test/lab/saved-ruleset.test.ts' },
   'nft list table inet cni-egress': { scene: 'steered pods' },
   'nft list table netdev cni-egress': { scene: 'steered pods' },

@@ -1,11 +1,10 @@
 import type { Extension, ForeignChain, ForeignRule } from '../../datapath/examiner.ts';
-import { tableName } from '../../nftables/object.ts';
 import { be32, be64, cString, hex, listOf, nested } from '../netlink/field.ts';
 import type { NetlinkSocket, Reply } from '../netlink/socket.ts';
 import { decode, type Values } from '../netlink/wire.ts';
 import { chainAttributes, expressionAttributes } from '../nftables/attributes.ts';
 import { decodeExpression } from '../nftables/expression.ts';
-import { families, placeOf } from '../nftables/foreign.ts';
+import { families, isOurs, placeOf } from '../nftables/foreign.ts';
 import { attributesOf, message } from '../nftables/message.ts';
 
 /** NFTA_RULE_* */
@@ -21,7 +20,7 @@ const extensionAttributes = { name: [1, cString], revision: [2, be32], info: [3,
 
 /** All chains in tables of others, with their rules in the order in which a packet meets them. Throws KernelError. */
 export const listForeignChains = async (socket: NetlinkSocket): Promise<readonly ForeignChain[]> =>
-  (await listChains(socket)).filter(({ table }) => table !== tableName);
+  (await listChains(socket)).filter(({ table }) => !isOurs(table));
 
 /** The same of all tables, ours too. */
 // nft -a list ruleset

@@ -7,13 +7,17 @@ import { protocols, type Reply } from './socket.ts';
 import { attachFilter, end, type Instruction, jumpIfAny, jumpIfEqual, load } from './socket-filter.ts';
 import { walk } from './wire.ts';
 
-/** The sources of notifications: a protocol's multicast groups, and the messages that matter. */
-interface Source {
+/** Where notifications come from: a protocol's multicast groups. */
+interface Groups {
   readonly protocol: (typeof protocols)[keyof typeof protocols];
   readonly groups: readonly number[];
-  concerns(message: Reply): boolean;
   /** What the kernel need not send. */
   readonly filter?: readonly Instruction[];
+}
+
+/** The groups whose messages may concern us, and the messages that do. */
+interface Source extends Groups {
+  concerns(message: Reply): boolean;
   /** Whether it tells that packets may not be steered any more. */
   isUrgent(message: Reply): boolean;
 }
@@ -106,12 +110,41 @@ export interface ListenOptions {
  * event loop alive until it is disposed of. Throws where the kernel has no such groups, or needs CAP_NET_ADMIN for them.
  */
 export function listen(changed: Changed, options: ListenOptions = { bufferBytes: 0 }): Disposable {
+  return listenTo(
+    sources.map((source) => ({
+      source,
+      take: (messages, isLoss) => {
+        const concerning = messages.filter(source.concerns);
+        if (isLoss || concerning.length > 0) changed({ isUrgent: concerning.some(source.isUrgent), isLoss });
+      },
+    })),
+    options,
+  );
+}
+
+/** Takes the messages that came together, and whether some before them were lost. */
+type Take = (messages: readonly Reply[], isLoss: boolean) => void;
+
+/** Takes each change of each ruleset, and each of links and policy rules: all that a flowtable goes past. Throws as {@link listen} does. */
+export function listenToRulesets(taken: { readonly rulesets: Take; readonly routing: Take }): Disposable {
+  const { link, ipv4Rule, ipv6Rule } = routeGroups;
+  const options = { bufferBytes: 4 * 1024 * 1024 };
+  return listenTo(
+    [
+      { source: { protocol: protocols.netfilter, groups: [nftablesGroup] }, take: taken.rulesets },
+      { source: { protocol: protocols.route, groups: [link, ipv4Rule, ipv6Rule] }, take: taken.routing },
+    ],
+    options,
+  );
+}
+
+function listenTo(all: readonly { readonly source: Groups; readonly take: Take }[], options: ListenOptions) {
   const listeners: Listener[] = [];
   const close = () => {
     for (const listener of listeners) listener[Symbol.dispose]();
   };
   try {
-    for (const source of sources) listeners.push(new Listener(source, changed, options));
+    for (const { source, take } of all) listeners.push(new Listener(source, take, options));
   } catch (error) {
     close();
     throw error;
@@ -125,15 +158,15 @@ const SOL_NETLINK = 270;
 const NETLINK_NO_ENOBUFS = 5;
 
 class Listener implements Disposable {
-  readonly #source: Source;
-  readonly #changed: Changed;
+  readonly #source: Groups;
+  readonly #take: Take;
   readonly #socket: RawNetlinkSocket;
   readonly #descriptor: number;
   #dropped = 0;
 
-  constructor(source: Source, changed: Changed, { bufferBytes }: ListenOptions) {
+  constructor(source: Groups, take: Take, { bufferBytes }: ListenOptions) {
     this.#source = source;
-    this.#changed = changed;
+    this.#take = take;
     this.#socket = new RawNetlinkSocket(source.protocol, {
       messagePeeking: false,
       msgBufferSize: messageBytes,
@@ -148,8 +181,7 @@ class Listener implements Disposable {
       throw error;
     }
     this.#socket.on('message', (bytes: Buffer) => this.#receive(bytes));
-    for (const event of ['truncatedMessage', 'error'] as const)
-      this.#socket.on(event, () => changed({ isUrgent: false, isLoss: true }));
+    for (const event of ['truncatedMessage', 'error'] as const) this.#socket.on(event, () => take([], true));
   }
 
   [Symbol.dispose](): void {
@@ -166,9 +198,7 @@ class Listener implements Disposable {
 
   #receive(bytes: Buffer): void {
     const messages = parseMessages(bytes).map(({ type, flags, data }) => ({ type, flags, body: data as Buffer }));
-    const concerning = messages.filter((message) => this.#source.concerns(message));
-    const isLoss = this.#hasLost();
-    if (isLoss || concerning.length > 0) this.#changed({ isUrgent: concerning.some(this.#source.isUrgent), isLoss });
+    this.#take(messages, this.#hasLost());
   }
 
   /** Whether something was lost since the last message. No loss stays unseen: where no room was, messages waited. */

@@ -37,6 +37,23 @@ export const payloadAttributes = {
   length: [4, be32],
 } as const satisfies Table;
 
+/** NFTA_PAYLOAD_*, where a header is written. */
+export const payloadSetAttributes = {
+  sreg: [5, be32],
+  base: [2, choice([['network', 1]])],
+  offset: [3, be32],
+  length: [4, be32],
+  checksum: [
+    6,
+    choice([
+      ['none', 0],
+      ['inet', 1],
+    ]),
+  ],
+  checksumOffset: [7, be32],
+  checksumFlags: [8, be32],
+} as const satisfies Table;
+
 /** NFTA_EXTHDR_* */
 export const exthdrAttributes = {
   dreg: [1, be32],

@@ -18,6 +18,7 @@ import {
   metaAttributes,
   natAttributes,
   payloadAttributes,
+  payloadSetAttributes,
   rtAttributes,
   tcpOptionAttributes,
 } from './expression-attributes.ts';
@@ -51,7 +52,11 @@ const codecs: { readonly [N in Expression['name']]: Codec<Named<N>> } = {
       return key !== undefined && sreg !== undefined ? { name: 'meta', key, sreg } : undefined;
     },
   },
-  payload: plain('payload', payloadAttributes),
+  payload: either(
+    (expression) => 'sreg' in expression,
+    plain('payload', payloadSetAttributes),
+    plain('payload', payloadAttributes),
+  ),
   exthdr: either(
     (expression) => 'header' in expression,
     plain('exthdr', exthdrAttributes, { op: 'ipv6', flags: 0 }),

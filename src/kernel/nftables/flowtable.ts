@@ -2,7 +2,7 @@ import type { ForeignFlowtable } from '../../datapath/examiner.ts';
 import { be32, be32Signed, cString, listOf, nested } from '../netlink/field.ts';
 import { flags, type NetlinkSocket, type Request } from '../netlink/socket.ts';
 import { decode, encode } from '../netlink/wire.ts';
-import { families } from './foreign.ts';
+import { families, isOurs } from './foreign.ts';
 import { genericHeader, subsystem } from './message.ts';
 
 /** linux/netfilter/nf_tables.h: NFT_MSG_NEWFLOWTABLE and NFT_MSG_GETFLOWTABLE. */
@@ -26,18 +26,18 @@ const request = (type: keyof typeof messageTypes, more: number, family: number, 
 });
 
 /** The message that adds a flowtable at interfaces to a table of the family inet. */
-export function newFlowtable({ table, name, devices }: Omit<ForeignFlowtable, 'family'>): Request {
-  const values = { table, name, hook: { number: ingress, priority: 0, devices } };
+export function newFlowtable({ table, name, devices }: Omit<ForeignFlowtable, 'family'>, priority = 0): Request {
+  const values = { table, name, hook: { number: ingress, priority, devices } };
   return request('new', flags.create, numbers.inet, encode(flowtableAttributes, values));
 }
 
-/** All flowtables: none of them is ours. A kernel without flowtables has none. Throws KernelError. */
+/** All flowtables of others. A kernel without flowtables has none. Throws KernelError. */
 // nft list flowtables
 export async function listFlowtables(socket: NetlinkSocket): Promise<readonly ForeignFlowtable[]> {
   const replies = await socket.dump(request('get', 0, numbers.any, Buffer.alloc(0)));
   return replies.flatMap(({ body }) => {
     const family = families.get(body[0]);
     const { table = '', name = '', hook } = decode(flowtableAttributes, body.subarray(4));
-    return family === undefined ? [] : [{ family, table, name, devices: [...(hook?.devices ?? [])] }];
+    return family === undefined || isOurs(table) ? [] : [{ family, table, name, devices: [...(hook?.devices ?? [])] }];
   });
 }

@@ -1,3 +1,4 @@
+import { fastTable } from '../../datapath/fast-path-changes.ts';
 import type { Filter } from '../../datapath/filter.ts';
 import { tableName } from '../../nftables/object.ts';
 import type { NetlinkSocket, Reply } from '../netlink/socket.ts';
@@ -28,11 +29,14 @@ export async function listFilters(socket: NetlinkSocket): Promise<readonly Filte
   return replies.flatMap(decodeFilter);
 }
 
+/** The table of the fast path is ours, too. */
+export const isOurs = (table: string): boolean => table === tableName || table === fastTable;
+
 /** The chain that a message of a listing holds, if it is one of a filter that is not ours. */
 function decodeFilter(reply: Reply): Filter[] {
   const family = families.get(reply.body[0]);
   const { table = '', name: chain = '', type, policy, hook, use: rules = 0 } = attributesOf(chainAttributes, reply);
-  if (family === undefined || table === tableName || type !== 'filter' || hook === undefined) return [];
+  if (family === undefined || isOurs(table) || type !== 'filter' || hook === undefined) return [];
   const place = placeOf(family, hook.hook);
   if (place === undefined || policy === undefined) return [];
   const devices = [...(hook.device === undefined ? [] : [hook.device]), ...(hook.devices ?? [])];

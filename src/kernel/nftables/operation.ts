@@ -89,7 +89,7 @@ function deleteElement(element: Element): Request {
 }
 
 /** The elements in order, in as few lists as each fits into one attribute. */
-function listsOf(elements: readonly Buffer[]): readonly (readonly Buffer[])[] {
+export function listsOf(elements: readonly Buffer[]): readonly (readonly Buffer[])[] {
   const lists: Buffer[][] = [];
   let room = 0;
   for (const element of elements) {

@@ -28,8 +28,8 @@ const needs: Readonly<Record<Feature, { readonly lack: string; readonly remedy: 
       isFault: true,
     },
     flowtable: {
-      lack: 'egress uses none',
-      remedy: 'modprobe nf_flow_table_inet, if others want it',
+      lack: 'exits with fastPath go the ordinary way',
+      remedy: 'modprobe nf_flow_table_inet nft_flow_offload, or a kernel with CONFIG_NF_FLOW_TABLE_INET',
       isFault: false,
     },
   };
@@ -45,15 +45,20 @@ export async function kernel({ system, examiner, usesTunnel, node }: Facts): Pro
     const where = 'egress doctor as root on the host tries its features, too';
     return [ok(`Linux ${system.kernel}; ${where} (here ${trials.untried})`), ...held];
   }
-  const wrong = trials.flatMap((trial) => lackOf(trial, usesTunnel));
+  const usesFastPath = node?.exits.some(({ fastPath }) => fastPath) === true;
+  const wrong = trials.flatMap((trial) => lackOf(trial, { usesTunnel, usesFastPath }));
   const working = trials.filter(({ problem }) => problem === undefined).map(({ feature }) => feature);
   return [...wrong, ...held, ok(`Linux ${system.kernel}; tried: ${working.join(', ')}`)];
 }
 
-function lackOf({ feature, problem }: Trial, usesTunnel: boolean): Seen[] {
+function lackOf(
+  { feature, problem }: Trial,
+  { usesTunnel, usesFastPath }: { readonly usesTunnel: boolean; readonly usesFastPath: boolean },
+): Seen[] {
   const { lack, remedy, isFault } = needs[feature];
   if (problem === undefined) return [];
   const text = `the kernel refuses ${feature} (${problem}): ${lack}`;
-  if (feature === 'flowtable') return [ok(`the kernel has no ${feature} (${problem}); ${lack}`)];
+  if (feature === 'flowtable' && !usesFastPath)
+    return [ok(`the kernel has no ${feature} (${problem}); egress needs none here`)];
   return [isFault && (feature !== 'group policy' || usesTunnel) ? fault(text, remedy) : warning(text, remedy)];
 }

@@ -42,7 +42,7 @@ test('what is there stays, in canonical form; what the name or the interface dec
   });
   assert.deepEqual(exits, [
     {
-      ...{ ...exit, nextHop: 'fe80::1', onlink: false, addressesOn: [], addressPerFlow: false },
+      ...{ ...exit, nextHop: 'fe80::1', onlink: false, addressesOn: [], addressPerFlow: false, fastPath: false },
       ...{ annotationNamespaces: [], onUnavailable: 'drop', announce: 'vrrp' },
     },
   ]);

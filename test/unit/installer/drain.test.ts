@@ -90,6 +90,7 @@ class Host {
       watchFile: () => assert.fail('nothing was expected to be watched so'),
       openLog: () => assert.fail('no log was expected'),
       startElection: () => assert.fail('no election was expected'),
+      startFastPath: () => assert.fail('no fast path was expected'),
       claim: () => assert.fail('nothing was expected to be claimed'),
       answerQuestions: () => assert.fail('no agent'),
       [Symbol.dispose]: () => {},

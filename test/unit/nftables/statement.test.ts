@@ -132,6 +132,8 @@ function instruction(expression: Expression): string {
         ? `meta load ${expression.key} => reg ${expression.dreg}`
         : `meta set ${expression.key} with reg ${expression.sreg}`;
     case 'payload':
+      if ('sreg' in expression)
+        return `payload write reg ${expression.sreg} => ${expression.length}b @ ${expression.base} header + ${expression.offset} csum_type ${expression.checksum === 'inet' ? 1 : 0} csum_off ${expression.checksumOffset} csum_flags 0x${expression.checksumFlags}`;
       return `payload load ${expression.length}b @ ${expression.base} header + ${expression.offset} => reg ${expression.dreg}`;
     case 'exthdr':
       return 'header' in expression

@@ -120,6 +120,7 @@ const exitKeys = [
   'addresses',
   'addressesOn',
   'addressPerFlow',
+  'fastPath',
   'portsPerPod',
   'portBlocksPerNamespace',
   'annotationNamespaces',
