@@ -1,6 +1,10 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { Lab } from '../support/lab.ts';
 import type { Namespace } from '../support/namespace.ts';
+import { egressBinary } from '../support/tools.ts';
 import { measures } from './measures.ts';
+import type { BenchNode } from './node.ts';
 import { egress } from './plugins.ts';
 import { timeOf } from './process.ts';
 import type { ResultTable, Row } from './result.ts';
@@ -41,9 +45,17 @@ async function masqueraded(lab: Lab): Promise<Subject> {
 async function steered(lab: Lab, fast: boolean): Promise<Subject> {
   const node = await makeNode(lab, fast ? 'fast' : 'own');
   const pod = await makePod(lab, node, 1);
-  timeOf(node.machine, egress(node, 'ADD', pod));
-  if (fast) await handOver(node.machine, [pod.hostInterface, 'eth1']);
+  timeOf(node.machine, egress(node, 'ADD', pod, fast ? { fastPath: true } : {}));
+  if (fast) await keepFast(lab, node);
   return { name: fast ? 'steered, fast path' : 'steered', node, pod, source: '192.168.0.245' };
+}
+
+/** By our own agent, which knows the pod by its record. */
+async function keepFast(lab: Lab, { machine, dataDir }: BenchNode): Promise<void> {
+  const empty = join(lab.folder, 'empty');
+  mkdirSync(empty, { recursive: true });
+  const options = ['--data-dir', dataDir, '--conf-dir', empty, '--results-dir', empty, '--metrics', 'off'];
+  await machine.start([egressBinary, 'agent', ...options], 'the fast path is on');
 }
 
 async function throughFastTunnel(lab: Lab): Promise<Subject> {

@@ -44,7 +44,11 @@ export const egress = (
   { dataDir }: BenchNode,
   verb: Verb,
   pod: BenchPod,
-  { namespace = 'default', binary = egressBinary }: { readonly namespace?: string; readonly binary?: string } = {},
+  {
+    namespace = 'default',
+    binary = egressBinary,
+    fastPath,
+  }: { readonly namespace?: string; readonly binary?: string; readonly fastPath?: true } = {},
 ): Command =>
   call(
     binary,
@@ -55,7 +59,12 @@ export const egress = (
       type: 'egress',
       dataDir,
       clusterCIDRs: ['10.0.0.0/16', '10.96.0.0/12'],
-      exits: [{ name: 'partners', interface: 'eth1', nextHop: '192.168.0.1', addresses: ['192.168.0.245'] }],
+      exits: [
+        {
+          ...{ name: 'partners', interface: 'eth1', nextHop: '192.168.0.1', addresses: ['192.168.0.245'] },
+          ...(fastPath && { fastPath }),
+        },
+      ],
       policies: [{ name: 'bench', namespaces: ['default'], destinations: ['203.0.113.0/24'], exit: 'partners' }],
     },
     namespace,
