@@ -97,6 +97,10 @@ export function podOf(network: Namespace, number: number): BenchPod {
   };
 }
 
+/** Pods of which only the addresses matter: none that a pod with a low number has. */
+export const podsElsewhere = (network: Namespace, count: number): readonly BenchPod[] =>
+  Array.from({ length: count }, (_, i) => podOf(network, 256 + i));
+
 /** Gives a pod that has its namespace to itself its address and its way out. */
 export async function giveAddress({ network, interface: device, address }: BenchPod): Promise<void> {
   await network.ip(

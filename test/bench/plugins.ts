@@ -70,14 +70,14 @@ export const egress = (
     namespace,
   );
 
-/** Our binary with a policy file, for a pod of the Kubernetes namespace `default`. */
+/** Our binary with a policy file, for a pod of the Kubernetes namespace `default` or another. */
 export const egressByFile = (
   { dataDir }: BenchNode,
   verb: Verb,
   pod: BenchPod,
   policyFile: string,
-  binary: string = egressBinary,
-): Command => call(binary, verb, pod, { type: 'egress', dataDir, policyFile }, 'default');
+  { namespace = 'default', binary = egressBinary }: { readonly namespace?: string; readonly binary?: string } = {},
+): Command => call(binary, verb, pod, { type: 'egress', dataDir, policyFile }, namespace);
 
 /** Another build of egress to measure beside this one, as `EARLIER_EGRESS` names it; undefined without it. */
 export const earlierBinary = process.env.EARLIER_EGRESS;

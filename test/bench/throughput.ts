@@ -1,10 +1,12 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Lab } from '../support/lab.ts';
-import type { Namespace } from '../support/namespace.ts';
 import { measures } from './measures.ts';
-import { type BenchPod, podOf } from './node.ts';
+import { podsElsewhere } from './node.ts';
 import { earlierBinary, egress, fillMap } from './plugins.ts';
 import { timeOf } from './process.ts';
 import type { ResultTable, Row } from './result.ts';
+import { exitsAndPolicies, measureSizes, nameOf, sizes, steeredAmong } from './sizes.ts';
 import { roundsOf } from './statistics.ts';
 import {
   columns,
@@ -62,7 +64,8 @@ export async function measureThroughput(): Promise<readonly ResultTable[]> {
       rows.push({ name: measure.name, cells: [level, ...(await compare(subjects, measure, rounds, ratios))] });
   }
   const others = { name: 'other pods', digits: 0 };
-  return [{ name: 'traffic', title: '', columns: [others, ...columns(subjects, ratios)], rows }];
+  const traffic = { name: 'traffic', title: '', columns: [others, ...columns(subjects, ratios)], rows };
+  return [traffic, await measureSizes('sizes', await sizedSubjects(lab))];
 }
 
 /** The same two pods on a node where another build made the table. */
@@ -76,6 +79,21 @@ async function earlierSubjects(lab: Lab, binary: string): Promise<readonly Subje
   ];
 }
 
-/** Pods of which only the addresses matter. */
-const podsElsewhere = (network: Namespace, count: number): readonly BenchPod[] =>
-  Array.from({ length: count }, (_, i) => podOf(network, 256 + i));
+/** A node of each size, with a pod that is steered there. */
+async function sizedSubjects(lab: Lab): Promise<readonly Subject[]> {
+  const subjects: Subject[] = [];
+  for (const size of sizes) {
+    const node = await makeNode(lab, nameOf(size));
+    const exit = { interface: 'eth1', nextHop: '192.168.0.1' };
+    const content = exitsAndPolicies(size, { ...exit, addresses: [exitAddress] }, (address) => ({
+      ...exit,
+      addresses: [address],
+    }));
+    await node.machine.ip(...content.exits.slice(1).map(({ addresses }) => `address add ${addresses}/32 dev eth1`));
+    const file = join(node.dataDir, 'policy.json');
+    writeFileSync(file, JSON.stringify({ clusterCIDRs: ['10.0.0.0/16', '10.96.0.0/12'], ...content }));
+    const pod = await steeredAmong(lab, node, file, { size });
+    subjects.push({ name: 'steered', node, pod, source: exitAddress });
+  }
+  return subjects;
+}

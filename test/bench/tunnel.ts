@@ -5,9 +5,9 @@ import { Lab } from '../support/lab.ts';
 import { egressBinary } from '../support/tools.ts';
 import { measures } from './measures.ts';
 import { BenchNode } from './node.ts';
-import { earlierBinary, egressByFile } from './plugins.ts';
-import { timeOf } from './process.ts';
+import { earlierBinary } from './plugins.ts';
 import type { ResultTable, Row } from './result.ts';
+import { exitsAndPolicies, leastSize, measureSizes, type Size, sizes, steeredAmong } from './sizes.ts';
 import { roundsOf } from './statistics.ts';
 import {
   columns,
@@ -48,6 +48,7 @@ interface TunnelOptions {
   readonly name?: string;
   readonly replyPath?: ReplyPath;
   readonly binary?: string;
+  readonly size?: Size;
 }
 
 /** A worker whose pods reach the outside through a gateway. */
@@ -71,7 +72,10 @@ export async function measureTunnel(): Promise<readonly ResultTable[]> {
   const rows: Row[] = [];
   for (const measure of measures)
     rows.push({ name: measure.name, cells: await compare(subjects, measure, rounds, ratios) });
-  return [{ name: 'tunnel', title: '', columns: columns(subjects, ratios), rows }];
+  const sized: TunnelSubject[] = [];
+  for (const size of sizes) sized.push(await throughTunnel(lab, { size }));
+  const tunnel = { name: 'tunnel', title: '', columns: columns(subjects, ratios), rows };
+  return [tunnel, await measureSizes('sizes', sized)];
 }
 
 async function masqueraded(lab: Lab): Promise<Subject> {
@@ -116,26 +120,29 @@ const bareVxlan = (local: string, remote: string): readonly string[] => [
 /** As egress has it. */
 export async function throughTunnel(
   lab: Lab,
-  { name = 'tunnel', replyPath = 'tunnel', binary = egressBinary }: TunnelOptions = {},
+  { name = 'tunnel', replyPath = 'tunnel', binary = egressBinary, size = leastSize }: TunnelOptions = {},
 ): Promise<TunnelSubject> {
   const { worker, gateway } = await makePair(lab, lab.unique('tunnel'));
   await masquerade(worker.machine);
   const file = join(gateway.dataDir, 'policy.json');
-  writeFileSync(file, JSON.stringify(policy(replyPath)));
+  writeFileSync(file, JSON.stringify(policy(replyPath, size)));
   await gateway.machine.must([binary, 'gateway', '--policy', file, '--data-dir', gateway.dataDir]);
-  const pod = await makePod(lab, worker, 1);
-  timeOf(worker.machine, egressByFile(worker, 'ADD', pod, file, binary));
-  return { name, node: gateway, pod, source: '192.168.0.246', worker };
+  const pod = await steeredAmong(lab, worker, file, { binary, size });
+  return { name, node: gateway, pod, source: exitAddress, worker };
 }
 
 /** The exit's address is one that no node has before. */
-const policy = (replyPath: ReplyPath) => ({
+const exitAddress = '192.168.0.246';
+
+const policy = (replyPath: ReplyPath, size: Size) => ({
   clusterCIDRs: ['10.0.0.0/16', '10.96.0.0/12'],
   nodes: [
     { address: ends.gateway, podCIDRs: ['10.0.1.0/24'] },
     { address: ends.worker, podCIDRs: ['10.0.0.0/24'] },
   ],
   tunnel: { vni: vxlan.id, port: vxlan.port, replyPath },
-  exits: [{ name: 'partners', id: exitId, gateways: [ends.gateway], addresses: ['192.168.0.246'] }],
-  policies: [{ name: 'bench', namespaces: ['default'], destinations: ['203.0.113.0/24'], exit: 'partners' }],
+  ...exitsAndPolicies<object>(size, { id: exitId, gateways: [ends.gateway], addresses: [exitAddress] }, (address) => ({
+    gateways: [ends.gateway],
+    addresses: [address],
+  })),
 });
