@@ -15,8 +15,8 @@ import * as layout from './layout.ts';
 import type { Needs } from './needs.ts';
 import type { HostObject, PolicyRule, Route } from './objects.ts';
 import { desiredPorts } from './ports.ts';
-import { desiredProgram } from './program.ts';
-import { desiredSources, desiredUplinks, entryChain, isChecked, isEntered, uplink } from './sources.ts';
+import { desiredEntry, desiredProgram } from './program.ts';
+import { desiredSources, desiredUplinks, isChecked, oneOfEachEntry, uplink } from './sources.ts';
 import { desiredTranslation } from './translation.ts';
 import { desiredTunnel, nextHopOf, tunnelDevice } from './tunnel.ts';
 import { closedRoutes, closedRules, ingressMarks } from './unjudged.ts';
@@ -42,7 +42,7 @@ export function desired(
     ...ingressMarks(node, checked),
     ...desiredSources(node, checked),
     ...(attachment ? desiredProgram(node, attachment) : []),
-    ...(attachment && checked.some(isEntered) ? [entryChain(attachment.program)] : []),
+    ...oneOfEachEntry(checked).map((one) => desiredEntry(node, one)),
     ...[...(attachment ? [attachment] : []), ...fellows].flatMap((one) => [
       ...heldElements(one, node.exits),
       ...podElements(one, exits),

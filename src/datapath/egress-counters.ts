@@ -1,4 +1,3 @@
-import { families } from '../base/address.ts';
 import { rule } from '../nftables/chain.ts';
 import type { Chain, Element } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
@@ -32,6 +31,8 @@ const sentElement = ({ id, device }: ResolvedExit): Element => ({
 
 const done = say.verdict({ code: 'return' });
 
+const counted = say.markDeviceIn(layout.exitIdMask, layout.setNames.sent);
+
 /**
  * Of a packet that was cut up on its way the first fragment counts. One that passes a bridge or a VLAN passes the
  * interface below as well: there its exit is not in the set, though another may be. In the tunnel the id is all that is left of
@@ -43,8 +44,9 @@ const sentChain = (fwmark: number, device: string): Chain => ({
   name: layout.chainNames.sent(device),
   rules: [
     ...(device === tunnelDevice ? [] : [rule(say.markWithout(fwmark), done)]),
-    ...families.map((family) => rule(say.laterFragment(family), done)),
-    rule(say.markDeviceIn(layout.exitIdMask, layout.setNames.sent)),
+    rule(say.wholeOrFirst, counted, done),
+    rule(say.laterFragment(6), done),
+    rule(say.frameFamily(6), counted),
   ],
   hook: { type: 'filter', hook: 'egress', device, priority: 0 },
 });

@@ -26,7 +26,7 @@ export function desiredGateway(node: NodeState, gateway: Gateway, exits: readonl
       .filter(({ elected }) => !elected)
       .map(({ device, address }): HostObject => ownedAddress(device, address)),
     ...served.map(servedElement),
-    ownedChain,
+    ownedChain(node.tunnel?.port),
     late,
     unasked,
     replies(node.fwmark),
@@ -69,30 +69,35 @@ const replyElement: Element = { kind: 'element', set: layout.setNames.tunnels, k
  * it does not know yet because it moved here a moment ago: that would end it. Pings of the address are answered; to nodes that
  * ask through the tunnel only when their packets would be served, for they follow the answer.
  */
-const ownedChain = chain(
-  layout.chainNames.owned,
-  families.flatMap((family) => [
-    rule(
-      say.arrivesBy(tunnelDevice),
-      say.destinationIn(family, layout.setNames.egress(family), { first: true }),
-      say.isProtocol('icmp', family),
-      say.verdict({ code: 'return' }),
-    ),
-    rule(
-      say.arrivesBy(tunnelDevice),
-      say.destinationIn(family, layout.setNames.owned(family), { first: true }),
-      say.counter,
-      say.verdict({ code: 'drop' }),
-    ),
-    rule(
-      say.destinationIn(family, layout.setNames.owned(family), { first: true }),
-      say.isNotProtocol(family),
-      say.counter,
-      say.verdict({ code: 'drop' }),
-    ),
-  ]),
-  { type: 'filter', hook: 'input', priority: 0 },
-);
+const ownedChain = (port: number | undefined): Chain =>
+  chain(
+    layout.chainNames.owned,
+    [
+      // The tunnel's own packets, which are most of what a gateway takes in: `input` judges them.
+      ...(port === undefined ? [] : [rule(say.udpDestinationPort(port), say.verdict({ code: 'return' }))]),
+      ...families.flatMap((family) => [
+        rule(
+          say.arrivesBy(tunnelDevice),
+          say.destinationIn(family, layout.setNames.egress(family), { first: true }),
+          say.isProtocol('icmp', family),
+          say.verdict({ code: 'return' }),
+        ),
+        rule(
+          say.arrivesBy(tunnelDevice),
+          say.destinationIn(family, layout.setNames.owned(family), { first: true }),
+          say.counter,
+          say.verdict({ code: 'drop' }),
+        ),
+        rule(
+          say.destinationIn(family, layout.setNames.owned(family), { first: true }),
+          say.isNotProtocol(family),
+          say.counter,
+          say.verdict({ code: 'drop' }),
+        ),
+      ]),
+    ],
+    { type: 'filter', hook: 'input', priority: 0 },
+  );
 
 /** Behind everybody's destination NAT (-100): a Service with the address has sent its connections elsewhere by then. */
 const behindTranslation = -90;
@@ -132,8 +137,8 @@ const unasked = chain(
   families.flatMap((family) =>
     [[say.isResetOfUnknown, say.tcpPortFrom('sport', firstOwnPort)], [say.isUnreachable(family)]].map((what) =>
       rule(
+        ...what, // few packets are that, and most of what the node sends is the tunnel's
         say.sourceIn(family, layout.setNames.moving(family), { first: true }),
-        ...what,
         say.counter,
         say.verdict({ code: 'drop' }),
       ),
@@ -153,6 +158,7 @@ const replies = (fwmark: number): Chain =>
     [
       ...families.map((family) =>
         rule(
+          say.isFirst, // dropped, it is no connection: the next packet is first again
           say.arrivesBy(tunnelDevice),
           say.sourceIn(family, layout.setNames.egress(family), { first: true }),
           say.verdict({ code: 'drop' }),

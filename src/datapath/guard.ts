@@ -16,7 +16,6 @@ export const desiredGuard = (node: Pick<NodeState, 'fwmark' | 'tunnel'>): readon
   stray,
   unmarked(node.fwmark),
   translate,
-  judge,
   ...desiredLook(node),
 ];
 
@@ -26,7 +25,7 @@ export const desiredGuard = (node: Pick<NodeState, 'fwmark' | 'tunnel'>): readon
  */
 export function desiredLook({ fwmark, tunnel }: Pick<NodeState, 'fwmark' | 'tunnel'>): readonly Chain[] {
   const hasTunnel = tunnel !== undefined;
-  return [nat(fwmark, hasTunnel), lost(fwmark, hasTunnel), guard(fwmark, hasTunnel)];
+  return [judge(hasTunnel), nat(fwmark, hasTunnel), lost(fwmark, hasTunnel), guard(fwmark, hasTunnel)];
 }
 
 /**
@@ -138,33 +137,36 @@ const guard = (fwmark: number, hasTunnel: boolean): Chain =>
  * counted: of connections from before the policy, invalid ones, which conntrack does not translate, and packets with an
  * address that moved to another node. An exit with `onUnavailable: "node"` also lets the node's own address pass.
  */
-const judge = chain(layout.chainNames.judge, [
-  rule(
-    say.leavesBy(tunnelDevice),
-    say.isTracked, // else it has the pod's own port, and the gateway would take it for a connection
-    say.markIn(layout.exitIdMask, layout.setNames.tunnels),
-    say.keepMark(layout.exitIdMask), // the id travels; without our bit the packet around it is not steered again
-    say.verdict({ code: 'return' }),
-  ),
-  ...families.map((family) =>
+const judge = (hasTunnel: boolean): Chain =>
+  chain(layout.chainNames.judge, [
+    ...(hasTunnel ? [intoTunnel] : []),
+    ...families.map((family) =>
+      rule(
+        say.sourceIsOfOutput, // first: the lane counts the packets that pass it
+        say.markDeviceSourceIn(family, layout.exitIdMask, layout.setNames.lanes(family)),
+        say.verdict({ code: 'return' }),
+      ),
+    ),
+    ...families.map((family) =>
+      rule(
+        say.markIn(layout.exitIdMask, layout.setNames.elsewhere),
+        say.sourceIsLocal,
+        say.markDeviceSourceIn(family, layout.exitIdMask, layout.setNames.lanes(family)),
+        say.verdict({ code: 'return' }),
+      ),
+    ),
     rule(
-      say.sourceIsOfOutput, // first: the lane counts the packets that pass it
-      say.markDeviceSourceIn(family, layout.exitIdMask, layout.setNames.lanes(family)),
+      say.markIn(layout.exitIdMask, layout.setNames.fallback),
+      say.sourceIsOfOutput, // the exit's address must not pass here: a connection may have it from before
       say.verdict({ code: 'return' }),
     ),
-  ),
-  ...families.map((family) =>
-    rule(
-      say.markIn(layout.exitIdMask, layout.setNames.elsewhere),
-      say.sourceIsLocal,
-      say.markDeviceSourceIn(family, layout.exitIdMask, layout.setNames.lanes(family)),
-      say.verdict({ code: 'return' }),
-    ),
-  ),
-  rule(
-    say.markIn(layout.exitIdMask, layout.setNames.fallback),
-    say.sourceIsOfOutput, // the exit's address must not pass here: a connection may have it from before
-    say.verdict({ code: 'return' }),
-  ),
-  rule(say.counter, say.verdict({ code: 'drop' })),
-]);
+    rule(say.counter, say.verdict({ code: 'drop' })),
+  ]);
+
+const intoTunnel = rule(
+  say.leavesBy(tunnelDevice),
+  say.isTracked, // else it has the pod's own port, and the gateway would take it for a connection
+  say.markIn(layout.exitIdMask, layout.setNames.tunnels),
+  say.keepMark(layout.exitIdMask), // the id travels; without our bit the packet around it is not steered again
+  say.verdict({ code: 'return' }),
+);

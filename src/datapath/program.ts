@@ -4,13 +4,14 @@ import { type Protocol, protocols } from '../base/port-range.ts';
 import { nothingElse } from '../base/whole.ts';
 import { rule } from '../nftables/chain.ts';
 import type { Verdict } from '../nftables/expression.ts';
-import type { NftSet, Rule, Statement } from '../nftables/object.ts';
+import type { Chain, NftSet, Rule, Statement } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { Match } from '../policy/match.ts';
 import type { NodeState, SteeredAttachment } from './attachment.ts';
 import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
 import { rememberedRule, remembering } from './remembered.ts';
+import { entryChain } from './sources.ts';
 
 /** The attachment's program: one chain, and a set for each list of ranges in it. */
 export function desiredProgram(node: NodeState, attachment: SteeredAttachment): HostObject[] {
@@ -39,6 +40,13 @@ export function desiredProgram(node: NodeState, attachment: SteeredAttachment): 
   ];
   const shared = attachment.cluster ? [] : sharedSets(node);
   return [...shared, ...sets, { kind: 'chain', name: attachment.program, rules }];
+}
+
+/** The way of a checked attachment's packets into its program. */
+export function desiredEntry(node: NodeState, attachment: SteeredAttachment): Chain {
+  const { program } = attachment;
+  const ends = attachment.matches.map((match) => endOf(node, attachment, match));
+  return entryChain(node.fwmark, program, rememberedEnds(attachment, ends));
 }
 
 /** The sets that programs from before they had ranges of their own look into. */
@@ -134,12 +142,15 @@ function endOf(node: NodeState, { cluster }: SteeredAttachment, match: Match): V
 }
 
 /**
- * The ends that connections are remembered for: the first exit, since few programs have a second one, and the node's own way.
- * None where ranges are shared with other programs: they may change.
+ * The ends that connections are remembered for: exits, and the node's own way. The rules for exits are asked before all others,
+ * so they are a few, those of the first matches. None where ranges are shared with other programs: they may change.
  */
 function rememberedEnds({ cluster, subnets }: SteeredAttachment, ends: readonly Verdict[]): readonly Verdict[] {
   if (cluster === undefined) return [];
-  const exit = ends.find((end) => 'chain' in end && end !== dropped);
+  const led = ends.filter((end) => 'chain' in end && end !== dropped);
+  const exits = led.filter((end, i) => led.findIndex((other) => isEqual(other, end)) === i);
   const isLeftAlone = cluster.length + subnets.length > 0 || ends.includes(nodesWay);
-  return [...(exit ? [exit] : []), ...(isLeftAlone ? [nodesWay] : [])];
+  return [...exits.slice(0, mostRememberedExits), ...(isLeftAlone ? [nodesWay] : [])];
 }
+
+const mostRememberedExits = 4;

@@ -210,7 +210,7 @@ function unusedChains(chains: readonly UsedChain[], elements: readonly Element[]
       references <= leading(name) + entered.filter((target) => target === name).length,
   );
   // An exit is no user of itself: the answers to its addresses lead to it, too.
-  const leaders = [...own, ...chains.filter(({ name }) => layout.exitIdOfPart(name) !== undefined)];
+  const leaders = [...entries, ...own, ...chains.filter(({ name }) => layout.exitIdOfPart(name) !== undefined)];
   const gotos = (name: string) => leaders.flatMap(chainsLedTo).filter((target) => target === name).length;
   const exits = chains.filter(
     ({ name, references }) => layout.exitIdOfChain(name) !== undefined && references <= gotos(name) + leading(name),

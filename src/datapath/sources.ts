@@ -1,11 +1,13 @@
 import { type Address, type Family, families } from '../base/address.ts';
 import { chain, rule } from '../nftables/chain.ts';
-import type { Chain, Element, Statement } from '../nftables/object.ts';
+import type { Verdict } from '../nftables/expression.ts';
+import type { Chain, Element, Rule, Statement } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { NodeState, SteeredAttachment } from './attachment.ts';
 import type { ResolvedExit } from './exit.ts';
 import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
+import { rememberedRule } from './remembered.ts';
 import { tunnelDevice } from './tunnel.ts';
 
 /**
@@ -26,23 +28,32 @@ export const isProven = (fwmark: number): Statement => say.markIs(proofOf(fwmark
 export const forged = chain(layout.chainNames.forged, [rule(...drop)]);
 
 /** Lets packets with the proof pass, and takes the proof away: nobody behind us may take it for an exit. */
-export const prove = (fwmark: number): Chain => {
+export const prove = (fwmark: number): Chain =>
+  chain(layout.chainNames.prove, [unproven(fwmark), withoutProof(fwmark)]);
+
+const unproven = (fwmark: number): Rule => {
   const { mask, value } = proofOf(fwmark);
-  return chain(layout.chainNames.prove, [
-    rule(say.markIsNot(mask, value), say.verdict({ code: 'goto', chain: layout.chainNames.forged })),
-    rule(say.keepMark(~mask >>> 0)),
-  ]);
+  return rule(say.markIsNot(mask, value), say.verdict({ code: 'goto', chain: layout.chainNames.forged }));
 };
+
+const withoutProof = (fwmark: number): Rule => rule(say.keepMark(~layout.markMask(fwmark) >>> 0));
 
 /**
  * The way of checked pods' packets to their program. The guard goes there without it, since packets have no proof any
- * more.
+ * more. Most packets are of connections that the program decided about before, for one of the ends: they go on from here. An
+ * exit's mark takes the place of the proof.
  */
-export const entryChain = (program: string): Chain =>
-  chain(layout.entryOf(program), [
-    rule(say.verdict({ code: 'jump', chain: layout.chainNames.prove })),
+export const entryChain = (fwmark: number, program: string, ends: readonly Verdict[]): Chain => {
+  const known = (isExit: boolean) =>
+    ends.filter((end) => 'chain' in end === isExit).map((end) => rememberedRule(program, end));
+  return chain(layout.entryOf(program), [
+    unproven(fwmark),
+    ...known(true),
+    withoutProof(fwmark),
+    ...known(false),
     rule(say.verdict({ code: 'goto', chain: program })),
   ]);
+};
 
 /** The interfaces of exits. Packets may come in by them though the node's own routes lead elsewhere. */
 export const desiredUplinks = (exits: readonly ResolvedExit[]): Element[] =>
@@ -72,7 +83,12 @@ export const isFromElsewhere: readonly (readonly Statement[])[] = families.map((
 export const isChecked = ({ sources }: SteeredAttachment): boolean => sources !== undefined;
 
 /** Whether its packets come to its program by {@link entryChain}: those of one that holds connections come by another. */
-export const isEntered = (attachment: SteeredAttachment): boolean => isChecked(attachment) && !attachment.holds;
+const isEntered = (attachment: SteeredAttachment): boolean => isChecked(attachment) && !attachment.holds;
+
+/** One of those attachments for each program: what they come by is the program's. */
+export const oneOfEachEntry = (attachments: readonly SteeredAttachment[]): readonly SteeredAttachment[] => [
+  ...new Map(attachments.filter(isEntered).map((one) => [one.program, one])).values(),
+];
 
 /** What attachments need at their interfaces, in the order in which one leads to the other. */
 export function desiredSources(

@@ -1,7 +1,7 @@
 import { type Address, addressBytes, addressFromBytes, type Family, families, familyOf } from '../base/address.ts';
 import { fnv1a } from '../base/fnv1a.ts';
 import { chain, rule } from '../nftables/chain.ts';
-import type { Chain } from '../nftables/object.ts';
+import type { Chain, Statement } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { Tunnel } from './attachment.ts';
 import type { NodeNumbers } from './layout.ts';
@@ -70,7 +70,7 @@ export function desiredTunnel(node: NodeNumbers, tunnel: Tunnel): HostObject[] {
     arrive,
     ...inputChains(tunnel),
     forward(tunnel.port),
-    ...untracked(tunnel.port),
+    ...untracked(tunnel),
   ];
 }
 
@@ -180,32 +180,21 @@ const inputChains = ({ port, local }: Tunnel): Chain[] => [
 const forward = (port: number): Chain =>
   chain(
     layout.chainNames.forward,
-    [rule(say.udpDestinationPort(port), ...drop), rule(say.leavesBy(tunnelDevice), say.isSyn, say.clampToRoute)],
+    [rule(say.udpDestinationPort(port), ...drop), rule(say.isSyn, say.leavesBy(tunnelDevice), say.clampToRoute)],
     { type: 'filter', hook: 'forward', priority: -150 },
   );
 
-/** Connections are tracked inside the tunnel; around it they would be one for each hash of an inner flow. */
-const untracked = (port: number): Chain[] => [
-  chain(
-    layout.chainNames.untrackedIn,
-    families.map((family) =>
-      rule(
-        say.udpDestinationPort(port),
-        say.sourceIn(family, layout.setNames.senders(family), { first: true }),
-        say.notrack,
-      ),
-    ),
-    { type: 'filter', hook: 'prerouting', priority: -300 },
-  ),
-  chain(
-    layout.chainNames.untrackedOut,
-    families.map((family) =>
-      rule(
-        say.udpDestinationPort(port),
-        say.destinationIn(family, layout.setNames.senders(family), { first: true }),
-        say.notrack,
-      ),
-    ),
-    { type: 'filter', hook: 'output', priority: -300 },
-  ),
-];
+/**
+ * Connections are tracked inside the tunnel; around it they would be one for each hash of an inner flow. All of the node's
+ * packets come here, and most go with the first question. The tunnel's packets have the family of its end.
+ */
+function untracked({ port, local }: Tunnel): Chain[] {
+  const family = familyOf(local);
+  const senders = layout.setNames.senders(family);
+  const chainOf = (name: string, hook: 'prerouting' | 'output', isAtNode: Statement): Chain =>
+    chain(name, [rule(say.udpDestinationPort(port), isAtNode, say.notrack)], { type: 'filter', hook, priority: -300 });
+  return [
+    chainOf(layout.chainNames.untrackedIn, 'prerouting', say.sourceIn(family, senders, { first: true })),
+    chainOf(layout.chainNames.untrackedOut, 'output', say.destinationIn(family, senders, { first: true })),
+  ];
+}

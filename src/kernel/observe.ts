@@ -6,7 +6,7 @@ import * as layout from '../datapath/layout.ts';
 import type { Needs } from '../datapath/needs.ts';
 import type { HostObject } from '../datapath/objects.ts';
 import type { UsedChain } from '../datapath/release.ts';
-import { isEntered } from '../datapath/sources.ts';
+import { oneOfEachEntry } from '../datapath/sources.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { Expression } from '../nftables/expression.ts';
 import type { Chain, Element, Hook, InTable, NftSet } from '../nftables/object.ts';
@@ -80,7 +80,7 @@ function namesOf({
     ...exits.flatMap(({ id }) => chainsOfExit(id)),
     ...parts.flatMap(({ chains }): readonly string[] => chains),
     ...(attachment ? [attachment.program] : []),
-    ...(attachment && checked.some(isEntered) ? [layout.entryOf(attachment.program)] : []),
+    ...oneOfEachEntry(checked).map(({ program }) => layout.entryOf(program)),
     ...ports.map(({ id, address }) => layout.chainNames.ports(id, address)),
   ];
   const sets = [

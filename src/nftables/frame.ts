@@ -19,6 +19,12 @@ import type { Statement } from './object.ts';
 /** The packet is a fragment, and not the first. */
 export const laterFragment = (of: Family): Statement => fragments[of];
 
+/** A packet of IPv4 that is no fragment, or the first: most packets are. */
+export const wholeOrFirst: Statement = {
+  text: 'ip frag-off & 8191 == 0',
+  expressions: [...loadFragmentOffset(), { name: 'cmp', op: 'eq', sreg: 1, data: '0000' }],
+};
+
 /** The frame holds a packet of the family. */
 export const frameFamily = (of: Family): Statement => ({
   text: `meta protocol ${header[of].protocol}`,
@@ -74,11 +80,7 @@ const fragmentHeader = 44;
 const fragments: Readonly<Record<Family, Statement>> = {
   4: {
     text: 'ip frag-off & 8191 != 0',
-    expressions: [
-      ...metaIs('protocol', '0800'),
-      { name: 'payload', base: 'network', offset: 6, length: 2, dreg: 1 },
-      ...isNotZero('1fff'),
-    ],
+    expressions: [...loadFragmentOffset(), { name: 'cmp', op: 'neq', sreg: 1, data: '0000' }],
   },
   6: {
     text: 'frag frag-off != 0',
@@ -89,6 +91,15 @@ const fragments: Readonly<Record<Family, Statement>> = {
     ],
   },
 };
+
+/** Of IPv4. */
+function loadFragmentOffset(): Expression[] {
+  return [
+    ...metaIs('protocol', '0800'),
+    { name: 'payload', base: 'network', offset: 6, length: 2, dreg: 1 },
+    { name: 'bitwise', sreg: 1, dreg: 1, length: 2, mask: '1fff', xor: '0000' },
+  ];
+}
 
 /** Some of the two bytes' bits under the mask are set. */
 function isNotZero(mask: Hex): Expression[] {

@@ -1,6 +1,6 @@
 import type { Change } from '../datapath/difference.ts';
 import { needsEgressHook } from '../datapath/egress-counters.ts';
-import { chainNames } from '../datapath/layout.ts';
+import { chainNames, isEntryChain } from '../datapath/layout.ts';
 import { needsOfNode } from '../datapath/needs.ts';
 import { type HostObject, kindOf } from '../datapath/objects.ts';
 import type { NodeRecord } from '../store/record.ts';
@@ -39,8 +39,11 @@ export async function remark(machine: Machine, next: NodeRecord): Promise<void> 
 const isAtInterface = (object: HostObject) =>
   object.kind === 'chain' && object.hook !== undefined && 'device' in object.hook;
 
+/** One that is missing is of a program that is not there yet. */
+const isEntry = (object: HostObject) => object.kind === 'chain' && isEntryChain(object.name);
+
 const isOfMarks = ({ verb, object }: Change): boolean => {
-  if (verb === 'add' && (needsEgressHook(object) || isAtInterface(object))) return false;
+  if (verb === 'add' && (needsEgressHook(object) || isAtInterface(object) || isEntry(object))) return false;
   return kindOf(object).hasMark;
 };
 

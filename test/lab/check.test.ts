@@ -77,7 +77,9 @@ const chains: readonly Part[] = [
     lose: (node, { program, exit }) =>
       nft(
         node,
-        ...[program, `exit-${exit}-returns`, `exit-${exit}-local`].map((chain) => `flush chain ${table} ${chain}`),
+        ...[program, `${program}-entry`, `exit-${exit}-returns`, `exit-${exit}-local`].map(
+          (chain) => `flush chain ${table} ${chain}`,
+        ),
         `delete chain ${table} exit-${exit}`,
       ),
     named: ({ exit }) => `chain exit-${exit} is missing`,
@@ -141,7 +143,7 @@ const rules: readonly Part[] = [
   {
     what: 'the rule that drops what would leave wrongly',
     lose: (node) => deleteRule(node, 'judge', 'drop'),
-    named: () => 'rule 7 of chain judge is missing: counter drop',
+    named: () => 'rule 6 of chain judge is missing: counter drop',
   },
   {
     what: 'the rule that asks for the proof of a pod’s source',
@@ -155,8 +157,8 @@ const rules: readonly Part[] = [
   },
   {
     what: 'a rule of the entry to the pod’s program',
-    lose: (node, { program }) => deleteRule(node, `${program}-entry`, 'jump prove'),
-    named: ({ program }) => `rule 1 of chain ${program}-entry is missing: jump prove`,
+    lose: (node, { program }) => deleteRule(node, `${program}-entry`, 'goto forged'),
+    named: ({ program }) => `rule 1 of chain ${program}-entry is missing: meta mark & `,
   },
   {
     what: 'a rule of the pod’s program',

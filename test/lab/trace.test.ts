@@ -122,7 +122,7 @@ describe('egress trace', labTest, () => {
     const sender = await pod.send(world.service[0]);
     const rules = async () => {
       const { stdout } = await node.egress('trace', `default/${pod.name}`, world.service[0], '--seconds', '20');
-      return [...stdout.matchAll(/^ {2}prerouting -90 +program-[^-\s]+ +rule \d+: (.*?) →/gm)].map(([, rule]) => rule);
+      return [...stdout.matchAll(/^ {2}prerouting -90 +program-\S+ +rule \d+: (.*?) →/gm)].map(([, rule]) => rule);
     };
     await until(async () => (await rules()).join() === 'ct label … goto exit-14454');
     await sender.stop();

@@ -474,6 +474,6 @@ export function hostSuite(create: () => Promise<HostSubject>): void {
 
 /** Two elements for each address lead to a program, or to its entry; a rule for each match to the exit. */
 const useCounts: Readonly<Record<string, number>> = {
-  ...{ 'exit-300': 6, 'exit-7': 5, guard: 0 },
+  ...{ 'exit-300': 6, 'exit-7': 6, guard: 0 },
   ...{ 'program-checked': 4, 'program-checked-entry': 3, 'program-four': 2, 'program-holding': 1 },
 };

@@ -9,6 +9,7 @@ import { serve, world } from './world.ts';
 export interface CniResult {
   readonly cniVersion: string;
   readonly ips: readonly { readonly address: string; readonly gateway?: string; readonly interface?: number }[];
+  readonly interfaces?: readonly { readonly name: string; readonly sandbox?: string }[];
   readonly [key: string]: unknown;
 }
 

@@ -166,9 +166,9 @@ describe('an exit', () => {
       'add element inet cni-egress tunnels { 0x0000000b }',
     ]);
     assert.deepEqual(lines(text, /rule netdev .* sent-egress0/), [
-      'add rule netdev cni-egress sent-egress0 ip frag-off & 8191 != 0 return',
+      'add rule netdev cni-egress sent-egress0 ip frag-off & 8191 == 0 meta mark & 0x00003fff . oifname @sent return',
       'add rule netdev cni-egress sent-egress0 frag frag-off != 0 return',
-      'add rule netdev cni-egress sent-egress0 meta mark & 0x00003fff . oifname @sent',
+      'add rule netdev cni-egress sent-egress0 meta protocol ip6 meta mark & 0x00003fff . oifname @sent',
     ]);
   });
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import type { ResolvedExit } from '../../../src/datapath/exit.ts';
 import { desiredProgram } from '../../../src/datapath/program.ts';
 import { labelOf, needsLabels, withoutLabels } from '../../../src/datapath/remembered.ts';
 import { printRule } from '../../../src/nftables/script.ts';
@@ -48,16 +49,28 @@ describe('the label of a connection', () => {
 describe('a program', () => {
   test('gives connections the label that its first rules ask for, with the same verdict', () => {
     const rules = rulesOf([match('partners'), match('backup', '198.51.100.0/24'), match('node', '192.0.2.0/24')]);
-    const [first = '', second = '', third = ''] = rules;
+    const [first = '', second = '', third = '', fourth = ''] = rules;
     assert.match(first, /^ct label [\d,]+ \/ 64,[\d,]+,95 goto exit-7$/);
-    assert.match(second, /^ct label [\d,]+ \/ 96,[\d,]+,127 return$/);
-    assert.equal(third, 'fib daddr type @own return');
-    for (const asked of [first, second]) {
+    assert.match(second, /^ct label [\d,]+ \/ 64,[\d,]+,95 goto exit-300$/);
+    assert.match(third, /^ct label [\d,]+ \/ 96,[\d,]+,127 return$/);
+    assert.equal(fourth, 'fib daddr type @own return');
+    for (const asked of [first, second, third]) {
       const given = rules.filter((rule) => rule.includes(`ct label set ${bitsIn(asked)} `));
       assert.ok(given.length > 0);
       assert.ok(given.every((rule) => rule.endsWith(asked.replace(/^.*\d (?=goto|return)/, ''))));
     }
-    assert.ok(rules.includes('ip daddr @program-5f1c-2 goto exit-300'), 'a second exit is decided about each time');
+  });
+
+  test('remembers four exits, those of its first matches, and decides about others each time', () => {
+    const ids = [1, 2, 3, 4, 5];
+    const exits = ids.map((id) => ({ ...(node.exits[0] as ResolvedExit), name: `exit${id}`, id }));
+    const matches = [1, ...ids].map((id) => match(`exit${id}`, `198.51.100.${id}/32`));
+    const rules = desiredProgram({ ...node, exits }, attachment({ matches })).flatMap((object) =>
+      object.kind === 'chain' ? object.rules.map(printRule) : [],
+    );
+    const asked = rules.flatMap((rule) => /^ct label .* goto (exit-\d)$/.exec(rule)?.[1] ?? []);
+    assert.deepEqual(asked, ['exit-1', 'exit-2', 'exit-3', 'exit-4']);
+    assert.ok(rules.includes('ip daddr @program-5f1c-6 goto exit-5'));
   });
 
   test('remembers no drop, and nothing about the node and its segment', () => {

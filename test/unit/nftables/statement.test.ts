@@ -88,6 +88,7 @@ const statements: readonly Statement[] = [
   say.destinationHasRoute,
   say.laterFragment(4),
   say.laterFragment(6),
+  say.wholeOrFirst,
   say.frameFamily(4),
   say.frameFamily(6),
   ...say.tags.map((tag) => say.frameTagged(tag)),
