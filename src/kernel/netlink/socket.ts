@@ -181,8 +181,11 @@ export class NetlinkSocket {
       return ask(request);
     }
     const question = `${request.type} ${request.flags} ${request.body.toString('latin1')}`;
-    const answer = this.#remembered.get(question) ?? ask(request);
-    this.#remembered.set(question, answer);
+    const remembered = this.#remembered;
+    const answer = remembered.get(question) ?? ask(request);
+    remembered.set(question, answer);
+    // An error is asked again: what failed once may go well for who takes back what was begun.
+    answer.catch(() => remembered.delete(question));
     return answer;
   }
 
