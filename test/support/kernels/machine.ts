@@ -105,7 +105,7 @@ function emulation({ image, kernel, initrd, repository, tools, folder }: Hardwar
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-monitor', 'none', '-no-reboot'],
     ...['-kernel', kernel, '-initrd', initrd],
     '-append',
-    `root=/dev/vda rw quiet console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on init=/bin/sh -- -c "${begin}"`,
+    `root=/dev/vda rw quiet no_timer_check console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on init=/bin/sh -- -c "${begin}"`,
     ...['-drive', `file=${image.replaceAll(',', ',,')},if=virtio,format=raw,snapshot=on`],
     ...shared('repository', repository, ',readonly=on'),
     ...shared('tools', tools, ',readonly=on'),
