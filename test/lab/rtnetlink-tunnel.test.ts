@@ -107,7 +107,8 @@ describe('the tunnel device', () => {
         );
         const { id, port, learning, gbp, local, local6, remote, remote6, group6 } = linkinfo.info_data;
         assert.equal(linkinfo.info_kind, 'vxlan');
-        assert.deepEqual({ id, port, learning, gbp }, { id: 14597, port: 4788, learning: false, gbp: true });
+        assert.deepEqual({ id, port, learning }, { id: 14597, port: 4788, learning: false });
+        assert.notEqual(gbp, undefined); // true, or null where a newer ip says it
         assert.equal(local ?? local6, wanted.local);
         assert.deepEqual([remote, remote6, linkinfo.info_data.group, group6], Array(4).fill(undefined));
         assert.ok(flags.includes('UP'));
@@ -237,7 +238,13 @@ describe('addresses', () => {
       for (const listed of [await findOurAddresses(socket), await listOurAddresses(socket, both)])
         assert.deepEqual([...listed].sort(byAddress), [...ours].sort(byAddress));
       assert.deepEqual(await listOurAddresses(socket, [{ device: 'egress0' }, { device: 'eth7' }]), [own]);
-      const added = ip('-o address show').map((line) => line.replace(/\\.*/, '').replace(/ +/g, ' ').trim());
+      const added = ip('-o address show').map((line) =>
+        line
+          .replace(/\\.*/, '')
+          .replace(/ proto 0xe6/, '')
+          .replace(/ +/g, ' ')
+          .trim(),
+      );
       for (const line of [
         `${index}: egress0 inet 192.0.0.8/32 scope link egress0`,
         `${underlay}: eth0 inet 172.18.0.33/32 scope global eth0`,
