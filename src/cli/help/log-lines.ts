@@ -55,6 +55,13 @@ const words: Readonly<Record<string, Words & { readonly remedy: string }>> = {
       example: '{"level":"warn","exits":["partners"], …}',
       solution: 'sysctl -w net.ipv4.conf.eth1.rp_filter=1',
     },
+  'the process of the fast path ended; another one begins': {
+    cause:
+      'Exits with fastPath have a process beside the agent. It ended before it should. Connections went the ordinary way from then on.',
+    remedy: 'Nothing, when it stays: another one begins at once',
+    example: '{"level":"warn","problem":"ended with SIGKILL", …}',
+    solution: 'egress status tells whether the fast path is on again.',
+  },
   'none of ours, and left alone': {
     cause:
       'A table, rule or route has our name or our number and is not of a shape that egress makes. It is not touched.',
