@@ -64,7 +64,7 @@ function judgeChain(fwmark: number, { id, ways, addressesOn }: ResolvedExit): Ch
 
 /**
  * A packet that took the flowtable has the mark with that it came in: the proof. Its source is the exit's by now. Packets that
- * took the ordinary way have the exit's id, and are counted elsewhere.
+ * took the ordinary way have the exit's id, and are counted behind this, where packets without our bit cost least.
  */
 const leftChain = (fwmark: number, { id, device, ways }: ResolvedExit): Chain => ({
   kind: 'chain',
@@ -76,11 +76,12 @@ const leftChain = (fwmark: number, { id, device, ways }: ResolvedExit): Chain =>
         say.markIs(layout.markMask(fwmark), layout.idMark(fwmark, layout.proofId).value),
         say.frameSourceIn(address),
         say.counter,
+        say.keepMark(~layout.markMask(fwmark) >>> 0),
         say.verdict({ code: 'return' }),
       ),
     ),
   ),
-  hook: { type: 'filter', hook: 'egress', device, priority: 0 },
+  hook: { type: 'filter', hook: 'egress', device, priority: -1 },
 });
 
 /** What the process of the fast path has to have in the kernel: plain data. */

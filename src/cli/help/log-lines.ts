@@ -42,6 +42,13 @@ const words: Readonly<Record<string, Words & { readonly remedy: string }>> = {
       '{"level":"warn","attachment":"pods/4f2a/eth0","error":"…","msg":"could not be taken off its connections"}',
     solution: 'egress repair, when it stays.',
   },
+  'could not hold its connections': {
+    cause:
+      'Connections of a running pod should stay with the exit that they began with, and could not be held before the pod’s change. The change makes what is missing, or says why it cannot.',
+    remedy: 'Nothing: it is tried again with the next change',
+    example: '{"level":"warn","attachment":"pods/4f2a/eth0","error":"…","msg":"could not hold its connections"}',
+    solution: 'egress adopt --outdated, when it stays.',
+  },
   'could not be repaired': {
     cause: 'An exit, a pod or the gateway’s side (“of”) could not be set up again. The others were.',
     remedy: 'Mend what “error” names, then egress repair',
