@@ -24,9 +24,6 @@ export interface Disk {
 /** In the lab's programs there is none that needs these; the kernel, and what Node is linked to. */
 const furtherPackages = ['linux-image-amd64', 'kmod', 'libstdc++6'];
 
-/** Debian's own mirror, for machines that know no other. */
-const debian = 'http://deb.debian.org/debian';
-
 const cache = join(root, '.cache/kernels');
 
 /** The disk of a release of Debian, such as `trixie`. The first time some minutes, and 3 GB for as long. */
@@ -98,5 +95,8 @@ function publish(made: string, folder: string): void {
 async function mirror(): Promise<string> {
   if (process.env.MIRROR) return process.env.MIRROR;
   const { stdout } = await run(['apt-get', 'indextargets', '--format', '$(LABEL) $(REPO_URI)', 'Created-By: Packages']);
-  return /^Debian (\S+)$/m.exec(stdout)?.[1] ?? debian;
+  const found = /^Debian (\S+)$/m.exec(stdout)?.[1];
+  if (found === undefined)
+    throw new Error('apt knows no mirror of Debian here: name one in MIRROR, as http://HOST/debian');
+  return found;
 }
