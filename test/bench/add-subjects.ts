@@ -126,7 +126,7 @@ const passThroughOn = (place: Place): Subject => ({
 const emptyNodeOn = (place: Place): Subject => ({
   ...place,
   name: 'empty Node',
-  isForBursts: false,
+  isForBursts: true,
   command: () => ({ program: process.execPath, args: ['-e', '0'] }),
   fill: nothing,
   restore: nothing,
