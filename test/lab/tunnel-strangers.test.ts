@@ -88,13 +88,13 @@ describe('a packet in VXLAN that somebody made by hand', labTest, () => {
 
 /** Addresses of a gateway that packets for the tunnel are not sent to, but that its VXLAN socket listens on. */
 const otherAddresses = {
-  'of its pod bridge': { addressOf: () => '10.0.0.1', strangers: 2 },
-  'of its second interface': { addressOf: (gateway: LabNode) => gateway.addresses('eth1')[0], strangers: 2 },
-  'of the exit': { addressOf: () => internet.addresses[0], strangers: 0 }, // dropped before: it is deaf
+  'of its pod bridge': () => '10.0.0.1',
+  'of its second interface': (gateway: LabNode) => gateway.addresses('eth1')[0],
+  'of the exit': () => internet.addresses[0],
 } as const;
 
 describe('a packet in VXLAN to an address of the gateway', labTest, () => {
-  for (const [which, { addressOf, strangers }] of Object.entries(otherAddresses)) {
+  for (const [which, addressOf] of Object.entries(otherAddresses)) {
     for (const size of ['whole', 'in fragments'] as const) {
       test(`${which} gets nowhere from a pod elsewhere, ${size}`, async () => {
         await using lab = await Lab.create();
@@ -116,7 +116,7 @@ describe('a packet in VXLAN to an address of the gateway', labTest, () => {
         await forge(worker.machine, gateway, pod, served, { to: addressOf(gateway), padding });
         await settled(gateway, worker.machine);
         assert.deepEqual(packetsOutside(await stop()).map(describeFromNode), []);
-        assert.deepEqual(await refused(gateway), { strangers, unserved: 0 });
+        assert.deepEqual(await refused(gateway), { strangers: 2, unserved: 0 });
       });
     }
   }
