@@ -80,11 +80,24 @@ export const electionOf = async ({ machine }: LabNode, agent: RunningAgent): Pro
   Number(await machine.must(['pgrep', '-P', String(agent.pid), '-f', 'election']));
 
 /** Connections of all pods go on through an event, with the exit's addresses and none other, and none is lost. */
-export async function goOn(
-  t: TestContext,
-  { cluster, pods, partner }: Elected,
-  event: () => Promise<void>,
-): Promise<void> {
+export async function goOn(t: TestContext, world: Elected, event: () => Promise<void>): Promise<void> {
+  try {
+    await goesOn(t, world, event);
+  } catch (error) {
+    for (const [node, agent] of world.agents) t.diagnostic(await stateOf(node, agent));
+    throw error;
+  }
+}
+
+/** What a node knows of connections and their ways, and what its agent said: what failed once in a hundred times may not fail again. */
+async function stateOf({ machine, number }: LabNode, { daemon }: RunningAgent): Promise<string> {
+  const texts = [`node ${number}:`, ...daemon.lines.slice(-40)];
+  for (const command of ['ip -o address show dev eth0', 'ip route show table all proto 230', 'conntrack -L'])
+    texts.push(`${command}:`, (await machine.run(command.split(' '))).stdout);
+  return texts.join('\n');
+}
+
+async function goesOn(t: TestContext, { cluster, pods, partner }: Elected, event: () => Promise<void>): Promise<void> {
   const stop = await cluster.capture();
   const all = await Promise.all(pods.map((pod) => Connections.open(pod, 'echo', 10)));
   await Promise.all(all.map((connections) => connections.round()));
