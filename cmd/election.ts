@@ -1,7 +1,7 @@
 import { write } from 'node:fs';
 import { constants, setPriority } from 'node:os';
+import { type Part, Parts } from '../src/agent/child.ts';
 import { Elections } from '../src/election/elections.ts';
-import { type Part, Parts } from '../src/election/parts.ts';
 import type { HintTargets, Instance } from '../src/election/plan.ts';
 import { LinuxElection } from '../src/kernel/election.ts';
 import { staySmall } from './memory.ts';

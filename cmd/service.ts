@@ -1,8 +1,8 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import type { Service } from '../src/cli/command.ts';
 import { restBetweenTurns, takeTurns } from '../src/kernel/netlink/turns.ts';
+import { startElection, startFastPath } from './children.ts';
 import { claimFile } from './claim.ts';
-import { startElection, startFastPath } from './election-process.ts';
 import { explain } from './explain.ts';
 import { openLogTo } from './log.ts';
 import { giveBack, staySmall } from './memory.ts';

@@ -3,7 +3,6 @@ import { isEqual } from '../base/canonical.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
 import type { ElectionStatus } from '../election/elections.ts';
-import type { ElectionProcess } from '../election/parts.ts';
 import { gatewayWith, type HintTargets, type Instance, instancesOf, type SharedExit } from '../election/plan.ts';
 import type { RouterStatus } from '../election/router.ts';
 import { resolveOnNode } from '../node/exits.ts';
@@ -12,13 +11,14 @@ import { findOwnEnd, type OwnEnd } from '../node/own-end.ts';
 import type { Exit } from '../policy/exit.ts';
 import { vridOf } from '../policy/vrid.ts';
 import type { ElectedExit, ElectionRecord } from '../store/record.ts';
+import type { Child, StartChild } from './child.ts';
 import { notesOf } from './election-notes.ts';
 
 /** What the elector has around it. */
 export interface ElectorSurroundings {
   readonly log: Log;
-  /** Starts the process of elections: `told` takes what it tells, `ended` in what way it ended before it should. */
-  start(told: (status: unknown) => void, ended: (problem: string) => void): ElectionProcess;
+  /** Starts the process of elections. */
+  readonly start: StartChild;
   /** Takes what the process tells, for whoever counts it. */
   told?(status: ElectionStatus): void;
   /** Another node has an exit's addresses now, or this one. */
@@ -34,7 +34,7 @@ export class Elector {
   readonly #known = new Map<string, SharedExit>();
   #instances: readonly Instance[] = [];
   #hints: HintTargets | undefined;
-  #election: ElectionProcess | undefined;
+  #election: Child | undefined;
   #status: ElectionStatus | undefined;
   #told = '';
   #held = '';

@@ -1,13 +1,13 @@
 import { type FastPath, fastPathOf } from '../datapath/fast-path.ts';
-import type { ElectionProcess } from '../election/parts.ts';
 import type { Log, Machine } from '../node/machine.ts';
 import type { FastPathRecord } from '../store/record.ts';
+import type { Child, StartChild } from './child.ts';
 
 /** What the agent's side of the fast path has around it. */
 export interface FastPathSurroundings {
   readonly log: Log;
-  /** Starts its process: `told` takes what it tells, `ended` in what way it ended before it should. */
-  start(told: (status: unknown) => void, ended: (problem: string) => void): ElectionProcess;
+  /** Starts its process. */
+  readonly start: StartChild;
   /** It is on now and was off, or the other way round. */
   changed(): void;
 }
@@ -18,7 +18,7 @@ export interface FastPathSurroundings {
  */
 export class FastPathKeeper {
   readonly #around: FastPathSurroundings;
-  #child: ElectionProcess | undefined;
+  #child: Child | undefined;
   #wanted: FastPath | undefined;
   /** What the process was told last; empty while it is to have nothing. */
   #told = '';

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
+import type { StartChild } from '../agent/child.ts';
 import type { MachineOptions } from '../cni/plugin.ts';
 import type { ReadFile } from '../config/read.ts';
 import type { Examiner } from '../datapath/examiner.ts';
 import type { Tracer } from '../datapath/tracer.ts';
-import type { ElectionProcess } from '../election/parts.ts';
 import type { HostTools } from '../installer/installer.ts';
 import type { Cluster } from '../installer/node-taint.ts';
 import type { ClusterApi } from '../kubernetes/client.ts';
@@ -71,10 +71,10 @@ export interface Work {
 
 /** The needs of a long-running command. */
 export interface Service {
-  /** Starts the process of elections. `told` takes what it tells, `ended` in what way it ended before it should. */
-  startElection(told: (status: unknown) => void, ended: (problem: string) => void): ElectionProcess;
-  /** The same for the process of the fast path. */
-  startFastPath(told: (status: unknown) => void, ended: (problem: string) => void): ElectionProcess;
+  /** Starts the process of elections. */
+  readonly startElection: StartChild;
+  /** Starts the process of the fast path. */
+  readonly startFastPath: StartChild;
   /** Aborted when the command shall end. */
   readonly signal: AbortSignal;
   /** Tells a person, on stderr, of an error that does not end the command. */

@@ -1,13 +1,15 @@
 import { addressFromBytes } from '../base/address.ts';
 import { tableName } from '../nftables/object.ts';
 import type { FastPath } from './fast-path.ts';
+import type { Filter } from './filter.ts';
 import * as layout from './layout.ts';
 
 /** One message of the kernel about a ruleset, as far as it matters here. */
 export interface RulesetChange {
   readonly verb: 'new' | 'delete';
   readonly kind: 'table' | 'chain' | 'rule' | 'set' | 'element' | 'other';
-  readonly family: 'inet' | 'netdev' | 'another';
+  /** Of its table; `undefined`: none that egress knows. */
+  readonly family: Filter['family'] | undefined;
   readonly table: string;
   /** Of a chain, or of the chain of a rule; of a set, or of the set of elements. */
   readonly name: string;
@@ -59,7 +61,7 @@ function isHarmless(change: RulesetChange, around: Around): boolean {
     case 'set': // the kernel lets none go that a rule looks into
       return true;
     case 'chain': // nothing leads to a new one yet, and none goes that something leads to
-      return change.isBase !== true ? verb === 'new' || isOfPods(change, around) : isOfPods(change, around);
+      return (verb === 'new' && change.isBase !== true) || isOfPods(change, around);
     case 'rule':
       return verb === 'new' ? newChains.has(placeOf(change)) && !isHook(name) : goneChains.has(placeOf(change));
     case 'element':

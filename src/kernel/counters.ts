@@ -20,11 +20,12 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
     const id = layout.exitIdOfChain(chain);
     if (id !== undefined) steered.set(id, counter);
   }
-  for (const { key, counter = none } of await listLeft(socket)) {
+  const chains = (await listChains(socket, layout.netdevTable)).map(({ name }) => name);
+  for (const { key, counter = none } of await listLeft(socket, chains)) {
     const id = layout.exitIdOfKey(key);
     left.set(id, add(left.get(id) ?? none, counter));
   }
-  for (const [id, counter] of await readFast(socket)) {
+  for (const [id, counter] of await readFast(socket, chains)) {
     // The flowtable takes none that does not leave: what it took was steered, too.
     for (const counts of [steered, left]) if (counts.has(id)) counts.set(id, add(counts.get(id) ?? none, counter));
   }
@@ -53,12 +54,11 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
  * Elements that count leaving packets. Without the egress hook of netdev these are the lanes, which do not see a next
  * hop fail.
  */
-async function listLeft(socket: NetlinkSocket): Promise<ObservedElement[]> {
+async function listLeft(socket: NetlinkSocket, chains: readonly string[]): Promise<ObservedElement[]> {
   const hasTable = (await listSets(socket, layout.netdevTable)).length > 0;
-  const chains = hasTable ? await listChains(socket, layout.netdevTable) : [];
   // An interface takes its chain along when it goes. Then nobody knows what left.
   const isFed = ({ family, key }: ObservedElement) =>
-    family === undefined || chains.some(({ name }) => name === layout.chainNames.sent(layout.deviceOfKey(key)));
+    family === undefined || chains.includes(layout.chainNames.sent(layout.deviceOfKey(key)));
   const sets = hasTable ? [layout.sentSet] : [layout.tunnelsSet, ...families.map(layout.lanesSet)];
   const elements: ObservedElement[] = [];
   for (const set of sets) elements.push(...(await listElements(socket, set)));
@@ -66,10 +66,9 @@ async function listLeft(socket: NetlinkSocket): Promise<ObservedElement[]> {
 }
 
 /** Packets that left by a flowtable, by the ids of their exits. */
-async function readFast(socket: NetlinkSocket): Promise<ReadonlyMap<number, Counter>> {
+async function readFast(socket: NetlinkSocket, chains: readonly string[]): Promise<ReadonlyMap<number, Counter>> {
   const fast = new Map<number, Counter>();
-  const chains = (await listChains(socket, layout.netdevTable)).filter(({ name }) => layout.isFastChain(name));
-  for (const { name } of chains) {
+  for (const name of chains.filter(layout.isFastChain)) {
     const id = layout.exitIdOfPart(name) ?? 0;
     for (const { counter = none } of await listRules(socket, name, layout.netdevTable))
       fast.set(id, add(fast.get(id) ?? none, counter));

@@ -1,13 +1,11 @@
 import { type FastPath, isMore } from '../datapath/fast-path.ts';
 import { effectOf, type RulesetChange } from '../datapath/fast-path-changes.ts';
-import { cString } from './netlink/field.ts';
 import { listenToRulesets } from './netlink/notifications.ts';
 import { isKernelError, NetlinkSocket, protocols, type Reply, type Request } from './netlink/socket.ts';
-import { decode } from './netlink/wire.ts';
 import { addToFastTable, deleteFastTable, makeFastTable } from './nftables/fast-table.ts';
 import { changesIn } from './nftables/ruleset-changes.ts';
 import { encodeBatch } from './nftables/transaction.ts';
-import { readLink } from './rtnetlink/link.ts';
+import { decodeLink, readLink } from './rtnetlink/link.ts';
 
 /** The state of the fast path, as its process tells it. */
 export interface FastPathStatus {
@@ -211,12 +209,9 @@ interface LinkChange {
 
 /** linux/rtnetlink.h */
 const [RTM_NEWLINK, RTM_DELLINK] = [16, 17];
-/** linux/if_link.h: IFLA_IFNAME, behind struct ifinfomsg, whose third field is the index. */
-const nameAttribute = { name: [3, cString] } as const;
-const [headerLength, indexOffset] = [16, 4];
 
 function linkOf({ type, body }: Reply): LinkChange | undefined {
   if (type !== RTM_NEWLINK && type !== RTM_DELLINK) return undefined;
-  const { name = '' } = decode(nameAttribute, body, headerLength);
-  return { index: body.readUInt32LE(indexOffset), name, isGone: type === RTM_DELLINK };
+  const { index, name } = decodeLink(body);
+  return { index, name, isGone: type === RTM_DELLINK };
 }

@@ -22,7 +22,7 @@ export const laterFragment = (of: Family): Statement => fragments[of];
 /** A packet of IPv4 that is no fragment, or the first: most packets are. */
 export const wholeOrFirst: Statement = {
   text: 'ip frag-off & 8191 == 0',
-  expressions: [...loadFragmentOffset(), { name: 'cmp', op: 'eq', sreg: 1, data: '0000' }],
+  expressions: [...loadFragmentOffset(), ...comparedWithZero('eq', '1fff')],
 };
 
 /** The frame holds a packet of the family. */
@@ -80,31 +80,27 @@ const fragmentHeader = 44;
 const fragments: Readonly<Record<Family, Statement>> = {
   4: {
     text: 'ip frag-off & 8191 != 0',
-    expressions: [...loadFragmentOffset(), { name: 'cmp', op: 'neq', sreg: 1, data: '0000' }],
+    expressions: [...loadFragmentOffset(), ...comparedWithZero('neq', '1fff')],
   },
   6: {
     text: 'frag frag-off != 0',
     expressions: [
       ...metaIs('protocol', '86dd'),
       { name: 'exthdr', header: fragmentHeader, offset: 2, length: 2, dreg: 1 },
-      ...isNotZero('fff8'),
+      ...comparedWithZero('neq', 'fff8'),
     ],
   },
 };
 
 /** Of IPv4. */
 function loadFragmentOffset(): Expression[] {
-  return [
-    ...metaIs('protocol', '0800'),
-    { name: 'payload', base: 'network', offset: 6, length: 2, dreg: 1 },
-    { name: 'bitwise', sreg: 1, dreg: 1, length: 2, mask: '1fff', xor: '0000' },
-  ];
+  return [...metaIs('protocol', '0800'), { name: 'payload', base: 'network', offset: 6, length: 2, dreg: 1 }];
 }
 
-/** Some of the two bytes' bits under the mask are set. */
-function isNotZero(mask: Hex): Expression[] {
+/** The two bytes' bits under the mask. */
+function comparedWithZero(op: 'eq' | 'neq', mask: Hex): Expression[] {
   return [
     { name: 'bitwise', sreg: 1, dreg: 1, length: 2, mask, xor: '0000' },
-    { name: 'cmp', op: 'neq', sreg: 1, data: '0000' },
+    { name: 'cmp', op, sreg: 1, data: '0000' },
   ];
 }

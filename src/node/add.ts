@@ -138,16 +138,13 @@ async function prepare(
 ): Promise<Prepared | undefined> {
   if (options.early === undefined || drafts.length === 0) return undefined; // others wait for each of the questions, but nobody for a pod that starts
   const { whole, choice } = options;
-  const isRepeatedOf = ({ members }: Decided) => isAnyRepeated(members);
   return await Prepared.of(
     machine,
     () => decide(machine, drafts, options),
-    (decided) => ({
-      whole,
-      others: decided.others,
-      thorough: isThorough(isRepeatedOf(decided), choice),
-      isRepeated: isRepeatedOf(decided),
-    }),
+    ({ others, members }) => {
+      const isRepeated = isAnyRepeated(members);
+      return { whole, others, thorough: isThorough(isRepeated, choice), isRepeated };
+    },
   );
 }
 

@@ -46,6 +46,14 @@ export async function change<T>(
   throw new EgressError('try-again', `The nftables ruleset was changed by somebody else ${tries} times in a row`);
 }
 
+/** Makes changes that hold whatever else is there. Needs the store's lock. */
+export const changeAnyhow = (machine: Machine, changes: readonly Change[]): Promise<Decision<undefined>> =>
+  change(
+    machine,
+    async () => ({ state: undefined, generation: await machine.host.generation() }),
+    () => changes,
+  );
+
 /**
  * The changes that were made; `undefined` when somebody else came between. Pods are steered without marks at interfaces, so a
  * kernel that has none is told of once, and is no error.

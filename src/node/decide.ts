@@ -44,12 +44,7 @@ export async function decide(
   const { known, node, ...own } = await nodeFor(machine, configuration, choice.outline);
   // Without ports to give, the others are only pods whose ports go with a changed exit.
   const isAboutOthers = givesPorts(configuration, own.exits) || !isEqual(known?.exits, node.exits);
-  const { others, gone } = isAboutOthers
-    ? othersThan(
-        machine,
-        drafts.map(({ request }) => request),
-      )
-    : noOthers;
+  const { others, gone } = isAboutOthers ? othersThan(machine, drafts) : noOthers;
   const given = withPorts(machine, drafts, { configuration, ...own, others });
   const found = await withConnections(machine, { known, node }, given, { whole, early });
   const isSteered = choice.outline.length > 0;
@@ -76,18 +71,13 @@ function withPorts(
   return members;
 }
 
-/** The other attachments to the node. */
-interface Others {
-  readonly others: readonly AttachmentRecord[];
-  /** Pods with ports of their own whose address another pod gets: they are gone, though their DEL has not come. */
-  readonly gone: readonly AttachmentRecord[];
-}
+type Others = Pick<Decided, 'others' | 'gone'>;
 
 const noOthers: Others = { others: [], gone: [] };
 
-function othersThan({ store }: Machine, requests: readonly AddRequest[]): Others {
-  const marks = new Set(requests.map(({ attachment }) => markOf(attachment)));
-  const given = new Set(requests.flatMap(({ podNetwork }) => podNetwork.addresses));
+function othersThan({ store }: Machine, drafts: readonly Draft[]): Others {
+  const marks = new Set(drafts.map(({ request }) => markOf(request.attachment)));
+  const given = new Set(drafts.flatMap(({ request }) => request.podNetwork.addresses));
   const all = store.list().filter((record) => !marks.has(markOf(record)));
   const isGone = ({ addresses }: AttachmentRecord) => addresses.some((own) => given.has(own));
   return {

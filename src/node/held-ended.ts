@@ -5,7 +5,7 @@ import { EgressError } from '../base/errors.ts';
 import { connectionOf } from '../datapath/held.ts';
 import type { Element } from '../nftables/object.ts';
 import type { AttachmentRecord } from '../store/record.ts';
-import { change } from './change.ts';
+import { changeAnyhow } from './change.ts';
 import { heldAtOnce } from './hold-ahead.ts';
 import type { Machine } from './machine.ts';
 import { wholeProgram } from './program-content.ts';
@@ -41,10 +41,9 @@ async function letGo(machine: Machine, elements: readonly Element[]): Promise<re
     const some = rest.slice(0, heldAtOnce);
     using _lock = await machine.store.lock();
     try {
-      await change(
+      await changeAnyhow(
         machine,
-        async () => ({ state: undefined, generation: await machine.host.generation() }),
-        () => some.map((object) => ({ verb: 'remove', object })),
+        some.map((object) => ({ verb: 'remove', object })),
       );
     } catch (error) {
       if (!(error instanceof EgressError) || error.code !== 'kernel-refused') throw error;

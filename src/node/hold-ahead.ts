@@ -4,7 +4,7 @@ import { asEgressError } from '../base/errors.ts';
 import { type HeldConnection, heldElements } from '../datapath/held.ts';
 import type { Element } from '../nftables/object.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
-import { change } from './change.ts';
+import { changeAnyhow } from './change.ts';
 import { heldAmong } from './hold.ts';
 import type { Machine } from './machine.ts';
 import { wholeProgram } from './program-content.ts';
@@ -76,11 +76,8 @@ async function added(
 ): Promise<boolean> {
   using _lock = await machine.store.lock();
   if (!isAsSeen(machine, node, record)) return false;
-  await change(
-    machine,
-    async () => ({ state: undefined, generation: await machine.host.generation() }),
-    () => elements.map((object) => ({ verb: 'add', object })),
-  );
+  const changes = elements.map((object) => ({ verb: 'add', object }) as const);
+  await changeAnyhow(machine, changes);
   return true;
 }
 

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { endOnSignals } from './end-on-signals.ts';
 import { hangsAfterMs } from './guard.ts';
 import { Namespace } from './namespace.ts';
 import { LabNode } from './node.ts';
@@ -114,10 +115,4 @@ function removeWhatDeadRunsLeft(): void {
 process.on('exit', () => {
   for (const lab of alive) lab.remove();
 });
-for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-  ['SIGHUP', 129],
-] as const) {
-  process.on(signal, () => process.exit(code));
-}
+endOnSignals();

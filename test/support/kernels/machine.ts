@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { endOnSignals } from '../end-on-signals.ts';
 import { root, tool, toolFolder } from '../tools.ts';
 import type { Disk } from './disk.ts';
 
@@ -123,10 +124,4 @@ function emulation({ image, kernel, initrd, repository, tools, folder }: Hardwar
   ];
 }
 
-for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-  ['SIGHUP', 129],
-] as const) {
-  process.on(signal, () => process.exit(code));
-}
+endOnSignals();

@@ -1,26 +1,21 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import type { ElectionProcess, Orders } from '../src/election/parts.ts';
+import type { Orders, StartChild } from '../src/agent/child.ts';
 
-/** The first word of the command line when an agent starts the process of elections. Nobody else uses it. */
-export const electionCommand = 'election';
+/** The first words of the command line when an agent starts the process of elections, or of the fast path. Nobody else uses them. */
+export const [electionCommand, fastPathCommand] = ['election', 'fast-path'] as const;
 
 /** Milliseconds from the end of a process that was not to end to the next one. */
 const pause = 200;
 /** Milliseconds for a process to end: it may hang. */
 const patience = 3_000;
 
-/** The same for the process of the fast path. */
-export const fastPathCommand = 'fast-path';
+/** Starts the process of elections. */
+export const startElection: StartChild = (...given) => start(electionCommand, ...given);
 
-type Start = (told: (status: unknown) => void, report: (problem: string) => void) => ElectionProcess;
+/** Starts the process of the fast path. */
+export const startFastPath: StartChild = (...given) => start(fastPathCommand, ...given);
 
-/** Starts the process of elections, and starts it anew whenever it ends. `told` takes what it tells; `report` its ends. */
-export const startElection: Start = (told, report) => start(electionCommand, told, report);
-
-/** The same for the process of the fast path. */
-export const startFastPath: Start = (told, report) => start(fastPathCommand, told, report);
-
-function start(command: string, told: (status: unknown) => void, report: (problem: string) => void): ElectionProcess {
+function start(command: string, ...[told, ended]: Parameters<StartChild>): ReturnType<StartChild> {
   let child: ChildProcessWithoutNullStreams | undefined;
   let timer: NodeJS.Timeout | undefined;
   let wanted: Orders['want'];
@@ -31,11 +26,11 @@ function start(command: string, told: (status: unknown) => void, report: (proble
     child.stderr.pipe(process.stderr);
     child.stdin.on('error', () => {}); // it has ended: that is told below
     forEachLine(child, (line) => told(JSON.parse(line)));
-    child.once('error', (error) => report(error.message));
+    child.once('error', (error) => ended(error.message));
     child.once('close', (code, signal) => {
       child = undefined;
       if (isEnding) return;
-      report(`ended with ${signal ?? `code ${code}`}`);
+      ended(`ended with ${signal ?? `code ${code}`}`);
       timer = setTimeout(begin, pause);
     });
     if (wanted !== undefined) say({ want: wanted });

@@ -1,4 +1,4 @@
-/** Something with timers and sockets that lives in the process of elections. */
+/** Something with timers and sockets that lives in a process beside the agent. */
 export interface Part {
   /** What it shall do from now on, all of it: plain data. */
   want(wanted: unknown): void;
@@ -15,13 +15,16 @@ export interface Orders {
   readonly stop?: string;
 }
 
-/** The process of elections, as the agent has it. */
-export interface ElectionProcess {
+/** A process beside the agent, as the agent has it. */
+export interface Child {
   /** What its parts shall do from now on, by their names. */
   want(all: Readonly<Record<string, unknown>>): void;
   /** Ends it in good order. */
   stop(why: string): Promise<void>;
 }
+
+/** Starts one, and starts it anew whenever it ends. `told` takes what it tells, `ended` in what way it ended before it should. */
+export type StartChild = (told: (status: unknown) => void, ended: (problem: string) => void) => Child;
 
 /**
  * The parts of a process, and its talk with the agent: lines of JSON, each with all there is to say, so that none may be
