@@ -1,8 +1,9 @@
 import { addressFromBytes, families, familyOf } from '../base/address.ts';
 import { chain, rule } from '../nftables/chain.ts';
-import type { Element } from '../nftables/object.ts';
+import type { Chain, Element } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { NodeState } from './attachment.ts';
+import type { Branches } from './classify.ts';
 import type { ResolvedExit } from './exit.ts';
 import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
@@ -16,7 +17,7 @@ import type { HostObject } from './objects.ts';
 const done = say.verdict({ code: 'return' });
 
 /** The part of all exits: maps and chains for answers of pods, and of the node itself. */
-export const answersBase = ({ inside = [] }: NodeState): HostObject[] => [
+export const answersBase = ({ inside = [] }: Pick<NodeState, 'inside'>): HostObject[] => [
   ...families.flatMap((family) => [
     layout.returnsMap(family),
     layout.localsMap(family),
@@ -30,9 +31,18 @@ export const answersBase = ({ inside = [] }: NodeState): HostObject[] => [
     layout.chainNames.returns,
     families.map((family) => rule(say.originalDestinationVerdict(family, layout.setNames.returns(family)))),
   ),
+];
+
+/**
+ * What the node itself sends. On a gateway {@link Branches} are asked first. There only packets around the tunnel's pass
+ * them by, which are most of it.
+ */
+export const local = ({ port, isGateway }: Branches): Chain =>
   chain(
     layout.chainNames.local,
     [
+      ...(isGateway && port !== undefined ? [rule(say.udpDestinationPort(port), say.isUntracked, done)] : []),
+      ...(isGateway ? [rule(say.verdict({ code: 'jump', chain: layout.chainNames.unasked }))] : []),
       rule(say.isUntracked, done), // the packets around the tunnel's packets, and neighbour discovery
       rule(say.isOriginal, done),
       ...families.map((family) => rule(say.originalDestinationVerdict(family, layout.setNames.locals(family)))),
@@ -40,8 +50,7 @@ export const answersBase = ({ inside = [] }: NodeState): HostObject[] => [
       ...families.map((family) => rule(say.sourceVerdict(family, layout.setNames.locals(family)))),
     ],
     { type: 'route', hook: 'output', priority: -90 },
-  ),
-];
+  );
 
 /** The part of one exit; none when its packets leave from another node. */
 export function desiredAnswers(node: NodeState, exit: ResolvedExit): HostObject[] {

@@ -2,13 +2,13 @@ import { type Address, type Family, families, familyOf } from '../base/address.t
 import { chain, rule } from '../nftables/chain.ts';
 import type { Element } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
-import { answersBase, desiredAnswers } from './answers.ts';
+import { answersBase, desiredAnswers, local } from './answers.ts';
 import type { NodeState, SteeredAttachment } from './attachment.ts';
-import { desiredClassify } from './classify.ts';
+import { branchesOf, desiredClassify } from './classify.ts';
 import { desiredEgressCounters } from './egress-counters.ts';
 import type { ResolvedExit, Way } from './exit.ts';
 import { desiredFastPath } from './fast-path.ts';
-import { desiredGateway, replyRoutes } from './gateway.ts';
+import { desiredGateway, gatewayChains, gatewaySets, replyRoutes, unasked } from './gateway.ts';
 import { desiredGuard } from './guard.ts';
 import { entryChainOf, heldElements } from './held.ts';
 import * as layout from './layout.ts';
@@ -18,7 +18,7 @@ import { desiredPorts } from './ports.ts';
 import { desiredEntry, desiredProgram } from './program.ts';
 import { desiredSources, desiredUplinks, isChecked, oneOfEachEntry, uplink } from './sources.ts';
 import { desiredTranslation } from './translation.ts';
-import { desiredTunnel, nextHopOf, tunnelDevice } from './tunnel.ts';
+import { desiredTunnel, nextHopOf, tunnelChains, tunnelDevice, tunnelSets } from './tunnel.ts';
 import { closedRoutes, closedRules, ingressMarks } from './unjudged.ts';
 
 /** Everything that must be on the node for what `needs` names, except what {@link looseReversePath} says. */
@@ -50,9 +50,16 @@ export function desired(
   ];
 }
 
-/** What all exits and attachments share: maps and sets, and the chains that packets enter by. */
+/**
+ * What all exits and attachments share: maps and sets, and the chains that packets enter by. These lead to chains of the tunnel
+ * and of a gateway, so that a node with one has its chains whatever is needed.
+ */
 function desiredBase(node: NodeState): HostObject[] {
+  const { tunnel, gateway } = node;
+  const chains = [...(tunnel ? tunnelChains(node, tunnel) : []), ...(gateway ? gatewayChains(node) : [])];
   return [
+    ...(tunnel ? tunnelSets(tunnel) : []),
+    ...(gateway ? gatewaySets(node, gateway) : []),
     layout.ownSet,
     ...ownTypes.map((type): Element => ({ kind: 'element', set: layout.setNames.own, key: say.hostHex(type) })),
     ...families.flatMap((family) => [
@@ -70,7 +77,9 @@ function desiredBase(node: NodeState): HostObject[] {
     uplink(tunnelDevice),
     chain(layout.chainNames.drop, [rule(say.counter, say.verdict({ code: 'drop' }))]),
     ...answersBase(node),
-    ...desiredClassify(node.fwmark),
+    ...(gateway ? [unasked] : []),
+    local(branchesOf(node)),
+    ...desiredClassify(node, chains),
     ...desiredGuard(node),
   ];
 }

@@ -3,33 +3,43 @@ import { chain, rule } from '../nftables/chain.ts';
 import type { Chain, Element } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
 import type { Gateway, NodeState } from './attachment.ts';
+import { answering } from './classify.ts';
 import type { ResolvedExit } from './exit.ts';
 import * as layout from './layout.ts';
 import type { HostObject, Route } from './objects.ts';
 import { nextHopOf, tunnelDevice } from './tunnel.ts';
 
-/** The objects of a gateway beside its exits and the tunnel. */
-export function desiredGateway(node: NodeState, gateway: Gateway, exits: readonly ResolvedExit[]): HostObject[] {
+/** What a gateway's chains look into. */
+export function gatewaySets({ exits }: NodeState, gateway: Gateway): HostObject[] {
   const served = exits.filter(({ id }) => gateway.served.includes(id));
   const egress = served.flatMap(({ ways }) => ways.flatMap(({ addresses }) => addresses));
   const deaf = gateway.owned.filter(({ shared }) => !shared).map(({ address }) => address);
   const { moving = [] } = gateway;
   const remote = gateway.replies.map(({ destination }) => destination);
+  return families.flatMap((family) => [
+    addressSet(layout.setNames.egress(family), family, egress),
+    addressSet(layout.setNames.owned(family), family, deaf),
+    addressSet(layout.setNames.moving(family), family, moving),
+    addressSet(layout.setNames.remote(family), family, remote),
+  ]);
+}
+
+/** A gateway's chains but for {@link unasked}. Shared chains lead to some of them. */
+export const gatewayChains = ({ fwmark, tunnel }: NodeState): readonly Chain[] => [
+  first,
+  replies(fwmark),
+  ownedChain(tunnel?.port),
+  late,
+];
+
+/** The objects of a gateway beside its exits, the tunnel, its chains and what those look into. */
+export function desiredGateway(node: NodeState, gateway: Gateway, exits: readonly ResolvedExit[]): HostObject[] {
+  const served = exits.filter(({ id }) => gateway.served.includes(id));
   return [
-    ...families.flatMap((family) => [
-      addressSet(layout.setNames.egress(family), family, egress),
-      addressSet(layout.setNames.owned(family), family, deaf),
-      addressSet(layout.setNames.moving(family), family, moving),
-      addressSet(layout.setNames.remote(family), family, remote),
-    ]),
     ...gateway.owned
       .filter(({ elected }) => !elected)
       .map(({ device, address }): HostObject => ownedAddress(device, address)),
     ...served.map(servedElement),
-    ownedChain(node.tunnel?.port),
-    late,
-    unasked,
-    replies(node.fwmark),
     ...(gateway.replies.length > 0 ? [replyElement] : []),
     ...replyRoutes(node, gateway),
   ];
@@ -73,7 +83,7 @@ const ownedChain = (port: number | undefined): Chain =>
   chain(
     layout.chainNames.owned,
     [
-      // The tunnel's own packets, which are most of what a gateway takes in: `input` judges them.
+      // The tunnel's own packets, which are most of what a gateway takes in: `senders` has judged them.
       ...(port === undefined ? [] : [rule(say.udpDestinationPort(port), say.verdict({ code: 'return' }))]),
       ...families.flatMap((family) => [
         rule(
@@ -132,48 +142,50 @@ const late = chain(
  * address may have come here a moment ago, and connections with it. Resets of services are let go (the control plane's API has an
  * address that moves, too), refusals as well, and those of a pod's other end, which are forwarded.
  */
-const unasked = chain(
+export const unasked = chain(
   layout.chainNames.unasked,
   families.flatMap((family) =>
     [[say.isResetOfUnknown, say.tcpPortFrom('sport', firstOwnPort)], [say.isUnreachable(family)]].map((what) =>
       rule(
-        ...what, // few packets are that, and most of what the node sends is the tunnel's
+        ...what, // few packets are that
         say.sourceIn(family, layout.setNames.moving(family), { first: true }),
         say.counter,
         say.verdict({ code: 'drop' }),
       ),
     ),
   ),
-  { type: 'filter', hook: 'output', priority: 0 },
 );
 
 /**
- * Answers to pods elsewhere take the tunnel. This is behind destination NAT, which has put the pod's address back.
- * Packets with an egress address come out of the tunnel only for a moment, from a gateway that gives the address up.
- * They are dropped: tracked here, they would take the port of their own connection.
+ * First packets of connections. Those with an egress address come out of the tunnel only for a moment, from a gateway that
+ * gives the address up. They are dropped: tracked here, they would take the port of their own connection. One that is dropped
+ * is no connection, and the next packet is first again.
  */
+const first = chain(layout.chainNames.first, [
+  ...families.map((family) =>
+    rule(
+      say.arrivesBy(tunnelDevice),
+      say.sourceIn(family, layout.setNames.egress(family), { first: true }),
+      say.verdict({ code: 'drop' }),
+    ),
+  ),
+  rule(say.verdict({ code: 'goto', chain: layout.chainNames.begin })),
+]);
+
+/** Answers to pods elsewhere take the tunnel. This is behind destination NAT, which has put the pod's address back. */
 const replies = (fwmark: number): Chain =>
   chain(
     layout.chainNames.replies,
-    [
-      ...families.map((family) =>
+    answering(
+      families.map((family) =>
         rule(
-          say.isFirst, // dropped, it is no connection: the next packet is first again
-          say.arrivesBy(tunnelDevice),
-          say.sourceIn(family, layout.setNames.egress(family), { first: true }),
-          say.verdict({ code: 'drop' }),
-        ),
-      ),
-      ...families.map((family) =>
-        rule(
-          say.isReply,
           say.replyDestinationIn(family, layout.setNames.egress(family)),
           say.destinationIn(family, layout.setNames.remote(family), { first: true }),
           say.setMark(layout.markMask(fwmark), fwmark),
+          say.verdict({ code: 'return' }),
         ),
       ),
-    ],
-    { type: 'filter', hook: 'prerouting', priority: -89 },
+    ),
   );
 
 /** The ways of answers to pods elsewhere; none when they go directly. */

@@ -25,7 +25,7 @@ export const desiredGuard = (node: Pick<NodeState, 'fwmark' | 'tunnel'>): readon
  */
 export function desiredLook({ fwmark, tunnel }: Pick<NodeState, 'fwmark' | 'tunnel'>): readonly Chain[] {
   const hasTunnel = tunnel !== undefined;
-  return [judge(hasTunnel), nat(fwmark, hasTunnel), lost(fwmark, hasTunnel), guard(fwmark, hasTunnel)];
+  return [judge(hasTunnel), nat(fwmark, hasTunnel), lost(fwmark), guard(fwmark, hasTunnel)];
 }
 
 /**
@@ -42,6 +42,7 @@ const decide = chain(layout.chainNames.decide, [
 /** Packets out of the tunnel without a mark: nobody here knows their exit any more. All but answers are dropped. */
 const stray = chain(layout.chainNames.stray, [
   rule(say.isUntracked, say.verdict({ code: 'return' })), // packets around the tunnel's packets: the kernel calls its device their input
+  rule(say.isReply, say.verdict({ code: 'return' })),
   rule(say.counter, say.verdict({ code: 'drop' })),
 ]);
 
@@ -57,10 +58,9 @@ const unmarked = (fwmark: number): Chain =>
   ]);
 
 /** Packets without our mark at the {@link guard}: most are of pods without a policy, and are let go at once. */
-const lost = (fwmark: number, hasTunnel: boolean): Chain =>
+const lost = (fwmark: number): Chain =>
   chain(layout.chainNames.lost, [
     rule(say.isReply, say.verdict({ code: 'return' })),
-    ...(hasTunnel ? [fromTunnel] : []),
     ...families.map((family) =>
       rule(say.originNotIn(family, layout.setNames.steered(family)), say.verdict({ code: 'return' })),
     ),
@@ -116,15 +116,16 @@ const translate = chain(layout.chainNames.translate, [
 const behindAll = 0x7ffffffe;
 
 /**
- * Packets with our mark go to {@link judge}, the others to {@link lost}. Without a tunnel most of the others end at the
- * second rule.
+ * Packets with our mark go to {@link judge}, the others to {@link lost}, or to {@link stray}. Most of the others end here, or
+ * with the first rule there.
  */
 const guard = (fwmark: number, hasTunnel: boolean): Chain =>
   chain(
     layout.chainNames.guard,
     [
       rule(isOurs(fwmark), say.verdict({ code: 'goto', chain: layout.chainNames.judge })),
-      ...(hasTunnel ? [] : [rule(say.originNotIn(4, layout.setNames.steered(4)), say.verdict({ code: 'return' }))]),
+      ...(hasTunnel ? [fromTunnel] : []),
+      rule(say.originNotIn(4, layout.setNames.steered(4)), say.verdict({ code: 'return' })),
       rule(say.verdict({ code: 'goto', chain: layout.chainNames.lost })),
     ],
     { type: 'filter', hook: 'postrouting', priority: behindAll },
@@ -139,7 +140,7 @@ const guard = (fwmark: number, hasTunnel: boolean): Chain =>
  */
 const judge = (hasTunnel: boolean): Chain =>
   chain(layout.chainNames.judge, [
-    ...(hasTunnel ? [intoTunnel] : []),
+    ...(hasTunnel ? [clamped, intoTunnel] : []),
     ...families.map((family) =>
       rule(
         say.sourceIsOfOutput, // first: the lane counts the packets that pass it
@@ -162,6 +163,9 @@ const judge = (hasTunnel: boolean): Chain =>
     ),
     rule(say.counter, say.verdict({ code: 'drop' })),
   ]);
+
+/** Into the tunnel TCP goes with segments that fit. */
+const clamped = rule(say.isSyn, say.leavesBy(tunnelDevice), say.clampToRoute);
 
 const intoTunnel = rule(
   say.leavesBy(tunnelDevice),

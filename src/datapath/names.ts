@@ -47,12 +47,14 @@ export const chainNames = {
   heldChecked: 'held-checked',
   /** Of the tunnel. */
   arrive: 'arrive',
-  input: 'input',
   senders: 'senders',
-  forward: 'forward',
   untrackedIn: 'untracked-in',
   untrackedOut: 'untracked-out',
+  /** Of the tunnel, in versions that asked at these hooks. */
+  input: 'input',
+  forward: 'forward',
   /** Of a gateway. */
+  first: 'first',
   replies: 'replies',
   owned: 'owned',
   late: 'late',
@@ -147,9 +149,9 @@ const chainOwners: Readonly<Record<Fixed<typeof chainNames>, Owner>> = {
   ...{ classify: 'base', midStream: 'base', returns: 'base', local: 'base', nat: 'base', guard: 'base', judge: 'base' },
   ...{ lost: 'base', stray: 'base', unmarked: 'base', decide: 'base', drop: 'base', begin: 'base', answers: 'base' },
   ...{ errors: 'base', translate: 'base', heldChecked: 'base', held: 'base', prove: 'base', forged: 'base' },
-  ...{ arrive: 'tunnel', input: 'tunnel', senders: 'tunnel', forward: 'tunnel' },
-  ...{ untrackedIn: 'tunnel', untrackedOut: 'tunnel' },
-  ...{ replies: 'gateway', owned: 'gateway', late: 'gateway', unasked: 'gateway' },
+  ...{ arrive: 'tunnel', senders: 'tunnel', untrackedIn: 'tunnel', untrackedOut: 'tunnel' },
+  ...{ first: 'gateway', replies: 'gateway', owned: 'gateway', late: 'gateway', unasked: 'gateway' },
+  ...{ input: 'earlier versions', forward: 'earlier versions' },
   unowned: 'interfaces',
 };
 
@@ -254,5 +256,8 @@ export const rulePriorities = (first: number) => ({ skip: first, exits: first + 
 export const tunnelPriorities = (first: number) => ({ noExit: first + 3, stray: first + 4, end: first + 5 });
 
 /** Chains and sets of the tunnel, and of a gateway, in the order in which they can be removed. */
-export const tunnelParts = { chains: chainsOf('tunnel'), sets: setsOf('tunnel') } as const;
+export const tunnelParts = {
+  chains: [...chainsOf('earlier versions'), ...chainsOf('tunnel')],
+  sets: setsOf('tunnel'),
+} as const;
 export const gatewayParts = { chains: chainsOf('gateway'), sets: setsOf('gateway') } as const;

@@ -5,7 +5,7 @@ import { sentChains } from './egress-counters.ts';
 import { fastLeftChains } from './fast-path.ts';
 import { isBackChain, isSourceChain } from './layout.ts';
 import type { Needs } from './needs.ts';
-import { type HostObject, isOutside } from './objects.ts';
+import type { HostObject } from './objects.ts';
 import { desiredSources } from './sources.ts';
 import { desiredTunnel } from './tunnel.ts';
 import { closedRoutes, ingressMarks } from './unjudged.ts';
@@ -18,7 +18,7 @@ import { closedRoutes, ingressMarks } from './unjudged.ts';
 export function desiredBesideNoted(node: NodeState, needs: Needs): HostObject[] {
   const { exits, tunnel, attachment, checked = [], closed = [] } = needs;
   return [
-    ...(tunnel ? desiredTunnel(node, tunnel).filter(isOutside) : []),
+    ...(tunnel ? desiredTunnel(node, tunnel) : []),
     ...exits.flatMap((exit) => exitRoutes(node, exit)),
     ...sentChains(node.fwmark, exits),
     ...fastLeftChains(node.fwmark, exits),
@@ -46,7 +46,7 @@ export const nodePart = (node: NodeState): string =>
   JSON.stringify([
     ...[node.fwmark, node.routeTable, node.rulePriority],
     ...[node.inside, node.spared, node.clusterCIDRs],
-    ...[node.exits, node.tunnel],
+    ...[node.exits, node.tunnel, node.gateway],
   ]);
 
 /** Whether a change gives the pod alone what it had not. */

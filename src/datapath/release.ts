@@ -1,9 +1,13 @@
 import { families, type Prefix } from '../base/address.ts';
 import type { Chain, Element, NftSet } from '../nftables/object.ts';
 import { deviceHex } from '../nftables/statement.ts';
+import { local } from './answers.ts';
+import type { NodeState } from './attachment.ts';
 import type { Place } from './behind.ts';
-import { keyOf } from './difference.ts';
+import { classify } from './classify.ts';
+import { type Change, difference, keyOf } from './difference.ts';
 import type { ResolvedExit } from './exit.ts';
+import { desiredLook } from './guard.ts';
 import { type Kept, putBack } from './kept.ts';
 import * as layout from './layout.ts';
 import { type HostObject, type Other, type OutsideObject, outsideKinds } from './objects.ts';
@@ -115,6 +119,33 @@ export function released(
     ...parts,
   ];
   return [...outside(hasTunnel), ...nft, ...goneAtInterfaces(state, exitIds, sourceChains)];
+}
+
+/**
+ * The chains of all that lead to some of those which go, or ask for what goes with them, as they are without: of a gateway, or
+ * of the tunnel. Without a record the tunnel's device tells its port, and what asks for the tunnel stays as it is.
+ */
+export function rewritten(
+  { chains, outside }: Pick<OurState, 'chains' | 'outside'>,
+  gone: ReadonlySet<string>,
+  node: Pick<NodeState, 'fwmark' | 'tunnel'> | undefined,
+): Change[] {
+  const isLeft = (name: string) => !gone.has(name) && chains.some((chain) => chain.name === name);
+  const link = outside.find((object) => object.kind === 'tunnel');
+  const { port } = (isLeft(layout.chainNames.arrive) ? (node?.tunnel ?? link) : undefined) ?? {};
+  const branches = { ...(port !== undefined && { port }), isGateway: isLeft(layout.chainNames.replies) };
+  const leading = new Set(
+    chains.filter((chain) => chainsLedTo(chain).some((name) => gone.has(name))).map(({ name }) => name),
+  );
+  const wanted = [
+    ...[local(branches), classify(branches)].filter(({ name }) => leading.has(name)),
+    ...(node && gone.has(layout.chainNames.arrive) ? desiredLook({ fwmark: node.fwmark }) : []),
+  ];
+  const names = new Set(wanted.map(({ name }) => name));
+  return difference(
+    wanted,
+    chains.filter(({ name }) => names.has(name)),
+  );
 }
 
 /** Whether there are pods left that are checked, and so marked, where they come in. */

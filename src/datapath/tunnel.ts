@@ -51,28 +51,30 @@ export function isSameTunnel(a: TunnelLink, b: TunnelLink): boolean {
   return fixed.every((name) => a[name] === b[name]);
 }
 
-/**
- * The objects of the tunnel: its device, neighbours and forwarding entries for the other ends, and chains for its
- * senders.
- */
-export function desiredTunnel(node: NodeNumbers, tunnel: Tunnel): HostObject[] {
-  return [
-    ...desiredDevice(tunnel),
-    ...strayRules(node, tunnel),
-    layout.servedMap,
-    ...families.map((family) =>
-      layout.rangesSet(
-        layout.setNames.senders(family),
-        family,
-        tunnel.senders.filter((range) => familyOf(range) === family),
-      ),
+/** The tunnel outside of our tables: its device, neighbours and forwarding entries for the other ends, and its policy rules. */
+export const desiredTunnel = (node: NodeNumbers, tunnel: Tunnel): OutsideObject[] => [
+  ...desiredDevice(tunnel),
+  ...strayRules(node, tunnel),
+];
+
+/** What the tunnel's chains look into. */
+export const tunnelSets = ({ senders }: Tunnel): HostObject[] => [
+  layout.servedMap,
+  ...families.map((family) =>
+    layout.rangesSet(
+      layout.setNames.senders(family),
+      family,
+      senders.filter((range) => familyOf(range) === family),
     ),
-    arrive,
-    ...inputChains(tunnel),
-    forward(tunnel.port),
-    ...untracked(tunnel),
-  ];
-}
+  ),
+];
+
+/** The tunnel's chains. Shared chains lead its packets to some of them, those inside and those around them. */
+export const tunnelChains = ({ fwmark }: NodeNumbers, tunnel: Tunnel): readonly Chain[] => [
+  arrive,
+  sendersChain(fwmark, tunnel),
+  ...untracked(tunnel),
+];
 
 function desiredDevice({ vni, port, local, mtu, families, peers }: Tunnel): OutsideObject[] {
   const device = tunnelDevice;
@@ -140,49 +142,32 @@ const drop = [say.counter, say.verdict({ code: 'drop' })] as const;
  * A packet out of the tunnel is for an exit that is served here, or an answer to a pod of ours, or the question of
  * another node whether an egress address is here: a ping of an address that the node has. All others are dropped.
  */
-const arrive = chain(
-  layout.chainNames.arrive,
-  [
-    rule(say.arrivesNotBy(tunnelDevice), done),
-    rule(say.markVerdict(layout.setNames.served)),
-    rule(say.isReply, done),
-    ...families.map((family) => rule(say.isProtocol('icmp', family), say.destinationIsLocal, done)),
-    rule(...drop),
-  ],
-  { type: 'filter', hook: 'prerouting', priority: -91 },
-);
+const arrive = chain(layout.chainNames.arrive, [
+  rule(say.markVerdict(layout.setNames.served)),
+  rule(say.isReply, done),
+  ...families.map((family) => rule(say.isProtocol('icmp', family), say.destinationIsLocal, done)),
+  rule(...drop),
+]);
 
 /**
  * VXLAN authenticates nobody. Only nodes may send to our port, by the interface that leads to them, and only to the
- * tunnel's own address. The kernel's socket would take packets at any address of the node.
+ * tunnel's own address: the kernel's socket would take packets at any address of the node. Nobody behind this node sends to
+ * the port, wherever it points: masqueraded, the packet of a pod would come from a node. All that is asked before routing, of
+ * the destination behind everybody's translation, so that what is let through has no other chain to pass. It has no mark of
+ * ours from there on: what is in it would have that, too, where it brings no group.
  */
-const inputChains = ({ port, local }: Tunnel): Chain[] => [
+const sendersChain = (fwmark: number, { local }: Tunnel): Chain =>
   chain(layout.chainNames.senders, [
     rule(
       say.destinationIs(local),
       say.sourceIn(familyOf(local), layout.setNames.senders(familyOf(local)), { first: false }),
+      say.arrivesNotBy('lo'), // of this the kernel says that all sources are behind it
       say.sourceIsBehindInput(true),
+      say.keepMark(~layout.markMask(fwmark) >>> 0),
       done,
     ),
     rule(...drop),
-  ]),
-  chain(
-    layout.chainNames.input,
-    [rule(say.udpDestinationPort(port), say.verdict({ code: 'goto', chain: layout.chainNames.senders }))],
-    { type: 'filter', hook: 'input', priority: 0 },
-  ),
-];
-
-/**
- * Nobody behind this node sends to the tunnel's port, wherever it points: masqueraded, the packet of a pod would come
- * from a node. Into the tunnel TCP goes with segments that fit.
- */
-const forward = (port: number): Chain =>
-  chain(
-    layout.chainNames.forward,
-    [rule(say.udpDestinationPort(port), ...drop), rule(say.isSyn, say.leavesBy(tunnelDevice), say.clampToRoute)],
-    { type: 'filter', hook: 'forward', priority: -150 },
-  );
+  ]);
 
 /**
  * Connections are tracked inside the tunnel; around it they would be one for each hash of an inner flow. All of the node's

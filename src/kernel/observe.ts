@@ -26,7 +26,7 @@ export async function observeTable(
   const { attachment, fellows = [], gateway } = needs;
   const exitIds: ReadonlySet<number | undefined> = new Set(needs.exits.map(({ id }) => id));
   const uplinks = new Set([tunnelDevice, ...needs.exits.map(({ device }) => device)].map(deviceHex));
-  const [chainNames, setNames] = namesOf(needs);
+  const [chainNames, setNames] = namesOf(node, needs);
   const sets = (await listSets(socket)).filter(
     ({ name }) => setNames.has(name) || (attachment && name.startsWith(`${attachment.program}-`)),
   );
@@ -66,14 +66,10 @@ const chainsOfExit = (id: number): string[] => [
 ];
 
 /** Names of the chains and of the sets that are looked for, but for a program's sets. */
-function namesOf({
-  exits,
-  tunnel,
-  gateway,
-  attachment,
-  checked = [],
-  ports,
-}: Needs): [ReadonlySet<string>, ReadonlySet<string>] {
+function namesOf(
+  { tunnel, gateway }: NodeState,
+  { exits, attachment, checked = [], ports }: Needs,
+): [ReadonlySet<string>, ReadonlySet<string>] {
   const parts = [...(tunnel ? [layout.tunnelParts] : []), ...(gateway ? [layout.gatewayParts] : [])];
   const chains = [
     ...baseChains,

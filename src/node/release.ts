@@ -4,12 +4,11 @@ import { canonicalJson } from '../base/canonical.ts';
 import { isSystemError } from '../base/errors.ts';
 import { heirOf } from '../datapath/answers.ts';
 import type { Place } from '../datapath/behind.ts';
-import { type Change, difference } from '../datapath/difference.ts';
-import { desiredLook } from '../datapath/guard.ts';
+import type { Change } from '../datapath/difference.ts';
 import type { Observed } from '../datapath/host.ts';
 import { chainNames, deviceOfSourceChain, exitIdOfChain, isSourceChain, setNames } from '../datapath/layout.ts';
 import type { HostObject, IngressMark } from '../datapath/objects.ts';
-import { type OurState, released } from '../datapath/release.ts';
+import { type OurState, released, rewritten } from '../datapath/release.ts';
 import { parameterNames, parameterValue } from '../datapath/reverse-path.ts';
 import { describeOther } from '../datapath/routing-words.ts';
 import { ownerOfSourceChain } from '../datapath/sources.ts';
@@ -117,7 +116,7 @@ function removals(
     const heir = object.kind === 'element' ? heirOf(object, left) : undefined;
     return heir === undefined ? { verb: 'remove', object } : { verb: 'replace', object: heir, observed: object };
   });
-  return node && goneChains.has(chainNames.arrive) ? [...changes, ...withoutTunnel(state, node)] : changes;
+  return [...changes, ...rewritten(state, goneChains, node)];
 }
 
 const hasElections = ({ store }: Machine): boolean => Object.keys(store.agent.loadElections()).length > 0;
@@ -152,16 +151,6 @@ const marksAt = (node: NodeRecord | undefined, devices: readonly string[]): Ingr
   ingressMarks({ exits: [], fwmark: 0, routeTable: 0, rulePriority: 0, spared: [], ...node }, [
     { addresses: [], sources: { devices, others: [] } },
   ]);
-
-/** The chains that ask for the tunnel, as they are when it goes and others stay. */
-function withoutTunnel({ chains }: OurState, { fwmark }: NodeRecord): Change[] {
-  const wanted = desiredLook({ fwmark });
-  const names = new Set(wanted.map(({ name }) => name));
-  return difference(
-    wanted,
-    chains.filter(({ name }) => names.has(name)),
-  );
-}
 
 /**
  * Pods that run, and whose programs the kernel has not any more: somebody flushed them. The kernel's counts say nothing of

@@ -79,25 +79,25 @@ describe('a packet is compared with no more rules than these,', labTest, () => {
     const [[worker], [gateway]] = [cluster.workers, cluster.gateways];
     assert.ok(worker && gateway);
     const around = {
-      'gateway, around there': '13 in untracked-in, arrive, classify, replies, owned, input',
-      'gateway, around back': '11 in untracked-out, local, unasked, guard',
-      'worker, around there': '7 in untracked-out, local, guard',
-      'worker, around back': '8 in untracked-in, arrive, classify, input',
+      'gateway, around there': '4 in untracked-in, classify, owned',
+      'gateway, around back': '5 in untracked-out, local, guard',
+      'worker, around there': '5 in untracked-out, local, guard',
+      'worker, around back': '3 in untracked-in, classify',
     };
     assert.deepEqual(await firstAndLater(await worker.started(), { worker, gateway }), {
       first: {
         ...around,
-        'worker, there': '36 in from-veth, untracked-in, arrive, classify, forward, nat, guard, sent-egress0',
-        'worker, back': '14 in untracked-in, arrive, classify, forward, guard',
-        'gateway, there': '36 in untracked-in, late, arrive, classify, replies, forward, nat, guard, sent-eth1',
-        'gateway, back': '15 in untracked-in, arrive, classify, replies, forward, guard',
+        'worker, there': '36 in from-veth, untracked-in, classify, nat, guard, sent-egress0',
+        'worker, back': '14 in untracked-in, classify, guard',
+        'gateway, there': '35 in untracked-in, late, classify, nat, guard, sent-eth1',
+        'gateway, back': '11 in untracked-in, classify, guard',
       },
       later: {
         ...around,
-        'worker, there': '15 in from-veth, untracked-in, arrive, classify, forward, guard, sent-egress0',
-        'worker, back': '14 in untracked-in, arrive, classify, forward, guard',
-        'gateway, there': '20 in untracked-in, arrive, classify, replies, forward, guard, sent-eth1',
-        'gateway, back': '15 in untracked-in, arrive, classify, replies, forward, guard',
+        'worker, there': '15 in from-veth, untracked-in, classify, guard, sent-egress0',
+        'worker, back': '14 in untracked-in, classify, guard',
+        'gateway, there': '16 in untracked-in, classify, guard, sent-eth1',
+        'gateway, back': '11 in untracked-in, classify, guard',
       },
     });
   });

@@ -172,10 +172,15 @@ const tunnelNft: readonly Part[] = [
   },
   {
     what: 'the chain of senders',
-    lose: (node) => nft(node, `flush chain ${table} input`, `delete chain ${table} senders`),
+    lose: (node) => nft(node, `flush chain ${table} classify`, `delete chain ${table} senders`),
     named: ['chain senders is missing'],
   },
-  ...(['arrive', 'input', 'forward', 'untracked-in', 'untracked-out'] as const).map((chain) => ({
+  {
+    what: 'the chain of what comes out of it',
+    lose: (node) => nft(node, `flush chain ${table} classify`, `delete chain ${table} arrive`),
+    named: ['chain arrive is missing'],
+  },
+  ...(['untracked-in', 'untracked-out'] as const).map((chain) => ({
     what: `the base chain ${chain}`,
     lose: (node: LabNode) => nft(node, `delete chain ${table} ${chain}`),
     named: [`base chain ${chain} is missing`],
@@ -184,18 +189,18 @@ const tunnelNft: readonly Part[] = [
 
 const tunnelRules: readonly Part[] = (
   [
-    ['arrive', '@served', 2, 'base chain'],
-    ['arrive', 'l4proto icmp', 4, 'base chain'],
-    ['arrive', 'drop', 6, 'base chain'],
-    ['input', 'goto senders', 1, 'base chain'],
+    ['arrive', '@served', 1, 'chain'],
+    ['arrive', 'l4proto icmp', 3, 'chain'],
+    ['arrive', 'drop', 5, 'chain'],
+    ['classify', 'goto senders', 1, 'base chain'],
+    ['classify', 'jump arrive', 2, 'base chain'],
     ['senders', 'drop', 2, 'chain'],
-    ['forward', 'udp dport', 1, 'base chain'],
-    ['forward', 'maxseg', 2, 'base chain'],
     ['untracked-in', '@senders4', 1, 'base chain'],
     ['untracked-out', '@senders4', 1, 'base chain'],
     ['translate', 'snat ip6 to ip6 saddr', 5, 'chain'],
-    ['judge', '@tunnels', 1, 'chain'],
-    ['lost', 'egress0', 2, 'chain'],
+    ['judge', 'maxseg', 1, 'chain'],
+    ['judge', '@tunnels', 2, 'chain'],
+    ['guard', 'egress0', 2, 'base chain'],
   ] as const
 ).map(([chain, words, place, kind]) => ({
   what: `the rule of ${chain} with ${words}`,

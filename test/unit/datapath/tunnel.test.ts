@@ -5,7 +5,15 @@ import fc from 'fast-check';
 import { contains, parseAddress } from '../../../src/base/address.ts';
 import { difference, keyOf } from '../../../src/datapath/difference.ts';
 import { printChanges } from '../../../src/datapath/print.ts';
-import { desiredTunnel, nextHopOf, tunnelDevice, tunnelMac, tunnelMtu } from '../../../src/datapath/tunnel.ts';
+import {
+  desiredTunnel,
+  nextHopOf,
+  tunnelChains,
+  tunnelDevice,
+  tunnelMac,
+  tunnelMtu,
+  tunnelSets,
+} from '../../../src/datapath/tunnel.ts';
 import { node, tunnel } from './samples.ts';
 
 const golden = (name: string) => readFileSync(new URL(`golden/${name}.txt`, import.meta.url), 'utf8');
@@ -91,7 +99,8 @@ test('a packet of the largest size fits the underlay with all that VXLAN puts ar
 
 describe('a tunnel', () => {
   test('between IPv4 addresses takes a device, what leads to the peers, and who may use it', () => {
-    assert.equal(printChanges(difference(desiredTunnel(node, tunnel), [])), golden('tunnel'));
+    const objects = [...tunnelSets(tunnel), ...desiredTunnel(node, tunnel), ...tunnelChains(node, tunnel)];
+    assert.equal(printChanges(difference(objects, [])), golden('tunnel'));
   });
 
   test('between IPv6 addresses has one next hop for both families, and an address that nobody sends with', () => {

@@ -201,7 +201,7 @@ function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
   switch (object.kind) {
     case 'set':
     case 'chain':
-      return object.family === undefined ? isNamed(object, needs) : isAtInterface(object, needs);
+      return object.family === undefined ? isNamed(object, node, needs) : isAtInterface(object, needs);
     case 'element':
       return concernsElement(object, node, needs);
     case 'rule':
@@ -230,7 +230,11 @@ function isAtInterface({ kind, name }: Chain | NftSet, { exits, checked = [] }: 
   return kind === 'set' || isOfSources || isFrom || exits.some(({ device }) => layout.chainNames.sent(device) === name);
 }
 
-function isNamed({ kind, name }: Chain | NftSet, { exits, tunnel, gateway, attachment, ports }: Needs): boolean {
+function isNamed(
+  { kind, name }: Chain | NftSet,
+  { tunnel, gateway }: NodeState,
+  { exits, attachment, ports }: Needs,
+): boolean {
   const has = (parts: { readonly chains: readonly string[]; readonly sets: readonly string[] }) =>
     parts[`${kind}s`].includes(name);
   if (has(layout.tunnelParts)) return tunnel !== undefined;
