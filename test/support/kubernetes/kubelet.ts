@@ -113,6 +113,11 @@ export class NodePrograms {
     if (daemon !== undefined) await endInside(daemon, signal);
   }
 
+  /** Whether one of them has ended, or was never started. */
+  hasEnded(name: 'containerd' | 'kubelet' | 'kube-proxy'): boolean {
+    return this.#running.get(name)?.hasEnded ?? true;
+  }
+
   /** What one of them has logged last. */
   log(name: 'containerd' | 'kubelet' | 'kube-proxy', lines = 30): string {
     return (this.#running.get(name)?.lines ?? []).slice(-lines).join('\n');

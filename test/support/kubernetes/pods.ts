@@ -39,8 +39,11 @@ export interface Place {
 export const podObject = ({ name, namespace = 'default', labels, annotations }: Place, node?: WholeNode): object => ({
   ...{ apiVersion: 'v1', kind: 'Pod' },
   metadata: { name, namespace, labels, annotations },
-  spec: podSpec(node === undefined ? {} : { nodeSelector: { 'kubernetes.io/hostname': node.name } }),
+  spec: podSpec(on(node)),
 });
+
+const on = (node: WholeNode | undefined): object =>
+  node === undefined ? {} : { nodeSelector: { 'kubernetes.io/hostname': node.name } };
 
 /** A pod on each node, with a label `name` and others. */
 export const daemonSet = ({ name, namespace = 'default', labels }: Place): object => ({
@@ -51,13 +54,13 @@ export const daemonSet = ({ name, namespace = 'default', labels }: Place): objec
   },
 });
 
-/** As many pods as there should be, wherever, with a label `name`. */
-export const deployment = ({ name, namespace = 'default' }: Place, replicas: number): object => ({
+/** As many pods as there should be, wherever or on a node, with a label `name`. */
+export const deployment = ({ name, namespace = 'default' }: Place, replicas: number, node?: WholeNode): object => ({
   ...{ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name, namespace } },
   spec: {
     replicas,
     selector: { matchLabels: { name } },
-    template: { metadata: { labels: { name } }, spec: podSpec() },
+    template: { metadata: { labels: { name } }, spec: podSpec(on(node)) },
   },
 });
 

@@ -52,6 +52,8 @@ export interface Manifests {
   readonly tag?: string;
   /** The folder of another version of the repository. */
   readonly checkout?: string | undefined;
+  /** What a kustomization of one's own changes (https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/patches). */
+  readonly patches?: readonly object[];
 }
 
 /** One node of a {@link WholeCluster}. */
@@ -128,7 +130,10 @@ export class WholeCluster {
     await node.machine.on();
     await this.#route(node);
     await node.programs.start();
-    await until(async () => (await this.isReady(node.name)) === 'True');
+    await until(async () => {
+      if (node.programs.hasEnded('kubelet')) throw new Error(`${node.name}:\n${node.programs.log('kubelet')}`);
+      return (await this.isReady(node.name)) === 'True';
+    });
   }
 
   /** What the API says of a node: `True`, `Unknown` when its kubelet is silent, or nothing when there is no such node. */
@@ -166,6 +171,7 @@ export class WholeCluster {
       ],
       generatorOptions: { disableNameSuffixHash: true },
       components: (more.components ?? []).map(ours),
+      patches: (more.patches ?? []).map((patch) => ({ patch: JSON.stringify(patch) })),
     };
     writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify(text));
     return folder;
