@@ -123,6 +123,16 @@ describe('a packet in VXLAN to an address of the gateway', labTest, () => {
 });
 
 describe('a packet in VXLAN with the source of a listed node', labTest, () => {
+  test('gets nowhere from the gateway itself: what it sends to itself comes in by lo, behind which the kernel has all sources', async () => {
+    await using lab = await Lab.create();
+    const { cluster, gateway, pod } = await started(lab);
+    const stop = await cluster.capture();
+    await forge(gateway.machine, gateway, pod, served);
+    await settled(gateway, gateway.machine);
+    assert.deepEqual(packetsOutside(await stop()).map(describeFromNode), []);
+    assert.deepEqual(await refused(gateway), { strangers: 2, unserved: 0 });
+  });
+
   for (const filter of [0, 2]) {
     test(`gets nowhere from a pod of the gateway, with rp_filter ${filter}`, async () => {
       await using lab = await Lab.create();
