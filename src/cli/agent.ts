@@ -195,8 +195,9 @@ const leavesBehind = 'Pods of this node may use an exit that another gateway has
 /** What becomes of notifications. Of those that were lost nobody knows what they told: the worst is looked for. */
 const noticing =
   (agent: Agent, { bell, pace, log }: { readonly bell: Bell; readonly pace: Pace; readonly log: Log }): Changed =>
-  ({ isUrgent, isLoss }) => {
+  ({ isUrgent, isLoss, isOfPods }) => {
     agent.notice();
+    if (isOfPods) pace.met(); // of a pod without a policy nobody is seen at the lock
     if (isLoss) log.warn({}, 'the kernel had no room for its notifications: all of the node is looked at');
     if (isUrgent || isLoss) pace.hurry();
     if (isUrgent || isLoss) bell.ringAtOnce();

@@ -140,6 +140,8 @@ export interface Notice {
   readonly isUrgent: boolean;
   /** Something was lost for want of room: nobody knows what it told. */
   readonly isLoss: boolean;
+  /** An interface came or went as pods have it: a runtime is at work. */
+  readonly isOfPods: boolean;
 }
 
 /** Takes what is heard. */
@@ -288,8 +290,15 @@ export interface Host {
   hasLabels(): Promise<boolean>;
 
   /**
+   * From now on {@link apply} passes over what others change in tables of their own: a state that is read while this holds is still the
+   * state of now. Of an earlier one nobody knows that.
+   */
+  besideOthers(): Disposable;
+
+  /**
    * Makes the changes in the order of `planOf`: what packets are sent to before nftables, what is stale after it. New sets
-   * and chains may be a transaction of their own, before the other. Returns how many transactions that took; `undefined` when
+   * and chains may be a transaction of their own, before the other. Returns by how much the ruleset's generation is more than
+   * `generation` then, by ours and by those of others that were passed over; `undefined` when
    * the ruleset is not of `generation` any more: nothing in nftables is changed then, unless somebody came between the two;
    * what stands before them is done.
    * Throws `cannot-mark` when all is done but marks at interfaces.

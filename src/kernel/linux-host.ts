@@ -26,7 +26,7 @@ import type { HostObject, Link, NodeRoute, NodeRule, Other } from '../datapath/o
 import { planOf } from '../datapath/operations.ts';
 import type { OurState } from '../datapath/release.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
-import type { Element, NftSet, Table } from '../nftables/object.ts';
+import type { Element, NftSet, Operation, Table } from '../nftables/object.ts';
 import { applyEach, applyOutside, removeOutside } from './apply.ts';
 import {
   deleteChosenFlows,
@@ -44,6 +44,7 @@ import { listLegacyTables } from './legacy-tables.ts';
 import { listen } from './netlink/notifications.ts';
 import { isKernelError, NetlinkSocket, protocols } from './netlink/socket.ts';
 import { listFilters } from './nftables/foreign.ts';
+import { HeardGenerations } from './nftables/generations.ts';
 import { countReferences, readTable } from './nftables/read.ts';
 import { canHook, canLabel, readGeneration, runTransaction } from './nftables/transaction.ts';
 import { observeNetdev, observeTable, readSets } from './observe.ts';
@@ -75,6 +76,7 @@ export class LinuxHost implements Host, Disposable {
   readonly #open: OpenSocket;
   #routeSocket: NetlinkSocket | undefined;
   #netfilterSocket: NetlinkSocket | undefined;
+  #heard: HeardGenerations | undefined;
 
   /** @param open how sockets are opened: the real ones, but for the build, which has no kernel to speak to */
   constructor(open: OpenSocket = (protocol, options) => new NetlinkSocket(protocol, options)) {
@@ -84,6 +86,7 @@ export class LinuxHost implements Host, Disposable {
   [Symbol.dispose](): void {
     this.#routeSocket?.close();
     this.#netfilterSocket?.close();
+    this.#heard?.[Symbol.dispose]();
   }
 
   look(): LinuxHost {
@@ -93,6 +96,17 @@ export class LinuxHost implements Host, Disposable {
   onceEach(): Disposable {
     this.#route.remember();
     return { [Symbol.dispose]: () => this.#route.forget() };
+  }
+
+  besideOthers(): Disposable {
+    if (this.#heard !== undefined) return { [Symbol.dispose]: () => {} };
+    this.#heard = new HeardGenerations(this.#open(protocols.netfilter));
+    return {
+      [Symbol.dispose]: () => {
+        this.#heard?.[Symbol.dispose]();
+        this.#heard = undefined;
+      },
+    };
   }
 
   get #route(): NetlinkSocket {
@@ -183,7 +197,7 @@ export class LinuxHost implements Host, Disposable {
   }
 
   async observe(node: NodeState, needs: Needs, { contents }: { contents: boolean }): Promise<Observed<HostObject[]>> {
-    const generation = await readGeneration(this.#netfilter);
+    const generation = await this.generation();
     const found = await this.#table();
     const table: HostObject[] = found ? [found, ...(await observeTable(this.#netfilter, node, needs, contents))] : [];
     const netdev = await observeNetdev(this.#netfilter, needs);
@@ -203,8 +217,10 @@ export class LinuxHost implements Host, Disposable {
     return (await this.generation()) === generation ? await observeOwn(this.#netfilter, attachment) : undefined;
   }
 
-  generation(): Promise<number> {
-    return readGeneration(this.#netfilter);
+  async generation(): Promise<number> {
+    const generation = await readGeneration(this.#netfilter);
+    this.#heard?.read(generation);
+    return generation;
   }
 
   place(): string | undefined {
@@ -213,7 +229,7 @@ export class LinuxHost implements Host, Disposable {
   }
 
   async observeOurs(node: NodeState | undefined): Promise<Observed<OurState>> {
-    const generation = await readGeneration(this.#netfilter);
+    const generation = await this.generation();
     return { state: await observeOurs(this.#netfilter, this.#route, node), generation };
   }
 
@@ -276,10 +292,9 @@ export class LinuxHost implements Host, Disposable {
     await applyOutside(this.#route, shut);
     await removeOutside(this.#route, first);
     await applyOutside(this.#route, before);
+    let made = generation;
     try {
-      if (ahead.length > 0) await runTransaction(this.#netfilter, ahead, generation, sets);
-      const next = ahead.length > 0 ? (generation + 1) >>> 0 : generation;
-      await runTransaction(this.#netfilter, transaction, next, sets);
+      for (const operations of [ahead, transaction]) made = await this.#run(operations, made, sets);
     } catch (error) {
       if (isKernelError(error, 'ERESTART')) return undefined;
       throw error;
@@ -288,7 +303,15 @@ export class LinuxHost implements Host, Disposable {
     await removeOutside(this.#route, after);
     await applyOutside(this.#route, last);
     await applyEach(this.#route, closing);
-    return [ahead, transaction].filter(({ length }) => length > 0).length;
+    return (made - generation) >>> 0;
+  }
+
+  /** Returns the generation that it makes. What others do in their own tables does not matter while it is heard. */
+  async #run(operations: readonly Operation[], generation: number, sets: readonly NftSet[]): Promise<number> {
+    if (operations.length === 0) return generation;
+    const newestLike = (known: number) => this.#heard?.newestLike(known);
+    const done = await runTransaction(this.#netfilter, operations, generation, sets, newestLike);
+    return ((done ?? generation) + 1) >>> 0;
   }
 
   async setDown(links: readonly { readonly name: string; readonly index: number }[]): Promise<void> {

@@ -13,8 +13,8 @@ export interface Decision<T> {
   readonly changes: readonly Change[];
   /** The ruleset's, of what was seen. */
   readonly generation: number;
-  /** How many transactions the changes took; `undefined`: nobody knows. */
-  readonly transactions: number | undefined;
+  /** By how much the generation is more behind the changes; `undefined`: nobody knows. */
+  readonly later: number | undefined;
 }
 
 /** Whether a change lets an interface mark what comes in by it. */
@@ -30,6 +30,7 @@ export async function change<T>(
   decide: (seen: T) => readonly Change[] | Promise<readonly Change[]>,
 ): Promise<Decision<T>> {
   const { log } = machine;
+  using _besideOthers = machine.host.besideOthers();
   const woken: Change[] = [];
   for (let tried = 1; tried <= tries; tried++) {
     const { state: seen, generation } = await look();
@@ -62,15 +63,15 @@ export async function carriedOut(
   machine: Machine,
   changes: readonly Change[],
   generation: number,
-): Promise<Pick<Decision<unknown>, 'changes' | 'transactions'> | undefined> {
+): Promise<Pick<Decision<unknown>, 'changes' | 'later'> | undefined> {
   try {
     if (changes.length > 0) await machine.before?.();
-    const transactions = await machine.host.apply(changes, generation);
-    return transactions === undefined ? undefined : { changes, transactions };
+    const later = await machine.host.apply(changes, generation);
+    return later === undefined ? undefined : { changes, later };
   } catch (error) {
     if (!(error instanceof EgressError) || error.code !== 'cannot-mark') throw error;
     tellUnmarked(machine, error);
-    return { changes: changes.filter((change) => !isMarking(change)), transactions: undefined };
+    return { changes: changes.filter((change) => !isMarking(change)), later: undefined };
   }
 }
 

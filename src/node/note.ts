@@ -64,7 +64,7 @@ export function programIn(note: Note, node: NodeRecord, { attachment }: Needs): 
 }
 
 /** How a change went that a note is kept of. */
-type Done = Pick<Decision<readonly HostObject[]>, 'seen' | 'changes' | 'generation' | 'transactions'>;
+type Done = Pick<Decision<readonly HostObject[]>, 'seen' | 'changes' | 'generation' | 'later'>;
 
 /** Keeps a note of a pod that was set up by a full look. Needs the store's lock. */
 export async function noteSetUp(
@@ -72,7 +72,7 @@ export async function noteSetUp(
   node: NodeRecord,
   needs: Needs,
   { place, build, note: known }: Notes,
-  { seen, changes, generation, transactions, contents }: Done & { readonly contents: boolean },
+  { seen, changes, generation, later, contents }: Done & { readonly contents: boolean },
 ): Promise<void> {
   const { attachment } = needs;
   if (attachment === undefined) return;
@@ -90,7 +90,7 @@ export async function noteSetUp(
       node: nodePart(node),
       programs: withProgram(isKept ? known.programs : {}, attachment.program, own),
     },
-    transactions,
+    later,
   );
 }
 
@@ -103,12 +103,12 @@ function withProgram(programs: Note['programs'], name: string, own: NotedProgram
 }
 
 /**
- * Keeps a note after transactions on its generation. Not when anybody else's came since, or when the kernel counted ours in
- * another way. Needs the store's lock.
+ * Keeps a note after changes that made its generation so much later. Not when anybody changed the ruleset since, or when the kernel
+ * counted in another way. Needs the store's lock.
  */
-export async function keepNote(machine: Machine, note: Note, transactions: number | undefined): Promise<void> {
-  if (transactions === undefined) return;
-  const generation = (note.generation + transactions) >>> 0;
+export async function keepNote(machine: Machine, note: Note, later: number | undefined): Promise<void> {
+  if (later === undefined) return;
+  const generation = (note.generation + later) >>> 0;
   if ((await machine.host.generation()) === generation)
     machine.store.saveNote(JSON.stringify({ ...note, generation } satisfies Note));
 }

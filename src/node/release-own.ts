@@ -40,7 +40,7 @@ export async function releaseOwn(
   const changes = own.map((object): Change => ({ verb: 'remove', object }));
   const done = await carriedOut(machine, changes, generation);
   if (done === undefined) return false;
-  await keepNote(machine, note, done.transactions);
+  await keepNote(machine, note, done.later);
   return true;
 }
 

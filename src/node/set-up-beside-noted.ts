@@ -29,7 +29,7 @@ export async function setUpBesideNoted(
   if (!changes.every((change) => isPodsOwn(change, attachment))) return undefined;
   machine.log.debug(() => ({ commands: printChanges(changes) }), 'changing');
   const done = await unlessRefused(carriedOut(machine, changes, generation));
-  if (done !== undefined) await keepNote(machine, note, done.transactions);
+  if (done !== undefined) await keepNote(machine, note, done.later);
   return done?.changes;
 }
 

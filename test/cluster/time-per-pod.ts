@@ -64,7 +64,7 @@ async function measure(namespace: string, node: WholeNode): Promise<Times> {
  * another kind.
  */
 async function clear({ machine }: WholeNode): Promise<void> {
-  const crictl = `${tool('crictl')} --runtime-endpoint unix:///run/containerd/containerd.sock`;
+  const crictl = `${tool('crictl')} --runtime-endpoint unix:///run/containerd/containerd.sock --timeout 300s`;
   await machine.inside.must(['sh', '-c', `${crictl} pods --state NotReady -q | xargs -r ${crictl} rmp`]);
 }
 

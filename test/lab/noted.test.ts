@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { holdsIn, traceOfHolds } from '../bench/holds.ts';
+import { egressEntry } from '../support/chain.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import { netlinkTraffic } from '../support/netlink-traffic.ts';
 import type { LabNode } from '../support/node.ts';
@@ -60,6 +61,22 @@ describe('what the last call knew of our tables', labTest, () => {
     await node.machine.must(['nft', 'add table ip another; delete table ip another']);
     const besideOthers = await sent(lab, node, 'ADD', pod);
     assert.ok(noted <= 31 && besideOthers <= 56, `${noted} messages, ${besideOthers} beside others`);
+  });
+
+  // Forty pods that start at once: the plugins of all change nftables, and the first ADD kept the lock until they had done so.
+  test('and what is there is looked at once, however often others change nftables meanwhile', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const log = join(lab.folder, 'log');
+    await node.write({ egress: egressEntry({ logFile: log, logLevel: 'debug' }) });
+    const { pid } = await node.machine.start(
+      ['sh', '-c', 'echo on; while nft "add table ip another; delete table ip another"; do :; done'],
+      'on',
+    );
+    for (let i = 0; i < 3; i++) await node.end(await node.started());
+    process.kill(pid);
+    const tries = readFileSync(log, 'utf8').match(/"tried":\d+/g) ?? [];
+    assert.deepEqual([...new Set(tries)], ['"tried":1']);
   });
 
   // A listing walks through all of conntrack's table, however few connections are in it: that is ten milliseconds.

@@ -123,6 +123,25 @@ describe('it does not call back when', () => {
   });
 });
 
+test('it tells interfaces that come and go as those of pods do from others, and from what becomes of them', async () => {
+  const heard: Record<string, boolean> = {};
+  for (const line of [
+    'ip link add name pod type veth peer name inside',
+    'ip link set pod up',
+    'ip link set pod down',
+    'ip link del pod',
+    'ip link add name eth4 type bridge',
+    'ip link del eth4',
+  ]) {
+    const notices: boolean[] = [];
+    using _listening = listen(({ isOfPods }) => notices.push(isOfPods));
+    run(line);
+    await until(() => notices.length > 0);
+    heard[line] = notices.includes(true);
+  }
+  assert.deepEqual(Object.values(heard), [true, false, false, true, false, false]);
+});
+
 /** Room for a few notifications. */
 const little = { bufferBytes: 4_096 };
 

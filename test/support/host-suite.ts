@@ -285,6 +285,20 @@ export function hostSuite(create: () => Promise<HostSubject>): void {
     assert.deepEqual(verbs((await changesFor(subject, 'checked')).changes), []);
   });
 
+  on('or made all the same, when others changed tables of their own alone since it was decided', async (subject) => {
+    const { host } = subject;
+    const early = await changesFor(subject, 'four');
+    using _besideOthers = host.besideOthers();
+    const { changes, generation } = await changesFor(subject, 'checked');
+    subject.interfere();
+    const later = await host.apply(changes, generation);
+    assert.ok(later);
+    assert.equal(await host.generation(), generation + later);
+    assert.deepEqual(verbs((await changesFor(subject, 'checked')).changes), []);
+    assert.equal(await host.apply(early.changes, early.generation), undefined); // nobody heard what came behind it
+    assert.equal(await host.apply(early.changes, generation), undefined); // of what came behind it one was ours
+  });
+
   on('a change without nftables asks for no ruleset', async (subject) => {
     const { generation } = await subject.host.observe(node, needsFor('checked'), { contents: false });
     subject.interfere();

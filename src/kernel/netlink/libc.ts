@@ -72,7 +72,7 @@ export function openNetlink(protocol: number): { readonly fd: number; readonly p
 /** Sends messages to the kernel by a netlink socket. Throws {@link systemError}. */
 export const sendToKernel = (fd: number, bytes: Buffer): void => sendTo(fd, bytes, kernelAddress);
 
-const MSG_TRUNC = 0x20;
+const [MSG_TRUNC, MSG_DONTWAIT] = [0x20, 0x40];
 const EINTR = 4;
 
 /** Whom a message is from: written by recvfrom(2), and read before the next call. */
@@ -85,10 +85,22 @@ const senderLength = new Uint32Array(1);
  * be longer than the buffer: then the rest is lost. Messages of other processes are passed over. Throws
  * {@link systemError}.
  */
-export function receiveFromKernel(fd: number, buffer: Buffer): number {
+export const receiveFromKernel = (fd: number, buffer: Buffer): number => receive(fd, buffer, MSG_TRUNC);
+
+/** The same for a message that is there already, without waiting; `undefined` when there is none. */
+export function receiveFromKernelIfAny(fd: number, buffer: Buffer): number | undefined {
+  try {
+    return receive(fd, buffer, MSG_TRUNC | MSG_DONTWAIT);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return undefined;
+    throw error;
+  }
+}
+
+function receive(fd: number, buffer: Buffer, flags: number): number {
   for (;;) {
     senderLength[0] = addressLength;
-    const length = call('recvfrom', fd, buffer, buffer.length, MSG_TRUNC, sender, senderLength);
+    const length = call('recvfrom', fd, buffer, buffer.length, flags, sender, senderLength);
     if (length >= 0 && sender[senderPort] === 0) return length;
     if (length < 0 && errno() !== EINTR) throw systemError('recvfrom');
   }
@@ -166,8 +178,6 @@ export function openSocket(domain: number, type: number, protocol: number): numb
   if (fd < 0) throw systemError('socket');
   return fd;
 }
-
-const MSG_DONTWAIT = 0x40;
 
 /**
  * recvfrom(2) of one message that is there already, without waiting. Returns its length, cut to the buffer's;

@@ -1,8 +1,8 @@
 import { RawNetlinkSocket } from 'netlink/dist/raw.js';
 import { parseMessages } from 'netlink/dist/structs.js';
 import type { Changed } from '../../datapath/host.ts';
-import { tableName } from '../../nftables/object.ts';
 import { descriptorOfPort, droppedMessages, setSocketOption } from './libc.ts';
+import { isOfOurTable, nftablesGroup } from './our-table.ts';
 import { protocols, type Reply } from './socket.ts';
 import { attachFilter, end, type Instruction, jumpIfAny, jumpIfEqual, load } from './socket-filter.ts';
 import { walk } from './wire.ts';
@@ -20,6 +20,8 @@ interface Source extends Groups {
   concerns(message: Reply): boolean;
   /** Whether it tells that packets may not be steered any more. */
   isUrgent(message: Reply): boolean;
+  /** Whether it tells that an interface came or went as pods have it. */
+  isOfPods(message: Reply): boolean;
 }
 
 /** linux/rtnetlink.h, RTNLGRP_*. The kernel tells of `rp_filter` in the group of IPv4's netconf. */
@@ -34,9 +36,6 @@ const routeGroups = {
   ipv6Rule: 19,
   ipv4Netconf: 24,
 } as const;
-/** linux/netfilter/nfnetlink.h, NFNLGRP_NFTABLES. */
-const nftablesGroup = 7;
-
 const RTM_NEWNEIGH = 28;
 const RTM_DELNEIGH = 29;
 /** Offset of `ndm_state` in struct ndmsg (linux/neighbour.h). */
@@ -64,21 +63,25 @@ const noLearning: readonly Instruction[] = [
   [end, 0, 0, allOfIt],
 ];
 
-/** linux/netfilter/nfnetlink.h: length of struct nfgenmsg. */
-const genericHeaderLength = 4;
-/** NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE, …: the same in every message of nf_tables. */
-const tableAttribute = 1;
-const ourTable = Buffer.from(`${tableName}\0`);
-
-/** Others may change their tables as often as they like: the table of a message says whose it is. */
-function isOurTable({ body }: Reply): boolean {
-  const [first] = walk(body.subarray(genericHeaderLength));
-  return first?.type === tableAttribute && ourTable.equals(first.payload);
-}
-
 const RTM_DELRULE = 33;
 function isRuleGone({ type }: Reply): boolean {
   return type === RTM_DELRULE;
+}
+
+const [RTM_NEWLINK, RTM_DELLINK] = [16, 17];
+/** Place of `ifi_change` in struct ifinfomsg (linux/rtnetlink.h), and the struct's length. The kernel sets all of it for what is new, or is gone. */
+const linkHeader = { change: 12, length: 16 } as const;
+/** IFLA_LINKINFO, with IFLA_INFO_KIND in it. */
+const [linkInfo, linkKind] = [18, 1];
+const veth = Buffer.from('veth\0');
+
+function isOfPods({ type, body }: Reply): boolean {
+  if (type !== RTM_NEWLINK && type !== RTM_DELLINK) return false;
+  if (body.readUInt32LE(linkHeader.change) !== allOfIt) return false;
+  const info = walk(body.subarray(linkHeader.length)).find((attribute) => attribute.type === linkInfo);
+  return (
+    info !== undefined && walk(info.payload).some((inner) => inner.type === linkKind && veth.equals(inner.payload))
+  );
 }
 
 /** linux/netfilter/nfnetlink.h and nf_tables.h: NFNL_SUBSYS_NFTABLES, and NFT_MSG_DELTABLE of it. */
@@ -93,9 +96,16 @@ const sources: readonly Source[] = [
     groups: Object.values(routeGroups),
     concerns: () => true,
     isUrgent: isRuleGone,
+    isOfPods,
     filter: noLearning,
   },
-  { protocol: protocols.netfilter, groups: [nftablesGroup], concerns: isOurTable, isUrgent: isTableGone },
+  {
+    protocol: protocols.netfilter,
+    groups: [nftablesGroup],
+    concerns: ({ body }) => isOfOurTable(body),
+    isUrgent: isTableGone,
+    isOfPods: () => false,
+  },
 ];
 
 /** How notifications are received. */
@@ -115,7 +125,9 @@ export function listen(changed: Changed, options: ListenOptions = { bufferBytes:
       source,
       take: (messages, isLoss) => {
         const concerning = messages.filter(source.concerns);
-        if (isLoss || concerning.length > 0) changed({ isUrgent: concerning.some(source.isUrgent), isLoss });
+        if (!isLoss && concerning.length === 0) return;
+        const [isUrgent, ofPods] = [concerning.some(source.isUrgent), concerning.some(source.isOfPods)];
+        changed({ isUrgent, isLoss, isOfPods: ofPods });
       },
     })),
     options,

@@ -3,7 +3,15 @@ import { getSystemErrorName } from 'node:util';
 import { EgressError } from '../../base/errors.ts';
 import { cString, u32 } from './field.ts';
 import { flags, framed, messagesIn, netlinkHeaderLength, type Reply, type Request } from './framing.ts';
-import { limitWaiting, namespaceOf, openNetlink, receiveFromKernel, sendToKernel, setSocketOption } from './libc.ts';
+import {
+  limitWaiting,
+  namespaceOf,
+  openNetlink,
+  receiveFromKernel,
+  receiveFromKernelIfAny,
+  sendToKernel,
+  setSocketOption,
+} from './libc.ts';
 import { isTurnOver, nextTurn } from './turns.ts';
 import { decode } from './wire.ts';
 
@@ -50,6 +58,7 @@ const NLM_F_CAPPED = 0x100;
 const NLM_F_ACK_TLVS = 0x200;
 const SOL_SOCKET = 1;
 const SOL_NETLINK = 270;
+const membership = 1;
 const options = { sendBufferForce: 32, receiveBufferForce: 33, capAck: 10, extendedAck: 11, strictCheck: 12 } as const;
 /** Ten thousand set elements fit in one batch; the kernel's default of 208 KiB holds about a thousand. */
 const bufferBytes = 16 * 1024 * 1024;
@@ -240,7 +249,10 @@ export class NetlinkSocket {
   }
 
   #receive(): Buffer {
-    const length = explained(() => receiveFromKernel(this.#descriptor, this.#buffer));
+    return this.#received(explained(() => receiveFromKernel(this.#descriptor, this.#buffer)));
+  }
+
+  #received(length: number): Buffer {
     if (length <= messageBytes) {
       const bytes = Buffer.allocUnsafe(length);
       this.#buffer.copy(bytes, 0, 0, length);
@@ -250,6 +262,24 @@ export class NetlinkSocket {
       'io-failure',
       `An answer of the kernel by netlink has ${length} bytes, expected ${messageBytes}`,
     );
+  }
+
+  /**
+   * From now on the kernel sends what it tells a group, too, for {@link unasked}, and nothing else is to be asked here. What has no room
+   * is lost. Returns whether it does.
+   */
+  join(group: number, roomBytes: number): boolean {
+    setSocketOption(this.#descriptor, SOL_SOCKET, options.receiveBufferForce, roomBytes);
+    return setSocketOption(this.#descriptor, SOL_NETLINK, membership, group);
+  }
+
+  /** What the kernel has told the group that was joined, and nobody took yet, without waiting for more. Throws `io-failure` when something was lost. */
+  *unasked(): Generator<Reply> {
+    for (;;) {
+      const length = explained(() => receiveFromKernelIfAny(this.#descriptor, this.#buffer));
+      if (length === undefined) return;
+      yield* messagesIn(this.#received(length));
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import { type InTable, tableName } from '../../nftables/object.ts';
+import { genericHeaderLength } from '../netlink/our-table.ts';
 import type { Reply, Request } from '../netlink/socket.ts';
 import { decode, encode, type Table, type Values } from '../netlink/wire.ts';
 
@@ -47,7 +48,8 @@ export function message<T extends Table>(
 }
 
 /** The attributes of a message from the kernel. */
-export const attributesOf = <T extends Table>(table: T, reply: Reply): Values<T> => decode(table, reply.body, 4);
+export const attributesOf = <T extends Table>(table: T, reply: Reply): Values<T> =>
+  decode(table, reply.body, genericHeaderLength);
 
 /** In the messages about tables, chains, rules, sets and elements the first attribute names the table: this one. */
 export const ourTable = { table: tableName } as const;

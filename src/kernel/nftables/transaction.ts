@@ -27,12 +27,13 @@ export async function readGeneration(socket: NetlinkSocket): Promise<number> {
 }
 
 /**
- * Runs the operations in order, all or nothing.
+ * Runs the operations in order, all or nothing. Returns the generation that it was done in.
  *
  * @param generation the ruleset's, from {@link readGeneration} before the reads that the operations rest on. When
  *   somebody has changed the ruleset since, nothing is done and a KernelError with the code ERESTART is thrown: decide
  *   again
  * @param sets the sets of elements in `operations`, for the text of an error
+ * @param newestLike a later generation in which all that the operations rest on is as in an earlier one, for another try
  * @throws EgressError `kernel-refused`, naming the operation
  */
 export async function runTransaction(
@@ -40,17 +41,37 @@ export async function runTransaction(
   operations: readonly Operation[],
   generation?: number,
   sets: readonly NftSet[] = [],
-): Promise<void> {
-  if (operations.length === 0) return;
+  newestLike: (generation: number) => number | undefined = () => undefined,
+): Promise<number | undefined> {
+  if (operations.length === 0) return generation;
   const setId = numberSets();
   const groups = operations.map((operation) => encodeOperation(operation, setId));
+  const messages = groups.flat();
   try {
-    await socket.batch(encodeBatch(groups.flat(), generation));
+    return await inNewest(generation, newestLike, (tried) => socket.batch(encodeBatch(messages, tried)));
   } catch (error) {
     if (!(error instanceof KernelError) || error.code === 'ERESTART') throw error;
     const refused =
       findCommand(operations, groups, error.index, sets) ?? `A transaction of ${operations.length} operations`;
     throw new EgressError('kernel-refused', `${refused}: ${error.message}`, { cause: error });
+  }
+}
+
+/** Others may come between again and again: what is tried is made before, so that each try takes little time. */
+async function inNewest(
+  generation: number | undefined,
+  newestLike: (generation: number) => number | undefined,
+  attempt: (generation: number | undefined) => Promise<unknown>,
+): Promise<number | undefined> {
+  for (let tried = generation; ; ) {
+    try {
+      await attempt(tried);
+      return tried;
+    } catch (error) {
+      const newest = tried !== undefined && isKernelError(error, 'ERESTART') ? newestLike(tried) : undefined;
+      if (newest === undefined || newest === tried) throw error;
+      tried = newest;
+    }
   }
 }
 

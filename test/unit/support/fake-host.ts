@@ -95,12 +95,22 @@ export class FakeHost implements Host, Disposable {
   /** Names of the calls that others notice, in their order. */
   readonly calls: string[] = [];
   readonly setDownLinks: string[] = [];
+  #heardFrom = Number.POSITIVE_INFINITY;
 
   constructor() {
     this.kernel.outside.hasDevice = (name) => this.links.has(name);
   }
 
   [Symbol.dispose](): void {}
+
+  besideOthers(): Disposable {
+    this.#heardFrom = this.kernel.generation;
+    return {
+      [Symbol.dispose]: () => {
+        this.#heardFrom = Number.POSITIVE_INFINITY;
+      },
+    };
+  }
 
   onceEach(): Disposable {
     return { [Symbol.dispose]: () => {} };
@@ -321,10 +331,10 @@ export class FakeHost implements Host, Disposable {
   async apply(changes: readonly Change[], generation: number): Promise<number | undefined> {
     if (this.interferences > 0) {
       this.interferences--;
-      this.kernel.generation++;
+      this.kernel.changedAt = ++this.kernel.generation;
     }
     const { ahead, transaction } = planOf(changes);
-    if (transaction.length > 0 && generation !== this.kernel.generation) {
+    if (transaction.length > 0 && !this.#isOfNow(generation)) {
       this.kernel.beginOutside(changes);
       return undefined;
     }
@@ -334,8 +344,14 @@ export class FakeHost implements Host, Disposable {
     }
     this.applied.push(...changes);
     if (changes.length > 0) this.calls.push('apply');
+    const others = transaction.length > 0 ? this.kernel.generation - generation : 0;
     this.kernel.apply(changes);
-    return [ahead, transaction].filter(({ length }) => length > 0).length;
+    return others + [ahead, transaction].filter(({ length }) => length > 0).length;
+  }
+
+  #isOfNow(generation: number): boolean {
+    const { changedAt, generation: now } = this.kernel;
+    return generation === now || generation >= Math.max(changedAt, this.#heardFrom);
   }
 
   async setDown(links: readonly { readonly name: string; readonly index: number }[]): Promise<void> {

@@ -59,6 +59,8 @@ const podSetNames = families.flatMap((family) => layout.podSets(family).map(({ n
 export class FakeKernel {
   /** Counts the changes of the ruleset. */
   generation = 1;
+  /** In which of them our tables were changed last. */
+  changedAt = 1;
   readonly outside = new FakeOutside();
   /** Whether it has no filters at interfaces. */
   refusesMarks = false;
@@ -75,7 +77,7 @@ export class FakeKernel {
   /** Somebody deletes our tables. */
   deleteTables(): void {
     this.#nftables = new Map();
-    this.generation++;
+    this.changedAt = ++this.generation;
   }
 
   /** Everything of ours, as it is listed, in no particular order. */
@@ -114,7 +116,7 @@ export class FakeKernel {
     const next: Objects = new Map(this.#nftables);
     for (const operation of operations) performed(next, operation);
     this.#nftables = next;
-    this.generation++;
+    this.changedAt = ++this.generation;
   }
 
   /** What is there of what is needed. */
