@@ -14,7 +14,6 @@ interface JudgedExit {
   readonly vrid?: unknown;
   readonly addressesOn?: readonly unknown[] | undefined;
   readonly addressPerFlow?: unknown;
-  readonly fastPath?: unknown;
   readonly portsPerPod?: unknown;
   readonly portBlocksPerNamespace?: unknown;
 }
@@ -54,8 +53,6 @@ export const hasAddressesOfOthers = (exit: JudgedExit): boolean =>
   (exit.addressesOn ?? []).length === 0 || exit.addresses !== undefined;
 
 export const hasFlowsOrPorts = (exit: JudgedExit): boolean => !exit.addressPerFlow || exit.portsPerPod === undefined;
-
-export const hasFastPathFromHere = (exit: JudgedExit): boolean => !exit.fastPath || exit.gateways === undefined;
 
 export const hasPortsOfBlocks = (exit: JudgedExit): boolean =>
   exit.portBlocksPerNamespace === undefined || exit.portsPerPod !== undefined;

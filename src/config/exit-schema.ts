@@ -8,7 +8,6 @@ import {
   familiesAgree,
   hasAddressesOfGateways,
   hasAddressesOfOthers,
-  hasFastPathFromHere,
   hasFlowsOrPorts,
   hasGatewaysOfAnnounce,
   hasGatewaysOfVrid,
@@ -128,7 +127,7 @@ export const exit = z
       ),
       fastPath: optional(
         truth,
-        'Let established connections of checked pods pass the kernel’s flowtable, where the kernel has one and while `egress agent` runs. They are judged when they begin and after each change, not packet by packet. Not with `gateways` yet.',
+        'Let established connections of checked pods pass the kernel’s flowtable, where the kernel has one and while `egress agent` runs. They are judged when they begin and after each change, not packet by packet. With `gateways`, on the pod’s node and on the gateway.',
         defaults.fastPath,
       ),
       portsPerPod: optional(
@@ -188,11 +187,6 @@ export const exit = z
     z.refine(hasFlowsOrPorts, {
       error: 'no "portsPerPod" beside "addressPerFlow": a block of ports belongs to one pod on one address',
       path: ['portsPerPod'],
-      ...inAnyObject,
-    }),
-    z.refine(hasFastPathFromHere, {
-      error: 'no "fastPath" beside "gateways": only what leaves from the pod’s own node has a fast path yet',
-      path: ['fastPath'],
       ...inAnyObject,
     }),
     z.refine(hasPortsOfBlocks, {

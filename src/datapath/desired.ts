@@ -35,7 +35,7 @@ export function desired(
     ...desiredUplinks(exits),
     ...(exits.length > 0 || checked.some(isChecked) ? [layout.netdevTable] : []),
     ...desiredEgressCounters(node.fwmark, exits),
-    ...desiredFastPath(node.fwmark, exits),
+    ...desiredFastPath(node, exits),
     ...(gateway ? desiredGateway(node, gateway, exits) : []),
     ...policyRulesOf(node, { exits, closed, ...(gateway && { gateway }) }),
     ...closedRoutes(node, closed),

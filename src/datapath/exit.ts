@@ -32,7 +32,7 @@ export interface ResolvedExit {
   readonly addressesOn?: readonly string[];
   /** Of several addresses each connection gets one, not each pod. */
   readonly addressPerFlow?: true;
-  /** Established connections of checked pods may pass a flowtable. Absent when packets leave from another node. */
+  /** Established connections may pass a flowtable: of checked pods on their node, and what a gateway takes out of the tunnel. */
   readonly fastPath?: true;
   /**
    * The fate of packets while the exit has no route: with `node` they leave with the node's address, else they are

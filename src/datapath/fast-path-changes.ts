@@ -98,5 +98,7 @@ function firstAddress(set: string, key: string): string {
   return key.slice(0, digits);
 }
 
-const isFastPod = (hex: string, { pods }: Pick<FastPath, 'pods'>): boolean =>
-  pods.includes(addressFromBytes(Buffer.from(hex, 'hex')));
+function isFastPod(hex: string, { pods }: Pick<FastPath, 'pods'>): boolean {
+  const pod = addressFromBytes(Buffer.from(hex, 'hex'));
+  return pods.some(({ address }) => address === pod);
+}

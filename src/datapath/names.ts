@@ -67,7 +67,7 @@ export const chainNames = {
   exitLocal: (id: number) => `exit-${id}-local`,
   /** Of answers by an exit on a node without a default route. */
   exitBack: (id: number) => `exit-${id}-back`,
-  /** Of an exit with a fast path: in the family inet at forward, and in netdev at the exit's interface. */
+  /** Of an exit with a fast path: in the family inet at forward, and in netdev at the exit's interface, or the tunnel's. */
   exitFast: (id: number) => `exit-${id}-fast`,
   /** A chain's name holds no colons. */
   ports: (id: number, address: Address) => `${portsPrefix}${id}-${address.replaceAll(':', '_')}`,

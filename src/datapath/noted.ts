@@ -21,7 +21,7 @@ export function desiredBesideNoted(node: NodeState, needs: Needs): HostObject[] 
     ...(tunnel ? desiredTunnel(node, tunnel) : []),
     ...exits.flatMap((exit) => exitRoutes(node, exit)),
     ...sentChains(node.fwmark, exits),
-    ...fastLeftChains(node.fwmark, exits),
+    ...fastLeftChains(node, exits),
     ...policyRulesOf(node, needs),
     ...closedRoutes(node, closed),
     ...ingressMarks(node, checked),

@@ -1,7 +1,9 @@
 import { families } from '../base/address.ts';
+import { crossed } from '../datapath/fast-path.ts';
 import type { Counters } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
-import type { Counter, ObservedElement } from '../nftables/observed.ts';
+import { tunnelDevice } from '../datapath/tunnel.ts';
+import type { Counter, ObservedChain, ObservedElement } from '../nftables/observed.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
 import { listChains, listElements, listRules, listSets } from './nftables/read.ts';
 
@@ -20,14 +22,17 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
     const id = layout.exitIdOfChain(chain);
     if (id !== undefined) steered.set(id, counter);
   }
-  const chains = (await listChains(socket, layout.netdevTable)).map(({ name }) => name);
+  const atInterfaces = await listChains(socket, layout.netdevTable);
+  const chains = atInterfaces.map(({ name }) => name);
   for (const { key, counter = none } of await listLeft(socket, chains)) {
     const id = layout.exitIdOfKey(key);
     left.set(id, add(left.get(id) ?? none, counter));
   }
-  for (const [id, counter] of await readFast(socket, chains)) {
+  const fast = await readFast(socket, atInterfaces);
+  for (const { id, counter, isCounted } of fast.took) {
     // The flowtable takes none that does not leave: what it took was steered, too.
-    for (const counts of [steered, left]) if (counts.has(id)) counts.set(id, add(counts.get(id) ?? none, counter));
+    for (const counts of isCounted ? [steered] : [steered, left])
+      if (counts.has(id)) counts.set(id, add(counts.get(id) ?? none, counter));
   }
   for (const { key, counter = none } of await listElements(socket, layout.servedMap))
     served.set(layout.exitIdOfKey(key), counter);
@@ -42,7 +47,7 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
   return {
     ...{ steered, left, served, pods },
     dropped: countedIn(layout.chainNames.drop),
-    guarded: add(countedIn(layout.chainNames.judge), countedIn(layout.chainNames.held)),
+    guarded: [countedIn(layout.chainNames.judge), countedIn(layout.chainNames.held), fast.crossed].reduce(add),
     unmarked: add(countedIn(layout.chainNames.unmarked), countedIn(layout.chainNames.stray)),
     forged: add(countedIn(layout.chainNames.forged), countedIn(layout.chainNames.unowned)),
     unserved: countedIn(layout.chainNames.arrive),
@@ -65,13 +70,26 @@ async function listLeft(socket: NetlinkSocket, chains: readonly string[]): Promi
   return elements.filter(isFed);
 }
 
-/** Packets that left by a flowtable, by the ids of their exits. */
-async function readFast(socket: NetlinkSocket, chains: readonly string[]): Promise<ReadonlyMap<number, Counter>> {
-  const fast = new Map<number, Counter>();
-  for (const name of chains.filter(layout.isFastChain)) {
+/** What a flowtable took of an exit, and whether `sent` counts it, too: into the tunnel it does. */
+interface Took {
+  readonly id: number;
+  readonly counter: Counter;
+  readonly isCounted: boolean;
+}
+
+/** Packets that left by a flowtable, and those that were dropped behind it. */
+async function readFast(
+  socket: NetlinkSocket,
+  chains: readonly ObservedChain[],
+): Promise<{ readonly took: readonly Took[]; readonly crossed: Counter }> {
+  const took: Took[] = [];
+  let dropped = none;
+  for (const { name, hook } of chains.filter(({ name }) => layout.isFastChain(name))) {
     const id = layout.exitIdOfPart(name) ?? 0;
-    for (const { counter = none } of await listRules(socket, name, layout.netdevTable))
-      fast.set(id, add(fast.get(id) ?? none, counter));
+    const isCounted = typeof hook === 'object' && 'device' in hook && hook.device === tunnelDevice;
+    for (const { counter = none, comment } of await listRules(socket, name, layout.netdevTable))
+      if (comment === crossed) dropped = add(dropped, counter);
+      else took.push({ id, counter, isCounted });
   }
-  return fast;
+  return { took, crossed: dropped };
 }

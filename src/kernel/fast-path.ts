@@ -129,13 +129,13 @@ export class LinuxFastPath implements Disposable {
   async #makeAnew(): Promise<void> {
     clearTimeout(this.#soon);
     this.#soon = undefined;
-    const [had, wanted] = [this.#made !== undefined, this.#wanted];
-    if (!had && wanted === undefined) {
+    const [made, wanted] = [this.#made, this.#wanted];
+    if (made === undefined && wanted === undefined) {
       this.#status = { isOn: false, ended: this.#status.ended };
       return;
     }
-    const ended = this.#status.ended + (had ? 1 : 0);
-    const first = had ? [deleteFastTable()] : [];
+    const ended = this.#status.ended + (made === undefined ? 0 : 1);
+    const first = made === undefined ? [] : deleteFastTable(made);
     try {
       await this.#send(wanted ? [...first, ...makeFastTable(wanted)] : first);
       await this.#isNow(wanted, ended);
@@ -146,7 +146,7 @@ export class LinuxFastPath implements Disposable {
 
   /** An interface may be gone, and the kernel refuses all. Nothing goes on meanwhile: the table goes first, alone. */
   async #makeOfPresent(wanted: FastPath | undefined, ended: number): Promise<void> {
-    await this.#send([deleteFastTable()]).catch(() => {});
+    if (this.#made !== undefined) await this.#send(deleteFastTable(this.#made)).catch(() => {});
     this.#made = undefined;
     const next = wanted && { ...wanted, devices: await this.#present(wanted.devices) };
     try {

@@ -8,7 +8,7 @@ import {
   prefixLength,
 } from '../base/address.ts';
 import type { Expression, Hex } from './expression.ts';
-import { header, metaIs } from './load.ts';
+import { header, loadAddress, metaIs } from './load.ts';
 import type { Statement } from './object.ts';
 
 /**
@@ -58,6 +58,17 @@ export function frameSourceIn(range: Address | Prefix): Statement {
     expressions: [...metaIs('protocol', etherType[of]), ...sourceBits(of, saddr, bits, data)],
   };
 }
+
+/** Gives the packet in the frame the mark that a map has for its source; none: the next rule. */
+export const markByFrameSource = (of: Family, map: string): Statement => ({
+  text: `meta mark set ${header[of].protocol} saddr map @${map}`,
+  expressions: [
+    ...metaIs('protocol', etherType[of]),
+    loadAddress(of, 'saddr'),
+    { name: 'lookup', set: map, sreg: 1, dreg: 1 },
+    { name: 'meta', key: 'mark', sreg: 1 },
+  ],
+});
 
 /** The first bits of a source address are these; whole bytes are loaded alone, as nft does it. */
 function sourceBits(of: Family, offset: number, bits: number, data: Hex): Expression[] {

@@ -185,6 +185,16 @@ export const originIn = (of: Family, set: string): Statement => ({
   ],
 });
 
+/** Masked mark and the address that the connection began at, before any translation, are together in a set; see {@link originNotIn}. */
+export const markOriginIn = (of: Family, mask: number, set: string): Statement => ({
+  text: `meta mark & ${printMark(mask)} . ct original ${header[of].protocol} saddr @${set}`,
+  expressions: [
+    ...loadMark(mask),
+    { name: 'ct', key: header[of].src, direction: 'original', dreg: 9 }, // behind the 4 bytes of the mark
+    { name: 'lookup', set, sreg: 1 },
+  ],
+});
+
 /** The verdict that a map has for masked mark and source address together; none: the next rule. */
 export const markSourceVerdict = (of: Family, mask: number, map: string): Statement => ({
   text: `meta mark & ${printMark(mask)} . ${header[of].protocol} saddr vmap @${map}`,
@@ -245,6 +255,12 @@ export const markDeviceVerdict = (mask: number, map: string): Statement => ({
 export const markIs = (mask: number, value: number): Statement => ({
   text: `meta mark & ${printMark(mask)} == ${printMark(value)}`,
   expressions: [...loadMark(mask), { name: 'cmp', op: 'eq', sreg: 1, data: hostHex(value) }],
+});
+
+/** The mark is this, with all its bits. */
+export const markIsExactly = (value: number): Statement => ({
+  text: `meta mark ${printMark(value)}`,
+  expressions: metaIs('mark', hostHex(value)),
 });
 
 /** The masked mark has another value. */

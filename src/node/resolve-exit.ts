@@ -34,7 +34,7 @@ export function resolveExit(exit: LocalExit, facts: InterfaceFacts): ResolvedExi
   const ways = families.flatMap((family) => wayOf(family, addresses, hopOf(exit, family), facts.addresses));
   if (ways.length === 0) throw new EgressError('exit-address', noAddress(exit));
   const { name, id, interface: device, addressesOn } = exit;
-  return { name, id, device, ways, ...(addressesOn && { addressesOn }), ...fastPathOf(exit), ...traitsOf(exit) };
+  return { name, id, device, ways, ...(addressesOn && { addressesOn }), ...traitsOf(exit) };
 }
 
 /**
@@ -51,7 +51,7 @@ export function resolveUnavailable(exit: LocalExit, { addresses: own }: Interfac
   });
   const ways = [...known, ...unknown].sort((a, b) => a.family - b.family);
   const { name, id, interface: device, addressesOn } = exit;
-  return { name, id, device, ways, ...(addressesOn && { addressesOn }), ...fastPathOf(exit), ...traitsOf(exit) };
+  return { name, id, device, ways, ...(addressesOn && { addressesOn }), ...traitsOf(exit) };
 }
 
 /** Whether pods may be given the exit while its interface is as this: they leave with the node's address until it is back. */
@@ -66,16 +66,14 @@ export function resolveThroughTunnel(exit: Exit, gateway: Address, device: strin
   return { name: exit.name, id: exit.id, device, ways, gateway, ...traitsOf(exit) };
 }
 
-/** Only on the node that packets leave from, and for exits of that node alone. */
-const fastPathOf = ({ fastPath, gateways }: Exit): Pick<ResolvedExit, 'fastPath'> =>
-  fastPath && gateways.length === 0 ? { fastPath } : {};
-
 const traitsOf = ({
   gateways,
+  fastPath,
   addressPerFlow,
   onUnavailable,
-}: Exit): Pick<ResolvedExit, 'shared' | 'addressPerFlow' | 'onUnavailable'> => ({
+}: Exit): Pick<ResolvedExit, 'shared' | 'fastPath' | 'addressPerFlow' | 'onUnavailable'> => ({
   ...(gateways.length > 0 && { shared: true }),
+  ...(fastPath && { fastPath }),
   ...(addressPerFlow && { addressPerFlow }),
   ...(onUnavailable === 'node' && { onUnavailable }),
 });

@@ -1,7 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Lab } from '../support/lab.ts';
-import type { Namespace } from '../support/namespace.ts';
 import { egressBinary } from '../support/tools.ts';
 import { measures } from './measures.ts';
 import type { BenchNode } from './node.ts';
@@ -10,7 +9,7 @@ import { timeOf } from './process.ts';
 import type { ResultTable, Row } from './result.ts';
 import { roundsOf } from './statistics.ts';
 import { columns, compare, makeNode, makePod, type Ratio, requireSource, type Subject } from './subjects.ts';
-import { exitId, throughBareVxlan, throughTunnel } from './tunnel.ts';
+import { throughBareVxlan, throughTunnel } from './tunnel.ts';
 
 const rounds = roundsOf(5);
 
@@ -25,7 +24,7 @@ const ratios: readonly Ratio[] = [
 /** What has no established connection gains nothing. */
 const measured = measures.filter(({ name }) => !name.includes('connections'));
 
-/** Measures a flowtable for steered packets beside masquerade and a bare VXLAN. The kernel has to have flowtables. */
+/** Measures the fast path of steered packets beside masquerade and a bare VXLAN. The kernel has to have flowtables. */
 export async function measureFastPath(): Promise<readonly ResultTable[]> {
   await using lab = await Lab.create();
   const subjects: Subject[] = [await masqueraded(lab), await steered(lab, false), await steered(lab, true)];
@@ -51,54 +50,15 @@ async function steered(lab: Lab, fast: boolean): Promise<Subject> {
 }
 
 /** By our own agent, which knows the pod by its record. */
-async function keepFast(lab: Lab, { machine, dataDir }: BenchNode): Promise<void> {
+async function keepFast(lab: Lab, { machine, dataDir }: BenchNode, ...more: readonly string[]): Promise<void> {
   const empty = join(lab.folder, 'empty');
   mkdirSync(empty, { recursive: true });
-  const options = ['--data-dir', dataDir, '--conf-dir', empty, '--results-dir', empty, '--metrics', 'off'];
+  const options = ['--data-dir', dataDir, '--conf-dir', empty, '--results-dir', empty, '--metrics', 'off', ...more];
   await machine.start([egressBinary, 'agent', ...options], 'the fast path is on');
 }
 
 async function throughFastTunnel(lab: Lab): Promise<Subject> {
-  const subject = await throughTunnel(lab, { name: 'tunnel, fast path' });
-  await handOver(subject.worker.machine, [subject.pod.hostInterface, 'egress0']);
-  await handOver(subject.node.machine, ['egress0', 'eth1'], replyMark);
-  await markInTunnel(subject.worker.machine);
+  const subject = await throughTunnel(lab, { name: 'tunnel, fast path', fastPath: true });
+  for (const node of [subject.node, subject.worker]) await keepFast(lab, node, '--policy', subject.policyFile);
   return subject;
-}
-
-const ourBit = 0x40000000;
-/** Which answers to pods elsewhere have: our bit alone. */
-const replyMark = ourBit;
-
-/**
- * By hand: established connections pass no chain any more. The kernel asks for the way back with the mark that the packet has then, which
- * would lead the wrong way on a gateway: `backMark` is for that question alone.
- */
-async function handOver(machine: Namespace, devices: readonly string[], backMark = 0): Promise<void> {
-  const stdin = `table inet by-hand {
-  flowtable ways { hook ingress priority 10; devices = { ${devices.join(', ')} }; }
-  chain take {
-    ct mark set meta mark
-    meta mark set ${backMark} flow add @ways
-    meta mark set ct mark
-  }
-  chain forward {
-    type filter hook forward priority 1000;
-    meta mark & ${ourBit} != 0 ct state established ct direction original meta l4proto { tcp, udp } jump take
-  }
-}
-`;
-  await machine.must(['nft', '-f', '-'], { stdin });
-}
-
-/** What went past the rules has no exit's id, which the gateway asks for. */
-async function markInTunnel(worker: Namespace): Promise<void> {
-  const stdin = `table netdev by-hand {
-  chain out {
-    type filter hook egress device egress0 priority 0;
-    meta mark set ${exitId}
-  }
-}
-`;
-  await worker.must(['nft', '-f', '-'], { stdin });
 }

@@ -23,7 +23,7 @@ import {
 const rounds = roundsOf(9);
 const ends = { gateway: '172.18.0.3', worker: '172.18.0.5' } as const;
 /** The exit's id, which its packets carry in the tunnel. */
-export const exitId = 77;
+const exitId = 77;
 const vxlan = { id: 14597, port: 4788, mtu: 1450 } as const;
 
 /**
@@ -41,6 +41,8 @@ const ownRatios: readonly Ratio[] = [
 export interface TunnelSubject extends Subject {
   /** The pod's node. */
   readonly worker: BenchNode;
+  /** Of both nodes. */
+  readonly policyFile: string;
 }
 
 /** Which tunnel, if it is not this build's with answers through it. */
@@ -49,6 +51,7 @@ interface TunnelOptions {
   readonly replyPath?: ReplyPath;
   readonly binary?: string;
   readonly size?: Size;
+  readonly fastPath?: true;
 }
 
 /** A worker whose pods reach the outside through a gateway. */
@@ -120,29 +123,33 @@ const bareVxlan = (local: string, remote: string): readonly string[] => [
 /** As egress has it. */
 export async function throughTunnel(
   lab: Lab,
-  { name = 'tunnel', replyPath = 'tunnel', binary = egressBinary, size = leastSize }: TunnelOptions = {},
+  { name = 'tunnel', replyPath = 'tunnel', binary = egressBinary, size = leastSize, fastPath }: TunnelOptions = {},
 ): Promise<TunnelSubject> {
   const { worker, gateway } = await makePair(lab, lab.unique('tunnel'));
   await masquerade(worker.machine);
   const file = join(gateway.dataDir, 'policy.json');
-  writeFileSync(file, JSON.stringify(policy(replyPath, size)));
+  writeFileSync(file, JSON.stringify(policy(replyPath, size, fastPath)));
   await gateway.machine.must([binary, 'gateway', '--policy', file, '--data-dir', gateway.dataDir]);
   const pod = await steeredAmong(lab, worker, file, { binary, size });
-  return { name, node: gateway, pod, source: exitAddress, worker };
+  return { name, node: gateway, pod, source: exitAddress, worker, policyFile: file };
 }
 
 /** The exit's address is one that no node has before. */
 const exitAddress = '192.168.0.246';
 
-const policy = (replyPath: ReplyPath, size: Size) => ({
+const policy = (replyPath: ReplyPath, size: Size, fastPath?: true) => ({
   clusterCIDRs: ['10.0.0.0/16', '10.96.0.0/12'],
   nodes: [
     { address: ends.gateway, podCIDRs: ['10.0.1.0/24'] },
     { address: ends.worker, podCIDRs: ['10.0.0.0/24'] },
   ],
   tunnel: { vni: vxlan.id, port: vxlan.port, replyPath },
-  ...exitsAndPolicies<object>(size, { id: exitId, gateways: [ends.gateway], addresses: [exitAddress] }, (address) => ({
-    gateways: [ends.gateway],
-    addresses: [address],
-  })),
+  ...exitsAndPolicies<object>(
+    size,
+    { id: exitId, gateways: [ends.gateway], addresses: [exitAddress], fastPath },
+    (address) => ({
+      gateways: [ends.gateway],
+      addresses: [address],
+    }),
+  ),
 });

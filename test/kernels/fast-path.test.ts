@@ -4,8 +4,8 @@ import { setTimeout } from 'node:timers/promises';
 import { RunningAgent } from '../support/agent.ts';
 import { egressEntry, type Json, type Network, partners, policy } from '../support/chain.ts';
 import { Connections, Partner } from '../support/connections.ts';
+import { fastCounts, hasFastTable } from '../support/fast-path.ts';
 import { Lab, labTest } from '../support/lab.ts';
-import type { LabNode } from '../support/node.ts';
 import { leaks, packetsFrom, packetsTo } from '../support/packets.ts';
 import { world } from '../support/world.ts';
 
@@ -28,41 +28,24 @@ async function started(lab: Lab, primary: Network['primary']) {
   return { node, pod, agent, connections };
 }
 
-/** Packets that an exit's chain was given, by the rules, and those that the flowtable took. */
-async function counted(node: LabNode) {
-  const of = async (...table: readonly string[]) => await node.machine.must(['nft', '-j', 'list', 'table', ...table]);
-  const sum = (text: string, chain: RegExp) =>
-    (JSON.parse(text) as { nftables: readonly { rule?: { chain: string; expr: readonly Json[] } }[] }).nftables
-      .flatMap(({ rule }) => (rule && chain.test(rule.chain) ? rule.expr : []))
-      .map(({ counter }) => (counter as { packets: number } | undefined)?.packets ?? 0)
-      .reduce((all, packets) => all + packets, 0);
-  return {
-    slow: sum(await of('inet', 'cni-egress'), /^exit-\d+$/),
-    fast: sum(await of('netdev', 'cni-egress'), /^exit-\d+-fast$/),
-  };
-}
-
-const hasTable = async (node: LabNode) =>
-  (await node.machine.run(['nft', 'list', 'table', 'inet', 'cni-egress-fast'])).code === 0;
-
 describe('a fast path', labTest, () => {
   for (const primary of ['ptp', 'bridge'] as const) {
     test(`takes established connections of both families, and all is counted (${primary})`, async () => {
       await using lab = await Lab.create();
       const { node, agent, connections } = await started(lab, primary);
-      const before = await counted(node);
+      const before = await fastCounts(node);
       const capture = await node.capture();
       for (let i = 0; i < 5; i++) assert.deepEqual((await connections.round()).broken, []);
       assert.deepEqual((await connections.round()).peers, world.exitAddress);
       assert.deepEqual(leaks(await capture.stop()), []);
-      const after = await counted(node);
+      const after = await fastCounts(node);
       assert.equal(after.slow, before.slow);
       assert.ok(after.fast >= before.fast + 2 * 50, `${after.fast - before.fast} packets`);
       const { exits: told } = JSON.parse((await node.egress('status', '--json')).stdout);
       assert.deepEqual([told[0].fastPath, told[0].dropped], [{ isOn: true }, { packets: 0 }]);
       await connections.end();
       await agent.end();
-      assert.equal(await hasTable(node), false);
+      assert.equal(await hasFastTable(node), false);
     });
   }
 
@@ -105,7 +88,7 @@ describe('a fast path', labTest, () => {
     await node.machine.must(['nft', 'flush', 'ruleset']);
     await agent.line('put back');
     do assert.deepEqual((await connections.round()).broken, []);
-    while ((await counted(node)).fast === 0);
+    while ((await fastCounts(node)).fast === 0);
     assert.deepEqual(leaks(await capture.stop()), []);
   });
 
@@ -114,10 +97,10 @@ describe('a fast path', labTest, () => {
     const { node, agent, connections } = await started(lab, 'ptp');
     const capture = await node.capture();
     await agent.end('SIGKILL');
-    while (await hasTable(node)) await setTimeout(10);
-    const before = await counted(node);
+    while (await hasFastTable(node)) await setTimeout(10);
+    const before = await fastCounts(node);
     assert.deepEqual((await connections.round()).broken, []);
-    const after = await counted(node);
+    const after = await fastCounts(node);
     assert.deepEqual(leaks(await capture.stop()), []);
     assert.equal(after.fast, before.fast);
     assert.ok(after.slow >= before.slow + 2 * 10);
@@ -127,10 +110,10 @@ describe('a fast path', labTest, () => {
   test('goes on while other pods come and go', async () => {
     await using lab = await Lab.create();
     const { node, connections } = await started(lab, 'bridge');
-    const before = await counted(node);
+    const before = await fastCounts(node);
     for (let i = 0; i < 3; i++) await node.end(await node.started('kube-system'));
     assert.deepEqual((await connections.round()).broken, []);
-    const after = await counted(node);
+    const after = await fastCounts(node);
     // The kernel ends all with each route that comes or goes, and forgets that within a second.
     const [slow, fast] = [after.slow - before.slow, after.fast - before.fast];
     assert.ok(slow * 4 < fast, `${slow} packets were judged, and ${fast} were not`);

@@ -36,7 +36,7 @@ function beside() {
   return { keeper, orders, machine, says, seen };
 }
 
-const one = { fwmark: 0x40000000, devices: ['eth1', 'veth2'], pods: ['10.0.0.2'] };
+const one = { fwmark: 0x40000000, devices: ['eth1', 'veth2'], pods: [{ address: '10.0.0.2', exit: 7 }], into: [] };
 
 describe('the agent’s side of the fast path', () => {
   test('tells the process what has changed, and ends it with the last pod', async () => {

@@ -3,7 +3,8 @@ import { describe, test } from 'node:test';
 import { effectOf, type RulesetChange } from '../../../src/datapath/fast-path-changes.ts';
 import { addressHex } from '../../../src/datapath/layout.ts';
 
-const fast = { devices: ['eth1', 'veth2'], pods: ['10.0.0.2', 'fd00:10::2'] };
+const pods = ['10.0.0.2', 'fd00:10::2'].map((address) => ({ address, exit: 7 }));
+const fast = { devices: ['eth1', 'veth2'], pods };
 const change = (
   verb: RulesetChange['verb'],
   kind: RulesetChange['kind'],

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Tunnel } from '../../../src/datapath/attachment.ts';
 import { needsEgressHook } from '../../../src/datapath/egress-counters.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
 import { desiredFastPath, fastPathOf, fastPriorities, isMore, offeredBit } from '../../../src/datapath/fast-path.ts';
+import type { Chain } from '../../../src/nftables/object.ts';
 
 const fwmark = 0x40000000;
 const partners: ResolvedExit = {
@@ -14,13 +16,24 @@ const partners: ResolvedExit = {
 };
 const { fastPath: _, ...slow } = { ...partners, name: 'slow', id: 8, device: 'eth2' };
 const sources = (device: string) => ({ devices: [device], others: [] });
+const node = { fwmark, exits: [partners, slow] };
+/** Of a worker; a node that is its gateway. */
+const far: ResolvedExit = { ...partners, name: 'far', id: 9, device: 'egress0', gateway: '172.18.0.3', shared: true };
+const near: ResolvedExit = { ...partners, name: 'near', id: 9, shared: true };
+const gateway = { served: [9], owned: [], replies: [] };
+const tunnel: Tunnel = {
+  ...{ vni: 1, port: 4788, local: '172.18.0.3', mtu: 1450, senders: [], peers: [] },
+  families: [4, 6],
+};
+const textsOf = (chain: Chain | undefined) =>
+  chain?.rules.map(({ statements }) => statements.map(({ text }) => text).join(' '));
 const pod = (address: string, device: string, ...exits: readonly string[]) => ({
   ...{ addresses: [address], sources: sources(device), exits },
 });
 
 describe('the chains of a fast path', () => {
   test('ask what the guard asks, with the source that the packet will have, and give it its own back', () => {
-    const [judge] = desiredFastPath(fwmark, [partners, slow]);
+    const [judge] = desiredFastPath(node, [partners, slow]);
     assert.deepEqual(judge?.hook, { type: 'filter', hook: 'forward', priority: fastPriorities.judge });
     assert.deepEqual(
       judge?.rules.map(({ statements }) => statements.map(({ text }) => text).join(' ')),
@@ -37,7 +50,7 @@ describe('the chains of a fast path', () => {
   });
 
   test('count by the proof and each of the exit’s addresses, where they leave', () => {
-    const [, left] = desiredFastPath(fwmark, [partners]);
+    const [, left] = desiredFastPath(node, [partners]);
     assert.deepEqual([left?.family, left?.hook?.hook], ['netdev', 'egress']);
     assert.deepEqual(
       left?.rules.map(({ statements }) => statements[1]?.text),
@@ -45,13 +58,46 @@ describe('the chains of a fast path', () => {
     );
   });
 
+  test('ask for the tunnel alone where the exit is behind it, and take our bit away where packets go in', () => {
+    const [judge, left] = desiredFastPath(node, [far]);
+    assert.deepEqual(textsOf(judge), [
+      'meta mark & 0x60003fff != 0x60000009 return',
+      'oifname "egress0" meta mark & 0x00003fff == @tunnels meta mark set meta mark & 0xdfffffff',
+    ]);
+    assert.deepEqual(textsOf(left), [
+      'meta mark & 0x40003fff == 0x40000009 counter meta mark set meta mark & 0x00003fff',
+    ]);
+    assert.deepEqual(left?.hook, { type: 'filter', hook: 'egress', device: 'egress0', priority: -1 });
+  });
+
+  test('of a gateway count what came by the tunnel, and drop what has the id of an exit without that address', () => {
+    const sharing = { ...near, name: 'sharing', id: 10, ways: near.ways.slice(1) };
+    const elsewhere = { ...near, name: 'elsewhere', id: 11, device: 'eth2' };
+    const [, left] = desiredFastPath({ fwmark, exits: [near, sharing, elsewhere], gateway }, [near]);
+    const proven = 'meta mark & 0x40003fff == 0x40000000';
+    assert.deepEqual(textsOf(left), [
+      'meta mark 0x00000009 ip saddr 192.0.2.10 counter meta mark set meta mark & 0x00000000 return',
+      'meta mark 0x00000009 ip saddr 192.0.2.11 counter meta mark set meta mark & 0x00000000 return',
+      'meta mark 0x00000009 ip6 saddr fd00:2::10 counter meta mark set meta mark & 0x00000000 return',
+      `${proven} ip saddr 192.0.2.10 counter meta mark set meta mark & 0xbfffc000 return`,
+      `${proven} ip saddr 192.0.2.11 counter meta mark set meta mark & 0xbfffc000 return`,
+      `${proven} ip6 saddr fd00:2::10 counter meta mark set meta mark & 0xbfffc000 return`,
+      'meta mark & 0xffffc000 != 0x00000000 return',
+      'meta mark & 0x00003fff == 0x00000000 return',
+      'meta mark & 0x00003fff == 0x0000000a return',
+      'ip saddr 192.0.2.10 counter drop',
+      'ip saddr 192.0.2.11 counter drop',
+      'ip6 saddr fd00:2::10 counter drop',
+    ]);
+  });
+
   test('are there for exits that have one, and on kernels that can count', () => {
-    assert.deepEqual(desiredFastPath(fwmark, [slow]), []);
-    assert.ok(desiredFastPath(fwmark, [partners]).every(needsEgressHook));
+    assert.deepEqual(desiredFastPath(node, [slow]), []);
+    assert.ok(desiredFastPath(node, [partners]).every(needsEgressHook));
   });
 
   test('ask another interface for the address where the exit allows one', () => {
-    const [judge] = desiredFastPath(fwmark, [{ ...partners, addressesOn: ['lo'] }]);
+    const [judge] = desiredFastPath(node, [{ ...partners, addressesOn: ['lo'] }]);
     assert.match(judge?.rules[3]?.statements[0]?.text ?? '', /^fib saddr type local$/);
   });
 
@@ -61,14 +107,41 @@ describe('the chains of a fast path', () => {
 });
 
 describe('a fast path', () => {
-  const node = { fwmark, exits: [partners, slow] };
-
   test('is for checked pods of exits that have one', () => {
     const pods = [pod('10.0.0.3', 'veth3', 'partners', 'slow'), pod('10.0.0.2', 'veth2', 'slow')];
     const { sources: _, ...unchecked } = pod('10.0.0.4', 'veth4', 'partners');
     assert.deepEqual(fastPathOf(node, [...pods, unchecked]), {
-      ...{ fwmark, devices: ['eth1', 'veth3'], pods: ['10.0.0.3'] },
+      ...{ fwmark, devices: ['eth1', 'veth3'], pods: [{ address: '10.0.0.3', exit: 7 }], into: [] },
     });
+  });
+
+  test('is by one exit for each pod where that is behind the tunnel: the first of its program', () => {
+    const another = { ...far, name: 'another', id: 10 };
+    const pods = [pod('10.0.0.3', 'veth3', 'slow', 'far', 'another', 'partners')];
+    assert.deepEqual(fastPathOf({ fwmark, tunnel, exits: [partners, another, far] }, pods), {
+      ...{ fwmark, devices: ['egress0', 'eth1', 'veth3'], into: [9] },
+      pods: [
+        { address: '10.0.0.3', exit: 7 },
+        { address: '10.0.0.3', exit: 9 },
+      ],
+    });
+  });
+
+  test('is for what comes out of the tunnel, on a gateway, without any pod', () => {
+    const replies = [{ destination: '10.0.1.0/24', node: '172.18.0.5' }];
+    const served = { exits: [9], families: [4, 6], answersByTunnel: false };
+    const wanted = { fwmark, devices: ['egress0', 'eth1'], pods: [], into: [], served };
+    assert.deepEqual(fastPathOf({ fwmark, tunnel, exits: [near, slow], gateway }, []), wanted);
+    assert.deepEqual(fastPathOf({ fwmark, tunnel, exits: [near, slow], gateway: { ...gateway, replies } }, []), {
+      ...{ ...wanted, served: { ...served, answersByTunnel: true } },
+    });
+  });
+
+  test('leads no IPv4 into a tunnel between IPv6 addresses, nor takes it out of it', () => {
+    const between6 = { fwmark, tunnel: { ...tunnel, local: 'fd00:172::3' } };
+    const own = { ...pod('10.0.0.3', 'veth3', 'far'), addresses: ['10.0.0.3', 'fd00:10::3'] };
+    assert.deepEqual(fastPathOf({ ...between6, exits: [far] }, [own])?.pods, [{ address: 'fd00:10::3', exit: 9 }]);
+    assert.deepEqual(fastPathOf({ ...between6, exits: [near], gateway }, [])?.served?.families, [6]);
   });
 
   test('is none without such a pod', () => {
@@ -77,8 +150,9 @@ describe('a fast path', () => {
   });
 
   test('becomes more with a pod, and less without one', () => {
-    const one = { fwmark, devices: ['eth1', 'veth2'], pods: ['10.0.0.2'] };
-    const two = { fwmark, devices: ['eth1', 'veth2', 'veth3'], pods: ['10.0.0.2', '10.0.0.3'] };
+    const use = (address: string) => ({ address, exit: 7 });
+    const one = { fwmark, devices: ['eth1', 'veth2'], pods: [use('10.0.0.2')], into: [] };
+    const two = { ...one, devices: ['eth1', 'veth2', 'veth3'], pods: [use('10.0.0.2'), use('10.0.0.3')] };
     assert.deepEqual([isMore(two, one), isMore(one, one), isMore(one, two)], [true, true, false]);
     assert.equal(isMore({ ...two, fwmark: 0x20000000 }, one), false);
   });

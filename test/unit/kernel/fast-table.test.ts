@@ -1,18 +1,26 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { FastPath } from '../../../src/datapath/fast-path.ts';
 import { addToFastTable, deleteFastTable, makeFastTable } from '../../../src/kernel/nftables/fast-table.ts';
 import { changesIn } from '../../../src/kernel/nftables/ruleset-changes.ts';
 
-const one = { fwmark: 0x40000000, devices: ['eth1', 'veth2'], pods: ['10.0.0.2', 'fd00:10::2'] };
+const use = (address: string, exit = 7) => ({ address, exit });
+const one: FastPath = {
+  ...{ fwmark: 0x40000000, devices: ['eth1', 'veth2'], pods: [use('10.0.0.2'), use('fd00:10::2')], into: [] },
+};
+const intoTunnel: FastPath = { ...one, devices: ['egress0', 'veth2'], into: [7] };
+const served = { exits: [7], families: [4, 6], answersByTunnel: true } as const;
+const gateway: FastPath = { ...one, devices: ['egress0', 'eth1'], pods: [], served };
 
 /** The kernel tells of a change with the message that made it, in the end. */
 const told = (requests: ReturnType<typeof makeFastTable>) =>
   requests.map((request) => {
     const change = changesIn(request);
     assert.ok(change !== undefined && change !== 'end');
-    assert.deepEqual([change.table, change.family], ['cni-egress-fast', 'inet']);
-    const { verb, kind, name, isBase, keys } = change;
-    return [verb, kind, name, ...(isBase ? ['base'] : []), ...(keys ?? [])].join(' ');
+    assert.equal(change.table, 'cni-egress-fast');
+    const { verb, kind, name, isBase, keys, family } = change;
+    const words = [verb, kind, name, ...(isBase ? ['base'] : []), ...(keys ?? [])];
+    return [...(family === 'inet' ? [] : [family]), ...words].join(' ');
   });
 
 describe('the table of the fast path', () => {
@@ -21,25 +29,71 @@ describe('the table of the fast path', () => {
       'new table ',
       'new set pods4',
       'new set pods6',
-      'new element pods4 0a000002',
-      'new element pods6 fd000010000000000000000000000002',
+      'new element pods4 070000000a000002',
+      'new element pods6 07000000fd000010000000000000000000000002',
       'new other ',
       'new chain offer base',
       'new rule offer',
       'new rule offer',
-      'new chain hand-over',
-      'new rule hand-over',
-      'new rule hand-over',
-      'new rule hand-over',
+      'new chain from-pods-7',
+      'new rule from-pods-7',
+      'new rule from-pods-7',
+      'new rule from-pods-7',
+      'new chain from-pods',
+      'new rule from-pods',
       'new chain take base',
+      'new rule take',
       'new rule take',
       'new rule take',
     ]);
   });
 
+  test('has a table beside it that gives packets their id where they go into the tunnel', () => {
+    const made = told(makeFastTable(intoTunnel));
+    assert.deepEqual(made.slice(0, -8), told(makeFastTable(one)));
+    assert.deepEqual(made.slice(-8), [
+      'netdev new table ',
+      'netdev new set ids4',
+      'netdev new set ids6',
+      'netdev new element ids4 0a000002',
+      'netdev new element ids6 fd000010000000000000000000000002',
+      'netdev new chain into-tunnel base',
+      'netdev new rule into-tunnel',
+      'netdev new rule into-tunnel',
+    ]);
+    const more = { ...intoTunnel, pods: [...intoTunnel.pods, use('10.0.0.3')] };
+    assert.deepEqual(told(addToFastTable(more, intoTunnel)), [
+      'new element pods4 070000000a000003',
+      'netdev new element ids4 0a000003',
+    ]);
+    assert.deepEqual(told(deleteFastTable(intoTunnel)), ['delete table ', 'netdev delete table ']);
+    const withoutDevice = { ...intoTunnel, devices: ['veth2'] };
+    assert.deepEqual(told(makeFastTable(withoutDevice)), told(makeFastTable({ ...one, devices: ['veth2'] })));
+    assert.deepEqual(told(deleteFastTable(withoutDevice)), ['delete table ']);
+  });
+
+  test('of a gateway takes what comes out of the tunnel for its exits', () => {
+    assert.deepEqual(told(makeFastTable(gateway)), [
+      'new table ',
+      'new set pods4',
+      'new set pods6',
+      'new set served',
+      'new element served 07000000',
+      'new other ',
+      'new chain offer base',
+      ...Array(2).fill('new rule offer'),
+      'new chain from-tunnel-7',
+      ...Array(3).fill('new rule from-tunnel-7'),
+      'new chain from-tunnel',
+      'new rule from-tunnel',
+      'new chain take base',
+      ...Array(3).fill('new rule take'),
+    ]);
+  });
+
   test('is given what it lacks alone', () => {
-    const two = { ...one, devices: [...one.devices, 'veth3'], pods: [...one.pods, '10.0.0.3'] };
-    assert.deepEqual(told(addToFastTable(two, one)), ['new element pods4 0a000003', 'new other ']);
+    const two = { ...one, devices: [...one.devices, 'veth3'], pods: [...one.pods, use('10.0.0.3')] };
+    assert.deepEqual(told(addToFastTable(two, one)), ['new element pods4 070000000a000003', 'new other ']);
     assert.deepEqual(addToFastTable(one, one), []);
   });
 
@@ -48,7 +102,7 @@ describe('the table of the fast path', () => {
     assert.equal(told(makeFastTable({ ...one, devices })).filter((text) => text === 'new other ').length, 3);
   });
 
-  test('goes with one message', () => assert.deepEqual(told([deleteFastTable()]), ['delete table ']));
+  test('goes with one message', () => assert.deepEqual(told(deleteFastTable(one)), ['delete table ']));
 });
 
 describe('a notification', () => {
