@@ -175,6 +175,7 @@ export interface FastUse {
 export interface FastServed {
   /** Ids of exits. */
   readonly exits: readonly number[];
+  /** Without a way of answers by the tunnel IPv4 alone: of IPv6 the kernel makes entries that no packet matches (Linux 6.12). */
   readonly families: readonly Family[];
   /** Answers to pods elsewhere take the tunnel. */
   readonly answersByTunnel: boolean;
@@ -187,7 +188,8 @@ export interface FastPod extends Pick<SteeredAttachment, 'sources' | 'addresses'
 
 /**
  * What the fast path is for on this node now; `undefined` when no pod uses an exit that has one, and no other node sends such packets
- * here. Only pods that are checked where they come in have it: by the proof their packets are counted.
+ * here. Only pods that are checked where they come in have it: by the proof their packets are counted. The flowtable sends answers to where
+ * packets came from. On a gateway that is the tunnel: where answers are to go directly, it must not see them.
  */
 export function fastPathOf(
   node: Pick<NodeState, 'fwmark' | 'exits' | 'tunnel' | 'gateway'>,
@@ -196,6 +198,7 @@ export function fastPathOf(
   const fast = node.exits.filter(({ fastPath }) => fastPath);
   const through = familiesOfTunnel(node.tunnel);
   const served = fast.filter(({ id }) => node.gateway?.served.includes(id));
+  const answersByTunnel = (node.gateway?.replies.length ?? 0) > 0;
   const used = new Set<ResolvedExit>();
   const uses: FastUse[] = [];
   const devices = new Set(served.flatMap(({ device }) => [device, tunnelDevice]));
@@ -211,6 +214,7 @@ export function fastPathOf(
   }
   for (const { device } of used) devices.add(device);
   if (devices.size === 0) return undefined;
+  if (!answersByTunnel) for (const { device } of served) devices.delete(device);
   return {
     fwmark: node.fwmark,
     devices: [...devices].sort(),
@@ -219,8 +223,8 @@ export function fastPathOf(
     ...(served.length > 0 && {
       served: {
         exits: served.map(({ id }) => id),
-        families: through,
-        answersByTunnel: (node.gateway?.replies.length ?? 0) > 0,
+        families: through.filter((family) => answersByTunnel || family === 4),
+        answersByTunnel,
       },
     }),
   };

@@ -45,18 +45,20 @@ const while_ = 2_000;
 
 describe('a fast path through a gateway', labTest, () => {
   for (const replyPath of ['tunnel', 'direct'] as const)
-    test(`takes established connections of both families, and all is counted (answers: ${replyPath})`, async () => {
+    test(`takes established connections, and all is counted (answers: ${replyPath})`, async () => {
       await using lab = await Lab.create();
       const { cluster, gateway, worker, connections } = await started(lab, { replyPath });
+      const isOneFamily = (node: LabNode) => replyPath === 'direct' && node === gateway; // IPv4 alone
       const before = await countsOf(gateway, worker);
       const stop = await cluster.capture();
       for (let i = 0; i < 5; i++) assert.deepEqual((await connections.round()).broken, []);
       assert.deepEqual((await connections.round()).peers, internet.addresses);
       assert.deepEqual(cluster.leaks(await stop(), internet.addresses), []);
-      const after = await countsOf(gateway, worker);
-      for (const [i, { slow, fast }] of after.entries()) {
-        assert.equal(slow, before[i]?.slow);
-        assert.ok(fast >= (before[i]?.fast ?? 0) + 2 * 50, `${fast}`);
+      for (const [i, node] of [gateway, worker].entries()) {
+        const [was = { slow: 0, fast: 0 }, is] = [before[i], await fastCounts(node)];
+        if (isOneFamily(node)) assert.ok(is.slow >= was.slow + 50, `${is.slow}`);
+        else assert.equal(is.slow, was.slow);
+        assert.ok(is.fast >= was.fast + (isOneFamily(node) ? 1 : 2) * 50, `${is.fast}`);
       }
       await connections.end();
       for (const node of [gateway, worker]) {
@@ -68,9 +70,10 @@ describe('a fast path through a gateway', labTest, () => {
 
   test('ends with the exit’s address on the gateway, without one packet more', async () => {
     await using lab = await Lab.create();
-    const { cluster, gateway, connections } = await started(lab);
+    const { cluster, gateway, atGateway, connections } = await started(lab);
     const stop = await cluster.capture();
     const times = [];
+    process.kill(atGateway.pid, 'SIGSTOP'); // it would put the address back
     for (const address of internet.addresses) {
       await gateway.machine.ip(`address del ${address} dev eth0`);
       const gone = Date.now() / 1000;
@@ -81,6 +84,7 @@ describe('a fast path through a gateway', labTest, () => {
       );
       times.push({ address, gone, back });
     }
+    process.kill(atGateway.pid, 'SIGCONT');
     const packets = await stop();
     assert.deepEqual(cluster.leaks(packets, internet.addresses), []);
     for (const { address, gone, back } of times)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { RunningAgent } from '../support/agent.ts';
 import { egressEntry, partners } from '../support/chain.ts';
+import { Cluster, internet } from '../support/cluster.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import { assertUnchanged, snapshot } from '../support/snapshot.ts';
 
@@ -55,5 +56,31 @@ describe('an exit with fastPath', labTest, () => {
     assert.doesNotMatch(await chains(), /exit-\d+-fast/);
     for (const one of [pod, other]) assert.deepEqual(await one.askEach(), partners.addresses);
     assert.equal((await node.egress('check')).code, 0);
+  });
+
+  test('leads pods through a gateway without an agent, is right to CHECK on both nodes, and nft reads its chains', async () => {
+    await using lab = await Lab.create();
+    const cluster = await Cluster.create(lab, { nodes: [3, 5], gateways: [3], replyPath: 'tunnel' });
+    const [gateway, worker] = cluster.all;
+    assert.ok(gateway && worker);
+    await cluster.policy({ exits: [{ ...internet, gateways: [cluster.end(gateway)], fastPath: true }] });
+    await worker.settle();
+    const before = await snapshot(worker);
+    await cluster.up();
+    const pod = await worker.started();
+    for (const protocol of ['tcp', 'udp'] as const)
+      assert.deepEqual(await pod.askEach(protocol), internet.addresses, protocol);
+    for (const node of [gateway, worker]) {
+      assert.equal((await node.egress('check')).code, 0);
+      const { exits } = JSON.parse((await node.egress('status', '--json')).stdout);
+      const [{ fastPath, steered, dropped }] = exits;
+      assert.deepEqual([fastPath, dropped.packets], [{ isOn: false, why: 'no agent runs' }, 0]);
+      assert.ok(steered.packets > 0);
+      const list = ['nft', '-s', 'list', 'chain', 'netdev', 'cni-egress', `exit-${exits[0].id}-fast`];
+      const written = await node.machine.must(list);
+      await node.machine.must(['nft', '-c', '-f', '-'], { stdin: written });
+    }
+    await worker.end(pod);
+    assertUnchanged(before, await snapshot(worker));
   });
 });

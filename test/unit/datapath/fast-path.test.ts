@@ -21,6 +21,7 @@ const node = { fwmark, exits: [partners, slow] };
 const far: ResolvedExit = { ...partners, name: 'far', id: 9, device: 'egress0', gateway: '172.18.0.3', shared: true };
 const near: ResolvedExit = { ...partners, name: 'near', id: 9, shared: true };
 const gateway = { served: [9], owned: [], replies: [] };
+const replies = [{ destination: '10.0.1.0/24', node: '172.18.0.5' }];
 const tunnel: Tunnel = {
   ...{ vni: 1, port: 4788, local: '172.18.0.3', mtu: 1450, senders: [], peers: [] },
   families: [4, 6],
@@ -128,20 +129,28 @@ describe('a fast path', () => {
   });
 
   test('is for what comes out of the tunnel, on a gateway, without any pod', () => {
-    const replies = [{ destination: '10.0.1.0/24', node: '172.18.0.5' }];
-    const served = { exits: [9], families: [4, 6], answersByTunnel: false };
-    const wanted = { fwmark, devices: ['egress0', 'eth1'], pods: [], into: [], served };
+    const served = { exits: [9], families: [4], answersByTunnel: false };
+    const wanted = { fwmark, devices: ['egress0'], pods: [], into: [], served };
     assert.deepEqual(fastPathOf({ fwmark, tunnel, exits: [near, slow], gateway }, []), wanted);
     assert.deepEqual(fastPathOf({ fwmark, tunnel, exits: [near, slow], gateway: { ...gateway, replies } }, []), {
-      ...{ ...wanted, served: { ...served, answersByTunnel: true } },
+      ...{ ...wanted, devices: ['egress0', 'eth1'], served: { ...served, families: [4, 6], answersByTunnel: true } },
     });
+  });
+
+  test('takes no answers on a gateway whose answers go directly, though a pod of its own leaves by that interface', () => {
+    const own = pod('10.0.0.3', 'veth3', 'near');
+    assert.deepEqual(fastPathOf({ fwmark, tunnel, exits: [near], gateway }, [own])?.devices, ['egress0', 'veth3']);
   });
 
   test('leads no IPv4 into a tunnel between IPv6 addresses, nor takes it out of it', () => {
     const between6 = { fwmark, tunnel: { ...tunnel, local: 'fd00:172::3' } };
     const own = { ...pod('10.0.0.3', 'veth3', 'far'), addresses: ['10.0.0.3', 'fd00:10::3'] };
     assert.deepEqual(fastPathOf({ ...between6, exits: [far] }, [own])?.pods, [{ address: 'fd00:10::3', exit: 9 }]);
-    assert.deepEqual(fastPathOf({ ...between6, exits: [near], gateway }, [])?.served?.families, [6]);
+    assert.deepEqual(fastPathOf({ ...between6, exits: [near], gateway }, [])?.served?.families, []);
+    assert.deepEqual(
+      fastPathOf({ ...between6, exits: [near], gateway: { ...gateway, replies } }, [])?.served?.families,
+      [6],
+    );
   });
 
   test('is none without such a pod', () => {
