@@ -126,18 +126,29 @@ describe('a fast path through a gateway', labTest, () => {
       assert.ok(after.slow >= before.slow + 2 * 10);
     });
 
-  for (const who of ['gateway', 'worker'] as const)
-    test(`ends with the ruleset of the ${who}, and begins again when its agent has put it back`, async () => {
-      await using lab = await Lab.create();
-      const all = await started(lab);
-      const [node, agent] = who === 'gateway' ? [all.gateway, all.atGateway] : [all.worker, all.atWorker];
-      const stop = await all.cluster.capture();
-      await node.machine.must(['nft', 'flush', 'ruleset']);
-      await agent.line('put back');
-      do assert.deepEqual((await all.connections.round()).broken, []);
-      while ((await fastCounts(node)).fast === 0);
-      assert.deepEqual(all.cluster.leaks(await stop(), internet.addresses), []);
-    });
+  test('ends with the ruleset of the worker, and begins again when its agent has put it back', async () => {
+    await using lab = await Lab.create();
+    const { cluster, worker, atWorker, connections } = await started(lab);
+    const stop = await cluster.capture();
+    await worker.machine.must(['nft', 'flush', 'ruleset']);
+    await atWorker.line('put back');
+    do assert.deepEqual((await connections.round()).broken, []);
+    while ((await fastCounts(worker)).fast === 0);
+    assert.deepEqual(cluster.leaks(await stop(), internet.addresses), []);
+  });
+
+  test('ends with the ruleset of the gateway, and begins again when its agent has put it back', async () => {
+    await using lab = await Lab.create();
+    const { cluster, gateway, atGateway, connections, pod } = await started(lab);
+    const stop = await cluster.capture();
+    await gateway.machine.must(['nft', 'flush', 'ruleset']);
+    await atGateway.line('put back');
+    await connections.end(); // answers came to the gateway itself meanwhile, which ended them
+    const anew = await Connections.open(pod, 'echo', 2);
+    do assert.deepEqual((await anew.round()).broken, []);
+    while ((await fastCounts(gateway)).fast === 0);
+    assert.deepEqual(cluster.leaks(await stop(), internet.addresses), []);
+  });
 
   test('takes IPv6 alone in a tunnel between IPv6 addresses, and all goes on', async () => {
     await using lab = await Lab.create();
