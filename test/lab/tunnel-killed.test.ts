@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, internet, policyFile } from '../support/cluster.ts';
 import { sweep, sweepRequests } from '../support/killing.ts';
 import { Lab, labTest } from '../support/lab.ts';
@@ -107,7 +108,11 @@ async function setUp(node: LabNode, { network }: Pod): Promise<void> {
   const own = await network.must(['ip', '-o', 'link', 'show', 'eth0']);
   const index = /eth0@if(\d+)/.exec(own)?.[1];
   const links = await node.machine.must(['ip', '-o', 'link']);
-  await node.machine.ip(`link set ${new RegExp(`^${index}: ([^@]+)@`, 'm').exec(links)?.[1]} up`);
+  const name = new RegExp(`^${index}: ([^@]+)@`, 'm').exec(links)?.[1] ?? '';
+  await node.machine.ip(`link set ${name} up`);
+  // On a busy machine the bridge is told of it a moment later.
+  while (!(await node.machine.must(['bridge', 'link', 'show', 'dev', name])).includes(' state forwarding '))
+    await sleep(20);
 }
 
 /** The node with the pod's interface set up, but for the addresses and routes that the kernel makes anew then. */
