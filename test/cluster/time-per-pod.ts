@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import { printTable } from '../../src/cli/table.ts';
 import { median } from '../bench/statistics.ts';
 import { egressObject } from '../support/cluster-api.ts';
+import { until } from '../support/kubernetes/kubelet.ts';
 import { deployment } from '../support/kubernetes/pods.ts';
 import { exitAddresses, objectsOnly, WholeCluster, type WholeNode } from '../support/kubernetes/whole.ts';
 import { Lab } from '../support/lab.ts';
@@ -64,8 +65,14 @@ async function measure(namespace: string, node: WholeNode): Promise<Times> {
  * another kind.
  */
 async function clear({ machine }: WholeNode): Promise<void> {
-  const crictl = `${tool('crictl')} --runtime-endpoint unix:///run/containerd/containerd.sock --timeout 300s`;
-  await machine.inside.must(['sh', '-c', `${crictl} pods --state NotReady -q | xargs -r ${crictl} rmp`]);
+  const crictl = [tool('crictl'), '--runtime-endpoint', 'unix:///run/containerd/containerd.sock', '--timeout', '300s'];
+  await until(async () => {
+    const gone = (await machine.inside.must([...crictl, 'pods', '--state', 'NotReady', '-q']))
+      .split('\n')
+      .filter(Boolean);
+    if (gone.length > 0) await machine.inside.run([...crictl, 'rmp', ...gone]); // fails for those that the kubelet removes now
+    return gone.length === 0;
+  });
 }
 
 /** Egress where its label is, an exit by the gateway, and a policy for each of two kinds. */
