@@ -173,3 +173,36 @@ test('neighbours that are learnt take no room: what matters is not lost for them
   await until(() => heard.length > 0);
   assert.deepEqual(new Set(heard), new Set([false]));
 });
+
+// Of each pod the plugins before us tell sixteen times in nftables, and a bridge four times: each woke the agent.
+test('nor do others in tables of theirs, and bridges of their ports', async () => {
+  const heard: boolean[] = [];
+  run('ip link add name eth5 type bridge');
+  run('ip link set eth1 master eth5');
+  run('nft add table ip cni-egress-of-others');
+  {
+    using _listening = listen(({ isLoss }) => heard.push(isLoss), little);
+    for (let i = 0; i < 100; i++) run(`nft add chain ip cni-egress-of-others c${i}`);
+    run('bridge -batch -', Array.from({ length: 200 }, (_, i) => `link set dev eth1 cost ${i + 1}\n`).join(''));
+    run('nft add table inet cni-egress');
+    await until(() => heard.length > 0);
+    assert.deepEqual(heard, [false]);
+  }
+  run('ip link del eth5');
+});
+
+test('it hears of our tables in a transaction that begins or ends with those of others', async () => {
+  for (const line of [
+    'add table ip one; add chain ip one c; add table inet cni-egress; add set inet cni-egress mine { type ipv4_addr; }',
+    'delete set inet cni-egress mine; delete table ip one',
+    'add table ip two; add chain ip two c; add chain inet cni-egress mine; add chain ip two d',
+    'delete table ip two; delete chain inet cni-egress mine',
+  ]) {
+    let heard = false;
+    using _listening = listen(() => {
+      heard = true;
+    });
+    run(`nft ${line}`);
+    await until(() => heard);
+  }
+});

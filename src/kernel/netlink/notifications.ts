@@ -2,7 +2,7 @@ import { RawNetlinkSocket } from 'netlink/dist/raw.js';
 import { parseMessages } from 'netlink/dist/structs.js';
 import type { Changed } from '../../datapath/host.ts';
 import { descriptorOfPort, droppedMessages, setSocketOption } from './libc.ts';
-import { isOfOurTable, nftablesGroup } from './our-table.ts';
+import { isOfOurTable, nftablesGroup, ofOurTable, swapped } from './our-table.ts';
 import { protocols, type Reply } from './socket.ts';
 import { attachFilter, end, type Instruction, jumpIfAny, jumpIfEqual, load } from './socket-filter.ts';
 import { walk } from './wire.ts';
@@ -46,21 +46,26 @@ const learnt = 0x1f;
 /** linux/netlink.h: place of `nlmsg_type`, and length of struct nlmsghdr. */
 const header = { type: 4, length: 16 } as const;
 const allOfIt = 0xffff_ffff;
-/** 16 bits as a filter loads them: it reads the order of networks, and netlink writes that of the processor. */
-const swapped = (value: number): number => ((value & 0xff) << 8) | (value >> 8);
+const [RTM_NEWLINK, RTM_DELLINK] = [16, 17];
+/** A bridge tells of its ports in the family AF_BRIDGE. What becomes of an interface is told beside it. */
+const AF_BRIDGE = 7;
 
 /**
  * Every change but those of traffic alone: neighbours, and addresses behind a bridge, come, age and go. A node with 250 pods
- * tells of eight in a second though nothing happens. The kernel broadcasts each in a message of its own.
+ * tells of eight in a second though nothing happens. And of each pod's port its bridge tells four times. The kernel broadcasts each in
+ * a message of its own.
  */
 const noLearning: readonly Instruction[] = [
   [load.half, 0, 0, header.type],
+  [jumpIfEqual, 4, 0, swapped(RTM_NEWLINK)],
   [jumpIfEqual, 1, 0, swapped(RTM_NEWNEIGH)],
-  [jumpIfEqual, 0, 3, swapped(RTM_DELNEIGH)],
+  [jumpIfEqual, 0, 4, swapped(RTM_DELNEIGH)],
   [load.half, 0, 0, header.length + stateOffset],
-  [jumpIfAny, 0, 1, swapped(learnt)],
-  [end, 0, 0, 0],
+  [jumpIfAny, 3, 2, swapped(learnt)],
+  [load.byte, 0, 0, header.length],
+  [jumpIfEqual, 1, 0, AF_BRIDGE],
   [end, 0, 0, allOfIt],
+  [end, 0, 0, 0],
 ];
 
 const RTM_DELRULE = 33;
@@ -68,7 +73,6 @@ function isRuleGone({ type }: Reply): boolean {
   return type === RTM_DELRULE;
 }
 
-const [RTM_NEWLINK, RTM_DELLINK] = [16, 17];
 /** Place of `ifi_change` in struct ifinfomsg (linux/rtnetlink.h), and the struct's length. The kernel sets all of it for what is new, or is gone. */
 const linkHeader = { change: 12, length: 16 } as const;
 /** IFLA_LINKINFO, with IFLA_INFO_KIND in it. */
@@ -105,6 +109,7 @@ const sources: readonly Source[] = [
     concerns: ({ body }) => isOfOurTable(body),
     isUrgent: isTableGone,
     isOfPods: () => false,
+    filter: ofOurTable,
   },
 ];
 

@@ -4,9 +4,20 @@ import { setSocketBytes } from './libc.ts';
 /** An instruction of classic BPF (linux/filter.h, struct sock_filter): code, jumps if true and false, operand. */
 export type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, operand: number];
 
-/** linux/bpf_common.h: loads of a byte and of 16 bits at a place, behind X, and of an IPv4 header's length into X. */
-export const load = { byte: 0x30, half: 0x28, byteBehind: 0x50, halfBehind: 0x48, headerLength: 0xb1 } as const;
+/** linux/bpf_common.h: loads of a byte, of 16 and 32 bits at a place, of the message's length, behind X, and of an IPv4 header's length into X. */
+export const load = {
+  byte: 0x30,
+  half: 0x28,
+  word: 0x20,
+  length: 0x80,
+  byteBehind: 0x50,
+  halfBehind: 0x48,
+  headerLength: 0xb1,
+} as const;
 export const jumpIfEqual = 0x15;
+export const jumpIfEqualX = 0x1d;
+/** What was loaded is shifted to the left, becomes X, and is joined with X. */
+export const [shiftLeft, toX, orX] = [0x64, 0x07, 0x4c];
 export const jumpIfAny = 0x45;
 /** The operand is how many bytes of the message the socket gets; with 0 it gets none. */
 export const end = 0x06;

@@ -1,10 +1,7 @@
-import { genericHeaderLength, isOfOurTable, nftablesGroup } from '../netlink/our-table.ts';
+import { genericHeaderLength, isOfOurTable, newGeneration, nftablesGroup } from '../netlink/our-table.ts';
 import type { NetlinkSocket, Reply } from '../netlink/socket.ts';
 import { decode } from '../netlink/wire.ts';
 import { generationAttributes } from './attributes.ts';
-
-/** linux/netfilter/nfnetlink.h and nf_tables.h: NFNL_SUBSYS_NFTABLES, and NFT_MSG_NEWGEN of it. */
-const newGeneration = (10 << 8) | 15;
 
 /** For ten thousand elements of others, which are read in 10 ms: to hear of more takes as long as to look again. */
 const roomBytes = 1024 * 1024;
