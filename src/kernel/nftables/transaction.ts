@@ -27,7 +27,7 @@ export async function readGeneration(socket: NetlinkSocket): Promise<number> {
 }
 
 /**
- * Runs the operations in order, all or nothing. Returns the generation that it was done in.
+ * Runs the operations in order, all or nothing. Returns the generation that it was done on.
  *
  * @param generation the ruleset's, from {@link readGeneration} before the reads that the operations rest on. When
  *   somebody has changed the ruleset since, nothing is done and a KernelError with the code ERESTART is thrown: decide
@@ -57,20 +57,25 @@ export async function runTransaction(
   }
 }
 
-/** Others may come between again and again: what is tried is made before, so that each try takes little time. */
+/** How often a transaction is sent for others who came between: each time it takes a moment alone. */
+const mostSent = 100;
+
+/** What is tried is made before, so that others seldom come between. */
 async function inNewest(
   generation: number | undefined,
   newestLike: (generation: number) => number | undefined,
-  attempt: (generation: number | undefined) => Promise<unknown>,
+  send: (generation: number | undefined) => Promise<unknown>,
 ): Promise<number | undefined> {
-  for (let tried = generation; ; ) {
+  let now = generation;
+  for (let sent = 1; ; sent++) {
     try {
-      await attempt(tried);
-      return tried;
+      await send(now);
+      return now;
     } catch (error) {
-      const newest = tried !== undefined && isKernelError(error, 'ERESTART') ? newestLike(tried) : undefined;
-      if (newest === undefined || newest === tried) throw error;
-      tried = newest;
+      if (now === undefined || sent === mostSent || !isKernelError(error, 'ERESTART')) throw error;
+      const newest = newestLike(now);
+      if (newest === undefined || newest === now) throw error;
+      now = newest;
     }
   }
 }
