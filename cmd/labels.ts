@@ -1,28 +1,8 @@
 import { chmodSync, rmSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { makeFolder } from '../src/files/file.ts';
-import type { Pod } from '../src/policy/match.ts';
-import type { PodLabels } from '../src/policy/selector.ts';
-import { answerWithinMs, labelQuestion, labelSocketOf, labelsNotTold, readLabelAnswer } from '../src/sources/labels.ts';
-
-/** Bytes of a question or an answer at most: all annotations and labels of an object of Kubernetes have 256 KiB. */
-const longest = 1024 * 1024;
-
-/** Asks the agent of a data folder for a pod's labels. Throws `try-again` without an answer in time. */
-export async function askLabels(pod: Pod, dataDir: string): Promise<PodLabels> {
-  let line: string;
-  try {
-    using socket = disposable(connect(labelSocketOf(dataDir)));
-    line = await within(answerWithinMs, async () => {
-      socket.stream.write(labelQuestion(pod));
-      return await readLine(socket.stream);
-    });
-  } catch (error) {
-    throw labelsNotTold(pod, error instanceof Error ? error.message : String(error));
-  }
-  return readLabelAnswer(line, pod);
-}
+import { answerWithinMs, longestLabels as longest } from '../src/sources/labels.ts';
 
 /** Answers questions at a socket until disposed of. The caller is the only agent of the data folder. Throws system errors. */
 export async function answerQuestions(path: string, answer: (line: string) => Promise<string>): Promise<Disposable> {

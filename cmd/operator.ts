@@ -5,6 +5,7 @@ import { lockFile } from '../src/kernel/lock.ts';
 import { exchangeFiles } from '../src/kernel/netlink/libc.ts';
 import { findMissingRights } from '../src/kernel/rights.ts';
 import { findSysctlsIn } from '../src/kernel/sysctl.ts';
+import { askLabels } from './ask-labels.ts';
 import { electionCommand, fastPathCommand } from './children.ts';
 import { isClaimed } from './claim.ts';
 import { openCluster } from './cluster.ts';
@@ -50,7 +51,7 @@ async function runAsOperator(words: readonly string[]): Promise<number> {
     sinceBoot: () => ({ boot: readFile('/proc/sys/kernel/random/boot_id')?.trim() ?? '', uptime: uptime() }),
     openMachine,
     readFile,
-    askLabels: async (...question) => (await import('./labels.ts')).askLabels(...question),
+    askLabels,
     openService,
     openWork,
     findMissingRights,

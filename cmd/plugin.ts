@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { EgressError } from '../src/base/errors.ts';
 import { failureOf, runPlugin } from '../src/cni/plugin.ts';
 import { answer } from './answer.ts';
+import { askLabels } from './ask-labels.ts';
 import { end } from './end.ts';
 import { identify, openMachine, readFile } from './machine.ts';
 
@@ -15,7 +16,7 @@ export async function runAsPlugin(): Promise<number> {
       readFile,
       identify,
       openMachine,
-      askLabels: async (...question) => (await import('./labels.ts')).askLabels(...question),
+      askLabels,
     }),
   );
 }

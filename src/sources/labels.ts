@@ -18,6 +18,9 @@ export const labelsIfTold =
   (pod, dataDir) =>
     ask(pod, dataDir).catch(() => undefined);
 
+/** Bytes of a question or an answer at most: all annotations and labels of an object of Kubernetes have 256 KiB. */
+export const longestLabels = 1024 * 1024;
+
 /** Milliseconds that an ADD waits for the agent's answer. */
 export const answerWithinMs = 2_000;
 

@@ -10,6 +10,7 @@ const numbers = {
   socket: [41, 198],
   sendto: [44, 206],
   bind: [49, 200],
+  connect: [42, 203],
   recvfrom: [45, 207],
   recvmsg: [47, 212],
   epoll_create1: [291, 20],

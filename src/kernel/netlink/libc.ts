@@ -39,13 +39,13 @@ export function namespaceOf(fd: number): string | undefined {
   return isKnown ? value.toString('hex') : undefined;
 }
 
-const SO_RCVTIMEO = 20;
+const [SO_RCVTIMEO, SO_SNDTIMEO] = [20, 21];
 
-/** From now on receiving from a socket ends with EAGAIN when nothing came for some seconds. */
+/** From now on receiving from a socket, connecting and sending end with EAGAIN when nothing came or went for some seconds. */
 export function limitWaiting(fd: number, seconds: number): boolean {
   const time = Buffer.alloc(16); // struct timeval
   time.writeBigInt64LE(BigInt(seconds));
-  return call('setsockopt', fd, SOL_SOCKET, SO_RCVTIMEO, time, time.length) === 0;
+  return [SO_RCVTIMEO, SO_SNDTIMEO].every((name) => call('setsockopt', fd, SOL_SOCKET, name, time, time.length) === 0);
 }
 
 const AF_NETLINK = 16;

@@ -5,8 +5,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { answerQuestions, askLabels } from '../../../cmd/labels.ts';
+import { Worker } from 'node:worker_threads';
+import { answerQuestions } from '../../../cmd/labels.ts';
 import { answerForLabels, type LabelSource, noLabels } from '../../../src/agent/label-answers.ts';
+import type { Pod } from '../../../src/policy/match.ts';
 import { labelSocketOf } from '../../../src/sources/labels.ts';
 
 const pod = { namespace: 'blue', name: 'web-0', uid: 'u-1', annotations: { policy: 'a' } };
@@ -15,6 +17,19 @@ const labels = { pod: { app: 'web' }, namespace: {} };
 function folder(): { readonly path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), 'egress-labels-'));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
+}
+
+/** As ADD asks, in another thread. */
+async function askLabels(pod: Pod, dataDir: string): Promise<unknown> {
+  const thread = new Worker(new URL('../support/ask-labels-thread.ts', import.meta.url), {
+    workerData: { pod, dataDir },
+  });
+  const { labels, problem } = await new Promise<{ labels?: unknown; problem?: object }>((resolve, reject) => {
+    thread.once('message', resolve).once('error', reject);
+  });
+  await thread.terminate();
+  if (problem !== undefined) throw problem;
+  return labels;
 }
 
 /** A source that knows one pod, and writes down who was asked for. */
