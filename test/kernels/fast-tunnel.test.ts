@@ -143,7 +143,7 @@ describe('a fast path through a gateway', labTest, () => {
     const stop = await cluster.capture();
     await gateway.machine.must(['nft', 'flush', 'ruleset']);
     await atGateway.line('put back');
-    await connections.end(); // answers came to the gateway itself meanwhile, which ended them
+    await connections.end(); // answers may have come to the gateway itself meanwhile, which ends their connections
     const anew = await Connections.open(pod, 'echo', 2);
     do assert.deepEqual((await anew.round()).broken, []);
     while ((await fastCounts(gateway)).fast === 0);
