@@ -239,7 +239,7 @@ function exitsOf(fast: readonly ResolvedExit[], names: readonly string[]): reado
 
 /**
  * Families that a flowtable leads into the tunnel. A tunnel between IPv6 addresses has next hops of IPv6 for both, and for a packet of
- * IPv4 the kernel's flowtable takes its destination for the next hop then (nf_flow_offload_ip_hook, Linux 6.18).
+ * IPv4 the kernel’s flowtable takes its destination for the next hop then (`rt_nexthop` in `nf_flow_offload_ip_hook`, by its source).
  */
 const familiesOfTunnel = (tunnel: NodeState['tunnel']): readonly Family[] =>
   tunnel === undefined || familyOf(tunnel.local) === 4 ? families : [6];

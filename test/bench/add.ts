@@ -84,8 +84,10 @@ async function measureBurst(subjects: readonly Subject[]): Promise<ResultTable> 
   for (let round = 0; round < burst.rounds; round++) {
     for (const { subject, rates } of all) {
       for (const verb of verbs) {
-        const commands = subject.pods.slice(0, burst.pods).map((pod) => subject.command(verb, pod));
-        rates[verb].push(await rateOf(subject.node.machine, commands, burst.atATime));
+        const [first, ...others] = subject.pods.slice(0, burst.pods).map((pod) => subject.command(verb, pod));
+        // Alone: portmap 1.10.0 fails where two of its first calls make its chain at once.
+        if (first) await rateOf(subject.node.machine, [first], 1);
+        rates[verb].push(await rateOf(subject.node.machine, others, burst.atATime));
       }
       await subject.restore(subject.pods);
     }
