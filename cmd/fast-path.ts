@@ -1,5 +1,5 @@
 import { Parts } from '../src/agent/child.ts';
-import type { FastPath } from '../src/datapath/fast-path.ts';
+import type { FastPath } from '../src/datapath/fast-path-plan.ts';
 import { LinuxFastPath } from '../src/kernel/fast-path.ts';
 import { beFirst, writeLine } from './election.ts';
 import { staySmall } from './memory.ts';

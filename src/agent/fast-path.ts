@@ -1,4 +1,4 @@
-import { type FastPath, fastPathOf } from '../datapath/fast-path.ts';
+import { type FastPath, fastPathOf } from '../datapath/fast-path-plan.ts';
 import type { Log, Machine } from '../node/machine.ts';
 import type { FastPathRecord } from '../store/record.ts';
 import type { Child, StartChild } from './child.ts';

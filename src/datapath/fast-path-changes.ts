@@ -1,6 +1,6 @@
 import { addressFromBytes } from '../base/address.ts';
 import { tableName } from '../nftables/object.ts';
-import type { FastPath } from './fast-path.ts';
+import type { FastPath } from './fast-path-plan.ts';
 import type { Filter } from './filter.ts';
 import * as layout from './layout.ts';
 

@@ -1,5 +1,5 @@
 import { families } from '../base/address.ts';
-import { crossed } from '../datapath/fast-path.ts';
+import { byTunnel, crossed } from '../datapath/fast-path.ts';
 import type { Counters } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
 import { tunnelDevice } from '../datapath/tunnel.ts';
@@ -29,13 +29,13 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
     left.set(id, add(left.get(id) ?? none, counter));
   }
   const fast = await readFast(socket, atInterfaces);
-  for (const { id, counter, isCounted } of fast.took) {
-    // The flowtable takes none that does not leave: what it took was steered, too.
-    for (const counts of isCounted ? [steered] : [steered, left])
-      if (counts.has(id)) counts.set(id, add(counts.get(id) ?? none, counter));
-  }
   for (const { key, counter = none } of await listElements(socket, layout.servedMap))
     served.set(layout.exitIdOfKey(key), counter);
+  for (const { id, counter, way } of fast.took) {
+    // The flowtable takes none that does not leave: what it took was steered, too. What goes into the tunnel `sent` has counted.
+    const counts = { in: [steered], through: [steered, left], out: [steered, left, served] }[way];
+    for (const each of counts) if (each.has(id)) each.set(id, add(each.get(id) ?? none, counter));
+  }
   for (const family of families) {
     for (const { comment = '', counter = none } of await listElements(socket, layout.podsMap(family))) {
       pods.set(comment, add(pods.get(comment) ?? none, counter));
@@ -70,11 +70,11 @@ async function listLeft(socket: NetlinkSocket, chains: readonly string[]): Promi
   return elements.filter(isFed);
 }
 
-/** What a flowtable took of an exit, and whether `sent` counts it, too: into the tunnel it does. */
+/** What a flowtable took of an exit: into the tunnel, out of it, or without one. */
 interface Took {
   readonly id: number;
   readonly counter: Counter;
-  readonly isCounted: boolean;
+  readonly way: 'in' | 'out' | 'through';
 }
 
 /** Packets that left by a flowtable, and those that were dropped behind it. */
@@ -86,10 +86,10 @@ async function readFast(
   let dropped = none;
   for (const { name, hook } of chains.filter(({ name }) => layout.isFastChain(name))) {
     const id = layout.exitIdOfPart(name) ?? 0;
-    const isCounted = typeof hook === 'object' && 'device' in hook && hook.device === tunnelDevice;
+    const isIn = typeof hook === 'object' && 'device' in hook && hook.device === tunnelDevice;
     for (const { counter = none, comment } of await listRules(socket, name, layout.netdevTable))
       if (comment === crossed) dropped = add(dropped, counter);
-      else took.push({ id, counter, isCounted });
+      else took.push({ id, counter, way: isIn ? 'in' : comment === byTunnel ? 'out' : 'through' });
   }
   return { took, crossed: dropped };
 }

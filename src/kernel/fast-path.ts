@@ -1,5 +1,5 @@
-import { type FastPath, isMore } from '../datapath/fast-path.ts';
 import { effectOf, type RulesetChange } from '../datapath/fast-path-changes.ts';
+import { type FastPath, isMore } from '../datapath/fast-path-plan.ts';
 import { listenToRulesets } from './netlink/notifications.ts';
 import { isKernelError, NetlinkSocket, protocols, type Reply, type Request } from './netlink/socket.ts';
 import { addToFastTable, deleteFastTable, makeFastTable } from './nftables/fast-table.ts';

@@ -1,14 +1,7 @@
 import { type Family, families, familyOf } from '../../base/address.ts';
-import {
-  exitsInUse,
-  type FastPath,
-  fastPriorities,
-  flowtablePriority,
-  lacking,
-  offeredBit,
-  offeredMark,
-} from '../../datapath/fast-path.ts';
+import { fastPriorities, flowtablePriority, offeredBit, offeredMark } from '../../datapath/fast-path.ts';
 import { fastTable } from '../../datapath/fast-path-changes.ts';
+import { exitsInUse, type FastPath, lacking } from '../../datapath/fast-path-plan.ts';
 import * as layout from '../../datapath/layout.ts';
 import { tunnelDevice } from '../../datapath/tunnel.ts';
 import type { Element, Hook, InTable, NftSet, Statement } from '../../nftables/object.ts';

@@ -3,7 +3,8 @@ import { describe, test } from 'node:test';
 import type { Tunnel } from '../../../src/datapath/attachment.ts';
 import { needsEgressHook } from '../../../src/datapath/egress-counters.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
-import { desiredFastPath, fastPathOf, fastPriorities, isMore, offeredBit } from '../../../src/datapath/fast-path.ts';
+import { desiredFastPath, fastPriorities, offeredBit } from '../../../src/datapath/fast-path.ts';
+import { fastPathOf, isMore } from '../../../src/datapath/fast-path-plan.ts';
 import type { Chain } from '../../../src/nftables/object.ts';
 
 const fwmark = 0x40000000;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { FastPath } from '../../../src/datapath/fast-path.ts';
+import type { FastPath } from '../../../src/datapath/fast-path-plan.ts';
 import { addToFastTable, deleteFastTable, makeFastTable } from '../../../src/kernel/nftables/fast-table.ts';
 import { changesIn } from '../../../src/kernel/nftables/ruleset-changes.ts';
 
