@@ -5,7 +5,7 @@ import { isKernelError, NetlinkSocket, protocols, type Reply, type Request } fro
 import { addToFastTable, deleteFastTable, makeFastTable } from './nftables/fast-table.ts';
 import { changesIn } from './nftables/ruleset-changes.ts';
 import { encodeBatch } from './nftables/transaction.ts';
-import { decodeLink, readLink } from './rtnetlink/link.ts';
+import { type LinkChange, linkChangeIn, readLink } from './rtnetlink/link.ts';
 
 /** The state of the fast path, as its process tells it. */
 export interface FastPathStatus {
@@ -92,13 +92,13 @@ export class LinuxFastPath implements Disposable {
   #hearRouting(messages: readonly Reply[], isLoss: boolean): void {
     if (isLoss) this.#do('anew');
     for (const message of messages) {
-      const link = linkOf(message);
-      if (link === undefined) this.#do('anew');
-      else this.#hearLink(link);
+      const change = linkChangeIn(message);
+      if (change === undefined) this.#do('anew');
+      else this.#hearLink(change);
     }
   }
 
-  #hearLink({ index, name, isGone }: LinkChange): void {
+  #hearLink({ link: { index, name }, isGone }: LinkChange): void {
     const known = this.#links.get(index);
     const isWanted = this.#wanted?.devices.includes(name) === true;
     if (isGone || (known !== undefined && known !== name)) this.#links.delete(index);
@@ -200,18 +200,3 @@ export class LinuxFastPath implements Disposable {
 /** What kernels say that lack a part. */
 const unknown = ['ENOENT', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'EPROTONOSUPPORT'];
 const noFlowtables = 'this kernel has no flowtables, or no tables with an owner (Linux 5.12)';
-
-interface LinkChange {
-  readonly index: number;
-  readonly name: string;
-  readonly isGone: boolean;
-}
-
-/** linux/rtnetlink.h */
-const [RTM_NEWLINK, RTM_DELLINK] = [16, 17];
-
-function linkOf({ type, body }: Reply): LinkChange | undefined {
-  if (type !== RTM_NEWLINK && type !== RTM_DELLINK) return undefined;
-  const { index, name } = decodeLink(body);
-  return { index, name, isGone: type === RTM_DELLINK };
-}

@@ -1,11 +1,11 @@
 import { RawNetlinkSocket } from 'netlink/dist/raw.js';
 import { parseMessages } from 'netlink/dist/structs.js';
 import type { Changed } from '../../datapath/host.ts';
+import { linkChangeIn, RTM_NEWLINK } from '../rtnetlink/link.ts';
 import { descriptorOfPort, droppedMessages, setSocketOption } from './libc.ts';
 import { isOfOurTable, nftablesGroup, ofOurTable, swapped } from './our-table.ts';
 import { protocols, type Reply } from './socket.ts';
 import { attachFilter, end, type Instruction, jumpIfAny, jumpIfEqual, load } from './socket-filter.ts';
-import { walk } from './wire.ts';
 
 /** Where notifications come from: a protocol's multicast groups. */
 interface Groups {
@@ -46,7 +46,6 @@ const learnt = 0x1f;
 /** linux/netlink.h: place of `nlmsg_type`, and length of struct nlmsghdr. */
 const header = { type: 4, length: 16 } as const;
 const allOfIt = 0xffff_ffff;
-const [RTM_NEWLINK, RTM_DELLINK] = [16, 17];
 /** A bridge tells of its ports in the family AF_BRIDGE. What becomes of an interface is told beside it. */
 const AF_BRIDGE = 7;
 
@@ -73,19 +72,9 @@ function isRuleGone({ type }: Reply): boolean {
   return type === RTM_DELRULE;
 }
 
-/** Place of `ifi_change` in struct ifinfomsg (linux/rtnetlink.h), and the struct's length. The kernel sets all of it for what is new, or is gone. */
-const linkHeader = { change: 12, length: 16 } as const;
-/** IFLA_LINKINFO, with IFLA_INFO_KIND in it. */
-const [linkInfo, linkKind] = [18, 1];
-const veth = Buffer.from('veth\0');
-
-function isOfPods({ type, body }: Reply): boolean {
-  if (type !== RTM_NEWLINK && type !== RTM_DELLINK) return false;
-  if (body.readUInt32LE(linkHeader.change) !== allOfIt) return false;
-  const info = walk(body.subarray(linkHeader.length)).find((attribute) => attribute.type === linkInfo);
-  return (
-    info !== undefined && walk(info.payload).some((inner) => inner.type === linkKind && veth.equals(inner.payload))
-  );
+function isOfPods(message: Reply): boolean {
+  const change = linkChangeIn(message);
+  return change?.isWhole === true && change.link.type === 'veth';
 }
 
 /** linux/netfilter/nfnetlink.h and nf_tables.h: NFNL_SUBSYS_NFTABLES, and NFT_MSG_DELTABLE of it. */

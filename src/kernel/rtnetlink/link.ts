@@ -1,6 +1,6 @@
 import type { Link } from '../../datapath/objects.ts';
 import { cString, nested, u8, u16, u32 } from '../netlink/field.ts';
-import type { NetlinkSocket } from '../netlink/socket.ts';
+import type { NetlinkSocket, Reply } from '../netlink/socket.ts';
 import { mac } from './mac.ts';
 import { message } from './message.ts';
 import { unlessRefused } from './refusal.ts';
@@ -18,7 +18,8 @@ const linkMessage = message(
   },
 );
 
-const RTM_NEWLINK = 16;
+/** linux/rtnetlink.h */
+export const [RTM_NEWLINK, RTM_DELLINK] = [16, 17];
 const RTM_GETLINK = 18;
 /** linux/rtnetlink.h, RTEXT_FILTER_*: counters would be half of the answer. */
 const SKIP_STATS = 8;
@@ -96,4 +97,22 @@ export function decodeLink(body: Buffer): Link {
     ...(master && { master: { index: master, ...(info?.memberKind && { type: info.memberKind }) } }),
     ...(attributes.mac?.length === macLength && { mac: attributes.mac }),
   };
+}
+
+/** What a notification tells of an interface. */
+export interface LinkChange {
+  readonly link: Link;
+  readonly isGone: boolean;
+  /** It is new, or gone: of less the kernel says which flags have changed. */
+  readonly isWhole: boolean;
+}
+
+/** All bits of `ifi_change`. */
+const everything = 0xffff_ffff;
+
+/** What a notification tells of an interface; `undefined` when it is about something else. */
+export function linkChangeIn({ type, body }: Reply): LinkChange | undefined {
+  if (type !== RTM_NEWLINK && type !== RTM_DELLINK) return undefined;
+  const isWhole = linkMessage.decode(body).header.change === everything;
+  return { link: decodeLink(body), isGone: type === RTM_DELLINK, isWhole };
 }
