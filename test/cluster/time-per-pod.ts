@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { printTable } from '../../src/cli/table.ts';
 import { median } from '../bench/statistics.ts';
@@ -10,8 +11,8 @@ import { tool } from '../support/tools.ts';
 import { world } from '../support/world.ts';
 
 /**
- * How long pods take on one node of a whole cluster with egress and without, from `kubectl scale` until all are ready, and until all
- * are gone: `node test/cluster/time-per-pod.ts [PODS [ROUNDS]]`, 40 and 5 if nothing is given. The kinds take turns, in an order that
+ * How long pods take on one node of a whole cluster with egress, without, and with a plugin in its place that is a Node.js with nothing to
+ * do, which no plugin in Node.js can be below: from `kubectl scale` until all are ready, and until all are gone: `node test/cluster/time-per-pod.ts [PODS [ROUNDS]]`, 40 and 5 if nothing is given. The kinds take turns, in an order that
  * is turned around each time. The first round only warms up. Nothing is asserted.
  */
 const [count = 40, rounds = 5] = process.argv.slice(2).map(Number);
@@ -20,14 +21,15 @@ const [count = 40, rounds = 5] = process.argv.slice(2).map(Number);
 const rest = 3;
 
 const lab = await Lab.create();
-/** The gateway, a node that egress is kept away from, and one that has it. */
-const cluster = await WholeCluster.start(lab, { nodes: [3, 4, 5] });
+/** The gateway, a node that egress is kept away from, one that has it, and one with an empty plugin. */
+const cluster = await WholeCluster.start(lab, { nodes: [3, 4, 5, 6] });
 const { api } = cluster;
-const [gateway, without, withEgress] = [cluster.node(3), cluster.node(4), cluster.node(5)];
+const [gateway, without, withEgress, withEmpty] = [cluster.node(3), cluster.node(4), cluster.node(5), cluster.node(6)];
 
 /** Pods by their namespace, and where they are. */
 const kinds: Readonly<Record<string, WholeNode>> = {
   without,
+  'empty-node': withEmpty,
   'no-policy': withEgress,
   'by-namespace': withEgress,
   'by-labels': withEgress,
@@ -75,8 +77,24 @@ async function clear({ machine }: WholeNode): Promise<void> {
   });
 }
 
+/** A plugin of a chain that hands on what the one before it has made. */
+const emptyPlugin = `#!${process.execPath}
+const { readFileSync, writeFileSync } = require('node:fs');
+const { cniVersion, prevResult } = JSON.parse(readFileSync(0, 'utf8'));
+if (process.env.CNI_COMMAND === 'ADD') writeFileSync(1, JSON.stringify({ ...prevResult, cniVersion }));
+`;
+
+/** Puts it behind the other plugins of a node's chain, where egress has its place on the other one. */
+function chainEmpty({ machine }: WholeNode): void {
+  writeFileSync(machine.path('opt/cni/bin/empty'), emptyPlugin, { mode: 0o755 });
+  const file = machine.path('etc/net.d/10-pods.conflist');
+  const chain = JSON.parse(readFileSync(file, 'utf8'));
+  writeFileSync(file, JSON.stringify({ ...chain, plugins: [...chain.plugins, { type: 'empty' }] }));
+}
+
 /** Egress where its label is, an exit by the gateway, and a policy for each of two kinds. */
 async function prepare(): Promise<void> {
+  chainEmpty(withEmpty);
   await api.kubectl(['taint', 'nodes', '--all', 'egress.cni/not-ready-']);
   await api.kubectl(['label', 'node', gateway.name, withEgress.name, 'egress=here']);
   await api.kubectl(['label', 'node', gateway.name, 'gateway=here']);
