@@ -7,7 +7,7 @@ import type { NodeState, SteeredAttachment } from './attachment.ts';
 import { branchesOf, desiredClassify } from './classify.ts';
 import { desiredEgressCounters } from './egress-counters.ts';
 import type { ResolvedExit, Way } from './exit.ts';
-import { desiredFastPath } from './fast-path.ts';
+import { desiredFastJudge } from './fast-path.ts';
 import { desiredGateway, gatewayChains, gatewaySets, replyRoutes, unasked } from './gateway.ts';
 import { desiredGuard } from './guard.ts';
 import { entryChainOf, heldElements } from './held.ts';
@@ -34,8 +34,7 @@ export function desired(
     ...desiredPorts(exits, ports),
     ...desiredUplinks(exits),
     ...(exits.length > 0 || checked.some(isChecked) ? [layout.netdevTable] : []),
-    ...desiredEgressCounters(node.fwmark, exits),
-    ...desiredFastPath(node, exits),
+    ...desiredEgressCounters(node, exits),
     ...(gateway ? desiredGateway(node, gateway, exits) : []),
     ...policyRulesOf(node, { exits, closed, ...(gateway && { gateway }) }),
     ...closedRoutes(node, closed),
@@ -81,6 +80,7 @@ function desiredBase(node: NodeState): HostObject[] {
     local(branchesOf(node)),
     ...desiredClassify(node, chains),
     ...desiredGuard(node),
+    ...desiredFastJudge(node),
   ];
 }
 

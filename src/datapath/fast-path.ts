@@ -1,8 +1,8 @@
-import type { Address } from '../base/address.ts';
+import { type Address, type Family, families, familyOf } from '../base/address.ts';
 import { rule } from '../nftables/chain.ts';
-import type { Chain, Rule, Statement } from '../nftables/object.ts';
+import type { Chain, Element, Rule } from '../nftables/object.ts';
 import * as say from '../nftables/statement.ts';
-import type { NodeState } from './attachment.ts';
+import type { Gateway, NodeState } from './attachment.ts';
 import type { ResolvedExit } from './exit.ts';
 import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
@@ -11,7 +11,7 @@ import { tunnelDevice } from './tunnel.ts';
 /**
  * A packet that may be handed over to the flowtable passes three chains at forward, behind all filters. The first and the last are
  * in the table of the agent's process, and are gone with it: one offers the packet, by a bit of its mark, and the last hands over
- * what was offered and lost the bit. Between them the exit's own chain, in our table, takes the bit away where the guard would let
+ * what was offered and lost the bit. Between them a chain in our table takes the bit away where the guard would let
  * the packet leave. So nothing is handed over without an agent, nor without our ruleset, and what the guard asks is asked of the same
  * sets at the same moment. A packet with the bit from somebody else loses it there.
  */
@@ -26,89 +26,122 @@ export const offeredBit = (fwmark: number): number => (fwmark === 0x20000000 ? 0
 /** The mark of an offered packet, as far as it is ours. */
 export const offeredMark = (fwmark: number): number => (fwmark | offeredBit(fwmark)) >>> 0;
 
-/** What of the node the chains of a fast path depend on. */
-type Around = Pick<NodeState, 'fwmark' | 'gateway' | 'exits'>;
-
-/** The chains of an exit with a fast path: they judge what was offered, and count what left by the flowtable. */
-export const desiredFastPath = (node: Around, exits: readonly ResolvedExit[]): Chain[] => [
-  ...exits.flatMap((exit) => (exit.fastPath ? [judgeChain(node.fwmark, exit)] : [])),
-  ...fastLeftChains(node, exits),
-];
-
-/** Those of them that go with their interface. */
-export const fastLeftChains = (node: Around, exits: readonly ResolvedExit[]): Chain[] =>
-  exits.flatMap((exit) => {
-    if (exit.fastPath !== true) return [];
-    return [leftChain(exit, leftRules(node, exit))];
-  });
-
-function leftRules(node: Around, exit: ResolvedExit): readonly Rule[] {
-  if (intoTunnel(exit)) return [intoTunnelRule(node.fwmark, exit)];
-  return node.gateway?.served.includes(exit.id) ? servedRules(node, exit) : provenRules(node.fwmark, exit);
+/** What of the node the objects of fast paths depend on. */
+export interface AroundFast extends Pick<NodeState, 'fwmark' | 'exits'> {
+  readonly gateway?: Pick<Gateway, 'served'>;
 }
+
+/** What a node has for the fast paths of all its exits at forward. Nothing when no exit has one. */
+export const desiredFastJudge = ({ fwmark, exits }: AroundFast): Chain[] => (exits.some(isFast) ? [judge(fwmark)] : []);
+
+/** What a node has for those of them that leave from here: what counts what flowtables took, and drops what crossed. */
+export function desiredFastCounters(node: AroundFast): HostObject[] {
+  const fast = node.exits.filter((exit) => isFast(exit) && !intoTunnel(exit));
+  if (fast.length === 0) return [];
+  const served = fast.filter((exit) => isServed(node, exit));
+  const crossed = served.flatMap((exit) => addressesOf(exit).map((address) => crossedElement(exit, address)));
+  return [
+    ...layout.fastSets,
+    ...eachOnce([...fast.flatMap((exit) => provenElements(node, exit)), ...servedElements(node, served), ...crossed]),
+    ...(served.length > 0 ? [fastServed] : []),
+  ];
+}
+
+/** Rules of the chain that counts at an interface of exits: before all others, and behind them. */
+export function fastRulesAt(
+  node: AroundFast,
+  device: string,
+): { readonly first: readonly Rule[]; readonly last: readonly Rule[] } {
+  const { fwmark } = node;
+  const fast = node.exits.filter((exit) => isFast(exit) && exit.device === device);
+  if (device === tunnelDevice) return { first: fast.length > 0 ? [intoTunnelRule(fwmark)] : [], last: [] };
+  const isOfServed = fast.some((exit) => isServed(node, exit));
+  const end = say.verdict(isOfServed ? { code: 'goto', chain: layout.chainNames.fastServed } : { code: 'return' });
+  return {
+    first: [rule(say.markWithout(fwmark), end)],
+    last: fast.length > 0 ? provenRules(fwmark) : [],
+  };
+}
+
+const isFast = ({ fastPath }: ResolvedExit): boolean => fastPath === true;
+const isServed = ({ gateway }: AroundFast, { id }: ResolvedExit): boolean => gateway?.served.includes(id) === true;
 
 /** Whether the exit's packets go into the tunnel on this node. */
 export const intoTunnel = ({ device }: Pick<ResolvedExit, 'device'>): boolean => device === tunnelDevice;
 
-/** It asks what the guard asks. */
-function judgeChain(fwmark: number, exit: ResolvedExit): Chain {
-  const bit = offeredBit(fwmark);
-  const mask = (layout.markMask(fwmark) | bit) >>> 0;
-  const value = (offeredMark(fwmark) | exit.id) >>> 0;
+/**
+ * It asks what the guard asks. That is about the translated source, which a packet has behind forward only. So it gets it here, for two
+ * questions: whether the interface has the address, and whether the lane is there. Then it gets its own back. Into the tunnel it keeps
+ * its own.
+ */
+function judge(fwmark: number): Chain {
+  const [bit, mark] = [offeredBit(fwmark), offeredMark(fwmark)];
   const passed = say.keepMark(~bit >>> 0);
+  const lane = (family: Family) => say.markDeviceSourceIn(family, layout.exitIdMask, layout.setNames.lanes(family));
   return {
     kind: 'chain',
-    name: layout.chainNames.exitFast(exit.id),
+    name: layout.chainNames.fast,
     rules: [
-      rule(say.markIsNot(mask, value), say.verdict({ code: 'return' })),
-      ...(intoTunnel(exit)
-        ? [rule(say.leavesBy(tunnelDevice), say.markIn(layout.exitIdMask, layout.setNames.tunnels), passed)]
-        : judgeSource(exit, passed)),
+      rule(say.markIsNot(mark, mark), done),
+      rule(say.leavesBy(tunnelDevice), say.markIn(layout.exitIdMask, layout.setNames.tunnels), passed, done),
+      ...families.map((family) => rule(say.writeSource(family, 'ct reply daddr'))),
+      ...families.map((family) => rule(say.sourceIsOfOutput, lane(family), passed)),
+      ...families.map((family) =>
+        rule(say.markIn(layout.exitIdMask, layout.setNames.elsewhere), say.sourceIsLocal, lane(family), passed),
+      ),
+      ...families.map((family) => rule(say.writeSource(family, 'ct original saddr'))),
     ],
     hook: { type: 'filter', hook: 'forward', priority: fastPriorities.judge },
   };
 }
 
-/**
- * What the guard asks is about the translated source, which a packet has behind forward only. So it gets it here, for two questions:
- * whether the interface has the address, and whether the lane is there. Then it gets its own back.
- */
-const judgeSource = ({ ways, addressesOn }: ResolvedExit, passed: Statement): Rule[] => [
-  ...ways.map(({ family }) => rule(say.writeSource(family, 'ct reply daddr'))),
-  ...ways.map(({ family }) =>
-    rule(
-      addressesOn === undefined ? say.sourceIsOfOutput : say.sourceIsLocal,
-      say.markDeviceSourceIn(family, layout.exitIdMask, layout.setNames.lanes(family)),
-      passed,
-    ),
-  ),
-  ...ways.map(({ family }) => rule(say.writeSource(family, 'ct original saddr'))),
-];
+const done = say.verdict({ code: 'return' });
+const addressesOf = ({ ways }: ResolvedExit): readonly Address[] => ways.flatMap(({ addresses }) => addresses);
 
-/** Packets that took the ordinary way are counted behind it, where packets without our bit cost least. */
-const leftChain = ({ id, device }: ResolvedExit, rules: readonly Rule[]): Chain => ({
-  kind: 'chain',
+/** Of several exits with one address on one interface the first has what nobody can tell apart. */
+const eachOnce = (elements: readonly Element[]): Element[] =>
+  [...new Map(elements.toReversed().map((element) => [`${element.set} ${element.key}`, element])).values()].reverse();
+
+const fastElement = (mark: number, { device }: ResolvedExit, address: Address): Element => ({
+  kind: 'element',
   family: 'netdev',
-  name: layout.chainNames.exitFast(id),
-  rules,
-  hook: { type: 'filter', hook: 'egress', device, priority: -1 },
+  set: layout.setNames.fast(familyOf(address)),
+  key: layout.laneKey(mark, device, address),
 });
 
-const addressesOf = ({ ways }: ResolvedExit): readonly Address[] => ways.flatMap(({ addresses }) => addresses);
-const done = say.verdict({ code: 'return' });
+const crossedElement = ({ device }: ResolvedExit, address: Address): Element => ({
+  kind: 'element',
+  family: 'netdev',
+  set: layout.setNames.crossed(familyOf(address)),
+  key: layout.crossedKey(device, address),
+});
 
 /**
  * A packet that took the flowtable has the mark with that it came in: of a pod the proof. Its source is the exit's by now. On its
  * ordinary way it would have the exit's id.
  */
-const provenRules = (fwmark: number, exit: ResolvedExit): readonly Rule[] =>
-  addressesOf(exit).map((address) =>
+const provenElements = ({ fwmark }: AroundFast, exit: ResolvedExit): readonly Element[] =>
+  addressesOf(exit).map((address) => ({
+    ...fastElement(layout.idMark(fwmark, layout.proofId).value, exit, address),
+    comment: String(exit.id),
+  }));
+
+/** Behind the rules that count what took the ordinary way. Without our bits it is no packet of ours at interfaces below. */
+const provenRules = (fwmark: number): readonly Rule[] =>
+  families.map((family) =>
     rule(
-      say.markIs(layout.markMask(fwmark), layout.idMark(fwmark, layout.proofId).value),
-      say.frameSourceIn(address),
-      say.counter,
+      say.markDeviceFrameSourceIn(family, layout.setNames.fast(family), layout.markMask(fwmark)),
       say.keepMark(~layout.markMask(fwmark) >>> 0),
-      done,
+    ),
+  );
+
+/** Out of the tunnel a packet has the exit's id and no other bit, as its node has sent it. Exits may share an address. */
+const servedElements = ({ exits }: AroundFast, served: readonly ResolvedExit[]): readonly Element[] =>
+  served.flatMap((exit) =>
+    addressesOf(exit).flatMap((address) =>
+      exits
+        .filter((other) => other.device === exit.device && addressesOf(other).includes(address))
+        .map(({ id }) => fastElement(id, exit, address)),
     ),
   );
 
@@ -116,43 +149,35 @@ const provenRules = (fwmark: number, exit: ResolvedExit): readonly Rule[] =>
 const aroundId = ~layout.exitIdMask >>> 0;
 
 /**
- * Out of the tunnel a packet has the exit's id and no other bit, as its node has sent it. The flowtable does not look at it: where a
- * node gives a running connection another exit, its packets would go on by the one that they began with. So what has an address
- * of the exit and another's id goes no farther, as at the guard. Exits may share an address.
+ * Packets without our mark. The flowtable does not look at the id: where a node gives a running connection another exit, its packets
+ * would go on by the one that they began with. So what has an address of an exit with a fast path and the id of another goes no
+ * farther, as at the guard.
  */
-function servedRules({ fwmark, exits }: Around, exit: ResolvedExit): readonly Rule[] {
-  const own = addressesOf(exit);
-  const sharing = exits.filter((other) => other.id !== exit.id && other.device === exit.device && shares(other, own));
-  return [
-    ...own.map((address) => ({
-      ...rule(say.markIsExactly(exit.id), say.frameSourceIn(address), say.counter, say.keepMark(0), done),
-      comment: byTunnel,
-    })),
-    ...provenRules(fwmark, exit),
+const fastServed: Chain = {
+  kind: 'chain',
+  family: 'netdev',
+  name: layout.chainNames.fastServed,
+  rules: [
+    rule(say.markIsExactly(0), done),
+    ...families.map((family) =>
+      rule(say.markDeviceFrameSourceIn(family, layout.setNames.fast(family)), say.keepMark(0), done),
+    ),
     rule(say.markIsNot(aroundId, 0), done),
-    rule(say.markIs(layout.exitIdMask, 0), done),
-    ...sharing.map(({ id }) => rule(say.markIs(layout.exitIdMask, id), done)),
-    ...own.map((address) => ({
-      ...rule(say.frameSourceIn(address), say.counter, say.verdict({ code: 'drop' })),
-      comment: crossed,
-    })),
-  ];
-}
-
-const shares = (exit: ResolvedExit, addresses: readonly Address[]): boolean =>
-  addressesOf(exit).some((address) => addresses.includes(address));
-
-/** The comments of a gateway's rules: of those that count what came by the tunnel, and that drop what has the id of another exit. */
-export const [byTunnel, crossed] = ['by the tunnel', 'of another exit'] as const;
+    ...families.map((family) =>
+      rule(say.deviceFrameSourceIn(family, layout.setNames.crossed(family)), say.verdict({ code: 'drop' })),
+    ),
+  ],
+};
 
 /** Into the tunnel: the process has given the packet the id (`FastPath.into`), and kept our bit, which the packet around it must not have. */
-const intoTunnelRule = (fwmark: number, { id }: ResolvedExit): Rule =>
+const intoTunnelRule = (fwmark: number): Rule =>
   rule(
-    say.markIs(layout.markMask(fwmark), layout.idMark(fwmark, id).value),
-    say.counter,
+    say.markIs(fwmark, fwmark),
+    say.markDeviceIn(layout.markMask(fwmark), layout.setNames.sent),
     say.keepMark(layout.exitIdMask),
+    done,
   );
 
 /** Only a kernel with the egress hook can have it: without that nothing would count what the flowtable takes. */
 export const isFastJudge = (object: HostObject): boolean =>
-  object.kind === 'chain' && object.family === undefined && layout.isFastChain(object.name);
+  object.kind === 'chain' && object.family === undefined && object.name === layout.chainNames.fast;

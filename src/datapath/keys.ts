@@ -1,8 +1,8 @@
 import { type Address, addressBytes, addressFromBytes, families } from '../base/address.ts';
 import type { Hex } from '../nftables/expression.ts';
 import { type DataType, dataTypes, type Element, type NftSet } from '../nftables/object.ts';
-import { hostHex } from '../nftables/statement.ts';
-import { exitIdOfPart } from './names.ts';
+import { deviceHex, hostHex } from '../nftables/statement.ts';
+import { exitIdMask, exitIdOfPart } from './names.ts';
 import { flowsMap, isAnswersSet, nodeSets, slotsMap } from './sets.ts';
 
 /** An address as the key or value of an element. */
@@ -20,23 +20,28 @@ export const blockKey = (id: number, address: Address): Hex => exitKey(id) + add
 /** The pod's address in the key of an element of {@link blocksMap}. */
 export const podOfBlockKey = (key: Hex): Hex => key.slice(exitKey(0).length);
 
-/** The key of an element of {@link lanesSet}. */
+/** The key of an element of {@link lanesSet}, or of {@link fastSet} with a mark. */
 export const laneKey = (id: number, device: string, address: Address): Hex =>
   exitDeviceKey(id, device) + addressHex(address);
+
+/** The key of an element of {@link crossedSet}. */
+export const crossedKey = (device: string, address: Address): Hex => deviceHex(device) + addressHex(address);
 
 /** A slot as the key of an element of {@link slotsMap} or {@link flowsMap}. */
 export const slotKey = (slot: number, { key: [type = 'mark'] }: NftSet): Hex =>
   slot.toString(16).padStart(2 * dataTypes[type].length, '0');
 
 /** The key of an element of {@link sentSet}, {@link snatMap} or {@link spreadMap}. */
-export const exitDeviceKey = (id: number, device: string): Hex =>
-  exitKey(id) + Buffer.from(device).toString('hex').padEnd(32, '0');
+export const exitDeviceKey = (id: number, device: string): Hex => exitKey(id) + deviceHex(device);
 
 /** The interface in the key of an element of {@link sentSet}, {@link snatMap}, {@link spreadMap} or {@link lanesSet}. */
 export const deviceOfKey = (key: Hex): string => Buffer.from(key.slice(8, 40), 'hex').toString().replace(/\0+$/, '');
 
+/** The mark in the key of an element of a set of exits: the exit's id, or that and more. */
+export const markOfKey = (key: Hex): number => Buffer.from(key.slice(0, 8), 'hex').readUInt32LE();
+
 /** The exit's id in the key of an element of any set of exits. */
-export const exitIdOfKey = (key: Hex): number => Buffer.from(key.slice(0, 8), 'hex').readUInt32LE();
+export const exitIdOfKey = (key: Hex): number => markOfKey(key) & exitIdMask;
 
 /** The id of the exit that an element of any set of exits is about; `undefined` when it leads to none of ours. */
 export function exitIdOfElement({ set, key, verdict }: Element): number | undefined {

@@ -35,6 +35,10 @@ export const chainNames = {
   unmarked: 'unmarked',
   decide: 'decide',
   drop: 'exit-drop',
+  /** At forward: judges what is offered to a flowtable. */
+  fast: 'fast',
+  /** Of the interfaces of a gateway's exits: what a flowtable took out of the tunnel. */
+  fastServed: 'fast-served',
   /** Of each connection's first packet, and of answers. */
   begin: 'begin',
   answers: 'answers',
@@ -67,8 +71,6 @@ export const chainNames = {
   exitLocal: (id: number) => `exit-${id}-local`,
   /** Of answers by an exit on a node without a default route. */
   exitBack: (id: number) => `exit-${id}-back`,
-  /** Of an exit with a fast path: in the family inet at forward, and in netdev at the exit's interface, or the tunnel's. */
-  exitFast: (id: number) => `exit-${id}-fast`,
   /** A chain's name holds no colons. */
   ports: (id: number, address: Address) => `${portsPrefix}${id}-${address.replaceAll(':', '_')}`,
   sent: (device: string) => `${sentPrefix}${device}`,
@@ -88,8 +90,8 @@ const exitPrefix = 'exit-';
 /** Whether a chain at a hook may be one of ours, in the table of a family. Ours have fixed names, or an interface's. */
 export const isBaseChain = (chain: string, family?: 'netdev'): boolean =>
   family === undefined
-    ? Object.values(chainNames).some((name) => name === chain) || isFastChain(chain)
-    : chain.startsWith(sentPrefix) || chain.startsWith(sourcePrefix) || isFastChain(chain);
+    ? Object.values(chainNames).some((name) => name === chain)
+    : chain.startsWith(sentPrefix) || chain.startsWith(sourcePrefix);
 
 /** Whether a chain has one of our names, in the table of whichever family. */
 export const isOurChain = (chain: string): boolean =>
@@ -126,12 +128,9 @@ export function exitIdOfChain(chain: string): number | undefined {
 
 /** The id of the exit that a chain or set is a part of: not the one that steers; `undefined` for other chains and sets. */
 export function exitIdOfPart(name: string): number | undefined {
-  const id = /^exit-(\d+)-(?:snat|returns|local|back|fast|slots[46]|flows[46])$/.exec(name)?.[1];
+  const id = /^exit-(\d+)-(?:snat|returns|local|back|slots[46]|flows[46])$/.exec(name)?.[1];
   return id === undefined ? undefined : Number(id);
 }
-
-/** Whether a chain is one of {@link chainNames.exitFast}. */
-export const isFastChain = (chain: string): boolean => exitIdOfPart(chain) !== undefined && chain.endsWith('-fast');
 
 /** Whether a chain is one of {@link chainNames.exitBack}. */
 export const isBackChain = (chain: string): boolean => exitIdOfPart(chain) !== undefined && chain.endsWith('-back');
@@ -152,7 +151,8 @@ const chainOwners: Readonly<Record<Fixed<typeof chainNames>, Owner>> = {
   ...{ arrive: 'tunnel', senders: 'tunnel', untrackedIn: 'tunnel', untrackedOut: 'tunnel' },
   ...{ first: 'gateway', replies: 'gateway', owned: 'gateway', late: 'gateway', unasked: 'gateway' },
   ...{ input: 'earlier versions', forward: 'earlier versions' },
-  unowned: 'interfaces',
+  fast: 'base',
+  ...{ unowned: 'interfaces', fastServed: 'interfaces' },
 };
 
 /** Names of the chains that one owner needs. */
@@ -184,6 +184,9 @@ export const setNames = {
   returns: (family: Family) => `returns${family}`,
   locals: (family: Family) => `locals${family}`,
   sent: 'sent',
+  /** Of exits with a fast path. */
+  fast: (family: Family) => `fast${family}`,
+  crossed: (family: Family) => `crossed${family}`,
   answered: (family: Family) => `answered${family}`,
   tunnels: 'tunnels',
   fallback: 'fallback',
@@ -214,7 +217,7 @@ const setOwners: Readonly<Record<keyof typeof setNames, Owner>> = {
   ...{ slots: 'exit', flows: 'exit' },
   ...{ served: 'tunnel', senders: 'tunnel' },
   ...{ egress: 'gateway', remote: 'gateway', owned: 'gateway', moving: 'gateway' },
-  sent: 'interfaces',
+  ...{ sent: 'interfaces', fast: 'interfaces', crossed: 'interfaces' },
   cluster: 'earlier versions',
 };
 

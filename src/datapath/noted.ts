@@ -2,7 +2,6 @@ import type { NodeState, SteeredAttachment } from './attachment.ts';
 import { exitRoutes, podElements, policyRulesOf } from './desired.ts';
 import type { Change } from './difference.ts';
 import { sentChains } from './egress-counters.ts';
-import { fastLeftChains } from './fast-path.ts';
 import { isBackChain, isSourceChain } from './layout.ts';
 import type { Needs } from './needs.ts';
 import type { HostObject } from './objects.ts';
@@ -20,8 +19,7 @@ export function desiredBesideNoted(node: NodeState, needs: Needs): HostObject[] 
   return [
     ...(tunnel ? desiredTunnel(node, tunnel) : []),
     ...exits.flatMap((exit) => exitRoutes(node, exit)),
-    ...sentChains(node.fwmark, exits),
-    ...fastLeftChains(node, exits),
+    ...sentChains(node, exits),
     ...policyRulesOf(node, needs),
     ...closedRoutes(node, closed),
     ...ingressMarks(node, checked),

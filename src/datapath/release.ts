@@ -6,7 +6,9 @@ import type { NodeState } from './attachment.ts';
 import type { Place } from './behind.ts';
 import { classify } from './classify.ts';
 import { type Change, difference, keyOf } from './difference.ts';
+import { sentChains } from './egress-counters.ts';
 import type { ResolvedExit } from './exit.ts';
+import { desiredFastCounters, desiredFastJudge } from './fast-path.ts';
 import { desiredLook } from './guard.ts';
 import { type Kept, putBack } from './kept.ts';
 import * as layout from './layout.ts';
@@ -26,6 +28,8 @@ export interface OurState {
   readonly sets: readonly NftSet[];
   /** Chains of our table of the family netdev; absent without that table. */
   readonly sent?: readonly Chain[];
+  /** The sets that count what flowtables took, and their elements. */
+  readonly fast: readonly (NftSet | Element)[];
   /** Elements of the set of exits' interfaces. */
   readonly uplinks: readonly Element[];
   /** Elements of the maps and sets of exits. */
@@ -148,6 +152,40 @@ export function rewritten(
   );
 }
 
+/**
+ * What becomes of that which all exits with a fast path share, when some of them go, or are not served any more. Without a record nobody
+ * knows which ones have a fast path: then it stays as it is, until its table goes.
+ */
+export function fastPathLeft(
+  state: Pick<OurState, 'chains' | 'sent' | 'fast' | 'exitElements'>,
+  gone: readonly HostObject[],
+  node: Pick<NodeState, 'fwmark' | 'exits'> | undefined,
+): Change[] {
+  if (node === undefined) return [];
+  const goneKeys = new Set(gone.map(keyOf));
+  const isGone = (object: HostObject) => goneKeys.has(keyOf(object));
+  const exits = node.exits.filter(({ id }) => !isGone({ kind: 'chain', name: layout.chainNames.exit(id), rules: [] }));
+  const served = state.exitElements.filter((element) => element.set === layout.setNames.served && !isGone(element));
+  const left = { ...node, exits, gateway: { served: served.map(({ key }) => layout.exitIdOfKey(key)) } };
+  const ofExits = sentChains(left, exits);
+  const names = new Set<string>([layout.chainNames.fastServed, ...ofExits.map(({ name }) => name)]);
+  const changes = [
+    ...(isGone({ kind: 'table' })
+      ? []
+      : difference(
+          desiredFastJudge(left),
+          state.chains.filter(({ name }) => name === layout.chainNames.fast),
+        )),
+    ...(isGone(layout.netdevTable)
+      ? []
+      : difference(exits.length === 0 ? [] : [...desiredFastCounters(left), ...ofExits], [
+          ...state.fast,
+          ...(state.sent ?? []).filter(({ name }) => names.has(name)),
+        ])),
+  ];
+  return changes.filter(({ verb }) => verb !== 'add'); // what is missing is no matter of what goes
+}
+
 /** Whether there are pods left that are checked, and so marked, where they come in. */
 function isAnyMarked(left: readonly Chain[], { sent = [] }: OurState, gone: readonly Chain[]): boolean {
   const names = new Set(gone.map(({ name }) => name));
@@ -210,9 +248,7 @@ function goneSent({ sent = [], exitElements }: OurState, used: ReadonlySet<numbe
   const elements = exitElements.filter(({ family }) => family === 'netdev');
   const isUsed = (element: Element) => used.has(layout.exitIdOfElement(element));
   const left = elements.filter(isUsed).map(({ key }) => layout.chainNames.sent(layout.deviceOfKey(key)));
-  const isLeft = (name: string) =>
-    layout.isFastChain(name) ? used.has(layout.exitIdOfPart(name)) : left.includes(name);
-  const chains = sent.filter(({ hook, name }) => hook?.hook === 'egress' && !isLeft(name));
+  const chains = sent.filter(({ hook, name }) => hook?.hook === 'egress' && !left.includes(name));
   return [
     ...elements.filter((element) => !isUsed(element)),
     ...chains,

@@ -170,6 +170,30 @@ export const sentSet: NftSet = {
   counter: true,
 };
 
+/**
+ * Mark of a packet that took a flowtable, interface and source address that it leaves with. Each element counts them. Of a pod it
+ * is the mark with the proof, and the comment has the exit's id; out of the tunnel the id alone.
+ */
+export const fastSet = (family: Family): NftSet => ({
+  kind: 'set',
+  family: 'netdev',
+  name: setNames.fast(family),
+  key: ['mark', 'ifname', addressType[family]],
+  counter: true,
+});
+
+/** Interface and source address of what may leave only with ids that {@link fastSet} has. Each element counts what does not. */
+export const crossedSet = (family: Family): NftSet => ({
+  kind: 'set',
+  family: 'netdev',
+  name: setNames.crossed(family),
+  key: ['ifname', addressType[family]],
+  counter: true,
+});
+
+/** The sets that count what flowtables took. */
+export const fastSets: readonly NftSet[] = families.flatMap((family) => [fastSet(family), crossedSet(family)]);
+
 /** Connection → the exit that it began with, where its pod's program has another for it now. */
 export const heldMap: NftSet = { kind: 'set', name: setNames.held, key: ['ct_id'], value: 'verdict' };
 
@@ -181,6 +205,7 @@ export const nodeSets: readonly NftSet[] = [
   ownSet,
   uplinksSet,
   sentSet,
+  ...fastSets,
   tunnelsSet,
   fallbackSet,
   elsewhereSet,

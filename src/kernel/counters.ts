@@ -1,9 +1,8 @@
 import { families } from '../base/address.ts';
-import { byTunnel, crossed } from '../datapath/fast-path.ts';
 import type { Counters } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
-import { tunnelDevice } from '../datapath/tunnel.ts';
-import type { Counter, ObservedChain, ObservedElement } from '../nftables/observed.ts';
+import type { Hex } from '../nftables/expression.ts';
+import type { Counter, ObservedElement } from '../nftables/observed.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
 import { listChains, listElements, listRules, listSets } from './nftables/read.ts';
 
@@ -22,15 +21,14 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
     const id = layout.exitIdOfChain(chain);
     if (id !== undefined) steered.set(id, counter);
   }
-  const atInterfaces = await listChains(socket, layout.netdevTable);
-  const chains = atInterfaces.map(({ name }) => name);
-  for (const { key, counter = none } of await listLeft(socket, chains)) {
+  const sent = await listLeft(socket);
+  for (const { key, counter = none } of sent) {
     const id = layout.exitIdOfKey(key);
     left.set(id, add(left.get(id) ?? none, counter));
   }
-  const fast = await readFast(socket, atInterfaces);
   for (const { key, counter = none } of await listElements(socket, layout.servedMap))
     served.set(layout.exitIdOfKey(key), counter);
+  const fast = await readFast(socket, sent);
   for (const { id, counter, way } of fast.took) {
     // The flowtable takes none that does not leave: what it took was steered, too. What goes into the tunnel `sent` has counted.
     const counts = { in: [steered], through: [steered, left], out: [steered, left, served] }[way];
@@ -59,7 +57,8 @@ export async function readCounters(socket: NetlinkSocket): Promise<Counters> {
  * Elements that count leaving packets. Without the egress hook of netdev these are the lanes, which do not see a next
  * hop fail.
  */
-async function listLeft(socket: NetlinkSocket, chains: readonly string[]): Promise<ObservedElement[]> {
+async function listLeft(socket: NetlinkSocket): Promise<ObservedElement[]> {
+  const chains = (await listChains(socket, layout.netdevTable)).map(({ name }) => name);
   const hasTable = (await listSets(socket, layout.netdevTable)).length > 0;
   // An interface takes its chain along when it goes. Then nobody knows what left.
   const isFed = ({ family, key }: ObservedElement) =>
@@ -77,19 +76,22 @@ interface Took {
   readonly way: 'in' | 'out' | 'through';
 }
 
-/** Packets that left by a flowtable, and those that were dropped behind it. */
+/** Packets that left by a flowtable, and those that were dropped behind it. `sent` are elements that count leaving packets. */
 async function readFast(
   socket: NetlinkSocket,
-  chains: readonly ObservedChain[],
+  sent: readonly ObservedElement[],
 ): Promise<{ readonly took: readonly Took[]; readonly crossed: Counter }> {
   const took: Took[] = [];
-  let dropped = none;
-  for (const { name, hook } of chains.filter(({ name }) => layout.isFastChain(name))) {
-    const id = layout.exitIdOfPart(name) ?? 0;
-    const isIn = typeof hook === 'object' && 'device' in hook && hook.device === tunnelDevice;
-    for (const { counter = none, comment } of await listRules(socket, name, layout.netdevTable))
-      if (comment === crossed) dropped = add(dropped, counter);
-      else took.push({ id, counter, way: isIn ? 'in' : comment === byTunnel ? 'out' : 'through' });
+  let crossed = none;
+  const isId = (key: Hex) => layout.markOfKey(key) <= layout.exitIdMask;
+  for (const { key, counter = none, family } of sent)
+    if (family !== undefined && !isId(key)) took.push({ id: layout.exitIdOfKey(key), counter, way: 'in' });
+  for (const family of families) {
+    for (const { key, counter = none, comment } of await listElements(socket, layout.fastSet(family)))
+      if (isId(key)) took.push({ id: layout.exitIdOfKey(key), counter, way: 'out' });
+      else took.push({ id: Number(comment), counter, way: 'through' });
+    for (const { counter = none } of await listElements(socket, layout.crossedSet(family)))
+      crossed = add(crossed, counter);
   }
-  return { took, crossed: dropped };
+  return { took, crossed };
 }

@@ -24,7 +24,6 @@ export async function observeBesideNoted(
     ...(await findPods(netfilter, attachment?.addresses ?? [])),
     ...(await readNetdevChains(netfilter, [
       ...[...devices].map(layout.chainNames.sent),
-      ...exits.filter(({ fastPath }) => fastPath).map(({ id }) => layout.chainNames.exitFast(id)),
       ...sources.map(layout.chainNames.from),
     ])),
     ...(await observeOutside(route, node, needs)),

@@ -9,7 +9,7 @@ import type { InTable, Table } from '../nftables/object.ts';
 import { listOutside } from './kinds.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
 import { listElements, listSets, readTable } from './nftables/read.ts';
-import { chainOf, listExitElements, readChains } from './observe.ts';
+import { chainOf, listExitElements, listFast, readChains } from './observe.ts';
 import { listKept } from './observe-kept.ts';
 import { elementOf, listSet } from './observe-pods.ts';
 import { routeProtocol } from './rtnetlink/protocol.ts';
@@ -42,6 +42,7 @@ async function observeTables(socket: NetlinkSocket) {
     chains: inet.chains,
     sets: inet.sets,
     ...(sent.isOurs && { sent: sent.chains.map(chainOf) }),
+    fast: await listFast(socket, sent.sets),
     uplinks: await listSet(socket, layout.uplinksSet),
     exitElements: [
       ...(await listExitElements(socket)),

@@ -62,7 +62,6 @@ const chainsOfExit = (id: number): string[] => [
   layout.chainNames.exitReturns(id),
   layout.chainNames.exitLocal(id),
   layout.chainNames.exitBack(id),
-  layout.chainNames.exitFast(id),
 ];
 
 /** Names of the chains and of the sets that are looked for, but for a program's sets. */
@@ -94,16 +93,27 @@ export async function observeNetdev(socket: NetlinkSocket, { exits, checked = []
   const table = exits.length + devices.length === 0 ? undefined : await readTable(socket, layout.netdevTable);
   if (table === undefined) return [];
   const names = new Set([
-    ...exits.flatMap(({ device, id }) => [layout.chainNames.sent(device), layout.chainNames.exitFast(id)]),
+    ...exits.map(({ device }) => layout.chainNames.sent(device)),
+    ...(exits.length > 0 ? [layout.chainNames.fastServed] : []),
     ...(devices.length > 0 ? [layout.chainNames.unowned, ...devices.map(layout.chainNames.from)] : []),
   ]);
   const elements = await listElements(socket, layout.sentSet);
+  const sets = exits.length > 0 ? await listSets(socket, table) : [];
   return [
     table,
-    ...(exits.length > 0 ? await listSets(socket, table) : []),
+    ...sets,
+    ...(await listFast(socket, sets)),
     ...(await readChains(socket, table, (chain) => names.has(chain.name) || isForeign(chain))).map(chainOf),
     ...elements.map(elementOf).filter(({ key }) => exits.some(({ id }) => id === layout.exitIdOfKey(key))),
   ];
+}
+
+/** Elements of the sets of the fast path that are among the sets of the table at interfaces: those of all exits. */
+export async function listFast(socket: NetlinkSocket, sets: readonly NftSet[]): Promise<Element[]> {
+  const elements: Element[] = [];
+  for (const set of layout.fastSets)
+    if (sets.some(({ name }) => name === set.name)) elements.push(...(await listSet(socket, set)));
+  return elements;
 }
 
 const baseChains = layout.chainsOf('base');

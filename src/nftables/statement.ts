@@ -251,6 +251,12 @@ export const markDeviceVerdict = (mask: number, map: string): Statement => ({
   expressions: [...loadMarkAndDevice(mask), { name: 'lookup', set: map, sreg: 1, dreg: 0 }],
 });
 
+/** The verdict that a map has for the masked mark; none: the next rule. */
+export const markPartVerdict = (mask: number, map: string): Statement => ({
+  text: `meta mark & ${printMark(mask)} vmap @${map}`,
+  expressions: [...loadMark(mask), { name: 'lookup', set: map, sreg: 1, dreg: 0 }],
+});
+
 /** The masked mark has this value. */
 export const markIs = (mask: number, value: number): Statement => ({
   text: `meta mark & ${printMark(mask)} == ${printMark(value)}`,

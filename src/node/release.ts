@@ -8,7 +8,7 @@ import type { Change } from '../datapath/difference.ts';
 import type { Observed } from '../datapath/host.ts';
 import { chainNames, deviceOfSourceChain, exitIdOfChain, isSourceChain, setNames } from '../datapath/layout.ts';
 import type { HostObject, IngressMark } from '../datapath/objects.ts';
-import { type OurState, released, rewritten } from '../datapath/release.ts';
+import { fastPathLeft, type OurState, released, rewritten } from '../datapath/release.ts';
 import { parameterNames, parameterValue } from '../datapath/reverse-path.ts';
 import { describeOther } from '../datapath/routing-words.ts';
 import { ownerOfSourceChain } from '../datapath/sources.ts';
@@ -116,7 +116,7 @@ function removals(
     const heir = object.kind === 'element' ? heirOf(object, left) : undefined;
     return heir === undefined ? { verb: 'remove', object } : { verb: 'replace', object: heir, observed: object };
   });
-  return [...changes, ...rewritten(state, goneChains, node)];
+  return [...changes, ...rewritten(state, goneChains, node), ...fastPathLeft(state, gone, node)];
 }
 
 const hasElections = ({ store }: Machine): boolean => Object.keys(store.agent.loadElections()).length > 0;

@@ -49,11 +49,12 @@ describe('an exit with fastPath', labTest, () => {
     const node = await lab.node();
     await node.write({ egress: fast });
     const pod = await node.started();
-    const chains = () => node.machine.must(['nft', 'list', 'chains']);
-    assert.match(await chains(), /exit-\d+-fast/);
+    const ruleset = () => node.machine.must(['nft', 'list', 'ruleset']);
+    const ofFastPath = /chain fast |set fast4 |@fast4/;
+    assert.match(await ruleset(), ofFastPath);
     await node.write({ egress: egressEntry() });
     const other = await node.started();
-    assert.doesNotMatch(await chains(), /exit-\d+-fast/);
+    assert.doesNotMatch(await ruleset(), ofFastPath);
     for (const one of [pod, other]) assert.deepEqual(await one.askEach(), partners.addresses);
     assert.equal((await node.egress('check')).code, 0);
   });
@@ -76,9 +77,14 @@ describe('an exit with fastPath', labTest, () => {
       const [{ fastPath, steered, dropped }] = exits;
       assert.deepEqual([fastPath, dropped.packets], [{ isOn: false, why: 'no agent runs' }, 0]);
       assert.ok(steered.packets > 0);
-      const list = ['nft', '-s', 'list', 'chain', 'netdev', 'cni-egress', `exit-${exits[0].id}-fast`];
-      const written = await node.machine.must(list);
-      await node.machine.must(['nft', '-c', '-f', '-'], { stdin: written });
+      for (const family of ['inet', 'netdev']) {
+        const written = await node.machine.must(['nft', '-s', 'list', 'table', family, 'cni-egress']);
+        assert.match(
+          written,
+          { inet: /chain fast /, netdev: node === gateway ? /goto fast-served/ : /@sent/ }[family] ?? /^$/,
+        );
+        await node.machine.must(['nft', '-c', '-f', '-'], { stdin: written });
+      }
     }
     await worker.end(pod);
     assertUnchanged(before, await snapshot(worker));

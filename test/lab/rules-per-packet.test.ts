@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { egressEntry, partners } from '../support/chain.ts';
 import { Cluster, internetPolicy, remotePartners } from '../support/cluster.ts';
 import { countRules, type Evaluated, type KindOf } from '../support/evaluated.ts';
 import { Lab, labTest } from '../support/lab.ts';
@@ -66,6 +67,38 @@ describe('a packet is compared with no more rules than these,', labTest, () => {
       first: { 'node, there': '12 in classify, nat, guard', 'node, back': '7 in classify, guard' },
       later: { 'node, there': '6 in classify, guard', 'node, back': '7 in classify, guard' },
     });
+  });
+
+  test('by an exit with a fast path, one more each way, with sixteen such exits as with one', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const paidWith = async (count: number) => {
+      const others = Array.from({ length: count - 1 }, (_, i) => ({ ...partners, name: `other-${i}`, fastPath: true }));
+      const policies = others.map(({ name }, i) => ({
+        ...internetPolicy,
+        name,
+        destinations: [`203.0.113.${i}/32`],
+        exit: name,
+      }));
+      await node.write({
+        egress: egressEntry({
+          exits: [{ ...partners, fastPath: true }, ...others],
+          policies: [{ ...internetPolicy, exit: partners.name, priority: 1 }, ...policies],
+        }),
+      });
+      const pod = await node.started();
+      const { later } = await firstAndLater(pod, { node });
+      const chains = await node.machine.must(['nft', 'list', 'chains']);
+      assert.equal(chains.match(/chain exit-\d+ /g)?.length, count);
+      await node.end(pod);
+      return later;
+    };
+    const one = await paidWith(1);
+    assert.deepEqual(one, {
+      'node, there': '13 in from-veth, classify, fast, guard, sent-eth1',
+      'node, back': '10 in classify, fast, guard',
+    });
+    assert.deepEqual(await paidWith(16), one);
   });
 
   test('through the tunnel, answers too', async () => {

@@ -1,19 +1,36 @@
 import type { Json } from './chain.ts';
 import type { LabNode } from './node.ts';
 
-/** Packets that the chains of exits were given, by the rules, and those that the flowtable took. */
+/** An element with a counter, as `nft -j` prints it. */
+interface Counted {
+  readonly elem: {
+    readonly val: { readonly concat: readonly [mark: number, device: string] };
+    readonly counter: unknown;
+  };
+}
+
+interface Listed {
+  readonly rule?: { readonly chain: string; readonly expr: readonly Json[] };
+  readonly set?: { readonly name: string; readonly elem?: readonly Counted[] };
+}
+
+const packetsOf = (counter: unknown): number => (counter as { packets: number } | undefined)?.packets ?? 0;
+const sum = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0);
+
+/** Packets that the chains of exits were given, by the rules, and those that a flowtable took: by the sets that count these. */
 export async function fastCounts(node: LabNode): Promise<{ readonly slow: number; readonly fast: number }> {
-  const of = async (...table: readonly string[]) => await node.machine.must(['nft', '-j', 'list', 'table', ...table]);
-  const sum = (text: string, chain: RegExp) =>
-    (
-      JSON.parse(text) as { nftables: readonly { rule?: { chain: string; comment?: string; expr: readonly Json[] } }[] }
-    ).nftables
-      .flatMap(({ rule }) => (rule && rule.comment !== 'of another exit' && chain.test(rule.chain) ? rule.expr : []))
-      .map(({ counter }) => (counter as { packets: number } | undefined)?.packets ?? 0)
-      .reduce((all, packets) => all + packets, 0);
+  const list = async (family: string): Promise<readonly Listed[]> => {
+    const text = await node.machine.must(['nft', '-j', 'list', 'table', family, 'cni-egress']);
+    return JSON.parse(text).nftables;
+  };
+  const rules = (await list('inet')).flatMap(({ rule }) => (rule && /^exit-\d+$/.test(rule.chain) ? rule.expr : []));
+  const sets = (await list('netdev')).flatMap(({ set }) => (set ? [set] : []));
+  const took = sets.flatMap(({ name, elem = [] }) =>
+    elem.filter(({ elem: { val } }) => /^fast[46]$/.test(name) || (name === 'sent' && val.concat[0] > 0x3fff)),
+  );
   return {
-    slow: sum(await of('inet', 'cni-egress'), /^exit-\d+$/),
-    fast: sum(await of('netdev', 'cni-egress'), /^exit-\d+-fast$/),
+    slow: sum(rules.map(({ counter }) => packetsOf(counter))),
+    fast: sum(took.map(({ elem }) => packetsOf(elem.counter))),
   };
 }
 

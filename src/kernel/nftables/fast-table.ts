@@ -79,7 +79,19 @@ const idsMap = (family: Family): NftSet => ({
 });
 
 const setsOf = ({ served }: FastPath): readonly NftSet[] => [...families.map(podsSet), ...(served ? [servedSet] : [])];
-const allSets = [...families.map(podsSet), servedSet, ...families.map(idsMap)];
+/** Exit → the chain that hands over what comes from there; named like the chain that asks it. */
+const chainsMap = (from: From): NftSet => ({ kind: 'set', name: from, key: ['mark'], value: 'verdict' });
+
+/** Where packets come from that are handed over. */
+type From = 'from-pods' | 'from-tunnel';
+
+const allSets = [
+  ...families.map(podsSet),
+  servedSet,
+  ...families.map(idsMap),
+  chainsMap('from-pods'),
+  chainsMap('from-tunnel'),
+];
 const setId = (name: string): number => allSets.findIndex((set) => set.name === name) + 1;
 
 const addSet = (set: NftSet): Request =>
@@ -136,7 +148,7 @@ function take(fast: FastPath): readonly Request[] {
  * The chains that hand over what comes from somewhere. The kernel looks for the way of answers with the packet's mark: with that of
  * its exit it would find the exit's. So it has the mark of answers for that moment, and its own again behind it.
  */
-function handOver({ fwmark }: FastPath, from: string, exits: readonly number[], ofAnswers: number): readonly Request[] {
+function handOver({ fwmark }: FastPath, from: From, exits: readonly number[], ofAnswers: number): readonly Request[] {
   const mask = layout.markMask(fwmark);
   if (exits.length === 0) return [];
   const chainOf = (exit: number) => `${from}-${exit}`;
@@ -147,10 +159,13 @@ function handOver({ fwmark }: FastPath, from: string, exits: readonly number[], 
       addRule(chainOf(exit), [], [flowAdd]), // a rule of its own: it ends where the connection has been handed over
       addRule(chainOf(exit), [say.setMark(mask, layout.idMark(fwmark, exit).value)]),
     ]),
-    addChain(from),
-    ...exits.map((exit) =>
-      addRule(from, [say.markIs(layout.exitIdMask, exit), say.verdict({ code: 'goto', chain: chainOf(exit) })]),
+    addSet(chainsMap(from)),
+    ...addElements(
+      chainsMap(from),
+      exits.map((exit) => ({ key: layout.exitKey(exit), verdict: { code: 'goto', chain: chainOf(exit) } })),
     ),
+    addChain(from),
+    addRule(from, [say.markPartVerdict(layout.exitIdMask, from)]),
   ];
 }
 
@@ -207,7 +222,7 @@ const addServed = ({ served }: FastPath): readonly Request[] =>
     (served?.exits ?? []).map((exit) => ({ key: say.hostHex(exit) })),
   );
 
-function addElements(set: NftSet, all: readonly Pick<Element, 'key' | 'value'>[]): readonly Request[] {
+function addElements(set: NftSet, all: readonly Pick<Element, 'key' | 'value' | 'verdict'>[]): readonly Request[] {
   const { name } = set;
   const encoded = all.map((one) => encodeElement({ kind: 'element', set: name, ...one }));
   return listsOf(encoded).map((elements) =>

@@ -1,11 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Tunnel } from '../../../src/datapath/attachment.ts';
-import { needsEgressHook } from '../../../src/datapath/egress-counters.ts';
+import { desiredEgressCounters, needsEgressHook, sentChains } from '../../../src/datapath/egress-counters.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
-import { desiredFastPath, fastPriorities, offeredBit } from '../../../src/datapath/fast-path.ts';
+import {
+  type AroundFast,
+  desiredFastCounters,
+  desiredFastJudge,
+  fastPriorities,
+  offeredBit,
+} from '../../../src/datapath/fast-path.ts';
 import { fastPathOf, isMore } from '../../../src/datapath/fast-path-plan.ts';
-import type { Chain } from '../../../src/nftables/object.ts';
+import * as layout from '../../../src/datapath/layout.ts';
+import type { Chain, Element } from '../../../src/nftables/object.ts';
 
 const fwmark = 0x40000000;
 const partners: ResolvedExit = {
@@ -33,74 +40,112 @@ const pod = (address: string, device: string, ...exits: readonly string[]) => ({
   ...{ addresses: [address], sources: sources(device), exits },
 });
 
-describe('the chains of a fast path', () => {
-  test('ask what the guard asks, with the source that the packet will have, and give it its own back', () => {
-    const [judge] = desiredFastPath(node, [partners, slow]);
+describe('what fast paths have in our tables', () => {
+  const chainAt = (around: AroundFast, device: string) => sentChains(around, [{ device }])[0];
+  const elementsOf = (around: AroundFast) =>
+    desiredFastCounters(around)
+      .filter((object) => object.kind === 'element')
+      .map(({ set, key, comment }) => [set, layout.keyText(set, key), ...(comment === undefined ? [] : [comment])]);
+  const proof = String(fwmark);
+
+  test('asks what the guard asks, with the source that the packet will have, and gives it its own back', () => {
+    const [judge] = desiredFastJudge(node);
     assert.deepEqual(judge?.hook, { type: 'filter', hook: 'forward', priority: fastPriorities.judge });
+    const passed = 'meta mark set meta mark & 0xdfffffff';
+    assert.deepEqual(textsOf(judge), [
+      'meta mark & 0x60000000 != 0x60000000 return',
+      `oifname "egress0" meta mark & 0x00003fff == @tunnels ${passed} return`,
+      'ip saddr set ct reply ip daddr',
+      'ip6 saddr set ct reply ip6 daddr',
+      `fib saddr . oif type local meta mark & 0x00003fff . oifname . ip saddr @lanes4 ${passed}`,
+      `fib saddr . oif type local meta mark & 0x00003fff . oifname . ip6 saddr @lanes6 ${passed}`,
+      `meta mark & 0x00003fff == @elsewhere fib saddr type local meta mark & 0x00003fff . oifname . ip saddr @lanes4 ${passed}`,
+      `meta mark & 0x00003fff == @elsewhere fib saddr type local meta mark & 0x00003fff . oifname . ip6 saddr @lanes6 ${passed}`,
+      'ip saddr set ct original ip saddr',
+      'ip6 saddr set ct original ip6 saddr',
+    ]);
+  });
+
+  test('counts by the proof and each of the exit’s addresses, where they leave, behind what took the ordinary way', () => {
+    assert.deepEqual(elementsOf(node), [
+      ['fast4', `${proof} . eth1 . 192.0.2.10`, '7'],
+      ['fast4', `${proof} . eth1 . 192.0.2.11`, '7'],
+      ['fast6', `${proof} . eth1 . fd00:2::10`, '7'],
+    ]);
+    const texts = textsOf(chainAt(node, 'eth1')) ?? [];
+    assert.deepEqual(texts.slice(4), [
+      'meta mark & 0x40003fff . oifname . ip saddr @fast4 meta mark set meta mark & 0xbfffc000',
+      'meta mark & 0x40003fff . oifname . ip6 saddr @fast6 meta mark set meta mark & 0xbfffc000',
+    ]);
+    assert.deepEqual(textsOf(chainAt(node, 'eth2')), [
+      ...texts.slice(0, 3),
+      'meta protocol ip6 meta mark & 0x00003fff . oifname @sent',
+    ]);
+  });
+
+  test('asks for the tunnel alone where the exit is behind it, and takes our bit away where packets go in', () => {
+    const around = { fwmark, exits: [far] };
+    assert.deepEqual(desiredFastCounters(around), []);
+    assert.equal(
+      textsOf(chainAt(around, 'egress0'))?.[0],
+      'meta mark & 0x40000000 == 0x40000000 meta mark & 0x40003fff . oifname @sent meta mark set meta mark & 0x00003fff return',
+    );
+    const elements = desiredEgressCounters(around, [far]).filter(({ kind }) => kind === 'element') as Element[];
     assert.deepEqual(
-      judge?.rules.map(({ statements }) => statements.map(({ text }) => text).join(' ')),
+      elements.map(({ set, key }) => [set, layout.keyText(set, key), layout.exitIdOfKey(key)]),
       [
-        'meta mark & 0x60003fff != 0x60000007 return',
-        'ip saddr set ct reply ip daddr',
-        'ip6 saddr set ct reply ip6 daddr',
-        'fib saddr . oif type local meta mark & 0x00003fff . oifname . ip saddr @lanes4 meta mark set meta mark & 0xdfffffff',
-        'fib saddr . oif type local meta mark & 0x00003fff . oifname . ip6 saddr @lanes6 meta mark set meta mark & 0xdfffffff',
-        'ip saddr set ct original ip saddr',
-        'ip6 saddr set ct original ip6 saddr',
+        ['sent', '9 . egress0', 9],
+        ['sent', `${fwmark + 9} . egress0`, 9],
       ],
     );
   });
 
-  test('count by the proof and each of the exit’s addresses, where they leave', () => {
-    const [, left] = desiredFastPath(node, [partners]);
-    assert.deepEqual([left?.family, left?.hook?.hook], ['netdev', 'egress']);
-    assert.deepEqual(
-      left?.rules.map(({ statements }) => statements[1]?.text),
-      ['ip saddr 192.0.2.10', 'ip saddr 192.0.2.11', 'ip6 saddr fd00:2::10'],
-    );
-  });
-
-  test('ask for the tunnel alone where the exit is behind it, and take our bit away where packets go in', () => {
-    const [judge, left] = desiredFastPath(node, [far]);
-    assert.deepEqual(textsOf(judge), [
-      'meta mark & 0x60003fff != 0x60000009 return',
-      'oifname "egress0" meta mark & 0x00003fff == @tunnels meta mark set meta mark & 0xdfffffff',
-    ]);
-    assert.deepEqual(textsOf(left), [
-      'meta mark & 0x40003fff == 0x40000009 counter meta mark set meta mark & 0x00003fff',
-    ]);
-    assert.deepEqual(left?.hook, { type: 'filter', hook: 'egress', device: 'egress0', priority: -1 });
-  });
-
-  test('of a gateway count what came by the tunnel, and drop what has the id of an exit without that address', () => {
+  test('of a gateway counts what came by the tunnel, and drops what has the id of an exit without that address', () => {
     const sharing = { ...near, name: 'sharing', id: 10, ways: near.ways.slice(1) };
-    const elsewhere = { ...near, name: 'elsewhere', id: 11, device: 'eth2' };
-    const [, left] = desiredFastPath({ fwmark, exits: [near, sharing, elsewhere], gateway }, [near]);
-    const proven = 'meta mark & 0x40003fff == 0x40000000';
-    assert.deepEqual(textsOf(left), [
-      'meta mark 0x00000009 ip saddr 192.0.2.10 counter meta mark set meta mark & 0x00000000 return',
-      'meta mark 0x00000009 ip saddr 192.0.2.11 counter meta mark set meta mark & 0x00000000 return',
-      'meta mark 0x00000009 ip6 saddr fd00:2::10 counter meta mark set meta mark & 0x00000000 return',
-      `${proven} ip saddr 192.0.2.10 counter meta mark set meta mark & 0xbfffc000 return`,
-      `${proven} ip saddr 192.0.2.11 counter meta mark set meta mark & 0xbfffc000 return`,
-      `${proven} ip6 saddr fd00:2::10 counter meta mark set meta mark & 0xbfffc000 return`,
+    const elsewhere = { ...near, name: 'elsewhere', id: 11, device: 'eth2', fastPath: false };
+    const around = { fwmark, exits: [near, sharing, elsewhere], gateway } as unknown as AroundFast;
+    assert.deepEqual(elementsOf(around), [
+      ['fast4', `${proof} . eth1 . 192.0.2.10`, '9'],
+      ['fast4', `${proof} . eth1 . 192.0.2.11`, '9'],
+      ['fast6', `${proof} . eth1 . fd00:2::10`, '9'],
+      ['fast4', '9 . eth1 . 192.0.2.10'],
+      ['fast4', '9 . eth1 . 192.0.2.11'],
+      ['fast6', '9 . eth1 . fd00:2::10'],
+      ['fast6', '10 . eth1 . fd00:2::10'],
+      ['crossed4', 'eth1 . 192.0.2.10'],
+      ['crossed4', 'eth1 . 192.0.2.11'],
+      ['crossed6', 'eth1 . fd00:2::10'],
+    ]);
+    assert.equal(textsOf(chainAt(around, 'eth1'))?.[0], 'meta mark & 0x40000000 == 0x00000000 goto fast-served');
+    assert.equal(textsOf(chainAt(around, 'eth2'))?.[0], 'meta mark & 0x40000000 == 0x00000000 return');
+    const served = desiredFastCounters(around).find((object) => object.kind === 'chain');
+    assert.deepEqual(textsOf(served), [
+      'meta mark 0x00000000 return',
+      'meta mark . oifname . ip saddr @fast4 meta mark set meta mark & 0x00000000 return',
+      'meta mark . oifname . ip6 saddr @fast6 meta mark set meta mark & 0x00000000 return',
       'meta mark & 0xffffc000 != 0x00000000 return',
-      'meta mark & 0x00003fff == 0x00000000 return',
-      'meta mark & 0x00003fff == 0x0000000a return',
-      'ip saddr 192.0.2.10 counter drop',
-      'ip saddr 192.0.2.11 counter drop',
-      'ip6 saddr fd00:2::10 counter drop',
+      'oifname . ip saddr @crossed4 drop',
+      'oifname . ip6 saddr @crossed6 drop',
     ]);
   });
 
-  test('are there for exits that have one, and on kernels that can count', () => {
-    assert.deepEqual(desiredFastPath(node, [slow]), []);
-    assert.ok(desiredFastPath(node, [partners]).every(needsEgressHook));
+  test('is as many chains and rules for one exit as for a hundred', () => {
+    const exits = Array.from({ length: 100 }, (_, i) => ({ ...near, name: `exit-${i}`, id: i + 1 }));
+    const rulesFor = (some: readonly ResolvedExit[]) => {
+      const around = { fwmark, exits: some, gateway: { served: some.map(({ id }) => id) } };
+      const all = [...desiredFastJudge(around), ...desiredFastCounters(around), ...sentChains(around, some)];
+      return all.flatMap((object) => (object.kind === 'chain' ? [[object.name, object.rules.length]] : []));
+    };
+    assert.deepEqual(rulesFor(exits), rulesFor(exits.slice(0, 1)));
   });
 
-  test('ask another interface for the address where the exit allows one', () => {
-    const [judge] = desiredFastPath(node, [{ ...partners, addressesOn: ['lo'] }]);
-    assert.match(judge?.rules[3]?.statements[0]?.text ?? '', /^fib saddr type local$/);
+  test('is there for exits that have one, and on kernels that can count', () => {
+    assert.deepEqual(
+      [...desiredFastJudge({ fwmark, exits: [slow] }), ...desiredFastCounters({ fwmark, exits: [slow] })],
+      [],
+    );
+    const all = { fwmark, exits: [partners], gateway: { served: [7] } };
+    assert.ok([...desiredFastJudge(all), ...desiredFastCounters(all)].every(needsEgressHook));
   });
 
   test('have a bit of the mark that is not ours', () => {

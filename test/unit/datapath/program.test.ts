@@ -102,7 +102,7 @@ test('the sets of ports go with their program', () => {
   const other: Chain = { kind: 'chain', name: 'program-other', rules: [] };
   const chain = chainOf(objects) ?? other;
   const state = {
-    ...{ table: true, uplinks: [], exitElements: [], kept: [], outside: [], others: [] },
+    ...{ table: true, fast: [], uplinks: [], exitElements: [], kept: [], outside: [], others: [] },
     chains: [
       { ...chain, references: 0 },
       { ...other, references: 1 },

@@ -10,7 +10,7 @@ import { desiredLook } from '../../../src/datapath/guard.ts';
 import { chainNames, exitDeviceKey, isPortsChain, netdevTable } from '../../../src/datapath/layout.ts';
 import { needsOf } from '../../../src/datapath/needs.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
-import { type Remembered, released, rewritten } from '../../../src/datapath/release.ts';
+import { fastPathLeft, type Remembered, released, rewritten } from '../../../src/datapath/release.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
 import type { Element } from '../../../src/nftables/object.ts';
 import { asListed, FakeKernel } from '../support/fake-kernel.ts';
@@ -45,19 +45,21 @@ const filtersOf = (node: NodeState, attachments: readonly SteeredAttachment[]) =
     .filter(({ gateway }) => gateway === undefined) // the tunnel's own filter goes with its device
     .map(({ device }) => reversePathName(device));
 
-function release(kernel: FakeKernel, { mark }: SteeredAttachment, known: Remembered): HostObject[] {
+/** `node` is its record, without which nobody knows of fast paths. */
+function release(kernel: FakeKernel, { mark }: SteeredAttachment, known: Remembered, node?: NodeState): HostObject[] {
   return take(
     kernel,
     kernel.podElements().filter(({ comment }) => comment === mark),
     known,
+    node,
   );
 }
 
-function take(kernel: FakeKernel, elements: readonly Element[], known: Remembered): HostObject[] {
+function take(kernel: FakeKernel, elements: readonly Element[], known: Remembered, node?: NodeState): HostObject[] {
   const state = kernel.ourState([]);
   const objects = released(state, elements, known);
   const chains = new Set(objects.flatMap((object) => (object.kind === 'chain' ? [object.name] : [])));
-  kernel.apply([...remove(objects), ...rewritten(state, chains, undefined)]);
+  kernel.apply([...remove(objects), ...rewritten(state, chains, undefined), ...fastPathLeft(state, objects, node)]);
   return objects;
 }
 
@@ -160,6 +162,63 @@ describe('after each release, in any order,', () => {
         requireExactly(kernel, situation.node, order.slice(count));
       }),
     );
+  });
+});
+
+describe('what all exits with a fast path share', () => {
+  const usedBy = (node: NodeState, attachments: readonly SteeredAttachment[]): NodeState => {
+    const used = new Set(attachments.flatMap((one) => needsOf(node, one).exits));
+    return { ...node, exits: node.exits.filter((exit) => used.has(exit)) };
+  };
+  const ofFastPath = (objects: readonly HostObject[]) =>
+    byKey(objects.filter((object) => needsEgressHook(object)).map(asListed));
+
+  test('is after each release as the exits that are left want it', () => {
+    const anyFast = fc.tuple(anyOrder, fc.array(fc.boolean(), { minLength: 8, maxLength: 8 }));
+    fc.assert(
+      fc.property(anyFast, ([[situation, order], isFast]) => {
+        const exits = situation.node.exits.map((exit, i) => ({
+          ...exit,
+          ...(isFast[i % 8] && { fastPath: true as const }),
+        }));
+        let node = usedBy({ ...situation.node, exits }, order);
+        const kernel = nodeWith({ node, attachments: order });
+        for (const [i, attachment] of order.entries()) {
+          release(kernel, attachment, { exits: node.exits, sysctls: {} }, node);
+          const left = order.slice(i + 1);
+          node = usedBy(node, left);
+          assert.deepEqual(
+            ofFastPath(kernel.contents()),
+            ofFastPath(left.flatMap((one) => desired(node, needsOf(node, one)))),
+          );
+        }
+      }),
+    );
+  });
+
+  const own = attachment({ mark: 'pods/own/eth0', addresses: ['10.0.0.9'], program: 'program-own' });
+  const byTwin = attachment({
+    program: 'program-twin',
+    matches: [{ policy: 'b', family: 4, destinations: ['0.0.0.0/0'], except: [], exit: 'backup' }],
+  });
+  const fast = { ...partners, fastPath: true as const };
+
+  test('goes on to count for the exit that is left of two with one address', () => {
+    const twin = { ...fast, name: 'backup', id: 300 };
+    const both = { ...node, exits: [fast, twin] };
+    const kernel = nodeWith({ node: both, attachments: [own, byTwin] });
+    const counting = () => kernel.elements().flatMap(({ set, comment }) => (set.startsWith('fast') ? [comment] : []));
+    assert.deepEqual(new Set(counting()), new Set([String(fast.id)]));
+    release(kernel, own, { exits: both.exits, sysctls: {} }, both);
+    assert.deepEqual(new Set(counting()), new Set(['300']));
+  });
+
+  test('stays as it is without a record, and adds nothing that is missing', () => {
+    const both = { ...node, exits: [fast] };
+    const kernel = nodeWith({ node: both, attachments: [own] });
+    assert.deepEqual(fastPathLeft(kernel.ourState([]), [], undefined), []);
+    const state = { ...kernel.ourState([]), chains: [], fast: [] };
+    assert.deepEqual(fastPathLeft(state, [], both), []);
   });
 });
 

@@ -39,6 +39,8 @@ describe('the table of the fast path', () => {
       'new rule from-pods-7',
       'new rule from-pods-7',
       'new rule from-pods-7',
+      'new set from-pods',
+      'new element from-pods 07000000',
       'new chain from-pods',
       'new rule from-pods',
       'new chain take base',
@@ -84,11 +86,20 @@ describe('the table of the fast path', () => {
       ...Array(2).fill('new rule offer'),
       'new chain from-tunnel-7',
       ...Array(3).fill('new rule from-tunnel-7'),
+      'new set from-tunnel',
+      'new element from-tunnel 07000000',
       'new chain from-tunnel',
       'new rule from-tunnel',
       'new chain take base',
       ...Array(3).fill('new rule take'),
     ]);
+  });
+
+  test('has no more rules on a packet’s way for a hundred exits than for one', () => {
+    const many = { ...gateway, served: { ...served, exits: Array.from({ length: 100 }, (_, i) => i + 1) } };
+    const ways = (fast: FastPath) =>
+      told(makeFastTable(fast)).filter((text) => /^new rule (?:offer|take|from-tunnel)$/.test(text));
+    assert.deepEqual(ways(many), ways(gateway));
   });
 
   test('is given what it lacks alone', () => {

@@ -4,6 +4,7 @@ import { concernsAnswers } from '../../../src/datapath/answers.ts';
 import type { NodeState } from '../../../src/datapath/attachment.ts';
 import { type Change, keyOf } from '../../../src/datapath/difference.ts';
 import { needsEgressHook } from '../../../src/datapath/egress-counters.ts';
+import { isFastJudge } from '../../../src/datapath/fast-path.ts';
 import { isKeeping } from '../../../src/datapath/kept.ts';
 import * as layout from '../../../src/datapath/layout.ts';
 import type { Needs } from '../../../src/datapath/needs.ts';
@@ -153,6 +154,9 @@ export class FakeKernel {
       ...(this.#nftables.has(keyOf(layout.netdevTable)) && {
         sent: all.filter((object) => object.kind === 'chain' && object.family !== undefined) as Chain[],
       }),
+      fast: all.filter((object) =>
+        object.kind === 'set' ? isFastSet(object.name) : isOfFast(object),
+      ) as OurState['fast'],
       uplinks: all.filter((object) => object.kind === 'element' && object.set === layout.setNames.uplinks) as Element[],
       exitElements: all.filter(
         (object) => object.kind === 'element' && (isOfExit(object) || isServed(object)),
@@ -190,13 +194,15 @@ export class FakeKernel {
 }
 
 const isOfExit = ({ set }: Element) => /^(snat|lanes|sent$|tunnels|fallback|elsewhere|spread|returns|locals)/.test(set);
+const isFastSet = (name: string) => layout.fastSets.some((set) => set.name === name);
+const isOfFast = (object: HostObject) => object.kind === 'element' && isFastSet(object.set);
 const isBlock = ({ set }: Element) => families.some((family) => set === layout.setNames.blocks(family));
 const isServed = ({ set }: Element) => set === layout.setNames.served;
 
 /** Whether an object is looked for: what `src/kernel/observe.ts` lists. */
 function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
   const { exits, tunnel, gateway, checked = [] } = needs;
-  if (needsEgressHook(object) && exits.length === 0) return false;
+  if (needsEgressHook(object) && !isFastJudge(object) && exits.length === 0) return false;
   if (isKeeping({ verb: 'add', object })) return false; // asked for by itself: listKept
   if (object.kind === 'table' && object.family === 'netdev')
     return exits.length > 0 || checked.some(({ sources }) => sources !== undefined);
@@ -229,7 +235,8 @@ function isAtInterface({ kind, name }: Chain | NftSet, { exits, checked = [] }: 
   const devices = checked.flatMap(({ sources }) => sources?.devices ?? []);
   const isOfSources = devices.length > 0 && name === layout.chainNames.unowned;
   const isFrom = devices.some((device) => layout.chainNames.from(device) === name);
-  return kind === 'set' || isOfSources || isFrom || exits.some(({ device }) => layout.chainNames.sent(device) === name);
+  if (kind === 'set' || name === layout.chainNames.fastServed) return true;
+  return isOfSources || isFrom || exits.some(({ device }) => layout.chainNames.sent(device) === name);
 }
 
 function isNamed(
@@ -258,6 +265,7 @@ function concernsElement(
   { exits, gateway, attachment, fellows = [], ports }: Needs,
 ): boolean {
   if (layout.isAnswersSet(element.set)) return concernsAnswers(element, node, new Set(exits.map(({ id }) => id)));
+  if (isOfFast(element)) return exits.length > 0;
   if (isServed(element)) return gateway !== undefined;
   if (isBlock(element)) return ports.some(({ id, address }) => element.key === layout.blockKey(id, address));
   if (isOfExit(element)) {
