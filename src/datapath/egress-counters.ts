@@ -47,22 +47,18 @@ const counted = say.markDeviceIn(layout.exitIdMask, layout.setNames.sent);
  * interface below as well: there its exit is not in the set, though another may be. In the tunnel the id is all that is left of
  * the mark, and nothing else goes there.
  */
-function sentChain(node: AroundFast, device: string): Chain {
-  const { first, last } = fastRulesAt(node, device);
-  return {
-    kind: 'chain',
-    family: 'netdev',
-    name: layout.chainNames.sent(device),
-    rules: [
-      ...first,
-      rule(say.wholeOrFirst, counted, done),
-      rule(say.laterFragment(6), done),
-      last.length > 0 ? rule(say.frameFamily(6), counted, done) : rule(say.frameFamily(6), counted),
-      ...last,
-    ],
-    hook: { type: 'filter', hook: 'egress', device, priority: 0 },
-  };
-}
+const sentChain = (node: AroundFast, device: string): Chain => ({
+  kind: 'chain',
+  family: 'netdev',
+  name: layout.chainNames.sent(device),
+  rules: [
+    ...fastRulesAt(node, device),
+    rule(say.wholeOrFirst, counted, done),
+    rule(say.laterFragment(6), done),
+    rule(say.frameFamily(6), counted),
+  ],
+  hook: { type: 'filter', hook: 'egress', device, priority: 0 },
+});
 
 /** Whether only a kernel with the egress hook of netdev can have the object: one from 5.16, unless built without it. */
 export function needsEgressHook(object: HostObject): boolean {

@@ -39,28 +39,21 @@ export function desiredFastCounters(node: AroundFast): HostObject[] {
   const fast = node.exits.filter((exit) => isFast(exit) && !intoTunnel(exit));
   if (fast.length === 0) return [];
   const served = fast.filter((exit) => isServed(node, exit));
-  const crossed = served.flatMap((exit) => addressesOf(exit).map((address) => crossedElement(exit, address)));
   return [
     ...layout.fastSets,
-    ...eachOnce([...fast.flatMap((exit) => provenElements(node, exit)), ...servedElements(node, served), ...crossed]),
+    ...eachOnce([...fast.flatMap(provenElements), ...served.flatMap((exit) => servedElements(node, exit))]),
     ...(served.length > 0 ? [fastServed] : []),
   ];
 }
 
-/** Rules of the chain that counts at an interface of exits: before all others, and behind them. */
-export function fastRulesAt(
-  node: AroundFast,
-  device: string,
-): { readonly first: readonly Rule[]; readonly last: readonly Rule[] } {
+/** The rules about what flowtables took, and about packets without our mark, in the chain that counts at an interface of exits: before all others. */
+export function fastRulesAt(node: AroundFast, device: string): readonly Rule[] {
   const { fwmark } = node;
   const fast = node.exits.filter((exit) => isFast(exit) && exit.device === device);
-  if (device === tunnelDevice) return { first: fast.length > 0 ? [intoTunnelRule(fwmark)] : [], last: [] };
+  if (device === tunnelDevice) return fast.length > 0 ? [intoTunnelRule(fwmark)] : [];
   const isOfServed = fast.some((exit) => isServed(node, exit));
   const end = say.verdict(isOfServed ? { code: 'goto', chain: layout.chainNames.fastServed } : { code: 'return' });
-  return {
-    first: [rule(say.markWithout(fwmark), end)],
-    last: fast.length > 0 ? provenRules(fwmark) : [],
-  };
+  return [rule(say.markWithout(fwmark), end), ...(fast.length > 0 ? provenRules(fwmark) : [])];
 }
 
 const isFast = ({ fastPath }: ResolvedExit): boolean => fastPath === true;
@@ -98,52 +91,42 @@ function judge(fwmark: number): Chain {
 const done = say.verdict({ code: 'return' });
 const addressesOf = ({ ways }: ResolvedExit): readonly Address[] => ways.flatMap(({ addresses }) => addresses);
 
-/** Of several exits with one address on one interface the first has what nobody can tell apart. */
-const eachOnce = (elements: readonly Element[]): Element[] =>
-  [...new Map(elements.toReversed().map((element) => [`${element.set} ${element.key}`, element])).values()].reverse();
+/** Of several exits with one address the first has what nobody can tell apart. */
+const eachOnce = (elements: readonly Element[]): Element[] => [
+  ...new Map(elements.toReversed().map((element) => [`${element.set} ${element.key}`, element])).values(),
+];
 
-const fastElement = (mark: number, { device }: ResolvedExit, address: Address): Element => ({
-  kind: 'element',
-  family: 'netdev',
-  set: layout.setNames.fast(familyOf(address)),
-  key: layout.laneKey(mark, device, address),
-});
-
-const crossedElement = ({ device }: ResolvedExit, address: Address): Element => ({
-  kind: 'element',
-  family: 'netdev',
-  set: layout.setNames.crossed(familyOf(address)),
-  key: layout.crossedKey(device, address),
-});
+const element = (set: string, key: Element['key']): Element => ({ kind: 'element', family: 'netdev', set, key });
 
 /**
  * A packet that took the flowtable has the mark with that it came in: of a pod the proof. Its source is the exit's by now. On its
  * ordinary way it would have the exit's id.
  */
-const provenElements = ({ fwmark }: AroundFast, exit: ResolvedExit): readonly Element[] =>
+const provenElements = (exit: ResolvedExit): readonly Element[] =>
   addressesOf(exit).map((address) => ({
-    ...fastElement(layout.idMark(fwmark, layout.proofId).value, exit, address),
+    ...element(layout.setNames.fast(familyOf(address)), layout.addressHex(address)),
     comment: String(exit.id),
   }));
 
-/** Behind the rules that count what took the ordinary way. Without our bits it is no packet of ours at interfaces below. */
+/** Without our bits it is no packet of ours at interfaces below. */
 const provenRules = (fwmark: number): readonly Rule[] =>
   families.map((family) =>
     rule(
-      say.markDeviceFrameSourceIn(family, layout.setNames.fast(family), layout.markMask(fwmark)),
+      say.markIs(layout.markMask(fwmark), layout.idMark(fwmark, layout.proofId).value),
+      say.frameSourceAmong(family, layout.setNames.fast(family)),
       say.keepMark(~layout.markMask(fwmark) >>> 0),
+      done,
     ),
   );
 
 /** Out of the tunnel a packet has the exit's id and no other bit, as its node has sent it. Exits may share an address. */
-const servedElements = ({ exits }: AroundFast, served: readonly ResolvedExit[]): readonly Element[] =>
-  served.flatMap((exit) =>
-    addressesOf(exit).flatMap((address) =>
-      exits
-        .filter((other) => other.device === exit.device && addressesOf(other).includes(address))
-        .map(({ id }) => fastElement(id, exit, address)),
-    ),
-  );
+const servedElements = ({ exits }: AroundFast, exit: ResolvedExit): readonly Element[] =>
+  addressesOf(exit).flatMap((address) => [
+    ...exits
+      .filter((other) => addressesOf(other).includes(address))
+      .map(({ id }) => element(layout.setNames.taken(familyOf(address)), layout.blockKey(id, address))),
+    element(layout.setNames.crossed(familyOf(address)), layout.addressHex(address)),
+  ]);
 
 /** All bits but those of an exit's id. */
 const aroundId = ~layout.exitIdMask >>> 0;
@@ -160,11 +143,11 @@ const fastServed: Chain = {
   rules: [
     rule(say.markIsExactly(0), done),
     ...families.map((family) =>
-      rule(say.markDeviceFrameSourceIn(family, layout.setNames.fast(family)), say.keepMark(0), done),
+      rule(say.markFrameSourceAmong(family, layout.setNames.taken(family)), say.keepMark(0), done),
     ),
     rule(say.markIsNot(aroundId, 0), done),
     ...families.map((family) =>
-      rule(say.deviceFrameSourceIn(family, layout.setNames.crossed(family)), say.verdict({ code: 'drop' })),
+      rule(say.frameSourceAmong(family, layout.setNames.crossed(family)), say.verdict({ code: 'drop' })),
     ),
   ],
 };

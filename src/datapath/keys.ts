@@ -14,18 +14,15 @@ export const podKey = ({ key }: NftSet, address: Address): Hex => addressHex(add
 /** An exit's id as the key of an element of {@link tunnelsSet}, {@link fallbackSet}, {@link elsewhereSet} or {@link servedMap}. */
 export const exitKey = (id: number): Hex => hostHex(id);
 
-/** The key of an element of {@link blocksMap}. */
+/** The key of an element of {@link blocksMap}, or of {@link takenSet}. */
 export const blockKey = (id: number, address: Address): Hex => exitKey(id) + addressHex(address);
 
 /** The pod's address in the key of an element of {@link blocksMap}. */
 export const podOfBlockKey = (key: Hex): Hex => key.slice(exitKey(0).length);
 
-/** The key of an element of {@link lanesSet}, or of {@link fastSet} with a mark. */
+/** The key of an element of {@link lanesSet}. */
 export const laneKey = (id: number, device: string, address: Address): Hex =>
   exitDeviceKey(id, device) + addressHex(address);
-
-/** The key of an element of {@link crossedSet}. */
-export const crossedKey = (device: string, address: Address): Hex => deviceHex(device) + addressHex(address);
 
 /** A slot as the key of an element of {@link slotsMap} or {@link flowsMap}. */
 export const slotKey = (slot: number, { key: [type = 'mark'] }: NftSet): Hex =>

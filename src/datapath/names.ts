@@ -186,6 +186,7 @@ export const setNames = {
   sent: 'sent',
   /** Of exits with a fast path. */
   fast: (family: Family) => `fast${family}`,
+  taken: (family: Family) => `taken${family}`,
   crossed: (family: Family) => `crossed${family}`,
   answered: (family: Family) => `answered${family}`,
   tunnels: 'tunnels',
@@ -217,7 +218,7 @@ const setOwners: Readonly<Record<keyof typeof setNames, Owner>> = {
   ...{ slots: 'exit', flows: 'exit' },
   ...{ served: 'tunnel', senders: 'tunnel' },
   ...{ egress: 'gateway', remote: 'gateway', owned: 'gateway', moving: 'gateway' },
-  ...{ sent: 'interfaces', fast: 'interfaces', crossed: 'interfaces' },
+  ...{ sent: 'interfaces', fast: 'interfaces', taken: 'interfaces', crossed: 'interfaces' },
   cluster: 'earlier versions',
 };
 

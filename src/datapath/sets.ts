@@ -170,29 +170,25 @@ export const sentSet: NftSet = {
   counter: true,
 };
 
-/**
- * Mark of a packet that took a flowtable, interface and source address that it leaves with. Each element counts them. Of a pod it
- * is the mark with the proof, and the comment has the exit's id; out of the tunnel the id alone.
- */
-export const fastSet = (family: Family): NftSet => ({
-  kind: 'set',
-  family: 'netdev',
-  name: setNames.fast(family),
-  key: ['mark', 'ifname', addressType[family]],
-  counter: true,
-});
+/** Source addresses that pods' packets have behind a flowtable. Each element counts them; its comment is the exit's id. */
+export const fastSet = (family: Family): NftSet => countingSet(setNames.fast(family), [addressType[family]]);
 
-/** Interface and source address of what may leave only with ids that {@link fastSet} has. Each element counts what does not. */
-export const crossedSet = (family: Family): NftSet => ({
+/** Id and source address of packets that a flowtable took out of the tunnel. Each element counts them. */
+export const takenSet = (family: Family): NftSet => countingSet(setNames.taken(family), ['mark', addressType[family]]);
+
+/** Source addresses that such packets have only with ids that {@link takenSet} has. Each element counts those with others. */
+export const crossedSet = (family: Family): NftSet => countingSet(setNames.crossed(family), [addressType[family]]);
+
+const countingSet = (name: string, key: NftSet['key']): NftSet => ({
   kind: 'set',
   family: 'netdev',
-  name: setNames.crossed(family),
-  key: ['ifname', addressType[family]],
+  name,
+  key,
   counter: true,
 });
 
 /** The sets that count what flowtables took. */
-export const fastSets: readonly NftSet[] = families.flatMap((family) => [fastSet(family), crossedSet(family)]);
+export const fastSets: readonly NftSet[] = [fastSet, takenSet, crossedSet].flatMap((set) => families.map(set));
 
 /** Connection → the exit that it began with, where its pod's program has another for it now. */
 export const heldMap: NftSet = { kind: 'set', name: setNames.held, key: ['ct_id'], value: 'verdict' };

@@ -1,7 +1,6 @@
 import { families } from '../base/address.ts';
 import type { Counters } from '../datapath/host.ts';
 import * as layout from '../datapath/layout.ts';
-import type { Hex } from '../nftables/expression.ts';
 import type { Counter, ObservedElement } from '../nftables/observed.ts';
 import type { NetlinkSocket } from './netlink/socket.ts';
 import { listChains, listElements, listRules, listSets } from './nftables/read.ts';
@@ -83,13 +82,14 @@ async function readFast(
 ): Promise<{ readonly took: readonly Took[]; readonly crossed: Counter }> {
   const took: Took[] = [];
   let crossed = none;
-  const isId = (key: Hex) => layout.markOfKey(key) <= layout.exitIdMask;
   for (const { key, counter = none, family } of sent)
-    if (family !== undefined && !isId(key)) took.push({ id: layout.exitIdOfKey(key), counter, way: 'in' });
+    if (family !== undefined && layout.markOfKey(key) > layout.exitIdMask)
+      took.push({ id: layout.exitIdOfKey(key), counter, way: 'in' });
   for (const family of families) {
-    for (const { key, counter = none, comment } of await listElements(socket, layout.fastSet(family)))
-      if (isId(key)) took.push({ id: layout.exitIdOfKey(key), counter, way: 'out' });
-      else took.push({ id: Number(comment), counter, way: 'through' });
+    for (const { counter = none, comment } of await listElements(socket, layout.fastSet(family)))
+      took.push({ id: Number(comment), counter, way: 'through' });
+    for (const { key, counter = none } of await listElements(socket, layout.takenSet(family)))
+      took.push({ id: layout.exitIdOfKey(key), counter, way: 'out' });
     for (const { counter = none } of await listElements(socket, layout.crossedSet(family)))
       crossed = add(crossed, counter);
   }

@@ -8,7 +8,7 @@ import {
   prefixLength,
 } from '../base/address.ts';
 import type { Expression, Hex } from './expression.ts';
-import { header, loadAddress, loadMarkAndDevice, metaIs, printMark } from './load.ts';
+import { header, loadAddress, metaIs } from './load.ts';
 import type { Statement } from './object.ts';
 
 /**
@@ -59,27 +59,19 @@ export function frameSourceIn(range: Address | Prefix): Statement {
   };
 }
 
-/**
- * Mark, outgoing interface and source address of the packet in the frame together are in a set of `mark . ifname . address`: the mark
- * whole, or as far as the mask lets it through.
- */
-export const markDeviceFrameSourceIn = (of: Family, set: string, mask?: number): Statement => ({
-  text: `meta mark${mask === undefined ? '' : ` & ${printMark(mask)}`} . oifname . ${header[of].protocol} saddr @${set}`,
-  expressions: [
-    ...metaIs('protocol', etherType[of]),
-    ...loadMarkAndDevice(mask),
-    loadAddress(of, 'saddr', 13),
-    { name: 'lookup', set, sreg: 1 },
-  ],
+/** The source address of the packet in the frame is in a set. */
+export const frameSourceAmong = (of: Family, set: string): Statement => ({
+  text: `${header[of].protocol} saddr @${set}`,
+  expressions: [...metaIs('protocol', etherType[of]), loadAddress(of, 'saddr'), { name: 'lookup', set, sreg: 1 }],
 });
 
-/** Outgoing interface and source address of the packet in the frame together are in a set of `ifname . address`. */
-export const deviceFrameSourceIn = (of: Family, set: string): Statement => ({
-  text: `oifname . ${header[of].protocol} saddr @${set}`,
+/** The whole mark and the source address of the packet in the frame together are in a set of `mark . address`. */
+export const markFrameSourceAmong = (of: Family, set: string): Statement => ({
+  text: `meta mark . ${header[of].protocol} saddr @${set}`,
   expressions: [
     ...metaIs('protocol', etherType[of]),
-    { name: 'meta', key: 'oifname', dreg: 1 },
-    loadAddress(of, 'saddr', 2),
+    { name: 'meta', key: 'mark', dreg: 1 },
+    loadAddress(of, 'saddr', 9), // behind 4 bytes
     { name: 'lookup', set, sreg: 1 },
   ],
 });

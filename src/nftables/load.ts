@@ -50,9 +50,9 @@ export const loadMark = (mask: number): readonly Expression[] => [
   { name: 'bitwise', sreg: 1, dreg: 1, length: 4, mask: hostHex(mask), xor: hostHex(0) },
 ];
 
-/** Loads the mark, masked if there is a mask, and the outgoing interface as the first two parts of a key. */
-export const loadMarkAndDevice = (mask?: number): readonly Expression[] => [
-  ...(mask === undefined ? [{ name: 'meta', key: 'mark', dreg: 1 } as const] : loadMark(mask)),
+/** Loads the masked mark and the outgoing interface as the first two parts of a key. */
+export const loadMarkAndDevice = (mask: number): readonly Expression[] => [
+  ...loadMark(mask),
   // The parts of a key lie behind one another in 4-byte registers: 8 (the same as 1), 9…12, 13….
   { name: 'meta', key: 'oifname', dreg: 9 },
 ];

@@ -4,7 +4,7 @@ import type { LabNode } from './node.ts';
 /** An element with a counter, as `nft -j` prints it. */
 interface Counted {
   readonly elem: {
-    readonly val: { readonly concat: readonly [mark: number, device: string] };
+    readonly val: { readonly concat: readonly [mark: number] } | string;
     readonly counter: unknown;
   };
 }
@@ -14,6 +14,7 @@ interface Listed {
   readonly set?: { readonly name: string; readonly elem?: readonly Counted[] };
 }
 
+const markOf = (key: Counted['elem']['val']): number => (typeof key === 'string' ? 0 : key.concat[0]);
 const packetsOf = (counter: unknown): number => (counter as { packets: number } | undefined)?.packets ?? 0;
 const sum = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0);
 
@@ -26,7 +27,7 @@ export async function fastCounts(node: LabNode): Promise<{ readonly slow: number
   const rules = (await list('inet')).flatMap(({ rule }) => (rule && /^exit-\d+$/.test(rule.chain) ? rule.expr : []));
   const sets = (await list('netdev')).flatMap(({ set }) => (set ? [set] : []));
   const took = sets.flatMap(({ name, elem = [] }) =>
-    elem.filter(({ elem: { val } }) => /^fast[46]$/.test(name) || (name === 'sent' && val.concat[0] > 0x3fff)),
+    elem.filter(({ elem: { val } }) => /^(?:fast|taken)[46]$/.test(name) || (name === 'sent' && markOf(val) > 0x3fff)),
   );
   return {
     slow: sum(rules.map(({ counter }) => packetsOf(counter))),
