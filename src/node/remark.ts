@@ -42,8 +42,12 @@ const isAtInterface = (object: HostObject) =>
 /** One that is missing is of a program that is not there yet. */
 const isEntry = (object: HostObject) => object.kind === 'chain' && isEntryChain(object.name);
 
-const isOfMarks = ({ verb, object }: Change): boolean => {
-  if (verb === 'add' && (needsEgressHook(object) || isAtInterface(object) || isEntry(object))) return false;
+/** An element that counts with the mark in its key takes the place of the one with the old mark, where its set is there. */
+const isNewCounter = (object: HostObject, newSets: ReadonlySet<string>) =>
+  needsEgressHook(object) && (object.kind !== 'element' || newSets.has(object.set));
+
+const isOfMarks = ({ verb, object }: Change, newSets: ReadonlySet<string>): boolean => {
+  if (verb === 'add' && (isNewCounter(object, newSets) || isAtInterface(object) || isEntry(object))) return false;
   return kindOf(object).hasMark;
 };
 
@@ -56,5 +60,7 @@ function changesOfMarks(changes: readonly Change[]): Change[] {
     changes.some(({ verb, object }) => verb === 'add' && object.kind === 'chain' && object.name === name);
   const isOfNewPod = ({ verb, object }: Change) =>
     verb === 'add' && object.kind === 'ingressMark' && isNewChain(chainNames.from(object.device));
-  return changes.filter((change) => isOfMarks(change) && !isOfNewPod(change));
+  const added = changes.flatMap(({ verb, object }) => (verb === 'add' && object.kind === 'set' ? [object.name] : []));
+  const newSets = new Set(added);
+  return changes.filter((change) => isOfMarks(change, newSets) && !isOfNewPod(change));
 }
