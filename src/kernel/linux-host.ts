@@ -200,7 +200,7 @@ export class LinuxHost implements Host, Disposable {
     const generation = await this.generation();
     const found = await this.#table();
     const table: HostObject[] = found ? [found, ...(await observeTable(this.#netfilter, node, needs, contents))] : [];
-    const netdev = await observeNetdev(this.#netfilter, needs);
+    const netdev = await observeNetdev(this.#netfilter, node, needs);
     return { state: [...table, ...netdev, ...(await observeOutside(this.#route, node, needs))], generation };
   }
 

@@ -3,6 +3,7 @@ import { once } from '../base/once.ts';
 import { concernsAnswers } from '../datapath/answers.ts';
 import type { NodeState } from '../datapath/attachment.ts';
 import * as layout from '../datapath/layout.ts';
+import { isLeftElsewhere, isSentChain } from '../datapath/left-elsewhere.ts';
 import type { Needs } from '../datapath/needs.ts';
 import type { HostObject } from '../datapath/objects.ts';
 import type { UsedChain } from '../datapath/release.ts';
@@ -88,22 +89,30 @@ function namesOf(
 }
 
 /** The objects of exits, and of attachments' sources, that are there in the table of the family netdev. */
-export async function observeNetdev(socket: NetlinkSocket, { exits, checked = [] }: Needs): Promise<HostObject[]> {
+export async function observeNetdev(
+  socket: NetlinkSocket,
+  node: NodeState,
+  { exits, checked = [] }: Needs,
+): Promise<HostObject[]> {
   const devices = checked.flatMap(({ sources }) => sources?.devices ?? []);
   const table = exits.length + devices.length === 0 ? undefined : await readTable(socket, layout.netdevTable);
   if (table === undefined) return [];
-  const names = new Set([
+  const names = new Set<string>([
     ...exits.map(({ device }) => layout.chainNames.sent(device)),
     ...(exits.length > 0 ? [layout.chainNames.fastServed] : []),
     ...(devices.length > 0 ? [layout.chainNames.unowned, ...devices.map(layout.chainNames.from)] : []),
   ]);
+  const isOfThese = (chain: ChainHead) => names.has(chain.name) || isForeign(chain);
+  const mayBeLeft = ({ name }: ChainHead) => exits.length > 0 && isSentChain(name);
   const elements = await listElements(socket, layout.sentSet);
   const sets = exits.length > 0 ? await listSets(socket, table) : [];
   return [
     table,
     ...sets,
     ...(await listFast(socket, sets)),
-    ...(await readChains(socket, table, (chain) => names.has(chain.name) || isForeign(chain))).map(chainOf),
+    ...(await readChains(socket, table, (chain) => isOfThese(chain) || mayBeLeft(chain)))
+      .filter((chain) => isOfThese(chain) || isLeftElsewhere(node, exits, chain))
+      .map(chainOf),
     ...elements.map(elementOf).filter(({ key }) => exits.some(({ id }) => id === layout.exitIdOfKey(key))),
   ];
 }

@@ -5,6 +5,7 @@ import { desired } from '../datapath/desired.ts';
 import { type Change, difference, keyOf } from '../datapath/difference.ts';
 import { needsEgressHook, withoutEgressHook } from '../datapath/egress-counters.ts';
 import { setNames } from '../datapath/layout.ts';
+import { chainsLeftElsewhere } from '../datapath/left-elsewhere.ts';
 import type { Needs } from '../datapath/needs.ts';
 import { desiredBesideNoted } from '../datapath/noted.ts';
 import type { Behind, HostObject, Sysctl } from '../datapath/objects.ts';
@@ -28,6 +29,7 @@ export async function differenceNow(
   const known = new Set(wanted.map(keyOf));
   const missing = await missingElements(host, observed);
   wanted.push(...missing.filter((element) => !known.has(keyOf(element))));
+  wanted.push(...chainsLeftElsewhere(node, needs.exits, observed));
   return markable(node, countedTogether(differenceOf(host, wanted, observed), wanted));
 }
 

@@ -4,9 +4,45 @@ import { RunningAgent } from '../support/agent.ts';
 import { egressEntry, partners } from '../support/chain.ts';
 import { Cluster, internet } from '../support/cluster.ts';
 import { Lab, labTest } from '../support/lab.ts';
+import type { LabNode } from '../support/node.ts';
+import type { Pod } from '../support/pod.ts';
 import { assertUnchanged, snapshot } from '../support/snapshot.ts';
+import { world } from '../support/world.ts';
 
 const fast = egressEntry({ exits: [{ ...partners, fastPath: true }] });
+
+/** An exit beside {@link partners}, by the same interface, for pods of the namespace `others`. */
+const others = { ...partners, name: 'others', addresses: ['192.168.0.246', 'fd00:168::246'] } as const;
+/** Where {@link partners} may go. */
+const front = { interface: 'eth0', nextHop: world.front.gateway, addresses: ['172.18.0.33', 'fd00:172::33'] } as const;
+
+/** Each namespace has an exit or none, all pods of it. */
+const entryOf = (exits: readonly object[], more: object = {}) =>
+  egressEntry({
+    exits,
+    policies: [
+      { name: 'partners', namespaces: ['default'], destinations: world.outside, exit: 'partners' },
+      { name: 'others', namespaces: ['others'], destinations: world.outside, exit: 'others' },
+      { name: 'none', namespaces: ['none'], destinations: world.outside, exit: 'drop' },
+    ],
+    ...more,
+  });
+
+/** A node with the addresses of all of these. */
+async function nodeWithAddresses(lab: Lab): Promise<LabNode> {
+  const node = await lab.node();
+  const both = [...others.addresses.map((of) => [of, 'eth1']), ...front.addresses.map((of) => [of, 'eth0'])];
+  await node.machine.ip(
+    ...both.map(([of = '', device]) => `address add ${of} dev ${device} ${of.includes(':') ? 'preferred_lft 0' : ''}`),
+  );
+  return node;
+}
+
+/** What CHECK says of pods, and `egress check` of the node: nothing, when all is right. */
+async function faults(node: LabNode, pods: readonly Pod[]): Promise<string> {
+  const checks = [await node.egress('check'), ...(await Promise.all(pods.map((pod) => node.cnitool('check', pod))))];
+  return checks.map(({ code, stdout, stderr }) => (code === 0 ? '' : stdout + stderr)).join('');
+}
 
 describe('an exit with fastPath', labTest, () => {
   test('leads pods out without an agent, is right to CHECK, counts, and leaves nothing behind', async () => {
@@ -88,5 +124,63 @@ describe('an exit with fastPath', labTest, () => {
     }
     await worker.end(pod);
     assertUnchanged(before, await snapshot(worker));
+  });
+
+  test('goes with its last pod, and those of an exit by the same interface are as they should be', async () => {
+    await using lab = await Lab.create();
+    const node = await nodeWithAddresses(lab);
+    await node.write({ egress: entryOf([{ ...partners, fastPath: true }, others]) });
+    const [pod, other] = [await node.started(), await node.started('others')];
+    await node.end(pod);
+    assert.equal(await faults(node, [other]), '');
+    assert.doesNotMatch(await node.machine.must(['nft', 'list', 'ruleset']), /fast4|crossed4|chain fast /);
+  });
+
+  test('goes to another interface, and becomes one without it, beside one that stays', async () => {
+    await using lab = await Lab.create();
+    const node = await nodeWithAddresses(lab);
+    await node.write({ egress: entryOf([{ ...partners, fastPath: true }, others]) });
+    const pods = [await node.started(), await node.started('others')];
+    for (const exit of [
+      { ...partners, ...front, fastPath: true },
+      { ...partners, fastPath: true },
+      { ...partners, ...front },
+    ]) {
+      await node.write({ egress: entryOf([exit, others]) });
+      pods.push(await node.started());
+      assert.equal(await faults(node, pods), '');
+      assert.deepEqual(await pods.at(-1)?.askEach('udp'), exit.addresses);
+      assert.deepEqual(await pods[1]?.askEach('udp'), others.addresses);
+    }
+  });
+
+  test('has another bit of the mark with the ADD of a pod that has no exit', async () => {
+    await using lab = await Lab.create();
+    const node = await lab.node();
+    const exits = [{ ...partners, fastPath: true }, others];
+    await node.write({ egress: entryOf(exits) });
+    const pod = await node.started();
+    await node.write({ egress: entryOf(exits, { fwmark: '0x20000000' }) });
+    const other = await node.started('none');
+    assert.equal(await faults(node, [pod, other]), '');
+  });
+
+  test('moves from gateway to gateway, and back, with pods of both', async () => {
+    await using lab = await Lab.create();
+    const cluster = await Cluster.create(lab, { nodes: [3, 4] });
+    const gateways = cluster.all.map((node) => cluster.end(node));
+    await cluster.policy({ exits: [{ ...internet, gateways, fastPath: true }] });
+    await cluster.up();
+    const pods = await cluster.startedOnEach();
+    for (const to of cluster.all.toReversed()) {
+      await cluster.move(internet.name, to);
+      for (const [i, node] of cluster.all.entries()) {
+        const pod = pods[i] ?? assert.fail();
+        assert.equal(await faults(node, [pod]), '');
+        assert.deepEqual(await pod.askEach('udp'), internet.addresses);
+        const { exits } = JSON.parse((await node.egress('status', '--json')).stdout);
+        assert.equal(exits[0].dropped.packets, 0);
+      }
+    }
   });
 });

@@ -7,6 +7,7 @@ import { needsEgressHook } from '../../../src/datapath/egress-counters.ts';
 import { isFastJudge } from '../../../src/datapath/fast-path.ts';
 import { isKeeping } from '../../../src/datapath/kept.ts';
 import * as layout from '../../../src/datapath/layout.ts';
+import { isLeftElsewhere } from '../../../src/datapath/left-elsewhere.ts';
 import type { Needs } from '../../../src/datapath/needs.ts';
 import type { HostObject, OutsideObject, PolicyRule } from '../../../src/datapath/objects.ts';
 import { planOf } from '../../../src/datapath/operations.ts';
@@ -209,7 +210,7 @@ function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
   switch (object.kind) {
     case 'set':
     case 'chain':
-      return object.family === undefined ? isNamed(object, node, needs) : isAtInterface(object, needs);
+      return object.family === undefined ? isNamed(object, node, needs) : isAtInterface(object, node, needs);
     case 'element':
       return concernsElement(object, node, needs);
     case 'rule':
@@ -231,12 +232,14 @@ function concerns(object: HostObject, node: NodeState, needs: Needs): boolean {
   }
 }
 
-function isAtInterface({ kind, name }: Chain | NftSet, { exits, checked = [] }: Needs): boolean {
+function isAtInterface(object: Chain | NftSet, node: NodeState, { exits, checked = [] }: Needs): boolean {
+  const { kind, name } = object;
   const devices = checked.flatMap(({ sources }) => sources?.devices ?? []);
   const isOfSources = devices.length > 0 && name === layout.chainNames.unowned;
   const isFrom = devices.some((device) => layout.chainNames.from(device) === name);
   if (kind === 'set' || name === layout.chainNames.fastServed) return true;
-  return isOfSources || isFrom || exits.some(({ device }) => layout.chainNames.sent(device) === name);
+  const isOfExit = exits.some(({ device }) => layout.chainNames.sent(device) === name);
+  return isOfSources || isFrom || isOfExit || isLeftElsewhere(node, exits, object);
 }
 
 function isNamed(

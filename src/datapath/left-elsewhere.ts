@@ -1,0 +1,48 @@
+import type { Chain } from '../nftables/object.ts';
+import { sentChains } from './egress-counters.ts';
+import type { ResolvedExit } from './exit.ts';
+import type { AroundFast } from './fast-path.ts';
+import { missingRules } from './kinds/chain.ts';
+import { chainNames } from './layout.ts';
+import type { HostObject } from './objects.ts';
+
+/**
+ * Whether a chain counts at another interface than those of the exits, and has a rule too many: an exit left there once. It has to
+ * change with the exits, since it leads to what may have to go with that. What it lacks is no matter of these exits.
+ */
+export function isLeftElsewhere(
+  node: AroundFast,
+  exits: readonly Pick<ResolvedExit, 'device'>[],
+  chain: Chain,
+): boolean {
+  const wanted = asWanted(node, chain);
+  return (
+    wanted !== undefined &&
+    exits.every(({ device }) => chain.name !== chainNames.sent(device)) &&
+    missingRules(chain, wanted).length > 0
+  );
+}
+
+/** Those of the observed, as they should be. */
+export const chainsLeftElsewhere = (
+  node: AroundFast,
+  exits: readonly Pick<ResolvedExit, 'device'>[],
+  observed: readonly HostObject[],
+): Chain[] =>
+  observed.flatMap((object) =>
+    object.kind === 'chain' && isLeftElsewhere(node, exits, object) ? (asWanted(node, object) ?? []) : [],
+  );
+
+/** Its interface may be gone, so the hook stays as it is. */
+function asWanted(node: AroundFast, { family, name, hook }: Chain): Chain | undefined {
+  if (family !== 'netdev' || !isSentChain(name)) return undefined;
+  const [chain] = sentChains(node, [{ device: name.slice(prefix.length) }]);
+  if (chain === undefined) return undefined;
+  const { hook: _, ...rest } = chain;
+  return { ...rest, ...(hook && { hook }) };
+}
+
+const prefix = chainNames.sent('');
+
+/** Whether a chain counts what leaves by an interface of exits. */
+export const isSentChain = (chain: string): boolean => chain.startsWith(prefix);
