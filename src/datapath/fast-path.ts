@@ -46,7 +46,7 @@ export function desiredFastCounters(node: AroundFast): HostObject[] {
   ];
 }
 
-/** The rules about what flowtables took, and about packets without our mark, in the chain that counts at an interface of exits: before all others. */
+/** The first rules of the chain that counts at an interface of exits: of packets without our mark, and of what flowtables took. */
 export function fastRulesAt(node: AroundFast, device: string): readonly Rule[] {
   const { fwmark } = node;
   const fast = node.exits.filter((exit) => isFast(exit) && exit.device === device);
