@@ -1,4 +1,5 @@
 import { families } from '../base/address.ts';
+import { heirOf } from '../datapath/answers.ts';
 import { placesOf } from '../datapath/behind.ts';
 import { countedTogether } from '../datapath/counting.ts';
 import { desired } from '../datapath/desired.ts';
@@ -30,7 +31,15 @@ export async function differenceNow(
   const missing = await missingElements(host, observed);
   wanted.push(...missing.filter((element) => !known.has(keyOf(element))));
   wanted.push(...chainsLeftElsewhere(node, needs.exits, observed));
-  return markable(node, countedTogether(differenceOf(host, wanted, observed), wanted));
+  const changes = differenceOf(host, wanted, observed).map((change) => inherited(change, node));
+  return markable(node, countedTogether(changes, wanted));
+}
+
+/** Answers to an address that one of the exits has not any more are another's where that has it, too. */
+function inherited(change: Change, { exits }: NodeRecord): Change {
+  const { verb, object } = change;
+  const heir = verb === 'remove' && object.kind === 'element' ? heirOf(object, exits) : undefined;
+  return heir === undefined ? change : { verb: 'replace', object: heir, observed: object };
 }
 
 /** The same beside what a note says is as it should be: see {@link desiredBesideNoted}. */

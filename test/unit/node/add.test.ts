@@ -244,6 +244,32 @@ describe('ADD with another outcome than before', () => {
   });
 });
 
+describe('an address that two exits have', () => {
+  const both = (first: object) =>
+    configuration({
+      exits: [
+        { name: 'first', id: 7, interface: 'eth1', addresses: ['192.168.0.245'], ...first },
+        { name: 'second', id: 8, interface: 'eth1', addresses: ['192.168.0.245'] },
+      ],
+      policies: [
+        { name: 'first', pods: ['pod-a', 'pod-c'], namespaces: ['*'], destinations: ['203.0.113.0/24'], exit: 'first' },
+        { name: 'second', pods: ['pod-b'], namespaces: ['*'], destinations: ['203.0.113.0/24'], exit: 'second' },
+      ],
+    });
+
+  test('is the other’s when the first exit goes to another', async (t) => {
+    const machine = newMachine(t);
+    machine.host.linkAddresses.set('eth2', [held('172.19.0.7')]);
+    const elsewhere = both({ interface: 'eth2', addresses: ['172.19.0.7'] });
+    const attachments = [
+      await added(machine, 'a', '10.0.0.5', { configuration: both({}) }),
+      await added(machine, 'b', '10.0.0.6', { configuration: both({}) }),
+      await added(machine, 'c', '10.0.0.7', { configuration: elsewhere }),
+    ];
+    for (const one of attachments) await check(machine, one, () => true);
+  });
+});
+
 describe('ADD with ports of the pod’s own', () => {
   const ported = (changes: object = {}) => {
     const exits = [
