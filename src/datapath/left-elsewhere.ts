@@ -3,7 +3,7 @@ import { sentChains } from './egress-counters.ts';
 import type { ResolvedExit } from './exit.ts';
 import type { AroundFast } from './fast-path.ts';
 import { missingRules } from './kinds/chain.ts';
-import { chainNames } from './layout.ts';
+import * as layout from './layout.ts';
 import type { HostObject } from './objects.ts';
 
 /**
@@ -18,7 +18,7 @@ export function isLeftElsewhere(
   const wanted = asWanted(node, chain);
   return (
     wanted !== undefined &&
-    exits.every(({ device }) => chain.name !== chainNames.sent(device)) &&
+    exits.every(({ device }) => chain.name !== layout.chainNames.sent(device)) &&
     missingRules(chain, wanted).length > 0
   );
 }
@@ -35,14 +35,9 @@ export const chainsLeftElsewhere = (
 
 /** Its interface may be gone, so the hook stays as it is. */
 function asWanted(node: AroundFast, { family, name, hook }: Chain): Chain | undefined {
-  if (family !== 'netdev' || !isSentChain(name)) return undefined;
-  const [chain] = sentChains(node, [{ device: name.slice(prefix.length) }]);
+  if (family !== 'netdev' || !layout.isSentChain(name)) return undefined;
+  const [chain] = sentChains(node, [{ device: layout.deviceOfSentChain(name) }]);
   if (chain === undefined) return undefined;
   const { hook: _, ...rest } = chain;
   return { ...rest, ...(hook && { hook }) };
 }
-
-const prefix = chainNames.sent('');
-
-/** Whether a chain counts what leaves by an interface of exits. */
-export const isSentChain = (chain: string): boolean => chain.startsWith(prefix);

@@ -91,7 +91,7 @@ const exitPrefix = 'exit-';
 export const isBaseChain = (chain: string, family?: 'netdev'): boolean =>
   family === undefined
     ? Object.values(chainNames).some((name) => name === chain)
-    : chain.startsWith(sentPrefix) || chain.startsWith(sourcePrefix);
+    : isSentChain(chain) || chain.startsWith(sourcePrefix);
 
 /** Whether a chain has one of our names, in the table of whichever family. */
 export const isOurChain = (chain: string): boolean =>
@@ -110,6 +110,12 @@ export const isEntryChain = (chain: string): boolean => isProgramChain(chain) &&
 /** The program that a chain leads to, if it is one of {@link entryOf}; else the chain. */
 export const programBehind = (chain: string): string =>
   isEntryChain(chain) ? chain.slice(0, -entrySuffix.length) : chain;
+
+/** Whether a chain counts what leaves by an interface of exits. */
+export const isSentChain = (chain: string): boolean => chain.startsWith(sentPrefix);
+
+/** The interface of such a chain. */
+export const deviceOfSentChain = (chain: string): string => chain.slice(sentPrefix.length);
 
 /** Whether a chain is at the node's end of a pod's interface. */
 export const isSourceChain = (chain: string): boolean => chain.startsWith(sourcePrefix);

@@ -190,6 +190,9 @@ const countingSet = (name: string, key: NftSet['key']): NftSet => ({
 /** The sets that count what flowtables took. */
 export const fastSets: readonly NftSet[] = [fastSet, takenSet, crossedSet].flatMap((set) => families.map(set));
 
+/** Whether it is one of {@link fastSets}. */
+export const isFastSet = (name: string): boolean => fastSets.some((set) => set.name === name);
+
 /** Connection → the exit that it began with, where its pod's program has another for it now. */
 export const heldMap: NftSet = { kind: 'set', name: setNames.held, key: ['ct_id'], value: 'verdict' };
 

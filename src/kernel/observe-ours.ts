@@ -42,10 +42,7 @@ async function observeTables(socket: NetlinkSocket) {
     chains: inet.chains,
     sets: inet.sets,
     ...(sent.isOurs && { sent: sent.chains.map(chainOf) }),
-    fast: [
-      ...sent.sets.filter(({ name }) => layout.fastSets.some((set) => set.name === name)),
-      ...(await listFast(socket, sent.sets)),
-    ],
+    fast: [...sent.sets.filter(({ name }) => layout.isFastSet(name)), ...(await listFast(socket, sent.sets))],
     uplinks: await listSet(socket, layout.uplinksSet),
     exitElements: [
       ...(await listExitElements(socket)),

@@ -3,7 +3,7 @@ import { once } from '../base/once.ts';
 import { concernsAnswers } from '../datapath/answers.ts';
 import type { NodeState } from '../datapath/attachment.ts';
 import * as layout from '../datapath/layout.ts';
-import { isLeftElsewhere, isSentChain } from '../datapath/left-elsewhere.ts';
+import { isLeftElsewhere } from '../datapath/left-elsewhere.ts';
 import type { Needs } from '../datapath/needs.ts';
 import type { HostObject } from '../datapath/objects.ts';
 import type { UsedChain } from '../datapath/release.ts';
@@ -102,10 +102,11 @@ export async function observeNetdev(
     ...(exits.length > 0 ? [layout.chainNames.fastServed] : []),
     ...(devices.length > 0 ? [layout.chainNames.unowned, ...devices.map(layout.chainNames.from)] : []),
   ]);
-  const isOfThese = (chain: ChainHead) => names.has(chain.name) || isForeign(chain);
-  const mayBeLeft = ({ name }: ChainHead) => exits.length > 0 && isSentChain(name);
   const elements = await listElements(socket, layout.sentSet);
   const sets = exits.length > 0 ? await listSets(socket, table) : [];
+  const hasFast = sets.some(({ name }) => layout.isFastSet(name));
+  const isOfThese = (chain: ChainHead) => names.has(chain.name) || isForeign(chain);
+  const mayBeLeft = ({ name }: ChainHead) => hasFast && layout.isSentChain(name);
   return [
     table,
     ...sets,

@@ -156,7 +156,7 @@ export class FakeKernel {
         sent: all.filter((object) => object.kind === 'chain' && object.family !== undefined) as Chain[],
       }),
       fast: all.filter((object) =>
-        object.kind === 'set' ? isFastSet(object.name) : isOfFast(object),
+        object.kind === 'set' ? layout.isFastSet(object.name) : isOfFast(object),
       ) as OurState['fast'],
       uplinks: all.filter((object) => object.kind === 'element' && object.set === layout.setNames.uplinks) as Element[],
       exitElements: all.filter(
@@ -195,8 +195,7 @@ export class FakeKernel {
 }
 
 const isOfExit = ({ set }: Element) => /^(snat|lanes|sent$|tunnels|fallback|elsewhere|spread|returns|locals)/.test(set);
-const isFastSet = (name: string) => layout.fastSets.some((set) => set.name === name);
-const isOfFast = (object: HostObject) => object.kind === 'element' && isFastSet(object.set);
+const isOfFast = (object: HostObject) => object.kind === 'element' && layout.isFastSet(object.set);
 const isBlock = ({ set }: Element) => families.some((family) => set === layout.setNames.blocks(family));
 const isServed = ({ set }: Element) => set === layout.setNames.served;
 
