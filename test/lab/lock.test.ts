@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { Cluster, internet, internetPolicy, policyFile } from '../support/cluster.ts';
@@ -115,10 +115,19 @@ describe('a lock that cannot be had', labTest, () => {
   });
 });
 
+/** Nothing of a process that ends meanwhile. */
+function statusOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/status`, 'utf8');
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
+    throw error;
+  }
+}
+
 /** Whether a process has a handler for a signal: proc(5), SigCgt. */
 function catches(pid: number, signal: number): boolean {
-  const status = existsSync(`/proc/${pid}/status`) ? readFileSync(`/proc/${pid}/status`, 'utf8') : '';
-  const caught = /^SigCgt:\s+([0-9a-f]+)$/m.exec(status)?.[1];
+  const caught = /^SigCgt:\s+([0-9a-f]+)$/m.exec(statusOf(pid))?.[1];
   return caught !== undefined && (BigInt(`0x${caught}`) & (1n << BigInt(signal - 1))) !== 0n;
 }
 
