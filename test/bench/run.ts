@@ -1,6 +1,7 @@
 import { missingForLab } from '../support/tools.ts';
 import { measureAdd } from './add.ts';
 import { measureAgent } from './agent.ts';
+import { measureCrowd } from './crowd.ts';
 import { measureFailover } from './failover.ts';
 import { draw, loadNow, printed, resultOf, resultsFolder, writeResult } from './files.ts';
 import { measurePods } from './pods.ts';
@@ -16,6 +17,7 @@ import { measureTunnel } from './tunnel.ts';
  */
 const parts: Readonly<Record<string, () => Promise<readonly ResultTable[]>>> = {
   start: measureStart,
+  crowd: measureCrowd,
   add: measureAdd,
   pods: measurePods,
   throughput: measureThroughput,

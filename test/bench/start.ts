@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeExecutable } from '../../install/executable.ts';
 import { Lab } from '../support/lab.ts';
-import { egressBinary, tool } from '../support/tools.ts';
+import { egressBinary } from '../support/tools.ts';
+import { callsOf, countCalls } from './calls.ts';
 import { Gauge, type Usage } from './gauge.ts';
 import { BenchNode, type BenchPod } from './node.ts';
-import { earlierBinary, egress, type Verb } from './plugins.ts';
+import { earlierBinary, egress } from './plugins.ts';
 import type { Command } from './process.ts';
 import { type Column, type ResultTable, ratioColumn, ratioOf, spreadOf } from './result.ts';
 import { roundsOf } from './statistics.ts';
@@ -76,16 +77,8 @@ async function subjectOf(lab: Lab, more: readonly Row[], of?: { title: string; b
   const gauge = new Gauge(node.machine);
   if (of === undefined) return { rows: more, node, pods: [], gauge };
   const { title, binary } = of;
-  const call = (verb: Verb, pod: BenchPod, namespace = 'default') => egress(node, verb, pod, { binary, namespace });
-  await gauge.usageOf(call('ADD', present)); // a node with a steered pod: its chains stay
-  const rows = [
-    rowOf(`VERSION${title}`, call('VERSION', steered)),
-    rowOf(`STATUS${title}`, call('STATUS', steered)),
-    rowOf(`ADD of a pod without a policy${title}`, call('ADD', other, 'other')),
-    rowOf(`ADD${title}`, call('ADD', steered)),
-    rowOf(`CHECK${title}`, call('CHECK', steered)),
-    rowOf(`DEL${title}`, call('DEL', steered)),
-  ];
+  await gauge.usageOf(egress(node, 'ADD', present, { binary })); // a node with a steered pod: its chains stay
+  const rows = callsOf(node, { steered, other }, binary).map(({ name, command }) => rowOf(name + title, command));
   return { rows, node, pods: [steered], gauge };
 }
 
@@ -104,16 +97,6 @@ async function measure(subjects: readonly Subject[]): Promise<ResultTable> {
     for (const row of rows) row.systemCalls = await countCalls(gauge, row.command);
   for (const { gauge } of subjects) await gauge.end();
   return tableOf(subjects.flatMap(({ rows }) => rows));
-}
-
-/** strace(1) -c ends with a line for all: `100.00    0.006512           3      2099        67 total`. */
-async function countCalls(gauge: Gauge, { program, args = [], ...rest }: Command): Promise<number> {
-  const { output } = await gauge.usageOf({
-    ...rest,
-    program: tool('strace'),
-    args: ['-f', '-c', '-o', '/dev/stderr', program, ...args],
-  });
-  return Number(/ (\d+)(?: +\d+)? total/.exec(output)?.[1]);
 }
 
 const columns: readonly (Column & { readonly of: keyof Usage })[] = [
