@@ -6,6 +6,7 @@ import {
   fsyncSync,
   lstatSync,
   mkdirSync,
+  opendirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -240,9 +241,25 @@ export function moveAside(path: string, folder: string): string {
   }
 }
 
+/** Whether something is in a folder, temporary files left out; asks for no more names than the kernel tells at once. */
+export const hasEntries = (folder: string): boolean => someIn(folder, (name) => name !== temporaryName) === true;
+
 /** Removes a folder unless something is in it. */
 export function removeIfEmpty(folder: string): void {
-  if (unlessAbsent(() => readdirSync(folder))?.length === 0) rmdirSync(folder);
+  if (someIn(folder, () => true) === false) rmdirSync(folder);
+}
+
+/** Whether a folder has such a name; `undefined` without the folder. A list of all takes long where there are thousands. */
+function someIn(folder: string, isMeant: (name: string) => boolean): boolean | undefined {
+  const directory = unlessAbsent(() => opendirSync(folder));
+  if (directory === undefined) return undefined;
+  try {
+    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync())
+      if (isMeant(entry.name)) return true;
+    return false;
+  } finally {
+    directory.closeSync();
+  }
 }
 
 /** Makes renames and removals in a folder survive a power loss. */

@@ -4,6 +4,7 @@ import { isSystemError } from '../base/errors.ts';
 import type { ProgramContent } from '../datapath/attachment.ts';
 import {
   entriesIn,
+  hasEntries,
   isThere,
   makeFolder,
   readIfThere,
@@ -148,7 +149,7 @@ export class Store {
 
   /** Whether any attachment is known. */
   hasAttachments(): boolean {
-    return entriesIn(this.#attachments).length > 0;
+    return hasEntries(this.#attachments);
   }
 
   /** Forgets an attachment, known or not. */
