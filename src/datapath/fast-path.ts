@@ -124,7 +124,7 @@ const servedElements = ({ exits }: AroundFast, exit: ResolvedExit): readonly Ele
   addressesOf(exit).flatMap((address) => [
     ...exits
       .filter((other) => addressesOf(other).includes(address))
-      .map(({ id }) => element(layout.setNames.taken(familyOf(address)), layout.blockKey(id, address))),
+      .map(({ id }) => element(layout.setNames.taken(familyOf(address)), layout.exitAddressKey(id, address))),
     element(layout.setNames.crossed(familyOf(address)), layout.addressHex(address)),
   ]);
 

@@ -15,7 +15,7 @@ export const podKey = ({ key }: NftSet, address: Address): Hex => addressHex(add
 export const exitKey = (id: number): Hex => hostHex(id);
 
 /** The key of an element of {@link blocksMap}, or of {@link takenSet}. */
-export const blockKey = (id: number, address: Address): Hex => exitKey(id) + addressHex(address);
+export const exitAddressKey = (id: number, address: Address): Hex => exitKey(id) + addressHex(address);
 
 /** The pod's address in the key of an element of {@link blocksMap}. */
 export const podOfBlockKey = (key: Hex): Hex => key.slice(exitKey(0).length);

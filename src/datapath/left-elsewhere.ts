@@ -16,22 +16,21 @@ export function isLeftElsewhere(
   chain: Chain,
 ): boolean {
   const wanted = asWanted(node, chain);
-  return (
-    wanted !== undefined &&
-    exits.every(({ device }) => chain.name !== layout.chainNames.sent(device)) &&
-    missingRules(chain, wanted).length > 0
-  );
+  return wanted !== undefined && isElsewhere(exits, chain) && missingRules(chain, wanted).length > 0;
 }
 
-/** Those of the observed, as they should be. */
+/** Such chains among the observed, as they should be: no others at other interfaces are observed. */
 export const chainsLeftElsewhere = (
   node: AroundFast,
   exits: readonly Pick<ResolvedExit, 'device'>[],
   observed: readonly HostObject[],
 ): Chain[] =>
   observed.flatMap((object) =>
-    object.kind === 'chain' && isLeftElsewhere(node, exits, object) ? (asWanted(node, object) ?? []) : [],
+    object.kind === 'chain' && isElsewhere(exits, object) ? (asWanted(node, object) ?? []) : [],
   );
+
+const isElsewhere = (exits: readonly Pick<ResolvedExit, 'device'>[], { name }: Chain): boolean =>
+  exits.every(({ device }) => name !== layout.chainNames.sent(device));
 
 /** Its interface may be gone, so the hook stays as it is. */
 function asWanted(node: AroundFast, { family, name, hook }: Chain): Chain | undefined {

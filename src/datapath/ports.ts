@@ -45,7 +45,7 @@ function portsChain(name: string, exit: ResolvedExit, egress: string, { address,
 const portsElement = (name: string, exit: ResolvedExit, { address, mark }: OwnPorts): Element => ({
   kind: 'element',
   set: layout.setNames.blocks(familyOf(address)),
-  key: layout.blockKey(exit.id, address),
+  key: layout.exitAddressKey(exit.id, address),
   verdict: { code: 'jump', chain: name },
   comment: mark,
 });

@@ -6,9 +6,7 @@ import type { NodeState } from './attachment.ts';
 import type { Place } from './behind.ts';
 import { classify } from './classify.ts';
 import { type Change, difference, keyOf } from './difference.ts';
-import { sentChains } from './egress-counters.ts';
 import type { ResolvedExit } from './exit.ts';
-import { desiredFastCounters, desiredFastJudge } from './fast-path.ts';
 import { desiredLook } from './guard.ts';
 import { type Kept, putBack } from './kept.ts';
 import * as layout from './layout.ts';
@@ -152,40 +150,6 @@ export function rewritten(
   );
 }
 
-/**
- * What becomes of that which all exits with a fast path share, when some of them go, or are not served any more. Without a record nobody
- * knows which ones have a fast path: then it stays as it is, until its table goes.
- */
-export function fastPathLeft(
-  state: Pick<OurState, 'chains' | 'sent' | 'fast' | 'exitElements'>,
-  gone: readonly HostObject[],
-  node: Pick<NodeState, 'fwmark' | 'exits'> | undefined,
-): Change[] {
-  if (node === undefined) return [];
-  const goneKeys = new Set(gone.map(keyOf));
-  const isGone = (object: HostObject) => goneKeys.has(keyOf(object));
-  const exits = node.exits.filter(({ id }) => !isGone({ kind: 'chain', name: layout.chainNames.exit(id), rules: [] }));
-  const served = state.exitElements.filter((element) => element.set === layout.setNames.served && !isGone(element));
-  const left = { ...node, exits, gateway: { served: served.map(({ key }) => layout.exitIdOfKey(key)) } };
-  const ofExits = sentChains(left, exits);
-  const names = new Set<string>([layout.chainNames.fastServed, ...ofExits.map(({ name }) => name)]);
-  const changes = [
-    ...(isGone({ kind: 'table' })
-      ? []
-      : difference(
-          desiredFastJudge(left),
-          state.chains.filter(({ name }) => name === layout.chainNames.fast),
-        )),
-    ...(isGone(layout.netdevTable)
-      ? []
-      : difference(exits.length === 0 ? [] : [...desiredFastCounters(left), ...ofExits], [
-          ...state.fast,
-          ...(state.sent ?? []).filter(({ name }) => names.has(name)),
-        ])),
-  ];
-  return changes.filter(({ verb }) => verb !== 'add'); // what is missing is no matter of what goes
-}
-
 /** Whether there are pods left that are checked, and so marked, where they come in. */
 function isAnyMarked(left: readonly Chain[], { sent = [] }: OurState, gone: readonly Chain[]): boolean {
   const names = new Set(gone.map(({ name }) => name));
@@ -194,7 +158,10 @@ function isAnyMarked(left: readonly Chain[], { sent = [] }: OurState, gone: read
 }
 
 /** Ids of the exits that are served to others without the elements that go. */
-function servedLeft({ exitElements }: OurState, gone: readonly Element[]): ReadonlySet<number> {
+export function servedLeft(
+  { exitElements }: Pick<OurState, 'exitElements'>,
+  gone: readonly Element[],
+): ReadonlySet<number> {
   const goneKeys = new Set(gone.map(keyOf));
   const served = exitElements.filter(({ set }) => set === layout.setNames.served);
   return new Set(served.filter((element) => !goneKeys.has(keyOf(element))).map(({ key }) => layout.exitIdOfKey(key)));

@@ -6,7 +6,6 @@ import {
   fsyncSync,
   lstatSync,
   mkdirSync,
-  opendirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -191,9 +190,7 @@ function openToRead(path: string): number {
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     // A socket, a device without a driver; a link to itself.
-    if (error instanceof Error && 'code' in error && ['ENXIO', 'ENODEV', 'ELOOP'].includes(`${error.code}`)) {
-      throw new NoFile('it is no file', { cause: error });
-    }
+    if (hasCode(error, 'ENXIO', 'ENODEV', 'ELOOP')) throw new NoFile('it is no file', { cause: error });
     throw error;
   }
 }
@@ -241,24 +238,14 @@ export function moveAside(path: string, folder: string): string {
   }
 }
 
-/** Whether something is in a folder, temporary files left out; asks for no more names than the kernel tells at once. */
-export const hasEntries = (folder: string): boolean => someIn(folder, (name) => name !== temporaryName) === true;
-
-/** Removes a folder unless something is in it. */
+/** Removes a folder unless something is in it, which the kernel knows without a list of thousands. */
 export function removeIfEmpty(folder: string): void {
-  if (someIn(folder, () => true) === false) rmdirSync(folder);
-}
-
-/** Whether a folder has such a name; `undefined` without the folder. A list of all takes long where there are thousands. */
-function someIn(folder: string, isMeant: (name: string) => boolean): boolean | undefined {
-  const directory = unlessAbsent(() => opendirSync(folder));
-  if (directory === undefined) return undefined;
   try {
-    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync())
-      if (isMeant(entry.name)) return true;
-    return false;
-  } finally {
-    directory.closeSync();
+    rmdirSync(folder);
+  } catch (error) {
+    if (hasCode(error, 'ENOTEMPTY', 'EEXIST')) return;
+    // A disk that takes no change says so before it looks.
+    if (unlessAbsent(() => readdirSync(folder))?.length === 0) throw error;
   }
 }
 
@@ -277,9 +264,10 @@ export function unlessAbsent<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    if (error instanceof Error && 'code' in error && ['ENOENT', 'ENOTDIR'].includes(`${error.code}`)) {
-      return undefined;
-    }
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
   }
 }
+
+const hasCode = (error: unknown, ...codes: readonly string[]): boolean =>
+  error instanceof Error && 'code' in error && codes.includes(`${error.code}`);

@@ -34,7 +34,7 @@ export async function observeTable(
   const chains = await readChains(socket);
   const exitElements = await listExitElements(socket);
   const served = gateway ? await listSet(socket, layout.servedMap) : [];
-  const blockKeys = new Set(needs.ports.map(({ id, address }) => layout.blockKey(id, address)));
+  const blockKeys = new Set(needs.ports.map(({ id, address }) => layout.exitAddressKey(id, address)));
   return [
     ...(await readSets(socket, sets, contents)),
     ...chains.filter((chain) => chainNames.has(chain.name) || isForeign(chain)).map(chainOf),

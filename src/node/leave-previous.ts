@@ -1,7 +1,7 @@
 import { type Address, familyOf } from '../base/address.ts';
 import { markOf } from '../base/attachment.ts';
 import { isEqual } from '../base/canonical.ts';
-import { addressHex, blockKey, endsSet, podKey, setNames } from '../datapath/layout.ts';
+import { addressHex, endsSet, exitAddressKey, podKey, setNames } from '../datapath/layout.ts';
 import { needsOf } from '../datapath/needs.ts';
 import type { Element } from '../nftables/object.ts';
 import type { AttachmentRecord, NodeRecord } from '../store/record.ts';
@@ -39,7 +39,7 @@ export async function leavePrevious(machine: Machine, node: NodeRecord, members:
 const keysOf = (node: NodeRecord, record: AttachmentRecord): string[] => [
   ...record.addresses.map(addressHex),
   ...(record.sources?.others.length === 0 ? record.addresses.map(endsKey) : []),
-  ...needsOf(node, steeredOf(record)).ports.map(({ id, address }) => blockKey(id, address)),
+  ...needsOf(node, steeredOf(record)).ports.map(({ id, address }) => exitAddressKey(id, address)),
 ];
 
 const endsKey = (address: Address) => podKey(endsSet(familyOf(address)), address);

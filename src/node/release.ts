@@ -5,10 +5,11 @@ import { isSystemError } from '../base/errors.ts';
 import { heirOf } from '../datapath/answers.ts';
 import type { Place } from '../datapath/behind.ts';
 import type { Change } from '../datapath/difference.ts';
+import { fastPathLeft } from '../datapath/fast-path-left.ts';
 import type { Observed } from '../datapath/host.ts';
 import { chainNames, deviceOfSourceChain, exitIdOfChain, isSourceChain, setNames } from '../datapath/layout.ts';
 import type { HostObject, IngressMark } from '../datapath/objects.ts';
-import { fastPathLeft, type OurState, released, rewritten } from '../datapath/release.ts';
+import { type OurState, released, rewritten } from '../datapath/release.ts';
 import { parameterNames, parameterValue } from '../datapath/reverse-path.ts';
 import { describeOther } from '../datapath/routing-words.ts';
 import { ownerOfSourceChain } from '../datapath/sources.ts';
@@ -116,7 +117,11 @@ function removals(
     const heir = object.kind === 'element' ? heirOf(object, left) : undefined;
     return heir === undefined ? { verb: 'remove', object } : { verb: 'replace', object: heir, observed: object };
   });
-  return [...changes, ...rewritten(state, goneChains, node), ...fastPathLeft(state, gone, node)];
+  return [
+    ...changes,
+    ...rewritten(state, goneChains, node),
+    ...fastPathLeft(state, gone, node && { ...node, exits: left }),
+  ];
 }
 
 const hasElections = ({ store }: Machine): boolean => Object.keys(store.agent.loadElections()).length > 0;

@@ -1,4 +1,5 @@
 import type { Prefix } from '../base/address.ts';
+import { isEqual } from '../base/canonical.ts';
 import { intersection } from '../policy/prefixes.ts';
 import type { NodeRecord } from '../store/record.ts';
 import type { Machine } from './machine.ts';
@@ -12,6 +13,7 @@ export function sparedOf(
   known: NodeRecord | undefined,
   cluster: readonly Prefix[],
 ): readonly Prefix[] {
+  if (isEqual(known?.spared, cluster)) return cluster; // as for most pods: nothing has to be looked at
   if (!machine.store.hasAttachments()) return cluster;
   return (known?.spared ? [known.spared] : clustersOf(machine, known)).reduce(intersection, cluster);
 }

@@ -101,7 +101,7 @@ export function portObjects(
   address: Address,
 ): { block?: Element; chain?: Chain } {
   const blocks = wantedElements(state, layout.setNames.blocks(familyOf(address)));
-  const block = blocks.find(({ key }) => key === layout.blockKey(id, address));
+  const block = blocks.find(({ key }) => key === layout.exitAddressKey(id, address));
   const chain = wantedChain(state, layout.chainNames.ports(id, address));
   return { ...(block && { block }), ...(chain && { chain }) };
 }

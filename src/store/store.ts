@@ -4,7 +4,6 @@ import { isSystemError } from '../base/errors.ts';
 import type { ProgramContent } from '../datapath/attachment.ts';
 import {
   entriesIn,
-  hasEntries,
   isThere,
   makeFolder,
   readIfThere,
@@ -149,7 +148,7 @@ export class Store {
 
   /** Whether any attachment is known. */
   hasAttachments(): boolean {
-    return hasEntries(this.#attachments);
+    return entriesIn(this.#attachments).length > 0;
   }
 
   /** Forgets an attachment, known or not. */

@@ -21,15 +21,16 @@ interface Crowd {
   fill(node: BenchNode, lab: Lab): Promise<void>;
 }
 
-const levels = [250, 1000, 5000].map((level) => podsOf(level));
+const levels = [...new Set([250, 1000, 5000].map((level) => podsOf(level)))];
+const [manyConnections, manyRoutes] = [podsOf(100_000), podsOf(10_000)];
 
 /** The first is what the others are compared with. */
 const crowds: readonly Crowd[] = [
   { name: 'alone', fill: async () => {} },
   ...levels.map((count) => ({ name: `${count} interfaces`, fill: interfacesOfOthers(count) })),
   ...levels.map((count) => ({ name: `${count} pods`, fill: pods(count) })),
-  { name: '100,000 connections', fill: connections(podsOf(100_000)) },
-  { name: '10,000 routes', fill: routes(podsOf(10_000)) },
+  { name: `${manyConnections} connections`, fill: connections(manyConnections) },
+  { name: `${manyRoutes} routes`, fill: routes(manyRoutes) },
 ];
 
 const place = (i: number): string => `${i >> 8}.${i & 255}`;

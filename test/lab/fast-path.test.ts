@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { RunningAgent } from '../support/agent.ts';
 import { egressEntry, partners } from '../support/chain.ts';
-import { Cluster, internet } from '../support/cluster.ts';
+import { Cluster, internet, internetPolicy } from '../support/cluster.ts';
 import { Lab, labTest } from '../support/lab.ts';
 import type { LabNode } from '../support/node.ts';
 import type { Pod } from '../support/pod.ts';
@@ -113,12 +113,12 @@ describe('an exit with fastPath', labTest, () => {
       const [{ fastPath, steered, dropped }] = exits;
       assert.deepEqual([fastPath, dropped.packets], [{ isOn: false, why: 'no agent runs' }, 0]);
       assert.ok(steered.packets > 0);
-      for (const family of ['inet', 'netdev']) {
+      for (const [family, part] of [
+        ['inet', /chain fast /],
+        ['netdev', node === gateway ? /goto fast-served/ : /@sent meta mark set/],
+      ] as const) {
         const written = await node.machine.must(['nft', '-s', 'list', 'table', family, 'cni-egress']);
-        assert.match(
-          written,
-          { inet: /chain fast /, netdev: node === gateway ? /goto fast-served/ : /@sent/ }[family] ?? /^$/,
-        );
+        assert.match(written, part);
         await node.machine.must(['nft', '-c', '-f', '-'], { stdin: written });
       }
     }
@@ -163,6 +163,25 @@ describe('an exit with fastPath', labTest, () => {
     await node.write({ egress: entryOf(exits, { fwmark: '0x20000000' }) });
     const other = await node.started('none');
     assert.equal(await faults(node, [pod, other]), '');
+  });
+
+  test('has another bit of the mark where it leads into the tunnel, too', async () => {
+    await using lab = await Lab.create();
+    const cluster = await Cluster.create(lab, { nodes: [3, 5], gateways: [3] });
+    const [gateway, worker] = cluster.all;
+    assert.ok(gateway && worker);
+    const exits = [{ ...internet, gateways: [cluster.end(gateway)], fastPath: true }];
+    const policies = [
+      internetPolicy,
+      { name: 'none', namespaces: ['none'], destinations: world.outside, exit: 'drop' },
+    ];
+    await cluster.policy({ exits, policies });
+    await cluster.up();
+    const pod = await worker.started();
+    await cluster.policy({ exits, policies, fwmark: '0x20000000' });
+    const other = await worker.started('none');
+    assert.equal(await faults(worker, [pod, other]), '');
+    assert.deepEqual(await pod.askEach('udp'), internet.addresses);
   });
 
   test('moves from gateway to gateway, and back, with pods of both', async () => {

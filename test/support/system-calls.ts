@@ -29,6 +29,6 @@ export async function systemCalls(
     const [, of, name = '', result] = /^(\d+) +(\w+)\(.*?(?:= (\d+).*)?$/.exec(line) ?? [];
     return of === thread && !ofMemory.test(name) ? [{ name, result: Number(result ?? 0) }] : [];
   });
-  const moved = own.filter(({ name }) => /^(p?read|p?write|send|recv)/.test(name));
+  const moved = own.filter(({ name }) => /^(p?read|p?write|send|recv|getdents)/.test(name));
   return { calls: own.length, bytes: moved.reduce((sum, { result }) => sum + result, 0) };
 }

@@ -19,8 +19,7 @@ const linkMessage = message(
 );
 
 /** linux/rtnetlink.h */
-export const [RTM_NEWLINK, RTM_DELLINK] = [16, 17];
-const RTM_GETLINK = 18;
+export const [RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK] = [16, 17, 18];
 /** linux/rtnetlink.h, RTEXT_FILTER_*: counters would be half of the answer. */
 const SKIP_STATS = 8;
 const IFF_UP = 1;

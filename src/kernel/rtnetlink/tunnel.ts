@@ -6,7 +6,7 @@ import type { KernelKind } from '../kind.ts';
 import { address, be16, cString, type Field, flag, nested, raw, u8, u16, u32 } from '../netlink/field.ts';
 import { flags, type NetlinkSocket } from '../netlink/socket.ts';
 import { decode, encode } from '../netlink/wire.ts';
-import { encodeLinkQuery, RTM_DELLINK, RTM_NEWLINK } from './link.ts';
+import { encodeLinkQuery, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK } from './link.ts';
 import { mac } from './mac.ts';
 import { message } from './message.ts';
 import { routeProtocol } from './protocol.ts';
@@ -45,7 +45,6 @@ const tunnelMessage = message(
   },
 );
 
-const RTM_GETLINK = 18;
 const IFF_UP = 1;
 /** linux/if_link.h, IN6_ADDR_GEN_MODE_NONE. */
 const noAddress = 1;

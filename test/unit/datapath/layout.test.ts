@@ -37,7 +37,7 @@ describe('the key of an element, for a person,', () => {
     ['tunnels', layout.exitKey(300), '300'],
     ['snat4', layout.exitDeviceKey(7, 'eth1'), '7 . eth1'],
     ['sent', layout.exitDeviceKey(7, 'abcdefghijklmno'), '7 . abcdefghijklmno'],
-    ['blocks6', layout.blockKey(7, 'fd00::5'), '7 . fd00::5'],
+    ['blocks6', layout.exitAddressKey(7, 'fd00::5'), '7 . fd00::5'],
     ['lanes4', lane, '7 . eth1 . 192.168.0.245'],
     ['exit-7-slots4', layout.addressHex('0.0.0.63'), '0.0.0.63'],
     ['exit-7-flows6', '003f', '63'],

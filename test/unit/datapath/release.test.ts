@@ -6,11 +6,12 @@ import { desired } from '../../../src/datapath/desired.ts';
 import { type Change, difference, keyOf } from '../../../src/datapath/difference.ts';
 import { needsEgressHook } from '../../../src/datapath/egress-counters.ts';
 import type { ResolvedExit } from '../../../src/datapath/exit.ts';
+import { fastPathLeft } from '../../../src/datapath/fast-path-left.ts';
 import { desiredLook } from '../../../src/datapath/guard.ts';
 import { chainNames, exitDeviceKey, isPortsChain, netdevTable } from '../../../src/datapath/layout.ts';
 import { needsOf } from '../../../src/datapath/needs.ts';
 import type { HostObject } from '../../../src/datapath/objects.ts';
-import { fastPathLeft, type Remembered, released, rewritten } from '../../../src/datapath/release.ts';
+import { type Remembered, released, rewritten } from '../../../src/datapath/release.ts';
 import { reversePathName } from '../../../src/datapath/reverse-path.ts';
 import type { Element } from '../../../src/nftables/object.ts';
 import { asListed, FakeKernel } from '../support/fake-kernel.ts';
@@ -59,7 +60,8 @@ function take(kernel: FakeKernel, elements: readonly Element[], known: Remembere
   const state = kernel.ourState([]);
   const objects = released(state, elements, known);
   const chains = new Set(objects.flatMap((object) => (object.kind === 'chain' ? [object.name] : [])));
-  kernel.apply([...remove(objects), ...rewritten(state, chains, undefined), ...fastPathLeft(state, objects, node)]);
+  const left = node && { ...node, exits: node.exits.filter(({ id }) => !chains.has(chainNames.exit(id))) };
+  kernel.apply([...remove(objects), ...rewritten(state, chains, undefined), ...fastPathLeft(state, objects, left)]);
   return objects;
 }
 

@@ -269,7 +269,7 @@ function concernsElement(
   if (layout.isAnswersSet(element.set)) return concernsAnswers(element, node, new Set(exits.map(({ id }) => id)));
   if (isOfFast(element)) return exits.length > 0;
   if (isServed(element)) return gateway !== undefined;
-  if (isBlock(element)) return ports.some(({ id, address }) => element.key === layout.blockKey(id, address));
+  if (isBlock(element)) return ports.some(({ id, address }) => element.key === layout.exitAddressKey(id, address));
   if (isOfExit(element)) {
     const id = layout.exitIdOfKey(element.key);
     return exits.some((exit) => exit.id === id) || (id === layout.replyId && gateway !== undefined);
